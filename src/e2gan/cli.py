@@ -1,0 +1,175 @@
+"""The command line: command → function. A command is a public function; its flags are its settings."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import importlib
+import io
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from e2gan import config as c
+from e2gan.errors import InputError
+
+__all__ = ["COMMANDS", "main"]
+
+# Command → its settings and its function, in the order of the data's way. The function's module is imported only to run it.
+COMMANDS: dict[str, tuple[type, str]] = {
+    "demo": (c.DemoConfig, "e2gan.demo:demo"),
+    "photos": (c.PhotosConfig, "e2gan.photos:photos"),
+    "pairs": (c.PairsConfig, "e2gan.pairs:pairs"),
+    "base": (c.BaseConfig, "e2gan.base:base"),
+    "adapt": (c.AdaptConfig, "e2gan.adapter:adapt"),
+    "scratch": (c.ScratchConfig, "e2gan.scratch:scratch"),
+    "evaluate": (c.EvaluateConfig, "e2gan.evaluation:evaluate"),
+    "cost": (c.CostConfig, "e2gan.cost:cost"),
+    "export": (c.ExportConfig, "e2gan.export:export"),
+    "edit": (c.EditConfig, "e2gan.predictor:edit"),
+}
+PRESET = re.compile(r"--preset(?:=(.*))?$")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 done, 2 wrong usage or bad input, 130 on Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except InputError as error:
+        print(f"e2gan: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        print(f"e2gan: {error.strerror}{where} (free some space, or choose another --out)", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("e2gan: stopped; the same command goes on from where it can", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `e2gan … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"e2gan {version('e2gan')}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise InputError(f"unknown command '{name}': choose one of {', '.join(COMMANDS)}")
+    invocation = _parse(name, rest)
+    settings = invocation.settings
+    settings.check()
+    if invocation.dry_run:
+        from e2gan.files import plain
+
+        print(json.dumps(plain(settings), indent=2, ensure_ascii=False))
+        return 0
+    return _call(COMMANDS[name][1], settings, as_json=invocation.json)
+
+
+def _call(target: str, settings: Any, *, as_json: bool) -> int:
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    module, _, function = target.partition(":")
+    # Whatever a library prints goes to standard error: standard output is the result's.
+    with contextlib.redirect_stdout(sys.stderr):
+        result = getattr(importlib.import_module(module), function)(settings)
+    if as_json:
+        from e2gan.files import plain
+
+        print(json.dumps(plain(result), indent=2, ensure_ascii=False))
+    else:
+        print(result)
+    return 0
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [
+        "e2gan: a photo edit as a 92-thousand-parameter adapter of a generator small enough for a phone (E²GAN, ICML 2024).",
+        "",
+        "usage: e2gan COMMAND …            e2gan COMMAND --help tells all of its settings",
+        "",
+    ]
+    lines += [
+        f"  {name:<{width}}  {(settings.__doc__ or '').splitlines()[0]}" for name, (settings, _) in COMMANDS.items()
+    ]
+    lines += [
+        "",
+        "Every command knows --dry-run (print the settings and stop) and --json (one JSON object on standard output).",
+    ]
+    return "\n".join(lines)
+
+
+def _parse(name: str, arguments: list[str]) -> Any:
+    """The settings of a command with --dry-run, --json and --preset, by tyro from the dataclasses."""
+    import tyro
+
+    settings = COMMANDS[name][0]
+    fields: list[Any] = [
+        ("settings", Annotated[settings, tyro.conf.arg(name="")], _defaults(settings, arguments)),
+        ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved settings and stop.")], False),
+        ("json", Annotated[bool, tyro.conf.arg(help="Print one JSON object on standard output.")], False),
+    ]
+    if "generator" in {f.name for f in dataclasses.fields(settings)}:
+        presets = Literal[tuple(c.PRESETS)]  # type: ignore[valid-type]
+        text = "The generator that the options below start from: the paper's, with the photo's way around, for devices."
+        fields.append(("preset", Annotated[presets, tyro.conf.arg(help=text)], "residual"))
+    invocation = dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
+    invocation.__doc__ = settings.__doc__
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return tyro.cli(tyro.conf.OmitArgPrefixes[invocation], prog=f"e2gan {name}", args=arguments)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise InputError(f"{_one_line(errors.getvalue())} (see: e2gan {name} --help)") from None
+
+
+def _defaults(settings: type, arguments: list[str]) -> Any:
+    """The defaults of a command, with the generator of the --preset in the arguments."""
+    import tyro
+
+    preset = "residual"
+    for i, argument in enumerate(arguments):
+        if found := PRESET.match(argument):
+            preset = found[1] or (arguments[i + 1] if i + 1 < len(arguments) else "")
+    values = {}
+    for f in dataclasses.fields(settings):
+        if f.name == "generator" and preset in c.PRESETS:
+            values[f.name] = c.PRESETS[preset]
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            values[f.name] = tyro.MISSING
+    return settings(**values)
+
+
+def _one_line(box: str) -> str:
+    """tyro's boxed message as one line: what is wrong, and the flags that are missing, without their help texts."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [line.strip("│╭╮╰╯─┃ ") for line in text.splitlines()]
+    if missing := [line.split()[0] for line in lines if line.startswith("--") and "[-h]" not in line]:
+        if not any(line.startswith(("Argument helptext", "Unrecognized")) for line in lines):
+            return f"missing: {', '.join(missing)}"
+    text = " ".join(line for line in lines if line)
+    if unknown := re.search(r"Unrecognized options?: (.*?)(?: Perhaps| For| e2gan|$)", text):
+        return f"unknown options: {unknown[1]}"
+    text = re.sub(r" (Argument helptext|For full helptext).*", "", text)
+    return re.sub(r"^(Parsing error|Value error|Invalid choice) ", "", text) or "wrong usage"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

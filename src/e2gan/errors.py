@@ -1,0 +1,13 @@
+"""What a user did wrong, told in one line."""
+
+from __future__ import annotations
+
+__all__ = ["InputError"]
+
+
+class InputError(Exception):
+    """Bad input or wrong usage.
+
+    The message is one line that says what is wrong and how to mend it; the command line prints it and
+    exits with status 2, without a traceback.
+    """
