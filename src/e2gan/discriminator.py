@@ -1,0 +1,32 @@
+"""The conditional discriminator of Eq. 1: a 70×70 PatchGAN that sees (photo, edit)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Discriminator"]
+
+
+class Discriminator(nn.Module):
+    """Whether each 70×70 patch of an edit is the teacher's (undisclosed in the paper; pix2pix's, 2.77 M parameters).
+
+    photo, edit: (B, 3, H, W) float in [-1, 1], H and W at least 32. Returns logits (B, 1, H/8 - 2, W/8 - 2).
+    Instance norm, so that a pair's logits do not depend on the batch it is in.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(6, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for i, stride in enumerate((2, 2, 1)):
+            into, out = width << i, width << (i + 1)
+            layers += [nn.Conv2d(into, out, 4, stride=stride, padding=1), nn.InstanceNorm2d(out), nn.LeakyReLU(0.2)]
+        layers.append(nn.Conv2d(width << 3, 1, 4, padding=1))
+        self.layers = nn.Sequential(*layers)
+        for module in layers:
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+                nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, photo: Tensor, edit: Tensor) -> Tensor:
+        return self.layers(torch.cat([photo, edit], dim=1))

@@ -1,0 +1,305 @@
+"""The step and the loop that all trainings share: base, adapter, scratch (Sec. 5.1, Eq. 1)."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from e2gan.config import TrainingConfig
+from e2gan.data import Batch, TrainingData
+from e2gan.device import autocast, resolve_device
+from e2gan.discriminator import Discriminator
+from e2gan.errors import InputError
+from e2gan.files import State, claim, finish, partial_of, plain, read_tensors, write_bytes, write_tensors
+from e2gan.generator import Generator
+from e2gan.losses import discriminator_loss, generator_adversarial_loss, l1_loss
+from e2gan.meter import Meter
+
+__all__ = ["Trainer", "TrainingResult", "run"]
+
+CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"
+LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to. l1 is the mean of the last logged steps, in 8-bit levels."""
+
+    steps: int
+    seconds: float
+    l1: float
+    already_done: bool = False
+
+
+class Trainer:
+    """Generator, discriminator and their optimisers: everything that a step changes, and a checkpoint holds."""
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, config: TrainingConfig) -> None:
+        self.generator, self.discriminator, self.config = generator, discriminator, config
+        self.device = next(generator.parameters()).device
+        self.trained = {n: p for n, p in generator.named_parameters() if p.requires_grad}
+        adam = {"lr": config.lr, "betas": config.betas, "fused": self.device.type in ("cpu", "cuda")}
+        self.optimizer_g = torch.optim.Adam(self.trained.values(), **adam)
+        self.optimizer_d = torch.optim.Adam(discriminator.parameters(), **adam)
+        self.average = {n: p.detach().clone() for n, p in self.trained.items()} if config.ema else {}
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update of D, then one of G (Eq. 1). Returns the losses as scalars on the device."""
+        config, losses = self.config, {}
+        with autocast(self.device, config.precision):
+            edit = self.generator(batch.photo, batch.tokens, batch.mask)
+
+        if config.gan:
+            self.discriminator.requires_grad_(True)
+            with autocast(self.device, config.precision):
+                seen = torch.cat([batch.target, edit.detach()])
+                logits = self.discriminator(batch.photo.repeat(2, 1, 1, 1), seen)
+            losses["d"] = discriminator_loss(*logits.chunk(2))
+            self.optimizer_d.zero_grad(set_to_none=True)
+            losses["d"].backward()
+            self.optimizer_d.step()
+
+        losses["l1"] = l1_loss(edit, batch.target)
+        total = config.l1 * losses["l1"]
+        if config.gan:
+            # Frozen, so that D's next update sees no gradient of G's.
+            self.discriminator.requires_grad_(False)
+            self.optimizer_d.zero_grad(set_to_none=True)
+            with autocast(self.device, config.precision):
+                logits = self.discriminator(batch.photo, edit)
+            losses["g"] = generator_adversarial_loss(logits)
+            total = total + config.gan * losses["g"]
+        self.optimizer_g.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimizer_g.step()
+
+        for name, mean in self.average.items():
+            mean.lerp_(self.trained[name].detach(), 1 - config.ema)
+        return {k: v.detach() for k, v in losses.items()}
+
+    def set_learning_rate(self, done: float) -> None:
+        """Learning rate when this fraction of the run, 0 to 1, is done."""
+        factor = 1.0
+        if self.config.schedule == "linear":
+            factor = min(1.0, 2 * (1 - done))
+        elif self.config.schedule == "cosine":
+            factor = (1 + math.cos(math.pi * done)) / 2
+        for optimizer in (self.optimizer_g, self.optimizer_d):
+            optimizer.param_groups[0]["lr"] = self.config.lr * factor
+
+    def use_average(self) -> None:
+        """Put the moving average in the generator's place."""
+        with torch.no_grad():
+            for name, mean in self.average.items():
+                self.trained[name].copy_(mean)
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that a step changes, by name."""
+        buffers = dict(self.generator.named_buffers())
+        state = {f"generator.{n}": t for n, t in (self.trained | buffers).items()}
+        state |= {f"discriminator.{n}": t for n, t in self.discriminator.state_dict().items()}
+        state |= {f"average.{n}": t for n, t in self.average.items()}
+        for part, optimizer in (("g", self.optimizer_g), ("d", self.optimizer_d)):
+            for i, moments in optimizer.state_dict()["state"].items():
+                state |= {f"adam_{part}.{i}.{n}": t for n, t in moments.items()}
+        return state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave. Raises KeyError where a tensor is missing."""
+        with torch.no_grad():
+            for name, tensor in (self.trained | dict(self.generator.named_buffers())).items():
+                tensor.copy_(state[f"generator.{name}"])
+            for name, tensor in self.discriminator.state_dict().items():
+                tensor.copy_(state[f"discriminator.{name}"])
+            for name, tensor in self.average.items():
+                tensor.copy_(state[f"average.{name}"])
+        for part, optimizer in (("g", self.optimizer_g), ("d", self.optimizer_d)):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in state.items():
+                if key.startswith(f"adam_{part}."):
+                    _, i, name = key.split(".")
+                    moments.setdefault(int(i), {})[name] = tensor
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+    def finite(self) -> bool:
+        return all(bool(t.isfinite().all()) for t in self.trained.values())
+
+
+def rows_of(step: int, count: int, batch: int, seed: int) -> Tensor:
+    """The rows of a step: a permutation an epoch, a function of seed and step alone, so that a resume needs no state."""
+    per_epoch = max(1, count // batch)
+    epoch, place = divmod(step, per_epoch)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+    return order[place * batch : (place + 1) * batch]
+
+
+def batches(data: TrainingData, config: TrainingConfig, start: int) -> Iterator[Batch]:
+    """The batches from a step on, without end. All chance of a step comes from (seed, step)."""
+    step = start
+    while True:
+        rng = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 2 + 1)
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))  # z, where it is dropout
+        yield data.batch(rows_of(step, len(data), config.batch, config.seed).to(data.photos.device), config, rng)
+        step += 1
+
+
+def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
+    """Train to the end of the settings, from the checkpoint in `folder` where there is one.
+
+    Writes `metrics.jsonl` and `checkpoint.safetensors` into `folder`. Raises InputError where a loss is no longer
+    finite; the last good checkpoint stays.
+    """
+    config = trainer.config
+    total = config.steps or config.epochs * max(1, len(data) // config.batch)
+    step, seconds = resume(trainer, folder)
+    begun = saved = time.monotonic()
+    before, sums, l1 = seconds, {}, math.nan
+
+    def done() -> float:
+        return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
+
+    log = Log(folder, step, tensorboard=config.tensorboard)
+    with closing(log), Meter("training", photos_a_step=config.batch) as meter:
+        for batch in batches(data, config, step):
+            if done() >= 1:
+                break
+            trainer.set_learning_rate(done())
+            for name, loss in trainer.step(batch).items():
+                sums[name] = sums.get(name, 0) + loss
+            step += 1
+            seconds = before + time.monotonic() - begun
+            if step % LOG_EVERY and done() < 1:
+                continue
+            count = step % LOG_EVERY or LOG_EVERY
+            losses = {name: float(value) / count for name, value in sums.items()}
+            if not all(map(math.isfinite, losses.values())):
+                raise InputError(_diverged(step, folder))
+            sums, l1 = {}, losses["l1"] * 127.5
+            log.write(step, seconds, losses)
+            meter.update(step, done(), seconds, l1=l1, **{k: v for k, v in losses.items() if k != "l1"})
+            if time.monotonic() - saved >= config.save_every and done() < 1:
+                if not trainer.finite():
+                    raise InputError(_diverged(step, folder))
+                save(trainer, folder, step, seconds)
+                saved = time.monotonic()
+    if not trainer.finite():
+        raise InputError(_diverged(step, folder))
+    return TrainingResult(steps=step, seconds=round(seconds, 3), l1=round(l1, 3))
+
+
+def _diverged(step: int, folder: Path) -> str:
+    kept = f"the last good checkpoint is kept in {folder}" if (folder / CHECKPOINT).exists() else "no checkpoint yet"
+    return f"training diverged at step {step}: a loss is not finite; lower --lr and use another --out ({kept})"
+
+
+def save(trainer: Trainer, folder: Path, step: int, seconds: float) -> None:
+    write_tensors(folder / CHECKPOINT, trainer.state(), {"step": str(step), "seconds": repr(seconds)})
+
+
+def resume(trainer: Trainer, folder: Path) -> tuple[int, float]:
+    """Step and seconds of the checkpoint, loaded into the trainer; (0, 0.0) without one."""
+    if not (folder / CHECKPOINT).exists():
+        return 0, 0.0
+    state, header = read_tensors(folder / CHECKPOINT)
+    trainer.load_state(state)
+    return int(header["step"]), float(header["seconds"])
+
+
+class Log:
+    """metrics.jsonl, cut back to the step that a run goes on from; and TensorBoard events where asked for."""
+
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
+        path = folder / METRICS
+        lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        write_bytes(path, "".join(kept).encode())
+        self.file = path.open("a", encoding="utf-8")
+        self.events: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
+        row = {"step": step, "seconds": round(seconds, 3)} | {k: round(v, 6) for k, v in losses.items()}
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+        if self.events:
+            for name, value in losses.items():
+                self.events.add_scalar(f"loss/{name}", value, step)
+
+    def close(self) -> None:
+        self.file.close()
+        if self.events:
+            self.events.close()
+
+
+def settings_of(config: Any, data: TrainingData, extra: dict[str, Any]) -> dict[str, Any]:
+    """The settings that make two runs the same one; how often to save, or where to log, does not count."""
+    settings = plain(config)
+    for name in ("save_every", "tensorboard"):
+        settings["training"].pop(name)
+    return settings | {"size": data.size, "pairs_total": len(data)} | extra
+
+
+def run(
+    stage: str,
+    config: Any,
+    out: Path,
+    networks: Callable[[torch.device], tuple[Generator, Discriminator]],
+    data: TrainingData,
+    write: Callable[[Path, Generator, Discriminator, TrainingResult], None],
+    extra: dict[str, Any],
+) -> TrainingResult:
+    """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
+
+    `networks` makes generator and discriminator on a device, in training mode; `write` puts the trained ones into
+    the partial folder.
+    """
+    training: TrainingConfig = config.training
+    if training.crop is not None and training.crop > data.size:
+        raise InputError(f"--crop {training.crop}: the pairs have only {data.size} pixels")
+    if training.batch > len(data):
+        raise InputError(f"--batch {training.batch}: there are only {len(data)} training pairs")
+    if training.tensorboard:
+        _need_tensorboard()
+    device = resolve_device(training.device)
+    if claim(out, stage, settings_of(config, data, extra)) is State.DONE:
+        return TrainingResult(steps=0, seconds=0.0, l1=math.nan, already_done=True)
+    partial = partial_of(out)
+    torch.manual_seed(training.seed)
+    generator, discriminator = networks(device)
+    trainer = Trainer(generator, discriminator, training)
+    try:
+        result = train(trainer, data.to(device), partial)
+    except Exception:
+        if not (partial / CHECKPOINT).exists():
+            shutil.rmtree(partial, ignore_errors=True)  # nothing to go on from
+        raise
+    trainer.use_average()
+    write(partial, generator.eval(), discriminator, result)
+    (partial / CHECKPOINT).unlink(missing_ok=True)
+    finish(out)
+    return result
+
+
+def _need_tensorboard() -> None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise InputError("--tensorboard needs the package tensorboard: pip install 'e2gan[tensorboard]'") from None
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
