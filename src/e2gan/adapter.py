@@ -1,0 +1,111 @@
+"""One concept's adapter: 92 thousand parameters on a frozen base (Sec. 4.2.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from e2gan.config import AdaptConfig, Ranks, TrainingConfig
+from e2gan.data import TrainingData
+from e2gan.discriminator import Discriminator
+from e2gan.files import read_tensors, sha256, write_json, write_tensors
+from e2gan.generator import Generator
+from e2gan.lora import adapter_tensors, attach, lora_config, rank_of_layers, train_mode
+from e2gan.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, MODEL, base_folder, load_discriminator, load_generator
+from e2gan.pairs import PairSet
+from e2gan.results import Trained
+from e2gan.text import encode
+from e2gan.training import TrainingResult, run
+
+__all__ = ["adapt"]
+
+
+def adapt(config: AdaptConfig) -> Trained:
+    """Train an adapter of the base on one concept's pairs. Run again, it goes on, or finds it done.
+
+    The discriminator starts from the base's (undisclosed in the paper). Raises InputError for bad settings, a missing
+    base or pair set, and where a loss is no longer finite.
+    """
+    config.check()
+    folder = base_folder(config.base)
+    generator, settings = load_generator(folder)
+    layers = rank_of_layers(generator, config.ranks)
+    pair_set = PairSet.load(config.pairs)
+    data = TrainingData.load([pair_set], generator.config.text_width)
+    base_hash = sha256(folder / MODEL)
+
+    def networks(device: torch.device) -> tuple[Generator, Discriminator]:
+        attach(generator, layers)
+        return train_mode(generator).to(device), load_discriminator(folder).to(device).train()
+
+    def write(partial: Path, trained: Generator, discriminator: Discriminator, result: TrainingResult) -> None:
+        write_adapter(partial, trained, layers, about(config, pair_set.prompt, folder, base_hash, data, result))
+
+    extra = {
+        "prompt": pair_set.prompt,
+        "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
+        "base_sha256": base_hash,
+        "generator": settings["generator"],
+    }
+    result = run("adapt", config, config.out, networks, data, write, extra)
+    tensors, _ = read_tensors(config.out / ADAPTER)
+    count = sum(t.numel() for t in tensors.values())
+    return Trained(folder=config.out, what="adapter", parameters=count, result=result)
+
+
+def about(
+    config: AdaptConfig, prompt: str, base: Path, base_hash: str, data: TrainingData, result: TrainingResult
+) -> dict[str, object]:
+    """e2gan.json: what the adapter does, what it belongs to, and how it was trained."""
+    return {
+        "prompt": prompt,
+        "base": base.name,
+        "base_sha256": base_hash,
+        "size": data.size,
+        "pairs": len(data),
+        "ranks": config.ranks,
+        "training": config.training,
+        "steps": result.steps,
+        "metrics": {"seconds": result.seconds, "train_l1": result.l1},
+    }
+
+
+def write_adapter(folder: Path, generator: Generator, layers: dict[str, int], facts: dict[str, object]) -> None:
+    """The four files of an adapter: PEFT's two, the prompt's tokens, and e2gan.json. Weights in half precision."""
+    tensors = {k: v.half() for k, v in adapter_tensors(generator).items()}
+    write_tensors(folder / ADAPTER, tensors, header(facts, sum(t.numel() for t in tensors.values())))
+    peft = lora_config(layers)
+    peft.inference_mode = True
+    write_json(folder / ADAPTER_CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in peft.to_dict().items()})
+    tokens = encode(str(facts["prompt"]), generator.config.text_width)
+    write_tensors(folder / CONCEPT, {"tokens": tokens.half()}, {"prompt": str(facts["prompt"])})
+    write_json(folder / ABOUT, facts)
+
+
+def header(facts: dict[str, object], parameters: int) -> dict[str, str]:
+    """What other LoRA tools read in a safetensors header. No date: the same training gives the same file."""
+    training, ranks = facts["training"], facts["ranks"]
+    assert isinstance(training, TrainingConfig)
+    assert isinstance(ranks, Ranks)
+    return {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": "e2gan/lora",
+        "modelspec.implementation": "e2gan",
+        "modelspec.title": str(facts["prompt"]),
+        "modelspec.description": f"E2GAN adapter, {parameters} parameters: {facts['prompt']}",
+        "modelspec.resolution": f"{facts['size']}x{facts['size']}",
+        "ss_base_model": str(facts["base"]),
+        "ss_base_model_hash": str(facts["base_sha256"]),
+        "ss_network_module": "peft.lora",
+        "ss_network_dim": str(max(vars(ranks).values())),
+        "ss_network_alpha": str(max(vars(ranks).values())),
+        "ss_learning_rate": str(training.lr),
+        "ss_lr_scheduler": training.schedule,
+        "ss_optimizer": f"Adam(betas={training.betas})",
+        "ss_batch_size": str(training.batch),
+        "ss_steps": str(facts["steps"]),
+        "ss_seed": str(training.seed),
+        "ss_num_train_images": str(facts["pairs"]),
+    }

@@ -1,0 +1,168 @@
+"""Adapters on the crucial layers (Sec. 4.2.2): PEFT's LoRA, and the one layer class that PEFT lacks.
+
+A convolution of weight h×w×k×k gets A, a k×k convolution to r channels with the layer's own stride and padding, and
+B, a 1×1 convolution from r. B starts at zero, so that an untouched adapter changes nothing. alpha is always r: the
+branch's scale is 1 whatever the rank, so that a rank can grow without changing the function.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import Conv2d as LoraConv2d
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from e2gan.config import Ranks
+from e2gan.generator import Generator, sampling_layers, transformer_layers
+
+__all__ = ["LoraConvTranspose2d", "adapter_tensors", "attach", "attach_tensors", "grow", "lora_config", "merged"]
+__all__ += ["rank_of_layers", "set_strengths", "train_mode"]
+
+
+class LoraConvTranspose2d(LoraConv2d):
+    """LoRA of a transposed convolution: A is a transposed convolution to r channels, B is 1×1."""
+
+    def _get_in_out_features(self, module: nn.Module) -> tuple[int, int]:
+        assert isinstance(module, nn.ConvTranspose2d)
+        return module.in_channels, module.out_channels
+
+    def update_layer(self, adapter_name: str, r: int, *args: Any, **kwargs: Any) -> None:
+        super().update_layer(adapter_name, r, *args, **kwargs)
+        self.lora_A[adapter_name].output_padding = self.get_base_layer().output_padding
+
+    def get_delta_weight(self, adapter: str) -> Tensor:
+        """The branch as a change of the base layer's weight: (in, out, k, k)."""
+        A, B = self.lora_A[adapter].weight, self.lora_B[adapter].weight  # (in, r, k, k), (r, out, 1, 1)
+        return torch.einsum("irhw,ro->iohw", A.float(), B[:, :, 0, 0].float()).to(A.dtype) * self.scaling[adapter]
+
+
+def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
+    """Name of each layer that an adapter of these ranks sits on → its rank; rank 0 leaves a layer bare."""
+    levels = {1: ranks.level1, 2: ranks.level2, 3: ranks.level3, 4: ranks.level4}
+    found = {name: levels[level] for name, level in sampling_layers(generator).items()}
+    found |= dict.fromkeys(transformer_layers(generator), ranks.tb)
+    # On a generator that carries adapters already, a layer is the `base_layer` of its wrapper.
+    bare = {name.removesuffix(".base_layer"): r for name, r in found.items() if ".lora_" not in name}
+    return {name: r for name, r in bare.items() if r}
+
+
+def lora_config(layers: Mapping[str, int]) -> LoraConfig:
+    """PEFT's configuration of an adapter with these ranks by layer."""
+    config = LoraConfig(
+        r=1,
+        lora_alpha=1,
+        target_modules=list(layers),
+        rank_pattern=dict(layers),
+        alpha_pattern=dict(layers),
+    )
+    config._register_custom_module({nn.ConvTranspose2d: LoraConvTranspose2d})
+    return config
+
+
+def attach(generator: Generator, layers: Mapping[str, int], name: str = "default") -> None:
+    """Put an untouched adapter on the named layers and make it alone trainable. Changes `generator` in place."""
+    with warnings.catch_warnings():
+        # Several adapters on one generator are what mixing needs.
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        inject_adapter_in_model(lora_config(layers), generator, adapter_name=name)
+    activate(generator, [name])
+
+
+def activate(generator: Generator, names: list[str]) -> None:
+    for layer in lora_layers(generator).values():
+        layer.set_adapter(names)
+
+
+def lora_layers(generator: nn.Module) -> dict[str, LoraLayer]:
+    return {name: m for name, m in generator.named_modules() if isinstance(m, LoraLayer)}
+
+
+def adapter_tensors(generator: Generator, name: str = "default") -> dict[str, Tensor]:
+    """An adapter's tensors under the keys that PEFT gives them in `adapter_model.safetensors`."""
+    tensors = {}
+    for layer_name, layer in lora_layers(generator).items():
+        if name in layer.lora_A:
+            tensors[f"base_model.model.{layer_name}.lora_A.weight"] = layer.lora_A[name].weight.detach()
+            tensors[f"base_model.model.{layer_name}.lora_B.weight"] = layer.lora_B[name].weight.detach()
+    return tensors
+
+
+def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: str = "default") -> None:
+    """Put a trained adapter on a generator; ranks and layers are read off the tensors' shapes.
+
+    Raises ValueError where a tensor names a layer that the generator lacks, or has another shape.
+    """
+    layers: dict[str, int] = {}
+    bare = {n.replace(".base_layer", ""): m for n, m in generator.named_modules()}
+    for key, tensor in tensors.items():
+        layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        if layer not in bare:
+            raise ValueError(f"the generator has no layer '{layer}'")
+        if key.endswith(".lora_A.weight"):
+            module = bare[layer]
+            module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
+            layers[layer] = tensor.shape[1 if isinstance(module, nn.ConvTranspose2d) else 0]
+    attach(generator, layers, name)
+    with torch.no_grad():
+        for layer_name, layer in lora_layers(generator).items():
+            if name not in layer.lora_A:
+                continue
+            for part, module in (("A", layer.lora_A[name]), ("B", layer.lora_B[name])):
+                value = tensors.get(f"base_model.model.{layer_name}.lora_{part}.weight")
+                if value is None or value.shape != module.weight.shape:
+                    raise ValueError(f"layer '{layer_name}': lora_{part} is missing or has another shape")
+                module.weight.copy_(value)
+
+
+def set_strengths(generator: Generator, strengths: Mapping[str, float]) -> None:
+    """Make these adapters act together, each scaled by its strength; the others do nothing."""
+    for layer in lora_layers(generator).values():
+        for name, strength in strengths.items():
+            layer.set_scale(name, strength)
+    activate(generator, list(strengths))
+
+
+def grow(generator: Generator, layers: Mapping[str, int], name: str = "default") -> None:
+    """Raise an adapter's ranks in place. The function stays the same: new columns of B are zero (Alg. 1).
+
+    Raises ValueError where a rank would shrink.
+    """
+    for layer_name, layer in lora_layers(generator).items():
+        r_new = layers.get(layer_name, 0)
+        r_old = layer.r[name]
+        if r_new < r_old:
+            raise ValueError(f"layer '{layer_name}': rank {r_old} cannot grow to {r_new}")
+        if r_new == r_old:
+            continue
+        old = [module.weight.detach().clone() for module in (layer.lora_A[name], layer.lora_B[name])]
+        layer.update_layer(name, r_new, lora_alpha=r_new, config=lora_config(layers))
+        with torch.no_grad():
+            layer.lora_B[name].weight.zero_()
+            for new, kept in zip((layer.lora_A[name].weight, layer.lora_B[name].weight), old, strict=True):
+                new[tuple(slice(n) for n in kept.shape)] = kept
+
+
+def merged(generator: Generator) -> Generator:
+    """A copy with the active adapters, at their strengths, added to its weights: an ordinary generator again."""
+    generator = copy.deepcopy(generator)
+    for name, layer in lora_layers(generator).items():
+        layer.merge()
+        parent, _, attribute = name.rpartition(".")
+        setattr(generator.get_submodule(parent), attribute, layer.get_base_layer())
+    return generator.requires_grad_(False)
+
+
+def train_mode(generator: Generator) -> Generator:
+    """Training mode, but the base's batch norms keep their statistics: the adapter's file carries none."""
+    generator.train()
+    for module in generator.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return generator

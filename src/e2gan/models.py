@@ -1,0 +1,170 @@
+"""Models on disk: a base, an adapter on it, a model from scratch; and what all of them load as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from e2gan.config import GeneratorConfig
+from e2gan.discriminator import Discriminator
+from e2gan.errors import InputError
+from e2gan.files import CONFIG, read_json, read_tensors, sha256, write_tensors
+from e2gan.generator import Generator
+from e2gan.lora import attach_tensors, merged, set_strengths
+from e2gan.text import encode
+
+__all__ = ["Model", "base_folder", "load_discriminator", "load_generator", "write_networks"]
+
+MODEL = "model.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+CONCEPT = "concept.safetensors"
+ABOUT = "e2gan.json"
+
+
+def base_folder(base: Path | None) -> Path:
+    """The base named, or the one that ships. Raises InputError where there is none."""
+    if base is not None:
+        if not (base / MODEL).is_file():
+            raise InputError(
+                f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base})"
+            )
+        return base
+    shipped = Path(str(package_files("e2gan") / "assets" / "base"))
+    if not (shipped / MODEL).is_file():
+        raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
+    return shipped
+
+
+def read_settings(folder: Path, stages: Sequence[str]) -> dict[str, Any]:
+    """The settings in a folder's config.json. Raises InputError where the folder is of another stage."""
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} is not a folder that e2gan wrote: it has no {CONFIG}")
+    found = read_json(folder / CONFIG)
+    if found.get("stage") not in stages:
+        raise InputError(f"{folder} holds the output of '{found.get('stage')}'; expected that of {' or '.join(stages)}")
+    return found["settings"]
+
+
+def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
+    fields = dict(settings["generator"])
+    fields["transformers"] = tuple(fields["transformers"])
+    try:
+        return GeneratorConfig(**fields)
+    except TypeError as error:
+        raise InputError(f"the model's settings are not of this version: {error}") from error
+
+
+def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
+    """A base's or a from-scratch model's generator, in evaluation mode on the CPU, and its settings."""
+    settings = read_settings(folder, ("base", "scratch"))
+    generator = Generator(generator_config(settings))
+    _load(generator, folder / MODEL)
+    return generator.eval().requires_grad_(False), settings
+
+
+def load_discriminator(folder: Path) -> Discriminator:
+    discriminator = Discriminator()
+    _load(discriminator, folder / DISCRIMINATOR)
+    return discriminator
+
+
+def _load(module: torch.nn.Module, path: Path) -> None:
+    tensors, _ = read_tensors(path)
+    try:
+        module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit its settings: {' '.join(str(error).split())[:200]}") from error
+
+
+def write_networks(folder: Path, generator: Generator, discriminator: Discriminator) -> None:
+    write_tensors(folder / MODEL, generator.state_dict())
+    write_tensors(folder / DISCRIMINATOR, discriminator.state_dict())
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator that is ready to edit.
+
+    generator: in evaluation mode, adapters attached and active. tokens: (1, T, D) float32, the prompt; None where the
+    generator does not attend to text. size: the working size in pixels that it was trained at. folder: where the
+    adapter, else the model, lies.
+    """
+
+    generator: Generator
+    tokens: Tensor | None
+    prompt: str
+    size: int
+    folder: Path
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        base: Path | None = None,
+        adapter: Sequence[Path] = (),
+        model: Path | None = None,
+        weights: Sequence[float] | None = None,
+        prompt: str | None = None,
+    ) -> Model:
+        """A from-scratch `model`; or a base with one adapter, a weighted mixture of several, or none and a `prompt`.
+
+        Raises InputError where a folder is missing or of another kind, or an adapter belongs to another base.
+        """
+        if model is not None:
+            if not (model / MODEL).is_file():
+                raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
+            generator, settings = load_generator(model)
+            prompt = settings["prompt"] if prompt is None and "prompt" in settings else prompt
+            return cls(generator, _tokens(generator, prompt or ""), prompt or "", settings["size"], model)
+        folder = base_folder(base)
+        generator, settings = load_generator(folder)
+        if not adapter:
+            return cls(generator, _tokens(generator, prompt or ""), prompt or "", settings["size"], folder)
+        weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
+        found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(adapter)]
+        set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
+        # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
+        strongest = max(range(len(weights)), key=lambda i: weights[i])
+        tokens = found[strongest][0] if generator.config.cross_attention else None
+        prompt = " + ".join(about["prompt"] for _, about in found)
+        return cls(generator.eval(), tokens, prompt, settings["size"], Path(adapter[0]))
+
+    def plain(self) -> Generator:
+        """The generator with its adapters merged, without a trace of them."""
+        return merged(self.generator)
+
+
+def _tokens(generator: Generator, prompt: str) -> Tensor | None:
+    config = generator.config
+    return encode(prompt, config.text_width)[None] if config.cross_attention and config.transformers else None
+
+
+def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -> tuple[Tensor, dict[str, Any]]:
+    """Put an adapter's folder on a base's generator. Returns its prompt's tokens (1, T, D) and its e2gan.json.
+
+    Raises InputError where the folder is no adapter, or one of another base (by the SHA-256 of the base's weights).
+    """
+    if not (adapter / ADAPTER).is_file():
+        raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt)")
+    about = read_json(adapter / ABOUT)
+    if about.get("base_sha256") != sha256(base / MODEL):
+        raise InputError(
+            f"{adapter} belongs to another base ({about.get('base')}, {str(about.get('base_sha256'))[:12]}…) than "
+            f"{base}: name that one with --base"
+        )
+    tensors, _ = read_tensors(adapter / ADAPTER)
+    try:
+        attach_tensors(generator, {k: v.float() for k, v in tensors.items()}, name)
+    except ValueError as error:
+        raise InputError(f"{adapter} does not fit {base}: {error}") from error
+    generator.eval().requires_grad_(False)
+    tokens, _ = read_tensors(adapter / CONCEPT)
+    return tokens["tokens"].float()[None], about
