@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from e2gan.config import PAPER, PIX2PIX, CostConfig, GeneratorConfig, Ranks
-from e2gan.cost import cost, multiply_accumulates, training_flops
+from e2gan.cost import measure_cost, multiply_accumulates, training_flops
 from e2gan.errors import InputError
 from e2gan.generator import Generator
 from e2gan.lora import attach, rank_of_layers
@@ -22,7 +22,7 @@ def test_macs_are_the_papers() -> None:
 
 
 def test_pix2pix_counted_at_the_outputs_is_tab_1s() -> None:
-    found = cost(CostConfig(generator=PIX2PIX, size=64, repeat=1))
+    found = measure_cost(CostConfig(generator=PIX2PIX, size=64, repeat=1))
     # Tab. 1 says 56.9 G at 256×256, sixteen times the pixels
     assert found.gmacs_at_output * 16 == pytest.approx(56.9, rel=0.003)
     assert found.parameters == 11_378_179
@@ -30,7 +30,7 @@ def test_pix2pix_counted_at_the_outputs_is_tab_1s() -> None:
 
 
 def test_cost_of_the_default_generator() -> None:
-    found = cost(CostConfig(generator=SMALL, size=32, repeat=1))
+    found = measure_cost(CostConfig(generator=SMALL, size=32, repeat=1))
     assert found.parameters == found.parameters_rb + found.parameters_tb + found.parameters_sl
     assert found.latency_ms > 0
     assert found.step_gflops_adapter < found.step_gflops
@@ -49,6 +49,6 @@ def test_frozen_layers_save_their_weight_gradients() -> None:
 
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(InputError, match="--size"):
-        cost(CostConfig(size=100))
+        measure_cost(CostConfig(size=100))
     with pytest.raises(InputError, match="--heads"):
-        cost(CostConfig(generator=replace(SMALL, heads=7)))
+        measure_cost(CostConfig(generator=replace(SMALL, heads=7)))

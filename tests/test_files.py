@@ -7,8 +7,19 @@ import pytest
 import torch
 
 from e2gan.errors import InputError
-from e2gan.files import State, claim, finish, partial_of, read_json, read_jsonl, read_tensors, write_bytes, write_json
-from e2gan.files import write_tensors, writing
+from e2gan.files import (
+    State,
+    claim,
+    finish,
+    partial_of,
+    read_json,
+    read_jsonl,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+    writing,
+)
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -82,7 +83,7 @@ def test_strength_scales_the_edit_continuously() -> None:
 
     assert torch.equal(edit(0.0), base)
     far = [float((edit(s / 8) - base).abs().mean()) for s in range(13)]
-    assert all(a < b for a, b in zip(far, far[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(far))
     for s in (0.0, 0.5, 1.0, 1.5):
         assert float((edit(s + 1e-3) - edit(s)).abs().mean()) < 1e-2 * far[8]
 

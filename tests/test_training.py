@@ -85,7 +85,9 @@ def test_training_learns_two_concepts_by_their_prompts(tmp_path: Path) -> None:
     photo = from_pixels(pairs.photos)
     for concept in (0, 1):
         target = from_pixels(pairs.edits[pairs.concept_of == concept])
-        edits = [g(photo, pairs.tokens[c : c + 1].expand(6, -1, -1), pairs.mask[c : c + 1].expand(6, -1)) for c in (0, 1)]
+        edits = [
+            g(photo, pairs.tokens[c : c + 1].expand(6, -1, -1), pairs.mask[c : c + 1].expand(6, -1)) for c in (0, 1)
+        ]
         own, other = ((e - target).abs().mean().item() for e in (edits[concept], edits[1 - concept]))
         assert own < 0.5 * other
         assert own < 0.5 * (photo - target).abs().mean().item()

@@ -1,0 +1,112 @@
+"""e2gan: a photo edit as a 92-thousand-parameter adapter of a generator small enough for a phone.
+
+Each stage is a function of its settings, and a command:
+
+    from e2gan import AdaptConfig, adapt
+    adapt(AdaptConfig(base=Path("base"), pairs=Path("autumn"), out=Path("autumn-adapter")))
+
+Names are imported when they are first used: `import e2gan` imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from e2gan.adapter import adapt
+    from e2gan.base import train_base
+    from e2gan.config import (
+        PRESETS,
+        AdaptConfig,
+        BaseConfig,
+        CostConfig,
+        DemoConfig,
+        EditConfig,
+        EvaluateConfig,
+        ExportConfig,
+        GeneratorConfig,
+        PairsConfig,
+        PhotosConfig,
+        Ranks,
+        ScratchConfig,
+        TrainingConfig,
+    )
+    from e2gan.cost import measure_cost
+    from e2gan.demo import run_demo
+    from e2gan.discriminator import Discriminator
+    from e2gan.errors import InputError
+    from e2gan.evaluation import evaluate
+    from e2gan.export import export_model
+    from e2gan.fid import frechet_distance
+    from e2gan.generator import Generator
+    from e2gan.models import Model
+    from e2gan.pairs import PairSet, make_pairs
+    from e2gan.photos import PhotoSet, prepare_photos
+    from e2gan.predictor import Predictor, edit
+    from e2gan.scratch import train_scratch
+
+# Module → what of it is public, in the order of the data's way.
+_PUBLIC = {
+    "config": (
+        "PhotosConfig PairsConfig BaseConfig AdaptConfig ScratchConfig EvaluateConfig CostConfig ExportConfig "
+        "EditConfig DemoConfig GeneratorConfig TrainingConfig Ranks PRESETS"
+    ),
+    "errors": "InputError",
+    "photos": "prepare_photos PhotoSet",
+    "pairs": "make_pairs PairSet",
+    "generator": "Generator",
+    "discriminator": "Discriminator",
+    "base": "train_base",
+    "adapter": "adapt",
+    "scratch": "train_scratch",
+    "models": "Model",
+    "fid": "frechet_distance",
+    "evaluation": "evaluate",
+    "cost": "measure_cost",
+    "export": "export_model",
+    "predictor": "edit Predictor",
+    "demo": "run_demo",
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}
+
+__all__ = [
+    "AdaptConfig",
+    "BaseConfig",
+    "CostConfig",
+    "DemoConfig",
+    "Discriminator",
+    "EditConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "Generator",
+    "GeneratorConfig",
+    "InputError",
+    "Model",
+    "PRESETS",
+    "PairSet",
+    "PairsConfig",
+    "PhotoSet",
+    "PhotosConfig",
+    "Predictor",
+    "Ranks",
+    "ScratchConfig",
+    "TrainingConfig",
+    "adapt",
+    "edit",
+    "evaluate",
+    "export_model",
+    "frechet_distance",
+    "make_pairs",
+    "measure_cost",
+    "prepare_photos",
+    "run_demo",
+    "train_base",
+    "train_scratch",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'e2gan' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"e2gan.{_MODULE_OF[name]}"), name)

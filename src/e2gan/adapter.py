@@ -39,7 +39,7 @@ def adapt(config: AdaptConfig) -> Trained:
         attach(generator, layers)
         return train_mode(generator).to(device), load_discriminator(folder).to(device).train()
 
-    def write(partial: Path, trained: Generator, discriminator: Discriminator, result: TrainingResult) -> None:
+    def write(partial: Path, trained: Generator, _: Discriminator, result: TrainingResult) -> None:
         write_adapter(partial, trained, layers, about(config, pair_set.prompt, folder, base_hash, data, result))
 
     extra = {

@@ -16,10 +16,10 @@ from e2gan.pairs import PairSet
 from e2gan.results import Trained
 from e2gan.training import TrainingResult, parameters, run
 
-__all__ = ["base"]
+__all__ = ["train_base"]
 
 
-def base(config: BaseConfig) -> Trained:
+def train_base(config: BaseConfig) -> Trained:
     """Train the base on the training pairs of all concepts, mixed. Run again, it goes on, or finds it done.
 
     Raises InputError for bad settings or pair sets, and where a loss is no longer finite.

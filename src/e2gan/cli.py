@@ -20,17 +20,17 @@ from e2gan.errors import InputError
 
 __all__ = ["COMMANDS", "main"]
 
-# Command → its settings and its function, in the order of the data's way. The function's module is imported only to run it.
+# Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
-    "demo": (c.DemoConfig, "e2gan.demo:demo"),
-    "photos": (c.PhotosConfig, "e2gan.photos:photos"),
-    "pairs": (c.PairsConfig, "e2gan.pairs:pairs"),
-    "base": (c.BaseConfig, "e2gan.base:base"),
+    "demo": (c.DemoConfig, "e2gan.demo:run_demo"),
+    "photos": (c.PhotosConfig, "e2gan.photos:prepare_photos"),
+    "pairs": (c.PairsConfig, "e2gan.pairs:make_pairs"),
+    "base": (c.BaseConfig, "e2gan.base:train_base"),
     "adapt": (c.AdaptConfig, "e2gan.adapter:adapt"),
-    "scratch": (c.ScratchConfig, "e2gan.scratch:scratch"),
+    "scratch": (c.ScratchConfig, "e2gan.scratch:train_scratch"),
     "evaluate": (c.EvaluateConfig, "e2gan.evaluation:evaluate"),
-    "cost": (c.CostConfig, "e2gan.cost:cost"),
-    "export": (c.ExportConfig, "e2gan.export:export"),
+    "cost": (c.CostConfig, "e2gan.cost:measure_cost"),
+    "export": (c.ExportConfig, "e2gan.export:export_model"),
     "edit": (c.EditConfig, "e2gan.predictor:edit"),
 }
 PRESET = re.compile(r"--preset(?:=(.*))?$")
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"e2gan: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `e2gan … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -53,9 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("e2gan: stopped; the same command goes on from where it can", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `e2gan … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _run(arguments: list[str]) -> int:
@@ -99,7 +99,7 @@ def _call(target: str, settings: Any, *, as_json: bool) -> int:
 def _overview() -> str:
     width = max(map(len, COMMANDS))
     lines = [
-        "e2gan: a photo edit as a 92-thousand-parameter adapter of a generator small enough for a phone (E²GAN, ICML 2024).",
+        "e2gan: a photo edit as a 92-thousand-parameter adapter of a generator small enough for a phone (E²GAN).",
         "",
         "usage: e2gan COMMAND …            e2gan COMMAND --help tells all of its settings",
         "",
@@ -161,9 +161,10 @@ def _one_line(box: str) -> str:
     """tyro's boxed message as one line: what is wrong, and the flags that are missing, without their help texts."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [line.strip("│╭╮╰╯─┃ ") for line in text.splitlines()]
-    if missing := [line.split()[0] for line in lines if line.startswith("--") and "[-h]" not in line]:
-        if not any(line.startswith(("Argument helptext", "Unrecognized")) for line in lines):
-            return f"missing: {', '.join(missing)}"
+    explained = any(line.startswith(("Argument helptext", "Unrecognized")) for line in lines)
+    missing = [line.split()[0] for line in lines if line.startswith("--") and "[-h]" not in line]
+    if missing and not explained:
+        return f"missing: {', '.join(missing)}"
     text = " ".join(line for line in lines if line)
     if unknown := re.search(r"Unrecognized options?: (.*?)(?: Perhaps| For| e2gan|$)", text):
         return f"unknown options: {unknown[1]}"

@@ -21,7 +21,7 @@ from e2gan.models import ADAPTER, MODEL, Model, base_folder
 from e2gan.text import MAX_TOKENS
 from e2gan.training import parameters
 
-__all__ = ["Cost", "cost", "latency", "multiply_accumulates", "training_flops"]
+__all__ = ["Cost", "latency", "measure_cost", "multiply_accumulates", "training_flops"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Cost:
         return "\n".join(f"{name:<22}{value}" for name, value in rows)
 
 
-def cost(config: CostConfig) -> Cost:
+def measure_cost(config: CostConfig) -> Cost:
     """Count and time a base, a base with an adapter, a model from scratch, or a fresh generator of the settings.
 
     Raises InputError for bad settings or folders.

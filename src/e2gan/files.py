@@ -113,7 +113,7 @@ def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str) -> None:
 
 def finish(out: Path) -> None:
     """Rename the partial folder to its final name."""
-    os.replace(partial_of(Path(out)), out)
+    partial_of(Path(out)).replace(out)
 
 
 @contextmanager
@@ -139,11 +139,11 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Whole or not at all, also when the machine stops: written beside, flushed, renamed."""
     beside = path.with_name(f"{path.name}.tmp{os.getpid()}")
     try:
-        with open(beside, "wb") as f:
+        with beside.open("wb") as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -181,7 +181,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     from safetensors.torch import save
 
     held = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
-    write_bytes(path, save(held, dict(metadata) if metadata else None))
+    data = save(held, dict(metadata) if metadata else None)
+    # The library orders the header's texts by chance; the same tensors should be the same file.
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the tensors to 8 bytes
+    write_bytes(path, len(text).to_bytes(8, "little") + text + data[end:])
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -198,5 +206,5 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def sha256(path: Path) -> str:
-    with open(path, "rb") as f:
+    with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

@@ -27,7 +27,7 @@ PHOTO_LIMIT = 0.995
 
 
 def norm_of(kind: Norm, channels: int) -> nn.Module:
-    """A normalisation of (B, C, H, W) without affine weights: a convolution's bias and the next layer have that role."""
+    """A normalisation of (B, C, H, W) without affine weights; the next layer has their role."""
     if kind == "instance":
         return nn.InstanceNorm2d(channels)
     if kind == "batch":

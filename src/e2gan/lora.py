@@ -35,11 +35,13 @@ class LoraConvTranspose2d(LoraConv2d):
 
     def update_layer(self, adapter_name: str, r: int, *args: Any, **kwargs: Any) -> None:
         super().update_layer(adapter_name, r, *args, **kwargs)
-        self.lora_A[adapter_name].output_padding = self.get_base_layer().output_padding
+        base: Any = self.get_base_layer()
+        self.lora_A[adapter_name].output_padding = base.output_padding
 
     def get_delta_weight(self, adapter: str) -> Tensor:
         """The branch as a change of the base layer's weight: (in, out, k, k)."""
-        A, B = self.lora_A[adapter].weight, self.lora_B[adapter].weight  # (in, r, k, k), (r, out, 1, 1)
+        branches: Any = self.lora_A, self.lora_B
+        A, B = (branch[adapter].weight for branch in branches)  # (in, r, k, k), (r, out, 1, 1)
         return torch.einsum("irhw,ro->iohw", A.float(), B[:, :, 0, 0].float()).to(A.dtype) * self.scaling[adapter]
 
 
@@ -80,7 +82,8 @@ def activate(generator: Generator, names: list[str]) -> None:
         layer.set_adapter(names)
 
 
-def lora_layers(generator: nn.Module) -> dict[str, LoraLayer]:
+def lora_layers(generator: nn.Module) -> dict[str, Any]:
+    """Name → wrapped layer. PEFT's classes are too loosely typed for a checker to follow."""
     return {name: m for name, m in generator.named_modules() if isinstance(m, LoraLayer)}
 
 

@@ -17,10 +17,10 @@ from e2gan.pairs import PairSet
 from e2gan.results import Trained
 from e2gan.training import TrainingResult, parameters, run
 
-__all__ = ["scratch"]
+__all__ = ["train_scratch"]
 
 
-def scratch(config: ScratchConfig) -> Trained:
+def train_scratch(config: ScratchConfig) -> Trained:
     """Train a generator on one concept's pairs, all of its weights. Run again, it goes on, or finds it done.
 
     `pix2pix` is the paper's ResNet generator with 9 RBs and no TB, whatever `config.generator` says.

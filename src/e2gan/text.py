@@ -19,7 +19,7 @@ MAX_TOKENS = 77  # CLIP's context length
 
 
 def encode(prompt: str, width: int) -> Tensor:
-    """The prompt's words as (T, width) float32 of unit variance, T at most 77; one zero token for a prompt without words.
+    """The prompt's words as (T, width) float32 of unit variance, T at most 77; one zero token where there is no word.
 
     The same word has the same vector in every process, on every machine and with every version of PyTorch.
     """

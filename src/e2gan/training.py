@@ -137,7 +137,7 @@ class Trainer:
 
 
 def rows_of(step: int, count: int, batch: int, seed: int) -> Tensor:
-    """The rows of a step: a permutation an epoch, a function of seed and step alone, so that a resume needs no state."""
+    """The rows of a step: a permutation an epoch. A function of seed and step alone: a resume needs no state."""
     per_epoch = max(1, count // batch)
     epoch, place = divmod(step, per_epoch)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))

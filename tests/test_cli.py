@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import e2gan
+from e2gan.cli import COMMANDS, main
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "e2gan", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_public_names_are_pinned_and_there() -> None:
+    assert len(e2gan.__all__) == len(set(e2gan.__all__)) == 31
+    for name in e2gan.__all__:
+        assert getattr(e2gan, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = e2gan.nothing  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_help_answers_at_once_and_without_torch() -> None:
+    run("--help")  # the file cache
+    start = time.perf_counter()
+    answer = run("--help")
+    seconds = time.perf_counter() - start
+    assert answer.returncode == 0
+    assert all(f"  {name} " in answer.stdout for name in COMMANDS)
+    loaded = "import sys, e2gan.cli; e2gan.cli.main(['base', '--pairs', 'a', '--out', 'b', '--dry-run']); "
+    loaded += "sys.exit(any(m in sys.modules for m in ('torch', 'peft', 'scipy', 'skimage')))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=False).returncode == 0
+    assert seconds < 5  # far above what it takes: this is no benchmark, but an import of torch would show
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_explains_its_settings(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--dry-run" in shown
+    assert "--json" in shown
+
+
+def test_dry_run_prints_the_resolved_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "base",
+        "--pairs",
+        "a",
+        "b",
+        "--out",
+        "o",
+        "--preset",
+        "paper",
+        "--norm",
+        "batch",
+        "--epochs",
+        "3",
+        "--dry-run",
+    ]
+    assert main(arguments) == 0
+    settings = json.loads(capsys.readouterr().out)
+    assert settings["pairs"] == ["a", "b"]
+    assert settings["generator"]["skip"] is False  # of the preset
+    assert settings["generator"]["norm"] == "batch"  # over it
+    assert settings["training"]["epochs"] == 3
+    assert settings["training"]["lr"] == 2e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("nonsense", "unknown command 'nonsense'"),
+        ("base", "missing: --pairs, --out"),
+        ("photos x", "missing: --out"),
+        ("base --pairs a --out b --epochs x", "--epochs"),
+        ("base --pairs a --out b --steps -5", "--steps -5: must be at least 1"),
+        ("base --pairs a --out b --batch 0", "--batch 0"),
+        ("base --pairs a --out b --lr -1", "--lr"),
+        ("base --pairs a --out b --colour red", "unknown options: --colour"),
+        ("base --pairs a --out b --preset best", "invalid choice 'best'"),
+        ("base --pairs a --out b --crop 30", "--crop 30"),
+        ("photos x --out y --size 100", "--size 100"),
+        ("photos x --out y --limit 0", "--limit 0"),
+        ("pairs --concept autumn --out y", "name one source"),
+        ("pairs --concept autumn --before x --out y", "--after"),
+        ("adapt --pairs a --out b --level1 0 --level2 0 --level3 0 --level4 0 --tb 0", "all ranks are 0"),
+        ("edit a.jpg --out b.jpg", "--adapter"),
+        ("edit a.jpg --out b.jpg --adapter c --strength 2", "--strength"),
+        ("export --out b", "--adapter"),
+        ("cost --device cuda:99", "not on this machine"),
+        ("adapt --pairs a --out b --base nowhere", "nowhere is no base"),
+        ("cost --model nowhere", "nowhere is no model"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments.split()) == 2
+    answer = capsys.readouterr()
+    assert answer.out == ""
+    assert words in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_json_is_alone_on_standard_output() -> None:
+    answer = run(*["cost", "--width", "8", "--heads", "2", "--size", "32", "--repeat", "1", "--json"])
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["size"] == 32
