@@ -26,7 +26,7 @@ def generator(config: GeneratorConfig = SMALL, *, seed: int = 0) -> Generator:
     with torch.no_grad():
         for p in g.parameters():
             if not p.any():
-                p.normal_(0, 0.1)
+                p.normal_(0, 0.02)
     return g.eval()
 
 
@@ -35,7 +35,7 @@ def touched(g: Generator, name: str = "default", *, ranks: Ranks = RANKS, seed: 
     torch.manual_seed(seed)
     with torch.no_grad():
         for p in adapter_tensors(g, name).values():
-            p.normal_(0, 0.1)
+            p.normal_(0, 0.05)
     return g.eval()
 
 

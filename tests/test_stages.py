@@ -145,7 +145,7 @@ def test_two_adapters_are_mixed(project: Project) -> None:
 
 def test_batch_norms_adapter_keeps_the_bases_statistics(project: Project, tmp_path: Path) -> None:
     command = ["base", "--pairs", str(project.dusk), "--out", str(tmp_path / "b"), "--steps", "10", *NETWORK]
-    assert main([*command, "--preset", "device", "--batch", "4"]) == 0
+    assert main([*command, "--norm", "batch", "--batch", "4"]) == 0
     before = load_file(tmp_path / "b" / "model.safetensors")
     assert any("running_mean" in k and v.any() for k, v in before.items())
     training = TrainingConfig(steps=10, batch=4, precision="fp32")

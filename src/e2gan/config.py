@@ -52,9 +52,11 @@ class GeneratorConfig:
     z: float = 0.0
     """Dropout rate in the RBs that plays z of Eq. 1, as in pix2pix (undisclosed; 0 is off, pix2pix has 0.5)."""
     skip: bool = True
-    """Whether the photo is added before the tanh: tanh(network + atanh(photo)). The paper's generator has none."""
-    norm: Norm = "instance"
-    """Normalisation of the convolutions, without affine weights. Batch norm folds away on a device."""
+    """Ways around the bottleneck, without a parameter: the photo is added before the tanh, each level's features on the
+    way down to those on the way up. The paper's generator has none."""
+    norm: Norm = "none"
+    """Normalisation of the convolutions, without affine weights (the paper's preset: instance, which throws the photo's
+    brightness away). Batch norm folds away on a device."""
     padding: Literal["reflect", "zero"] = "reflect"
     """Padding of the convolutions; zero is the one that every device converter knows."""
     upsample: Upsample = "transpose"
@@ -74,11 +76,11 @@ class GeneratorConfig:
         _need(not places or 4 * self.width % self.heads == 0, f"--heads {self.heads}: must divide {4 * self.width}")
 
 
-PAPER = GeneratorConfig(skip=False)
+PAPER = GeneratorConfig(skip=False, norm="instance")
 PRESETS: dict[str, GeneratorConfig] = {
     "paper": PAPER,
     "residual": GeneratorConfig(),
-    "device": GeneratorConfig(norm="batch", padding="zero", upsample="resize"),
+    "device": GeneratorConfig(padding="zero", upsample="resize"),
 }
 PIX2PIX = replace(PAPER, blocks=9, transformers=(), cross_attention=False)
 """The baseline of Tab. 1: the ResNet generator with 9 RBs and no TB."""

@@ -50,11 +50,12 @@ def down(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
 
 
 def up(in_channels: int, out_channels: int, norm: Norm, upsample: Upsample) -> nn.Sequential:
-    tail = [norm_of(norm, out_channels), nn.ReLU()]
+    """Twice the size, up to the norm; the ReLU comes after a skip is added."""
+    tail = norm_of(norm, out_channels)
     if upsample == "resize":
-        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1), *tail)
+        return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1), tail)
     conv = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
-    return nn.Sequential(conv, *tail)
+    return nn.Sequential(conv, tail)
 
 
 class ResidualBlock(nn.Module):
@@ -150,10 +151,11 @@ class TransformerStage(nn.Module):
             self.down = nn.AvgPool2d(2)
             self.up = nn.Upsample(scale_factor=2)
         self.block = TransformerBlock(width, config)
-        self.skip = config.skip
+        self.skip, self.around = config.skip, config.around
 
     def forward(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
         h = self.up(self.block(self.down(x), tokens, mask))
+        h = h.relu() if self.around == "conv" else h
         return x + h if self.skip else h
 
 
@@ -165,8 +167,8 @@ class Generator(nn.Module):
     mask: (B, T) bool, True where a token counts; None where all do.
     Returns (B, 3, H, W) float in [-1, 1].
 
-    With `skip`, the photo goes around the network, as tanh(network + atanh(photo)), and the TB and the levels in
-    between have their way around too. The parameters are the same ones.
+    With `skip`, every level has its way around what lies below it: the photo as tanh(network + atanh(photo)), levels
+    1 and 2 as sums before the ReLU, the TB as a residual. The parameters are the same ones.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -189,7 +191,7 @@ class Generator(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """pix2pix's N(0, 0.02) under a norm; He's where no norm corrects the scale. The skip starts as the identity."""
+        """pix2pix's N(0, 0.02) under a norm; He's where no norm corrects the scale. With the skip, as the identity."""
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.kernel_size != (1, 1):
                 if self.config.norm == "none":
@@ -198,14 +200,21 @@ class Generator(nn.Module):
                     nn.init.normal_(module.weight, 0.0, 0.02)
                 nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
         if self.config.skip:
-            nn.init.zeros_(self.level1_out[-1].weight)  # pyright: ignore[reportArgumentType]
+            for last in (self.level1_out, *(block.layers for block in self.blocks)):
+                convs = [m for m in last.modules() if isinstance(m, nn.Conv2d)]  # pyright: ignore
+                nn.init.zeros_(convs[-1].weight)
 
     def forward(self, photo: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        level2 = self.level2_down(self.level1_in(photo))
+        level1 = self.level1_in(photo)
+        level2 = self.level2_down(level1)
         h = self._transformer(0, self.level3_down(level2), tokens, mask)
         for number, block in enumerate(self.blocks, start=1):
             h = self._transformer(number, block(h), tokens, mask)
-        h = self.level2_up(self.level3_up(h))
+        # The skips come before the ReLU, so that the prompt, which acts at the bottom, gates what passes at the top.
+        h = self.level3_up(h)
+        h = F.relu(h + level2 if self.config.skip else h)
+        h = self.level2_up(h)
+        h = F.relu(h + level1 if self.config.skip else h)
         h = self.level1_out(h).float()
         if self.config.skip:
             h = h + torch.atanh(photo.float().clamp(-PHOTO_LIMIT, PHOTO_LIMIT))

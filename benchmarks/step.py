@@ -1,0 +1,66 @@
+"""What a training step costs: pix2pix, the whole generator, an adapter; fp32 and bf16.
+
+    python benchmarks/step.py [--size 256] [--batch 1] [--repeat 5]
+
+Prints the median milliseconds a photo and the ratio to pix2pix in fp32, all in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from e2gan.config import PIX2PIX, PRESETS, GeneratorConfig, Ranks, TrainingConfig
+from e2gan.cost import example, latency
+from e2gan.data import Batch
+from e2gan.device import resolve_device
+from e2gan.discriminator import Discriminator
+from e2gan.generator import Generator
+from e2gan.lora import attach, rank_of_layers, train_mode
+from e2gan.training import Trainer
+
+
+def milliseconds(
+    config: GeneratorConfig, precision: str, *, adapter: bool, size: int, batch: int, repeat: int
+) -> float:
+    device = resolve_device("auto")
+    generator = Generator(config)
+    if adapter:
+        attach(generator, rank_of_layers(generator, Ranks()))
+    training = TrainingConfig(batch=batch, precision=precision)  # pyright: ignore[reportArgumentType]
+    trainer = Trainer(train_mode(generator).to(device), Discriminator().to(device), training)
+    photo, _ = example(generator, size, device)
+    photo = photo.repeat(batch, 1, 1, 1)
+    tokens = torch.randn(batch, 8, config.text_width, device=device)
+    pairs = Batch(photo, -photo, tokens, torch.ones(batch, 8, dtype=torch.bool, device=device))
+    return latency(lambda: trainer.step(pairs), repeat, device) / batch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=5)
+    arguments = parser.parse_args()
+    print(
+        f"| {arguments.size} px, batch {arguments.batch} | ms a photo, fp32 | bf16 | against pix2pix fp32 |\n|---|---|---|---|"
+    )
+    first = 0.0
+    for name, config, adapter in (
+        ("pix2pix, 9 RBs", PIX2PIX, False),
+        ("E²GAN, all weights", PRESETS["residual"], False),
+        ("E²GAN, paper preset", PRESETS["paper"], False),
+        ("E²GAN, adapter", PRESETS["residual"], True),
+        ("E²GAN device preset, adapter", PRESETS["device"], True),
+    ):
+        times = [milliseconds(config, p, adapter=adapter, **vars(arguments)) for p in ("fp32", "bf16")]
+        first = first or times[0]
+        print(
+            f"| {name} | {times[0]:.0f} | {times[1]:.0f} | {first / times[0]:.1f}×, {first / times[1]:.1f}× |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
