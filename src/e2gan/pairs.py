@@ -1,0 +1,256 @@
+"""Pair sets: the photos of a set and their edits by one concept, from a teacher or from pairs at hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from e2gan.config import PairsConfig
+from e2gan.errors import InputError
+from e2gan.files import CONFIG, State, claim, finish, partial_of, plain, read_json, read_jsonl, sha256, write_jsonl
+from e2gan.images import Pixels, read_image, write_png
+from e2gan.imports import ROWS, import_pairs
+from e2gan.photos import Photo, PhotoSet, read_stack, told
+from e2gan.progress import cores, track
+from e2gan.teachers import filters
+
+__all__ = ["PairSet", "PairsResult", "make_pairs"]
+
+SELECTION = "selection.json"
+TOO_FEW_FOR_PROCESSES = 48  # below, starting them takes longer than the filters
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """A folder that `e2gan pairs` wrote: one concept.
+
+    rows: the lines of metadata.jsonl, dicts of file_name, photo (the photo's id), split, prompt, teacher, seed, score.
+    size: pixels of each side. photo_folder: where its photo set lies.
+    """
+
+    folder: Path
+    prompt: str
+    teacher: str
+    size: int
+    rows: list[dict[str, Any]]
+    photo_folder: Path
+
+    @classmethod
+    def load(cls, folder: Path) -> PairSet:
+        """Raises InputError where the folder is none, or is not whole."""
+        folder = Path(folder)
+        if not (folder / CONFIG).is_file():
+            raise InputError(f"{folder} is no pair set: it has no {CONFIG} (make one with: e2gan pairs)")
+        config = read_json(folder / CONFIG)
+        if config.get("stage") != "pairs":
+            raise InputError(f"{folder} holds the output of '{config.get('stage')}', not a pair set")
+        settings, rows = config.get("settings", {}), read_jsonl(folder / ROWS)
+        try:
+            if any(not {"file_name", "photo", "split"} <= row.keys() for row in rows):
+                raise KeyError(ROWS)
+            photo_folder = Path(os.path.normpath(folder / settings["photos"]))
+            return cls(folder, settings["concept"], settings["teacher"], int(settings["size"]), rows, photo_folder)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{folder} is no pair set of this version: {type(error).__name__} {error}") from error
+
+    @cached_property
+    def photos(self) -> PhotoSet:
+        """The photo set of its photos. Raises InputError where that is missing."""
+        if not self.photo_folder.exists():
+            raise InputError(f"{self.folder} needs its photo set {self.photo_folder}, which is missing: put it back")
+        return PhotoSet.load(self.photo_folder)
+
+    def arrays(self, split: str) -> tuple[Pixels, Pixels, list[str]]:
+        """Photos and edits of a split, uint8 (N, size, size, 3) each, and the photos' ids.
+
+        Raises InputError where the split is empty, or a photo or an edit is missing.
+        """
+        rows = [row for row in self.rows if row["split"] == split]
+        if not rows:
+            raise InputError(f"{self.folder} has no pairs in the split '{split}'")
+        ids = [row["photo"] for row in rows]
+        photos = self.photos.array(ids)
+        return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
+
+
+@dataclass(frozen=True)
+class PairsResult:
+    """A pair set that was made. skipped: (file, reason); notes: what else to know, a sentence each."""
+
+    folder: Path
+    photos: Path
+    prompt: str
+    teacher: str
+    train: int
+    val: int
+    test: int
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        total = self.train + self.val + self.test
+        line = f'{total} pairs "{self.prompt}" ({self.teacher}) in {self.folder}: '
+        line += f"{self.train} train, {self.val} val, {self.test} test"
+        if self.already_done:
+            return f"{line}\nmade already from the same photos: nothing to do"
+        return "\n".join([line, *self.notes, *told(self.skipped, most=2)])
+
+
+def make_pairs(config: PairsConfig) -> PairsResult:
+    """Make a pair set: edit the photos of a set by a teacher, or take pairs that the user has.
+
+    Run again, it goes on from the images that are written, or finds all done. Raises InputError for bad settings, an
+    unknown teacher or filter, and pairs that do not match.
+    """
+    config.check()
+    if config.photos is not None:
+        return _teach(config, config.photos)
+    found = import_pairs(config)
+    result = _result(PairSet.load(config.out), already_done=found is None)
+    return result if found is None else replace(result, skipped=found.skipped, notes=found.notes)
+
+
+def _result(pair_set: PairSet, *, already_done: bool = False, notes: Sequence[str] = ()) -> PairsResult:
+    splits = [row["split"] for row in pair_set.rows]
+    return PairsResult(
+        folder=pair_set.folder,
+        photos=pair_set.photo_folder,
+        prompt=pair_set.prompt,
+        teacher=pair_set.teacher,
+        train=splits.count("train"),
+        val=splits.count("val"),
+        test=splits.count("test"),
+        notes=list(notes),
+        already_done=already_done,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- the teacher
+
+
+def _teach(config: PairsConfig, photo_folder: Path) -> PairsResult:
+    chosen, prompt = _teacher(config)
+    photo_set = PhotoSet.load(photo_folder)
+    photos, selection = _selected(photo_set)
+    settings = plain(config) | {
+        "concept": prompt,
+        "teacher": f"filters:{chosen.name}",
+        "photos": os.path.relpath(photo_folder.resolve(), config.out.resolve()),
+        "size": photo_set.size,
+        "photos_sha256": sha256(photo_folder / "photos.jsonl"),
+        "selection_sha256": selection,
+    }
+    state = claim(config.out, "pairs", settings)
+    if state is State.DONE:
+        return _result(PairSet.load(config.out), already_done=True)
+    folder = partial_of(config.out)
+    try:
+        (folder / "images").mkdir(exist_ok=True)
+        left = [photo for photo in photos if not (folder / _image(photo)).exists()]
+        jobs = [(chosen.name, photo_folder / photo.file, folder / _image(photo)) for photo in left]
+        for _ in track(_run(jobs), f"edits ({chosen.name})", len(jobs)):
+            pass
+        about = {"prompt": prompt, "teacher": f"filters:{chosen.name}", "seed": config.seed, "score": None}
+        rows = [{"file_name": _image(photo), "photo": photo.id, "split": photo.split} | about for photo in photos]
+        write_jsonl(folder / ROWS, rows)
+        finish(config.out)
+    except Exception:  # not Ctrl-C: a run that was stopped goes on, one that failed leaves nothing half-written
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    notes = (
+        [f"{len(photos) - len(left)} of them were there from a run that was stopped"] if state is State.RESUME else []
+    )
+    if selection is not None:
+        notes.append(f"of the training photos, only those in {photo_folder / SELECTION}")
+    return _result(PairSet.load(config.out), notes=notes)
+
+
+def _image(photo: Photo) -> str:
+    return f"images/{photo.id}.png"
+
+
+def _teacher(config: PairsConfig) -> tuple[filters.Filter, str]:
+    """The filter, and the prompt of the pairs: its own, or the user's where the filter was named."""
+    kind, _, name = config.teacher.partition(":")
+    if kind != "filters" or (":" in config.teacher and not name.strip()):
+        raise InputError(f"--teacher {config.teacher}: unknown; there are 'filters' and 'filters:NAME'")
+    if name:
+        return filters.find(name), " ".join(config.concept.split())
+    try:
+        chosen = filters.find(config.concept)
+    except InputError as error:
+        raise InputError(f"{error} (or name one for your own prompt: --teacher filters:NAME)") from None
+    return chosen, chosen.prompt
+
+
+def _selected(photo_set: PhotoSet) -> tuple[list[Photo], str | None]:
+    """The photos to edit, and the hash of the selection where there is one. It narrows the training photos only."""
+    path = photo_set.folder / SELECTION
+    if not path.exists():
+        return photo_set.photos, None
+    found = read_json(path)
+    ids = found.get("ids") if isinstance(found, dict) else None
+    if not isinstance(ids, list):
+        raise InputError(f'{path} has no list "ids": write it anew with e2gan select, or delete it')
+    keep = set(map(str, ids))
+    if not any(photo.id in keep for photo in photo_set.split("train")):
+        raise InputError(f"{path} names none of the training photos of {photo_set.folder}: write it anew, or delete it")
+    return [photo for photo in photo_set.photos if photo.split != "train" or photo.id in keep], sha256(path)
+
+
+Job = tuple[str, Path, Path]  # filter, photo, edit to write
+
+
+def _edit(job: Job) -> None:
+    name, photo, edit = job
+    write_png(edit, filters.apply(filters.FILTERS[name], read_image(photo)))
+
+
+def _run(jobs: Sequence[Job]) -> Iterator[None]:
+    """Do the jobs: in several processes where that pays, since a filter holds Python's lock much of its time."""
+    if min(cores(), len(jobs)) < 2 or len(jobs) < TOO_FEW_FOR_PROCESSES:
+        yield from map(_edit, jobs)
+        return
+    done = 0
+    pool = ProcessPoolExecutor(min(cores(), 16), get_context("spawn"), initializer=_start)
+    try:
+        with _no_main():
+            results = pool.map(_edit, jobs, chunksize=4)
+        for _ in results:
+            done += 1
+            yield
+    except BrokenProcessPool:  # a process was killed, perhaps for want of memory
+        yield from map(_edit, jobs[done:])
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """While processes start: keeps them from running the caller's script again, which they need nothing of."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _start() -> None:
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threadpool_limits(1)  # one process a core already
