@@ -8,7 +8,7 @@ import torch
 
 from e2gan.config import PAPER, PRESETS, GeneratorConfig, Ranks
 from e2gan.generator import Generator
-from e2gan.lora import adapter_tensors, attach, attach_tensors, grow, merged, rank_of_layers, set_strengths
+from e2gan.lora import adapter_tensors, attach, attach_tensors, grow, merged, rank_of_layers, set_strengths, train_mode
 
 SMALL = GeneratorConfig(width=8, blocks=2, heads=2, text_width=16)
 RANKS = Ranks(level1=1, level2=2, level3=3, level4=3)
@@ -134,3 +134,21 @@ def test_a_rank_grows_without_changing_the_function() -> None:
     assert all(p.requires_grad for n, p in g.named_parameters() if "lora" in n)
     with pytest.raises(ValueError, match="cannot grow"):
         grow(g, rank_of_layers(generator(), RANKS))
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_training_computes_the_same_function_and_gradients(preset: str) -> None:
+    """W + BA in one convolution against the branch beside the layer."""
+    config = replace(PRESETS[preset], width=8, heads=2, text_width=16)
+    found = []
+    for way in (Generator.train, train_mode):
+        g = touched(generator(config))
+        way(g)
+        out = g(*inputs())
+        out.square().mean().backward()
+        found.append((out, {n: p.grad for n, p in g.named_parameters() if p.requires_grad}))
+    (one, grads_one), (two, grads_two) = found
+    torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+    assert grads_one.keys() == grads_two.keys()
+    for name, grad in grads_one.items():
+        torch.testing.assert_close(grad, grads_two[name], atol=1e-5, rtol=1e-3)

@@ -81,6 +81,7 @@ def test_peft_itself_loads_the_adapter(project: Project) -> None:
     ours = Model.load(base=project.base, adapter=(project.adapter,))
     generator, _ = load_generator(project.base)
     config = LoraConfig.from_pretrained(str(project.adapter))
+    assert isinstance(config, LoraConfig)
     config._register_custom_module({nn.ConvTranspose2d: LoraConvTranspose2d})
     theirs = PeftModel.from_pretrained(generator, str(project.adapter), config=config).eval()
     photo = torch.rand(1, 3, 32, 32) * 2 - 1

@@ -159,10 +159,10 @@ def _defaults(settings: type, arguments: list[str]) -> Any:
 
 def _one_line(box: str) -> str:
     """tyro's boxed message as one line: what is wrong, and the flags that are missing, without their help texts."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [line.strip("│╭╮╰╯─┃ ") for line in text.splitlines()]
+    text = re.sub(r"\x1b\[[0-9;]*m|[-─]{4,}", "", box)
+    lines = [line.strip("│╭╮╰╯─┃|+ ") for line in text.splitlines()]
     explained = any(line.startswith(("Argument helptext", "Unrecognized")) for line in lines)
-    missing = [line.split()[0] for line in lines if line.startswith("--") and "[-h]" not in line]
+    missing = [line.split()[0] for line in lines if re.match(r"--\w", line)]
     if missing and not explained:
         return f"missing: {', '.join(missing)}"
     text = " ".join(line for line in lines if line)

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,7 +78,8 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any]) -> State:
     out = Path(out)
     settings = {k: v for k, v in plain(settings).items() if k != "out"}
     config = {"stage": stage, "settings": settings, "versions": versions()}
-    if out.exists():
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not empty:
         _same_or_refuse(out, config, "choose another --out, or delete it")
         return State.DONE
     partial = partial_of(out)
@@ -93,6 +94,8 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any]) -> State:
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / CONFIG, config)
     except OSError as error:
+        with suppress(OSError):
+            partial.rmdir()
         raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
     return State.FRESH
 

@@ -93,6 +93,8 @@ class Attention(nn.Module):
             y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for y in (self.to_q(x), self.to_k(context), self.to_v(context))
         )
+        # One prompt for the whole batch has its keys and values once; in an exported file they are constants.
+        k, v = (y.expand(x.shape[0], -1, -1, -1) for y in (k, v))
         attended = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None, :])
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
@@ -163,7 +165,8 @@ class Generator(nn.Module):
     """Edits a photo by a prompt (Sec. 4.2.1).
 
     photo: (B, 3, H, W) float in [-1, 1], H and W multiples of 8 and at least 16.
-    tokens: (B, T, text_width) float, the prompt's tokens; None where the generator has no cross-attention.
+    tokens: (B, T, text_width) float, the prompt's tokens, or (1, T, text_width) for all of the batch; None where the
+    generator has no cross-attention.
     mask: (B, T) bool, True where a token counts; None where all do.
     Returns (B, 3, H, W) float in [-1, 1].
 

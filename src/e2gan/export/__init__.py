@@ -1,0 +1,169 @@
+"""Deployable models: one file a format, each compared with PyTorch on photographs before it exists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2gan.builtin import builtin_pictures
+from e2gan.config import ExportConfig
+from e2gan.errors import InputError
+from e2gan.files import plain, read_json, sha256, versions, write_bytes, write_json, writing
+from e2gan.images import Pixels, list_images, read_image, resize, square
+from e2gan.models import ABOUT, ADAPTER, MODEL, Model
+from e2gan.predictor import Predictor, mix
+
+__all__ = ["Exported", "Parity", "export_model"]
+
+FILE = "model.onnx"
+PARITY = "parity.json"
+MOST_PHOTOS = 8
+TOLERANCE = 1.0  # mean difference in 8-bit levels; rounding alone gives about 0.001
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the file's edits are from PyTorch's (fp32, eager), in 8-bit levels.
+
+    sizes: (height, width) compared at. runs: one row a comparison: photo, batch, size, max, mean.
+    """
+
+    max: int
+    mean: float
+    photos: int
+    sizes: list[tuple[int, int]]
+    runs: list[dict[str, Any]]
+    providers: list[str]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `export_model` wrote: the file in its folder, its bytes, and how far it is from PyTorch."""
+
+    folder: Path
+    file: Path
+    bytes: int
+    parity: Parity
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        p = self.parity
+        lines = [
+            f"{self.file}: {self.bytes / 1e6:.2f} MB",
+            f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most",
+        ]
+        return "\n".join(["exported already, nothing to do", *lines] if self.already_done else lines)
+
+
+def export_model(config: ExportConfig) -> Exported:
+    """Write a deployable file with the adapter merged, once it has been seen to edit photographs as PyTorch does.
+
+    Writes model.onnx, parity.json and config.json. Raises InputError for bad settings, a missing package, no photo to
+    check on, and where the two differ by more than one level on average; then nothing stays.
+    """
+    config.check()
+    from e2gan.export.onnx import OnnxModel, PixelModel, require, to_onnx
+
+    require()
+    adapter = () if config.adapter is None else (config.adapter,)
+    model = Model.load(base=config.base, adapter=adapter, model=config.model)
+    facts = hashes(config)
+    with writing(config.out, "export", plain(config) | facts) as partial:
+        already_done = partial is None
+        if partial is not None:
+            photos = photographs(config.photos)
+            facts |= {"prompt": model.prompt, "strength": str(config.strength)}
+            pixel_model = PixelModel(model.plain(), model.tokens, config.strength)
+            write_bytes(partial / FILE, to_onnx(pixel_model, config.size, facts))
+            run = OnnxModel(partial / FILE)
+            parity = compare(run, model, photos, config, list(run.session.get_providers()))
+            write_json(partial / PARITY, parity)
+            if not parity.mean <= TOLERANCE:
+                raise InputError(
+                    f"the exported file differs from PyTorch by {parity.mean:.2f} levels of 255 on average: "
+                    f"nothing was written ({json.dumps(parity.versions)})"
+                )
+    file = config.out / FILE
+    parity = Parity(**read_json(config.out / PARITY))
+    return Exported(config.out, file, file.stat().st_size, parity, already_done)
+
+
+def hashes(config: ExportConfig) -> dict[str, str]:
+    """SHA-256 of the weights that go into the file."""
+    if config.model is not None:
+        return {"model_sha256": sha256(config.model / MODEL)}
+    assert config.adapter is not None
+    base_hash = read_json(config.adapter / ABOUT)["base_sha256"]
+    return {"base_sha256": base_hash, "adapter_sha256": sha256(config.adapter / ADAPTER)}
+
+
+def photographs(folder: Path | None) -> dict[str, Pixels]:
+    """Photos to check on: evenly from a folder, or the built-in ones."""
+    if folder is None:
+        if found := builtin_pictures():
+            return found
+        raise InputError("the pictures of scikit-image are missing: name a folder of photos with --photos")
+    files = list_images(folder)
+    if not files:
+        raise InputError(f"{folder} holds no photos: name a folder of some with --photos")
+    chosen = dict.fromkeys(files[i * len(files) // MOST_PHOTOS] for i in range(MOST_PHOTOS))
+    return {str(file.relative_to(folder)): read_image(file) for file in chosen}
+
+
+def compare(
+    run: Callable[[Pixels], Pixels],
+    model: Model,
+    photos: dict[str, Pixels],
+    config: ExportConfig,
+    providers: list[str],
+) -> Parity:
+    """Edit the same photos by `run` and by PyTorch on the CPU."""
+    predictor = Predictor(model, "cpu")
+    runs, means = [], []
+    for name, batch in batches(photos, config.size, model.size):
+        expected = np.stack([mix(p, e, config.strength) for p, e in zip(batch, predictor.batch(batch), strict=True)])
+        found = run(batch)
+        if found.shape != expected.shape or found.dtype != np.uint8:
+            raise InputError(f"the exported file gives {found.dtype} {found.shape} for {batch.shape}")
+        difference = np.abs(found.astype(np.int16) - expected)
+        means.append(float(difference.mean()))
+        row = {
+            "photo": name,
+            "batch": len(batch),
+            "size": batch.shape[1:3],
+            "max": int(difference.max()),
+            "mean": round(means[-1], 6),
+        }
+        runs.append(row)
+    used = {name: version(name) for name in ("onnx", "onnxscript", "onnxruntime")}
+    return Parity(
+        max=max(row["max"] for row in runs),
+        mean=round(float(np.mean(means)), 6),
+        photos=len(photos),
+        sizes=list(dict.fromkeys(row["size"] for row in runs)),
+        runs=runs,
+        providers=providers,
+        versions=versions() | used,
+    )
+
+
+def batches(photos: dict[str, Pixels], fixed: int | None, trained: int) -> Iterator[tuple[str, Pixels]]:
+    """Each photo at the fixed size, or the one trained at; two in one batch; where sizes are free, other sizes too."""
+    size = fixed or trained
+    squares = {name: square(photo, size) for name, photo in photos.items()}
+    for name, photo in squares.items():
+        yield name, photo[None]
+    first = next(iter(squares))
+    last = list(squares)[-1]
+    yield f"{first} + {last}", np.stack([squares[first], squares[last][:, ::-1]])
+    if fixed is None:
+        wide = (size, size + 8 * max(1, size // 16))
+        yield first, resize(photos[first], wide)[None]
+        yield f"{last} + {first}", np.stack([resize(photos[name], wide) for name in (last, first)])

@@ -1,0 +1,197 @@
+"""ONNX: one file of ordinary pixels in and out, the adapter merged, the prompt's keys and values constants in it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from e2gan.data import from_pixels, to_pixels
+from e2gan.errors import InputError
+from e2gan.files import versions
+from e2gan.generator import Attention, Generator, TransformerBlock
+from e2gan.images import Pixels
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+__all__ = ["OnnxModel", "PixelModel", "require", "to_onnx"]
+
+OPSET = 18  # the one that PyTorch's exporter writes without a conversion
+LEAST = 32
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def require() -> None:
+    """Raises InputError where a package of the extra `export` is missing."""
+    for name in PACKAGES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InputError(f"the ONNX export needs {name} ({error}): pip install 'e2gan[export]'") from None
+
+
+# ------------------------------------------------------------------------------------------------- what is deployed
+
+
+class FixedAttention(nn.Module):
+    """Cross-attention to a prompt that never changes: its keys and values are constants, its text layers are gone."""
+
+    def __init__(self, attention: Attention, tokens: Tensor) -> None:
+        super().__init__()
+        self.heads, self.to_q, self.to_out = attention.heads, attention.to_q, attention.to_out
+        keys, values = (
+            to(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2) for to in (attention.to_k, attention.to_v)
+        )
+        self.register_buffer("keys", keys.transpose(2, 3) * keys.shape[-1] ** -0.5)  # (1, heads, C / heads, T)
+        self.register_buffer("values", values)  # (1, heads, T, C / heads)
+
+    def forward(self, x: Tensor, *_: object) -> Tensor:
+        queries = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        attended = (queries @ self.keys).softmax(-1) @ self.values
+        return self.to_out(attended.transpose(1, 2).flatten(2))
+
+
+class PixelModel(nn.Module):
+    """A model as a device needs it: uint8 (N, H, W, 3) → uint8 (N, H, W, 3), no adapter, no tokens, no batch norm.
+
+    generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None. strength: 0 is the photo itself, 1
+    the edit.
+    """
+
+    def __init__(self, generator: Generator, tokens: Tensor | None, strength: float = 1.0) -> None:
+        super().__init__()
+        self.generator = deepcopy(generator).eval()
+        self.strength = strength
+        with torch.no_grad():
+            for module in list(self.generator.modules()):
+                if isinstance(module, TransformerBlock) and tokens is not None:
+                    setattr(module, "cross_attention", FixedAttention(module.cross_attention, tokens))  # noqa: B010
+                if isinstance(module, nn.Sequential):
+                    fold_batch_norms(module)
+        self.requires_grad_(False)
+
+    def forward(self, photo: Tensor) -> Tensor:
+        edit = to_pixels(self.generator(from_pixels(photo.permute(0, 3, 1, 2)))).permute(0, 2, 3, 1)
+        if self.strength == 1:
+            return edit
+        before = photo.float()
+        return (before + self.strength * (edit.float() - before)).round().clamp(0, 255).to(torch.uint8)
+
+
+def fold_batch_norms(layers: nn.Sequential) -> None:
+    """Put each batch norm into the convolution before it. Changes `layers` in place; the function stays the same."""
+    for i in range(1, len(layers)):
+        conv, norm = layers[i - 1], layers[i]
+        if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
+            layers[i - 1] = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
+            layers[i] = nn.Identity()
+
+
+# ------------------------------------------------------------------------------------------------------- the file
+
+
+def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> bytes:
+    """The model as the bytes of one ONNX file, weights inside, `facts` in its metadata.
+
+    Input `photo`, output `edit`: uint8 (N, H, W, 3) RGB, any N. size: fixed H and W; None leaves both free, multiples
+    of 8 from 32 on. Raises InputError where a package is missing.
+    """
+    require()
+    import onnx
+
+    # An example with equal sides or one photo would make the exporter take these for constants.
+    example = torch.zeros(2, size or LEAST, size or LEAST + 8, 3, dtype=torch.uint8)
+    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
+    if size is None:
+        shape |= {1: 8 * torch.export.Dim("h", min=LEAST // 8), 2: 8 * torch.export.Dim("w", min=LEAST // 8)}
+    with quiet():
+        # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
+        program = torch.export.export(model, (example,), dynamic_shapes=(shape,))
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["photo"],
+            output_names=["edit"],
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert exported is not None
+    proto: ModelProto = exported.model_proto
+    label(proto, {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), **facts})
+    onnx.checker.check_model(proto, full_check=True)
+    return proto.SerializeToString(deterministic=True)
+
+
+def label(proto: ModelProto, metadata: Mapping[str, str]) -> None:
+    """Replace what the exporter notes, stack traces with this machine's paths, by what a user asks of a file."""
+    graph = proto.graph
+    del graph.value_info[:]  # shapes inside, in symbols like s39; every runtime infers them itself
+    for value in (*graph.input, *graph.output):
+        for dim, name in zip(value.type.tensor_type.shape.dim, ("batch", "height", "width"), strict=False):
+            if dim.dim_param:
+                dim.dim_param = name
+    for part in (proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    proto.producer_name, proto.producer_version = "e2gan", metadata["e2gan"]
+    graph.name = "e2gan"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The exporter without its notes on torchvision and on its own deprecated parts."""
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
+
+
+class OnnxModel:
+    """An exported file in ONNX Runtime on the CPU: uint8 (N, H, W, 3) → uint8 (N, H, W, 3)."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """threads: 0 takes ONNX Runtime's choice. Raises InputError where the file is missing, or is none of ours."""
+        require()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common class of their own
+            reason = " ".join(str(error).split()) if Path(path).is_file() else "there is no such file"
+            raise InputError(f"{path}: {reason}") from None
+        self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        if "e2gan" not in self.metadata:
+            raise InputError(f"{path}: was not exported by e2gan")
+        self.size: int | None = int(self.metadata["size"]) if self.metadata["size"].isdigit() else None
+
+    def __call__(self, photos_NHWC: Pixels) -> Pixels:
+        """Raises InputError for a height or width that the file does not take."""
+        height, width = photos_NHWC.shape[1:3]
+        if self.size is not None and (height, width) != (self.size, self.size):
+            raise InputError(f"photos of {width}×{height}: this file takes {self.size}×{self.size} only")
+        if height % 8 or width % 8 or min(height, width) < LEAST:
+            raise InputError(f"photos of {width}×{height}: both must be multiples of 8, and at least {LEAST}")
+        (edits,) = self.session.run(["edit"], {"photo": photos_NHWC})
+        return edits  # pyright: ignore[reportReturnType]
