@@ -43,9 +43,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=5)
     arguments = parser.parse_args()
-    print(
-        f"| {arguments.size} px, batch {arguments.batch} | ms a photo, fp32 | bf16 | against pix2pix fp32 |\n|---|---|---|---|"
-    )
+    print(f"| {arguments.size} px, batch {arguments.batch} | ms a photo, fp32 | bf16 | against pix2pix fp32 |")
+    print("|---|---|---|---|")
     first = 0.0
     for name, config, adapter in (
         ("pix2pix, 9 RBs", PIX2PIX, False),

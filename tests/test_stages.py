@@ -24,6 +24,7 @@ from e2gan.errors import InputError
 from e2gan.files import sha256
 from e2gan.models import Model
 from tests.conftest import Project
+from tests.test_photos import in_small_disk
 
 NETWORK = [
     "--width",
@@ -274,3 +275,14 @@ def test_tensorboard_events_are_written(project: Project, tmp_path: Path) -> Non
 
     events = EventAccumulator(str(tmp_path / "a" / "tensorboard")).Reload()
     assert [e.step for e in events.Scalars("loss/l1")] == [10, 20]
+
+
+@pytest.mark.parametrize("save_every", ["0", "60"])
+def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path, save_every: str) -> None:
+    arguments = ["adapt", "--base", str(project.base), "--pairs", str(project.sepia), "--steps", "20"]
+    arguments += ["--precision", "fp32", "--out", str(tmp_path / "disk" / "a"), "--save-every", save_every]
+    told, errors = in_small_disk(tmp_path, arguments, "20k")
+    assert told == "status 2\n"
+    lines = [line for line in errors.splitlines() if not line.startswith("training ")]
+    assert len(lines) == 1
+    assert "No space left" in lines[0]

@@ -421,7 +421,7 @@ class DemoConfig:
 
     out: Path = Path("demo")
     """Folder to write; report.html lies in it."""
-    concept: str = "make it autumn"
+    concept: str = "make it cyberpunk"
     """Held-out concept that the adapter learns; a name or prompt of the built-in filters."""
     size: int = 64
     """Side of the training crops in pixels."""

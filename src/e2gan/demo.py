@@ -78,7 +78,7 @@ def commands(folder: Path) -> list[str]:
     return [
         f"{e2gan} edit YOUR_PHOTO.jpg --base {folder}/base --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
-        f'{e2gan} pairs --photos my-photos --concept "snow" --out my-pairs',
+        f'{e2gan} pairs --photos my-photos --concept night --out my-pairs',
         f"{e2gan} adapt --base {folder}/base --pairs my-pairs --out my-adapter --epochs 20",
         f"{e2gan} evaluate --base {folder}/base --adapter my-adapter --pairs my-pairs",
         f"{e2gan} export --base {folder}/base --adapter my-adapter --out my-effect",
@@ -198,7 +198,7 @@ def examples(concept: Filter, adapter: Model, pix2pix: Model) -> list[Example]:
     """The test pictures, whole: photo, teacher, the adapter's edit, pix2pix's."""
     ours, theirs = Predictor(adapter), Predictor(pix2pix)
     found = []
-    for name, picture in test_pictures().items():
+    for name, picture in sorted(test_pictures().items(), reverse=True):
         scale = SHOWN_SIDE / min(picture.shape[:2])
         photo = resize(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))
         edits = [p.edit(photo, side=SHOWN_SIDE) for p in (ours, theirs)]

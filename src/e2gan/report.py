@@ -205,8 +205,8 @@ def smoothed(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]
 
 
 def nice(value: float) -> float:
-    """The least of 1, 2, 4, 5, 8, 10 times a power of ten that is not below a value."""
+    """The least round number that is not below a value."""
     if value <= 0:
         return 1.0
     power = 10 ** math.floor(math.log10(value))
-    return next(power * step for step in (1, 2, 4, 5, 8, 10) if power * step >= value * (1 - 1e-9))
+    return next(power * step for step in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10) if power * step >= value * (1 - 1e-9))

@@ -283,12 +283,12 @@ def run(
     trainer = Trainer(generator, discriminator, training)
     try:
         result = train(trainer, data.to(device), partial)
+        trainer.use_average()
+        write(partial, generator.eval(), discriminator, result)
     except Exception:
         if not (partial / CHECKPOINT).exists():
             shutil.rmtree(partial, ignore_errors=True)  # nothing to go on from
         raise
-    trainer.use_average()
-    write(partial, generator.eval(), discriminator, result)
     (partial / CHECKPOINT).unlink(missing_ok=True)
     finish(out)
     return result

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from e2gan.cli import main
+from e2gan.config import DemoConfig
+from e2gan.errors import InputError
+from e2gan.models import Model
+
+
+@pytest.mark.slow
+def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    command = ["demo", "--out", str(out), "--size", "32", "--base-minutes", "0.1", "--adapter-minutes", "0.05"]
+    assert main(command) == 0
+    answer = capsys.readouterr()
+    assert str(out / "report.html") in answer.out
+    assert "e2gan edit" in answer.out
+    page = (out / "report.html").read_text("utf-8")
+    for words in ("91,926", "7,055,619", "11,378,179", "make it cyberpunk", "ONNX Runtime", "fd-random"):
+        assert words in page
+    assert page.count("data:image/jpeg") >= 8
+    assert page.count("<polyline") == 3
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert json.loads((out / "onnx" / "parity.json").read_text())["mean"] < 1
+    assert Model.load(base=out / "base", adapter=(out / "adapter",)).prompt == "make it cyberpunk"
+    assert not list(out.rglob("*.partial"))
+
+    # again: every stage finds its work done
+    written = (out / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns
+    assert main(command) == 0
+    assert (out / "adapter" / "adapter_model.safetensors").stat().st_mtime_ns == written
+    assert main([*command, "--concept", "fog"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    from e2gan.demo import run_demo
+
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="already holds something else"):
+        run_demo(DemoConfig(out=tmp_path))
+    with pytest.raises(InputError, match="is a file"):
+        run_demo(DemoConfig(out=tmp_path / "thesis.txt"))
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_unknown_concept_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    from e2gan.demo import run_demo
+
+    with pytest.raises(InputError, match="autum"):
+        run_demo(DemoConfig(out=tmp_path / "demo", concept="autum"))
+    assert not list(tmp_path.iterdir())
