@@ -28,7 +28,7 @@ VARIANTS: dict[str, GeneratorConfig] = {
     "residual, layer norm": replace(RESIDUAL, norm="layer"),
     "residual, batch norm": replace(RESIDUAL, norm="batch"),
     "residual, no norm": replace(RESIDUAL, norm="none"),
-    "residual, resize": replace(RESIDUAL, upsample="resize"),
+    "residual, transposed": replace(RESIDUAL, upsample="transpose"),
     "device": DEVICE,
 }
 

@@ -9,6 +9,7 @@ import pytest
 from e2gan.cli import main
 from e2gan.config import DemoConfig
 from e2gan.errors import InputError
+from e2gan.images import read_image
 from e2gan.models import Model
 
 
@@ -24,7 +25,8 @@ def test_the_whole_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     for words in ("91,926", "7,055,619", "11,378,179", "make it cyberpunk", "ONNX Runtime", "fd-random"):
         assert words in page
     assert page.count("data:image/jpeg") >= 8
-    assert page.count("<polyline") == 3
+    assert page.count("<polyline") == 7
+    assert read_image(out / "picture.jpg").shape[1] > 3 * 384
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert json.loads((out / "onnx" / "parity.json").read_text())["mean"] < 1
     assert Model.load(base=out / "base", adapter=(out / "adapter",)).prompt == "make it cyberpunk"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from e2gan.cli import main
 from e2gan.config import EvaluateConfig
 from e2gan.errors import InputError
 from e2gan.evaluation import evaluate, metrics, pixel_metrics
+from e2gan.files import read_json, read_jsonl, write_json, write_jsonl
 from e2gan.images import read_image
 from e2gan.models import Model
 from e2gan.pairs import PairSet
@@ -90,3 +93,33 @@ def test_squeezenet_is_used_where_its_file_is_given(project: Project, shared: Pa
     assert found.model.fd_squeezenet is not None
     assert found.model.fd_squeezenet.dimensions == 512
     assert "fd-squeezenet" in str(found)
+
+
+def test_one_photo_is_measured_without_distances_and_says_so(project: Project, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    shutil.copytree(project.sepia, pairs)
+    config = read_json(pairs / "config.json")
+    config["settings"]["photos"] = os.path.relpath(project.photos, pairs)
+    write_json(pairs / "config.json", config)
+    rows = read_jsonl(pairs / "metadata.jsonl")
+    tests = [row for row in rows if row["split"] == "test"]
+    write_jsonl(pairs / "metadata.jsonl", [row for row in rows if row not in tests[1:]])
+    found = evaluate(EvaluateConfig(model=project.model, pairs=pairs, out=tmp_path / "out"))
+    assert (found.images, found.model.fd_random) == (1, None)
+    assert "at least 2 test photos" in str(found)
+    assert read_json(tmp_path / "out" / "metrics.json")["model"]["fd_random"] is None
+
+
+def test_the_kernel_distance_stands_beside_the_frechet_distance(project: Project, tmp_path: Path) -> None:
+    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path))
+    assert found.model.fd_random is not None
+    line = next(line for line in str(found).splitlines() if line.startswith("kd-random"))
+    assert f"{found.model.fd_random.kernel:.3g}" in line
+
+
+def test_results_cannot_go_into_a_file(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(InputError, match="needs a folder"):
+            evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=out))
+    assert (tmp_path / "file").read_text() == "mine"

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import sqrtm
 
+from e2gan import fid
 from e2gan.errors import InputError
 from e2gan.fid import (
     SqueezeNetFeatures,
@@ -14,6 +16,7 @@ from e2gan.fid import (
     kernel_distance,
     random_features,
 )
+from e2gan.files import read_tensors, write_tensors
 from e2gan.images import list_images, read_image, square
 
 
@@ -73,6 +76,42 @@ def test_the_kernel_distance_is_unbiased_and_sees_a_shift() -> None:
     assert kernel_distance(rng.normal(size=(40, 6)), rng.normal(size=(40, 6)) + 1) > 5 * np.std(same)
 
 
+def related(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Two sets whose rows are pairs, as edits and the teacher's edits of the same photos are."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(count, 6))
+    return a, 0.9 * a + 0.3 + 0.1 * rng.normal(size=(count, 6))
+
+
+def test_the_interval_of_pairs_is_as_wide_as_chance() -> None:
+    found = [frechet_distance(*related(60, seed)) for seed in range(200)]
+    spread = np.subtract(*np.percentile(found, [97.5, 2.5]))
+
+    def width(paired: bool) -> float:
+        ends = [frechet_interval(*related(60, seed), paired=paired) for seed in range(10)]
+        return float(np.mean([high - low for low, high in ends]))
+
+    assert 0.7 * spread < width(True) < 1.4 * spread
+    assert width(False) > 2 * spread
+    assert frechet_interval(related(20)[0], related(20)[0], paired=True) == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_the_kernel_distance_of_pairs_does_not_hang_on_their_number() -> None:
+    few = [kernel_distance(*related(8, seed), paired=True) for seed in range(400)]
+    truth = kernel_distance(*related(4000), paired=True)
+    error = 3 * np.std(few) / np.sqrt(len(few))
+    assert abs(np.mean(few) - truth) < error
+    assert np.mean([kernel_distance(*related(8, seed)) for seed in range(400)]) < truth - error
+    assert kernel_distance(related(20)[0], related(20)[0], paired=True) == pytest.approx(0, abs=1e-12)
+
+
+def test_sets_of_different_length_are_no_pairs() -> None:
+    a, b = related(9)
+    for function in (frechet_interval, kernel_distance):
+        with pytest.raises(InputError, match="not pairs"):
+            function(a, b[:8], paired=True)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "words"),
     [
@@ -82,8 +121,9 @@ def test_the_kernel_distance_is_unbiased_and_sees_a_shift() -> None:
     ],
 )
 def test_what_has_no_distance_is_refused(a: np.ndarray, b: np.ndarray, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        frechet_distance(a, b)
+    for function in (frechet_distance, kernel_distance):
+        with pytest.raises(InputError, match=words):
+            function(a, b)
 
 
 def test_random_features_never_change() -> None:
@@ -92,6 +132,16 @@ def test_random_features_never_change() -> None:
     assert found.shape == (1, 352)
     assert found[0, [0, 3, 60, 200, 351]].tolist() == pytest.approx(GOLDEN, rel=1e-4)
     assert np.allclose(random_features(np.repeat(image, 40, 0)), found, atol=1e-5)
+    locked = np.repeat(image, 2, 0)
+    locked.flags.writeable = False  # as NumPy gives a Pillow image
+    assert np.allclose(random_features(locked), found, atol=1e-5)
+
+
+def test_large_images_run_in_parts_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 40, 56, 3), dtype=np.uint8)
+    together = random_features(images)
+    monkeypatch.setattr(fid, "CHUNK", 2 * 40 * 56)
+    assert np.allclose(random_features(images), together, atol=1e-5)
 
 
 GOLDEN = [-0.02519913, 0.56697220, 0.33927128, 0.17509072, 0.48381719]
@@ -115,3 +165,32 @@ def test_a_file_that_is_no_squeezenet_is_refused(shared: Path, tmp_path: Path) -
         SqueezeNetFeatures(shared / "README.md")
     with pytest.raises(InputError, match="not SqueezeNet"):
         SqueezeNetFeatures(shared / "teachers" / "fast-style" / "udnie.safetensors")
+
+
+def test_a_squeezenet_of_other_shapes_is_refused_and_half_precision_taken(shared: Path, tmp_path: Path) -> None:
+    tensors, _ = read_tensors(shared / "features" / "squeezenet11.safetensors")
+    # SqueezeNet 1.0 has the same names and larger kernels: it would run, and measure something else
+    write_tensors(tmp_path / "1.0", tensors | {"conv1.weight": torch.zeros(64, 3, 7, 7)})
+    with pytest.raises(InputError, match="64×3×7×7, not 64×3×3×3"):
+        SqueezeNetFeatures(tmp_path / "1.0")
+    write_tensors(tmp_path / "half", {name: tensor.half() for name, tensor in tensors.items()})
+    image = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), dtype=np.uint8)
+    half = SqueezeNetFeatures(tmp_path / "half")(image)
+    full = SqueezeNetFeatures(shared / "features" / "squeezenet11.safetensors")(image)
+    assert np.abs(half - full).max() < 0.01 * full.max()
+    with pytest.raises(InputError, match="at least 32"):
+        SqueezeNetFeatures(tmp_path / "half")(image[:, :16])
+
+
+def test_squeezenet_reads_colours_in_the_order_that_it_was_trained_on(shared: Path) -> None:
+    """A network's features are sparsest on pictures like its training's: with red and blue swapped they are not."""
+    network = SqueezeNetFeatures(shared / "features" / "squeezenet11.safetensors")
+    faces = np.stack([square(read_image(f), 128) for f in list_images(shared / "photos" / "faces")[:24]])
+
+    def density(images: np.ndarray) -> np.ndarray:
+        features = network(images).astype(np.float64)
+        return features.mean(0) ** 2 / (features**2).mean(0).clip(1e-12)
+
+    right, swapped = density(faces), density(faces[..., ::-1])
+    assert (right < swapped).mean() > 0.6
+    assert right.mean() < 0.95 * swapped.mean()

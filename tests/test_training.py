@@ -102,8 +102,8 @@ def test_losses_are_pinned(tmp_path: Path) -> None:
     assert [r["d"] for r in found] == pytest.approx([GOLDEN_D_10, GOLDEN_D_20], rel=2e-3)
 
 
-GOLDEN_L1_10, GOLDEN_L1_20 = 0.444952, 0.265998
-GOLDEN_D_10, GOLDEN_D_20 = 0.679591, 0.623076
+GOLDEN_L1_10, GOLDEN_L1_20 = 0.374242, 0.225322
+GOLDEN_D_10, GOLDEN_D_20 = 0.686917, 0.652251
 
 
 @pytest.mark.parametrize("variant", [{}, {"ema": 0.9}, {"schedule": "cosine"}, {"gan": 0.0}])

@@ -33,8 +33,8 @@ from e2gan.errors import InputError
 from e2gan.evaluation import Evaluation, evaluate, shown
 from e2gan.export import export_model
 from e2gan.export.onnx import OnnxModel
-from e2gan.files import CONFIG, plain, read_json, versions, write_json
-from e2gan.images import resize
+from e2gan.files import CONFIG, plain, read_json, versions, write_bytes, write_json
+from e2gan.images import Pixels, encode_jpeg, resize, sheet, square
 from e2gan.models import ADAPTER, MODEL, Model
 from e2gan.pairs import make_pairs
 from e2gan.predictor import Predictor
@@ -47,7 +47,8 @@ __all__ = ["DemoResult", "run_demo"]
 
 BASE_CONCEPTS = ("golden", "dusk", "winter", "sepia", "crossprocess", "comic", "watercolour", "fog")
 LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM", "fd": "fd-random"}
-SHOWN_SIDE = 256  # shorter side of the report's pictures, and of the generator's input for them
+SHOWN_SIDE = 384  # shorter side of the report's pictures
+RUN_SIDE = 256  # shorter side of the generator's input for them
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def commands(folder: Path) -> list[str]:
     return [
         f"{e2gan} edit YOUR_PHOTO.jpg --base {folder}/base --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
-        f'{e2gan} pairs --photos my-photos --concept night --out my-pairs',
+        f"{e2gan} pairs --photos my-photos --concept night --out my-pairs",
         f"{e2gan} adapt --base {folder}/base --pairs my-pairs --out my-adapter --epochs 20",
         f"{e2gan} evaluate --base {folder}/base --adapter my-adapter --pairs my-pairs",
         f"{e2gan} export --base {folder}/base --adapter my-adapter --out my-effect",
@@ -122,7 +123,9 @@ def run_demo(config: DemoConfig) -> DemoResult:
         export_model(ExportConfig(base=out / "base", adapter=out / "adapter", out=out / "onnx"))
         export_model(ExportConfig(model=out / "pix2pix", out=out / "onnx-pix2pix"))
     with stage("report"):
-        write_report(out / "report.html", report(config, held_out, concepts, ours, theirs))
+        content = report(config, held_out, concepts, ours, theirs)
+        write_report(out / "report.html", content)
+        write_bytes(out / "picture.jpg", encode_jpeg(picture(content.examples)))
     return DemoResult(report=out / "report.html", folder=out, seconds=round(time.monotonic() - begun, 1))
 
 
@@ -176,12 +179,19 @@ def report(config: DemoConfig, concept: Filter, concepts: list[Filter], ours: Ev
             f"{trained:,} parameters ({size / 1000:.0f} KB) on a generator of {count / 1e6:.1f} million that "
             f"had learned {len(concepts)} other edits before. None of the pictures below was in the training."
         ),
+        figures=[
+            (f"{seconds:.0f} s", "of training"),
+            (f"{trained:,}", "parameters"),
+            (f"{size / 1000:.0f} KB", "on disk"),
+        ],
         examples=examples(concept, adapter, pix2pix),
         plots=[
-            loss_plot(f"The base, {len(concepts)} concepts", {"E²GAN base": out / "base"}),
-            loss_plot("The concept", {"E²GAN adapter": out / "adapter", "pix2pix from scratch": out / "pix2pix"}),
+            loss_plot(f"The base, {len(concepts)} concepts: L1", {"E²GAN base": out / "base"}),
+            loss_plot("The concept: L1", {"E²GAN adapter": out / "adapter", "pix2pix": out / "pix2pix"}),
+            adversarial_plot("The base: the game", out / "base"),
+            adversarial_plot("The adapter: the game", out / "adapter"),
         ],
-        tables=[cost_table(config, adapter, pix2pix, seconds), quality_table(ours, theirs)],
+        tables=[cost_table(out, adapter, pix2pix), quality_table(ours, theirs)],
         notes=notes(config, concept, concepts),
         commands=commands(out),
         footer=footer(config),
@@ -201,22 +211,39 @@ def examples(concept: Filter, adapter: Model, pix2pix: Model) -> list[Example]:
     for name, picture in sorted(test_pictures().items(), reverse=True):
         scale = SHOWN_SIDE / min(picture.shape[:2])
         photo = resize(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))
-        edits = [p.edit(photo, side=SHOWN_SIDE) for p in (ours, theirs)]
+        edits = [p.edit(photo, side=RUN_SIDE) for p in (ours, theirs)]
         found.append(Example(name=name, photo=photo, teacher=apply(concept, photo), ours=edits[0], pix2pix=edits[1]))
     return found
+
+
+def picture(shown: list[Example]) -> Pixels:
+    """The held-out pictures' centre squares as a sheet, uint8 (H, W, 3), for those who want one picture."""
+    rows = [[square(image, SHOWN_SIDE) for image in (e.photo, e.teacher, e.ours)] for e in shown]
+    return sheet(rows, ["photo", "teacher", "E²GAN adapter"])
 
 
 def loss_plot(title: str, folders: dict[str, Path]) -> Plot:
     """L1 in 8-bit levels over training seconds."""
     curves = []
     for name, folder in folders.items():
-        rows = [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
+        rows = losses(folder)
         curves.append(Curve(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
     return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", curves=curves)
 
 
-def cost_table(config: DemoConfig, adapter: Model, pix2pix: Model, seconds: float) -> Table:
-    out = config.out
+def adversarial_plot(title: str, folder: Path) -> Plot:
+    """The losses of G and D (Eq. 1) over training seconds."""
+    rows = losses(folder)
+    seconds = [r["seconds"] for r in rows]
+    curves = [Curve(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
+    return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", curves=curves)
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
+
+
+def cost_table(out: Path, adapter: Model, pix2pix: Model) -> Table:
     rows: list[list[str]] = []
     generators = (adapter.plain(), pix2pix.plain())
     trained = sum(t.numel() for t in _tensors(out / "adapter" / ADAPTER).values())
@@ -224,7 +251,8 @@ def cost_table(config: DemoConfig, adapter: Model, pix2pix: Model, seconds: floa
     rows.append(["trained for this concept", f"{trained:,}", f"{parameters(generators[1]):,}"])
     files = (out / "adapter" / ADAPTER, out / "pix2pix" / MODEL)
     rows.append(["stored for this concept", *(f"{f.stat().st_size / 1e6:.2f} MB" for f in files)])
-    rows.append(["training for this concept", *(f"{s:.0f} s" for s in (seconds, 60 * config.adapter_minutes))])
+    seconds = [losses(out / name)[-1]["seconds"] for name in ("adapter", "pix2pix")]
+    rows.append(["training for this concept", *(f"{s:.0f} s" for s in seconds)])
     rows.append(
         ["multiply-accumulates at 256×256", *(f"{multiply_accumulates(g, 256)[0] / 1e9:.1f} G" for g in generators)]
     )
@@ -238,7 +266,7 @@ def cost_table(config: DemoConfig, adapter: Model, pix2pix: Model, seconds: floa
             for run in runs
         ]
         rows.append([f"one image at 256×256, {name}", *(f"{latency(call, 5):.0f} ms" for call in calls)])
-    note = f"Median of five on this machine's CPU, {torch.get_num_threads()} threads, uint8 pixels in and out."
+    note = "Median of five on this machine's CPU, uint8 pixels in and out."
     return Table(title="Cost", columns=["", "E²GAN", "pix2pix, 9 blocks"], rows=rows, note=note)
 
 
@@ -264,8 +292,8 @@ def notes(config: DemoConfig, concept: Filter, concepts: list[Filter]) -> list[s
         f"The training pictures are a handful that ship with scikit-image and scikit-learn, in crops of {config.size} "
         f"pixels, and the times are minutes: a base of hundreds of photos and hours is better by far. Both models "
         "were trained on the same pairs for the same time.",
-        "The pictures above are edited at four times the training size; the numbers below are of the training size. "
-        "fd-random is a Fréchet distance on a fixed random network; it is not FID.",
+        "The pictures above are edited at four times the training size, then enlarged; the numbers below are of the "
+        "training size. fd-random is a Fréchet distance on a fixed random network; it is not FID.",
     ]
 
 

@@ -39,21 +39,27 @@ def bf16_is_fast(device: torch.device) -> bool:
     """Whether a residual block's convolution is at least 1.3 times as fast in bf16, forward and backward.
 
     Hardware with bf16 units is 2 to 6 times as fast and hardware without is slower, so that the answer, and with it
-    the weights that a seed gives, does not hang on the noise of a clock.
+    the weights that a seed gives, does not hang on the noise of a clock. On the CPU one thread is timed: several would
+    wait for whatever else runs on the machine.
     """
     if device.type == "mps":
         return False  # autocast there is fp16 first; nothing measured yet
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = [(_seconds(device, torch.float32), _seconds(device, torch.bfloat16)) for _ in range(6)]
+    finally:
+        torch.set_num_threads(threads)
+    fp32, bf16 = (min(column) for column in zip(*times, strict=True))
+    return fp32 > 1.3 * bf16
 
-    def seconds(dtype: torch.dtype) -> float:
-        x = torch.rand(4, 256, 32, 32, device=device, dtype=dtype, requires_grad=True)
-        w = torch.rand(256, 256, 3, 3, device=device, dtype=dtype, requires_grad=True)
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            F.conv2d(x, w, padding=1).sum().backward()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - start)
-        return min(times)
 
-    return seconds(torch.float32) > 1.3 * seconds(torch.bfloat16)
+def _seconds(device: torch.device, dtype: torch.dtype) -> float:
+    rng = torch.Generator(device).manual_seed(0)  # its own: the training's chance must not hang on this
+    x = torch.rand(1, 256, 32, 32, device=device, dtype=dtype, generator=rng).requires_grad_()
+    w = torch.rand(256, 256, 3, 3, device=device, dtype=dtype, generator=rng).requires_grad_()
+    start = time.perf_counter()
+    F.conv2d(x, w, padding=1).sum().backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

@@ -41,7 +41,10 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on one split of one concept. photo: the same metrics of the photo as it is, to compare with."""
+    """One model on one split of one concept. photo: the same metrics of the photo as it is, to compare with.
+
+    parameters: of the generator, adapters merged. notes: what else to know, a sentence each.
+    """
 
     prompt: str
     split: str
@@ -51,6 +54,7 @@ class Evaluation:
     model: Metrics
     photo: Metrics
     out: Path
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [
@@ -65,7 +69,9 @@ class Evaluation:
             cells = [shown(getattr(m, name)) for m in (self.model, self.photo)]
             if any(cells):
                 lines.append(f"{name.replace('_', '-'):<16}{cells[0]:>24}{cells[1]:>24}")
-        return "\n".join([*lines, f"metrics.json and sheet.png in {self.out}"])
+                kernels = [f"{getattr(m, name).kernel:.3g}" for m in (self.model, self.photo)]
+                lines.append(f"{name.replace('fd_', 'kd-'):<16}{kernels[0]:>24}{kernels[1]:>24}")
+        return "\n".join([*lines, *self.notes, f"metrics.json and sheet.png in {self.out}"])
 
 
 def shown(found: Distance | None) -> str:
@@ -105,7 +111,7 @@ def metrics(edits_NHWC: Pixels, targets_NHWC: Pixels, squeezenet: SqueezeNetFeat
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Edit a split of a pair set, compare with the teacher, write metrics.json and sheet.png.
 
-    Raises InputError for bad settings or folders.
+    Raises InputError for bad settings or folders, or an `out` that is a file.
     """
     config.check()
     pair_set = PairSet.load(config.pairs)
@@ -114,9 +120,14 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt)
     squeezenet = None if config.features is None else SqueezeNetFeatures(config.features)
     photos, targets, _ = pair_set.arrays(config.split)
+    out = config.out or model.folder
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{out} is a file, or lies in one: --out needs a folder") from None
     predictor = Predictor(model, config.device)
     edits = predictor.batch(photos)
-    out = config.out or model.folder
+    notes = () if len(photos) >= 2 else (f"no distances: they need at least 2 {config.split} photos",)
     found = Evaluation(
         prompt=pair_set.prompt,
         split=config.split,
@@ -126,8 +137,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         model=metrics(edits, targets, squeezenet),
         photo=metrics(photos, targets, squeezenet),
         out=out,
+        notes=notes,
     )
-    out.mkdir(parents=True, exist_ok=True)
     chosen = np.unique(np.linspace(0, len(photos) - 1, config.rows).round().astype(int))
     rows = [[photos[i], targets[i], edits[i]] for i in chosen]
     write_png(out / "sheet.png", sheet(rows, ["photo", "teacher", "ours"]))

@@ -26,7 +26,7 @@ __all__ += ["random_features"]
 
 Features = NDArray[np.float64]
 Extractor = Callable[[Pixels], NDArray[np.float32]]
-CHUNK = 32  # images that run through a feature network together
+CHUNK = 32 * 256 * 256  # pixels that run through a feature network together
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,7 @@ def frechet_distance(a: NDArray, b: NDArray) -> float:
     centred features over √(n - 1): min(N, M, D) decides the cost, and no D×D root is taken where N or M is smaller.
     Raises InputError for fewer than two images a set, different D, or features that are not finite.
     """
-    a, b = _checked(a), _checked(b)
-    if a.shape[1] != b.shape[1]:
-        raise InputError(f"features of {a.shape[1]} and {b.shape[1]} dimensions cannot be compared")
+    a, b = _checked(a, b)
     mean_a, mean_b = a.mean(0), b.mean(0)
     x, y = (a - mean_a) / np.sqrt(len(a) - 1), (b - mean_b) / np.sqrt(len(b) - 1)
     # Orthogonal factors change no nuclear norm: tall matrices shrink to their triangular one.
@@ -63,48 +61,70 @@ def _short(x: Features) -> Features:
     return np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x
 
 
-def _checked(features: NDArray) -> Features:
-    features = np.asarray(features, np.float64)
-    if features.ndim != 2 or len(features) < 2:
-        raise InputError(f"a Fréchet distance needs at least 2 images a set, here are {len(features)}")
-    if not np.isfinite(features).all():
-        raise InputError("the features are not finite: the feature network's file is damaged, or the images are")
-    return features
+def _checked(*sets: NDArray) -> list[Features]:
+    """The sets as float64 (N, D), fit for a distance between them."""
+    checked = [np.asarray(features, np.float64) for features in sets]
+    for features in checked:
+        if features.ndim != 2 or len(features) < 2:
+            raise InputError(f"a distance needs at least 2 images a set, as (N, D): here is {features.shape}")
+        if not np.isfinite(features).all():
+            raise InputError("the features are not finite: the feature network's file is damaged, or the images are")
+    if len({features.shape[1] for features in checked}) > 1:
+        raise InputError(f"features of {' and '.join(str(f.shape[1]) for f in checked)} dimensions cannot be compared")
+    return checked
 
 
-def frechet_interval(a: NDArray, b: NDArray, draws: int = 40, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the Fréchet distance by bootstrap draws of both sets, each of its own size.
+def _checked_pairs(a: NDArray, b: NDArray) -> list[Features]:
+    if len(a) != len(b):
+        raise InputError(f"sets of {len(a)} and {len(b)} images are not pairs")
+    return _checked(a, b)
 
+
+def frechet_interval(
+    a: NDArray, b: NDArray, draws: int = 100, seed: int = 0, *, paired: bool = False
+) -> tuple[float, float]:
+    """95 % interval of the Fréchet distance by bootstrap draws, each of the sets' own sizes.
+
+    paired: row i of both sets is of the same photo, so that a draw takes the same rows of both. Edits and a teacher's
+    edits of the same photos vary together: drawn apart, the interval of 100 dusk edits came out 9 times too wide.
     A draw repeats images, which moves the distance up where images are few. That shift, the draws' mean less the
     distance, is taken out of the percentiles; the distance's own bias with few images is not.
+    Raises InputError as `frechet_distance`, and for paired sets of different length.
     """
+    a, b = _checked_pairs(a, b) if paired else _checked(a, b)
     rng = np.random.default_rng(seed)
-    found = [
-        frechet_distance(a[rng.integers(len(a), size=len(a))], b[rng.integers(len(b), size=len(b))])
-        for _ in range(draws)
-    ]
+    found = []
+    for _ in range(draws):
+        rows = rng.integers(len(a), size=len(a))
+        found.append(frechet_distance(a[rows], b[rows if paired else rng.integers(len(b), size=len(b))]))
     centred = np.array(found) - np.mean(found) + frechet_distance(a, b)
     low, high = np.percentile(centred, [2.5, 97.5])
     return max(0.0, float(low)), float(high)
 
 
-def kernel_distance(a: NDArray, b: NDArray) -> float:
-    """KID: the unbiased squared maximum mean discrepancy under the kernel (x·y/D + 1)³. It may come out negative."""
-    a, b = _checked(a), _checked(b)
+def kernel_distance(a: NDArray, b: NDArray, *, paired: bool = False) -> float:
+    """Kernel inception distance's formula (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy under
+    the kernel (x·y/D + 1)³. It may come out negative.
+
+    paired: row i of both sets is of the same photo. Then k(a_i, b_i) is left out (Gretton et al. 2012, Eq. 4): with it
+    the estimate is too low, and below zero for identical sets. Raises InputError as `frechet_interval`.
+    """
+    a, b = _checked_pairs(a, b) if paired else _checked(a, b)
 
     def kernel(x: Features, y: Features) -> Features:
         return (x @ y.T / x.shape[1] + 1) ** 3
 
-    def within(x: Features) -> float:
-        k = kernel(x, x)
-        return float((k.sum() - np.trace(k)) / (len(x) * (len(x) - 1)))
+    def off_diagonal(k: Features) -> float:
+        return float((k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)))
 
-    return within(a) + within(b) - 2 * float(kernel(a, b).mean())
+    between = off_diagonal(kernel(a, b)) if paired else float(kernel(a, b).mean())
+    return off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * between
 
 
 def distance(a: NDArray, b: NDArray) -> Distance:
-    low, high = frechet_interval(a, b)
-    return Distance(frechet_distance(a, b), low, high, kernel_distance(a, b), len(a), a.shape[1])
+    """Both distances of two feature sets (N, D) whose rows are pairs: edits of the same photos."""
+    low, high = frechet_interval(a, b, paired=True)
+    return Distance(frechet_distance(a, b), low, high, kernel_distance(a, b, paired=True), len(a), a.shape[1])
 
 
 def random_features(images_NHWC: Pixels) -> NDArray[np.float32]:
@@ -140,33 +160,66 @@ def _moments(x: Tensor) -> Iterator[Tensor]:
     yield x.std((2, 3), correction=0)
 
 
-def _in_chunks(images: Pixels, network: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
+def _in_chunks(images_NHWC: Pixels, network: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
+    height, width = images_NHWC.shape[1:3]
+    together = max(1, CHUNK // (height * width))
+    found = []
     with torch.inference_mode():
-        parts = torch.from_numpy(np.ascontiguousarray(images)).split(CHUNK)
-        return torch.cat([network(part.permute(0, 3, 1, 2).float()) for part in parts]).numpy()
+        for start in range(0, len(images_NHWC), together):
+            part = torch.from_numpy(np.array(images_NHWC[start : start + together]))  # a copy: it may be read-only
+            found.append(network(part.permute(0, 3, 1, 2).float()))
+    return torch.cat(found).numpy()
 
 
 class SqueezeNetFeatures:
     """SqueezeNet 1.1 without its classifier (ImageNet), from a safetensors file with PyTorch's layout of kernels.
 
     images: uint8 (N, H, W, 3) RGB of any size from 32 pixels; returns (N, 512) float32, the mean of fire9's maps.
-    Preprocessing: BGR, the ImageNet mean subtracted, no scaling. So do the weights' publisher and the Caffe network
-    that they were converted from. With inputs scaled to ±1 instead, photos of a kind are hardly told apart.
+    Preprocessing: BGR, the ImageNet mean subtracted, no scaling. So says rcmalli/keras-squeezenet, whose weights are
+    converted from the Caffe network (its first README's means are 104.006, 116.669, 122.679; later it takes Keras's
+    `imagenet_utils.preprocess_input`, whose means these are); DeepCognition/keras-squeezenet imports the same function.
+    Checked on 450 photographs, faces, landscapes and BSDS: of all six orders of channels BGR makes fire9's features the
+    sparsest in each set, and so do the kernels as they are against kernels turned by 180°, as Theano's would be.
+    With inputs scaled to ±1 or 0..1, 19 and 34 % of the features are the same for every photo; unscaled, none.
     """
 
     MEAN_BGR = (103.939, 116.779, 123.68)
     FIRES = (2, 3, 4, 5, 6, 7, 8, 9)
+    LEAST = 32  # pixels; below 31 nothing is left for the last pooling
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError where the file is none, or lacks a layer."""
-        self.weights, _ = read_tensors(path)
-        layers = [f"fire{i}.{part}" for i in self.FIRES for part in ("squeeze1x1", "expand1x1", "expand3x3")]
-        for layer in ("conv1", *layers):
-            if not {f"{layer}.weight", f"{layer}.bias"} <= self.weights.keys():
-                raise InputError(f"{path} is not SqueezeNet 1.1: it has no weights for {layer}")
+        """Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0)."""
+        tensors, _ = read_tensors(path)
+        for name, shape in self._shapes().items():
+            if name not in tensors:
+                raise InputError(f"{path} is not SqueezeNet 1.1: it has no {name}")
+            if tuple(tensors[name].shape) != shape:
+                found = "×".join(map(str, tensors[name].shape))
+                raise InputError(f"{path} is not SqueezeNet 1.1: {name} is {found}, not {'×'.join(map(str, shape))}")
+        self.weights = {name: tensors[name].float() for name in self._shapes()}
 
     def __call__(self, images_NHWC: Pixels) -> NDArray[np.float32]:
+        """Raises InputError for images below 32 pixels a side."""
+        if min(images_NHWC.shape[1:3]) < self.LEAST:
+            raise InputError(f"SqueezeNet needs images of at least {self.LEAST} pixels a side")
         return _in_chunks(images_NHWC, self._network)
+
+    @classmethod
+    def _shapes(cls) -> dict[str, tuple[int, ...]]:
+        """Every tensor's name and shape: conv1 gives 64 maps; fires 2 and 3 squeeze to 16, 4 and 5 to 32, …"""
+        shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 3, 3), "conv1.bias": (64,)}
+        into = 64
+        for i in cls.FIRES:
+            squeezed = 16 * (i // 2)
+            expanded = 4 * squeezed
+            for part, shape in (
+                ("squeeze1x1", (squeezed, into, 1, 1)),
+                ("expand1x1", (expanded, squeezed, 1, 1)),
+                ("expand3x3", (expanded, squeezed, 3, 3)),
+            ):
+                shapes[f"fire{i}.{part}.weight"], shapes[f"fire{i}.{part}.bias"] = shape, shape[:1]
+            into = 2 * expanded
+        return shapes
 
     def _network(self, x: Tensor) -> Tensor:
         x = x.flip(1) - torch.tensor(self.MEAN_BGR)[:, None, None]

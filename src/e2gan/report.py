@@ -18,9 +18,15 @@ from e2gan.images import Pixels, encode_jpeg, resize
 
 __all__ = ["Curve", "Example", "Plot", "Report", "Table", "write_report"]
 
-WIDEST = 640  # pixels of a picture on the page
+LONGEST, AREA = 640, 640 * 480  # pixels of a picture on the page: six examples stay under about 4 MB
 POINTS = 160  # of a curve
 KINDS = {"photo": "photo", "teacher": "teacher", "ours": "E²GAN adapter", "pix2pix": "pix2pix"}
+PAIRS = (  # what the slider compares, left and right
+    ("photo", "ours", "before and after"),
+    ("teacher", "ours", "how close the adapter comes"),
+    ("pix2pix", "ours", "the same pairs, another way"),
+    ("photo", "teacher", "what was to be learned"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Report:
     title: str
     lead: str
     examples: list[Example]
+    figures: list[tuple[str, str]] = field(default_factory=list)  # a few (number, what it counts), shown large
     plots: list[Plot] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -77,6 +84,7 @@ def write_report(path: Path, report: Report) -> None:
     page = template.substitute(
         title=escape(report.title),
         lead=escape(report.lead),
+        figures=figures(report.figures),
         hero=hero(report.examples),
         grid=grid(report.examples),
         plots=section("How it learned", map(plot, report.plots), "plots"),
@@ -93,56 +101,78 @@ def section(title: str, parts: Iterable[str], kind: str = "") -> str:
     return f'<section><h2>{escape(title)}</h2><div class="{kind}">{inside}</div></section>' if inside else ""
 
 
-def data_uri(image: Pixels) -> str:
-    if image.shape[1] > WIDEST:
-        image = resize(image, (round(image.shape[0] * WIDEST / image.shape[1]), WIDEST))
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, 88)).decode()
+def figures(pairs: list[tuple[str, str]]) -> str:
+    inside = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(number)}</dd></div>" for number, what in pairs)
+    return f'<dl class="figures">{inside}</dl>' if inside else ""
+
+
+def shrunk(image: Pixels) -> Pixels:
+    """At most LONGEST pixels a side and AREA in all; never enlarged."""
+    height, width = image.shape[:2]
+    scale = min(1.0, LONGEST / max(height, width), math.sqrt(AREA / (height * width)))
+    return image if scale == 1.0 else resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
 
 
 def hero(examples: list[Example]) -> str:
-    """The before/after slider; its pictures are those of the grid, so that each is in the file once."""
+    """The before/after slider; its pictures are those of the grid, so that each is in the file once.
+
+    Hidden until the page's script fills it: without scripts the grid is what there is.
+    """
     if not examples:
         return ""
     names = "".join(
-        f'<button type="button" data-example="{i}" aria-pressed="false">{escape(e.name)}</button>'
+        f'<button type="button" class="thumb" data-pick="{i}" aria-pressed="false">'
+        f"<span>{escape(e.name)}</span></button>"
         for i, e in enumerate(examples)
     )
-    kinds = "".join(
-        f'<button type="button" data-kind="{k}" aria-pressed="false">{escape(label)}</button>'
-        for k, label in KINDS.items()
-        if k != "photo"
+    pairs = "".join(
+        f'<label><input type="radio" name="pair" value="{left} {right}"><span><b>{escape(KINDS[left])}</b> and '
+        f"<b>{escape(KINDS[right])}</b><small>{escape(why)}</small></span></label>"
+        for left, right, why in PAIRS
     )
     return (
-        '<div class="stage"><img class="under" alt=""><img class="top" alt=""><div class="bar"></div>'
-        '<span class="tag l"></span><span class="tag r"></span>'
-        '<input type="range" min="0" max="100" value="50" aria-label="How much of the photo is shown"></div>'
-        f'<div class="row">{names}<span class="grow"></span>{kinds}</div>'
+        '<div class="hero" hidden><div class="stage"><img class="under" alt=""><img class="top" alt="">'
+        '<div class="bar"></div><span class="tag l"></span><span class="tag r"></span>'
+        '<input type="range" min="0" max="100" step="any" value="50" aria-label="Where the left picture ends"></div>'
+        f'<div class="panel"><fieldset class="pairs"><legend>Compare</legend>{pairs}</fieldset>'
+        f'<div class="thumbs" role="group" aria-label="Photograph">{names}</div></div></div>'
     )
 
 
 def grid(examples: list[Example]) -> str:
     if not examples:
         return ""
-    figures = []
-    for i, example in enumerate(examples):
-        for kind, label in KINDS.items():
-            alt, name = escape(f"{example.name}: {label}", quote=True), escape(label, quote=True)
-            image = (
-                f'<img src="{data_uri(getattr(example, kind))}" alt="{alt}" data-example="{i}" data-kind="{kind}" '
-                f'data-label="{name}">'
-            )
-            figures.append(f"<figure>{image}<figcaption>{name}</figcaption></figure>")
-    return f'<section><h2>Held-out photographs</h2><div class="grid">{"".join(figures)}</div></section>'
+    sets = "".join(
+        f'<h3>{escape(e.name)}</h3><div class="grid">{"".join(figure(i, e, kind) for kind in KINDS)}</div>'
+        for i, e in enumerate(examples)
+    )
+    return f"<section><h2>Held-out photographs</h2>{sets}</section>"
+
+
+def figure(i: int, example: Example, kind: str) -> str:
+    image = shrunk(getattr(example, kind))
+    height, width = image.shape[:2]
+    label, data = escape(KINDS[kind]), base64.b64encode(encode_jpeg(image, 88)).decode()
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" '
+        f'alt="{escape(example.name)}: {label}" data-example="{i}" data-kind="{kind}" data-label="{label}">'
+        f"<figcaption>{label}</figcaption></figure>"
+    )
 
 
 def table(content: Table) -> str:
     head = "".join(f'<th scope="col">{escape(c)}</th>' for c in content.columns)
-    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in content.rows)
+    body = "".join(row_of(row) for row in content.rows)
     note = f'<p class="note">{escape(content.note)}</p>' if content.note else ""
     caption = f"<caption>{escape(content.title)}</caption>"
     return (
         f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}</div>'
     )
+
+
+def row_of(cells: list[str]) -> str:
+    name, rest = cells[0], cells[1:]
+    return f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(c)}</td>" for c in rest)}</tr>'
 
 
 def listed(notes: list[str]) -> str:
@@ -151,48 +181,79 @@ def listed(notes: list[str]) -> str:
 
 def commands(lines: list[str]) -> str:
     text = escape("\n".join(lines))
-    return f'<pre class="commands">{text}</pre><div class="row"><button type="button" class="copy">Copy</button></div>'
+    return (
+        '<div class="commands"><div class="tools"><span>in a terminal</span><span class="said" role="status"></span>'
+        f'<button type="button" class="copy" hidden>Copy</button></div><pre tabindex="0">{text}</pre></div>'
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- the curves
 
-LEFT, TOP, WIDTH, HEIGHT = 46, 10, 420, 210
+LEFT, TOP, WIDTH, HEIGHT = 48, 30, 420, 200
+COLOURS = 3  # the template's classes c0, c1, c2; further curves are dashed
+TICKS = 4
 
 
 def plot(content: Plot) -> str:
     """A plot as SVG; points that are not finite are left out, and a plot without a point is no plot."""
-    curves = [(c.name, smoothed(c.x, c.y)) for c in content.curves]
-    points = [p for _, found in curves for p in found]
-    if not points:
+    curves = [(c.name, points) for c in content.curves if (points := smoothed(c.x, c.y))]
+    every = [p for _, points in curves for p in points]
+    if not every:
         return ""
-    right = nice(max(x for x, _ in points))
-    highest = nice(max(y for _, y in points))
+    right = nice(max(x for x, _ in every))
+    low, high = limits([y for _, y in every])
 
     def at(x: float, y: float) -> str:
-        return f"{LEFT + WIDTH * x / right:.1f},{TOP + HEIGHT * (1 - y / highest):.1f}"
+        return f"{LEFT + WIDTH * x / right:.1f},{TOP + HEIGHT * (high - y) / (high - low):.1f}"
 
-    parts = [
-        f'<svg viewBox="0 0 {LEFT + WIDTH + 14} {TOP + HEIGHT + 44}" role="img" aria-label="{escape(content.title)}">'
-    ]
-    for i in range(5):
-        y = TOP + HEIGHT * (1 - i / 4)
-        parts.append(f'<line class="axis" x1="{LEFT}" y1="{y:.1f}" x2="{LEFT + WIDTH}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{highest * i / 4:g}</text>')
-        x = LEFT + WIDTH * i / 4
-        parts.append(f'<text x="{x:.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{right * i / 4:g}</text>')
-    parts.append(
-        f'<text x="{LEFT + WIDTH / 2}" y="{TOP + HEIGHT + 38}" text-anchor="middle">{escape(content.x_label)}</text>'
+    styles = [f"c{i % COLOURS}" + " dashed" * (i >= COLOURS) for i in range(len(curves))]
+    lines = "".join(
+        f'<polyline class="{style}" points="{" ".join(at(x, y) for x, y in points)}"/>'
+        for style, (_, points) in zip(styles, curves, strict=True)
     )
-    for i, (_, found) in enumerate(curves):
-        line = " ".join(at(x, y) for x, y in found)
-        parts.append(f'<polyline class="c{i}" fill="none" stroke-width="2.5" stroke-linejoin="round" points="{line}"/>')
-    parts.append("</svg>")
-    colours = ("accent", "second", "third")
+    ends = [(name, number(points[-1][1])) for name, points in curves]
+    about = f"{content.title}: {content.y_label} over {content.x_label}; at the end " + ", ".join(map(" ".join, ends))
     legend = "".join(
-        f'<li style="--c:var(--{colours[i % 3]})">{escape(name)}</li>' for i, (name, _) in enumerate(curves)
+        f'<li class="{style}">{escape(name)}, ends at <b>{end}</b></li>'
+        for style, (name, end) in zip(styles, ends, strict=True)
     )
-    title = f"{content.title}: {content.y_label}"
-    return f'<div class="card"><h3>{escape(title)}</h3>{"".join(parts)}<ul class="legend">{legend}</ul></div>'
+    return (
+        f'<div class="card"><h3>{escape(content.title)}</h3>'
+        f'<svg viewBox="0 0 {LEFT + WIDTH + 14} {TOP + HEIGHT + 44}" role="img" aria-label="{escape(about)}">'
+        f"{axes(content, right, low, high)}{lines}</svg>"
+        f'<ul class="legend">{legend}</ul></div>'
+    )
+
+
+def axes(content: Plot, right: float, low: float, high: float) -> str:
+    bottom = TOP + HEIGHT
+    parts = [
+        f'<text x="0" y="13">{escape(content.y_label)}</text>',
+        f'<text x="{LEFT + WIDTH / 2}" y="{bottom + 40}" text-anchor="middle">{escape(content.x_label)}</text>',
+    ]
+    for i in range(TICKS + 1):
+        x, y = LEFT + WIDTH * i / TICKS, bottom - HEIGHT * i / TICKS
+        parts += [
+            f'<line class="axis" x1="{LEFT}" y1="{y:.1f}" x2="{LEFT + WIDTH}" y2="{y:.1f}"/>',
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number(low + (high - low) * i / TICKS)}</text>',
+            f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{number(right * i / TICKS)}</text>',
+        ]
+    return "".join(parts)
+
+
+def limits(values: list[float]) -> tuple[float, float]:
+    """Round ends of a y axis that holds zero and all values."""
+    lowest, highest = min(values), max(values)
+    if lowest >= 0:
+        return 0.0, nice(highest)
+    if highest <= 0:
+        return -nice(-lowest), 0.0
+    end = nice(max(highest, -lowest))
+    return -end, end
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def smoothed(x: Sequence[float], y: Sequence[float]) -> list[tuple[float, float]]:
