@@ -308,6 +308,8 @@ class EvaluateConfig:
         _need(
             self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
         )
+        named = self.base or self.adapter or self.model or self.out
+        _need(named is not None, "name --out: the base that ships is no place to write to")
         _at_least("rows", self.rows, 1)
 
 

@@ -219,7 +219,7 @@ def examples(concept: Filter, adapter: Model, pix2pix: Model) -> list[Example]:
 def picture(shown: list[Example]) -> Pixels:
     """The held-out pictures' centre squares as a sheet, uint8 (H, W, 3), for those who want one picture."""
     rows = [[square(image, SHOWN_SIDE) for image in (e.photo, e.teacher, e.ours)] for e in shown]
-    return sheet(rows, ["photo", "teacher", "E²GAN adapter"])
+    return sheet(rows, ["photo", "teacher", "adapter"])
 
 
 def loss_plot(title: str, folders: dict[str, Path]) -> Plot:
