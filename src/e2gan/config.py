@@ -63,6 +63,10 @@ class GeneratorConfig:
     """Resize and convolution, which leaves no checkerboard and multiplies 1.4 times as often; or the paper's transposed
     convolution (Fig. 3)."""
 
+    @property
+    def takes_prompt(self) -> bool:
+        return self.cross_attention and bool(self.transformers)
+
     def check(self) -> None:
         _at_least("width", self.width, 1)
         _at_least("blocks", self.blocks, 0)

@@ -12,14 +12,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from e2gan.config import CostConfig
+from e2gan.config import CostConfig, TrainingConfig
+from e2gan.data import Batch
 from e2gan.device import resolve_device
 from e2gan.discriminator import Discriminator
 from e2gan.generator import Generator, sampling_layers
 from e2gan.lora import attach, rank_of_layers
 from e2gan.models import ADAPTER, MODEL, Model, base_folder
 from e2gan.text import MAX_TOKENS
-from e2gan.training import parameters
+from e2gan.training import Trainer, parameters
 
 __all__ = ["Cost", "latency", "measure_cost", "multiply_accumulates", "training_flops"]
 
@@ -88,13 +89,12 @@ def measure_cost(config: CostConfig) -> Cost:
     blocks = sum(parameters(s.block) for s in generator.transformers.values())  # pyright: ignore[reportArgumentType]
     sampling = sum(parameters(generator.get_submodule(name)) for name in sampling_layers(generator))
     macs, macs_attention = multiply_accumulates(generator, config.size)
-    step, step_adapter = training_flops(generator, config.size), None
+    step = step_adapter = training_flops(generator, config.size)
+    count = 0
     if layers:
         attach(adapted := Generator(generator.config), layers)
         count = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
         step_adapter = training_flops(adapted, config.size)
-    else:
-        count = 0
     photo, tokens = example(generator, config.size, device)
     generator.to(device).eval()
     with torch.inference_mode():
@@ -110,7 +110,7 @@ def measure_cost(config: CostConfig) -> Cost:
         gmacs_attention=macs_attention / 1e9,
         gmacs_at_output=(macs + _transposed_at_output(generator, config.size)) / 1e9,
         step_gflops=step / 1e9,
-        step_gflops_adapter=(step if step_adapter is None else step_adapter) / 1e9,
+        step_gflops_adapter=step_adapter / 1e9,
         bytes_model=model_file.stat().st_size if model_file else None,
         bytes_adapter=adapter_file.stat().st_size if adapter_file else None,
         latency_ms=milliseconds,
@@ -134,8 +134,8 @@ def example(generator: Generator, size: int, device: torch.device) -> tuple[torc
     """A random photo (1, 3, size, size) and prompt (1, 77, D) for a generator; no prompt where it takes none."""
     config = generator.config
     photo = torch.rand(1, 3, size, size, device=device) * 2 - 1
-    attends = config.cross_attention and config.transformers
-    return photo, torch.randn(1, MAX_TOKENS, config.text_width, device=device) if attends else None
+    tokens = torch.randn(1, MAX_TOKENS, config.text_width, device=device) if config.takes_prompt else None
+    return photo, tokens
 
 
 def multiply_accumulates(generator: Generator, size: int) -> tuple[int, int]:
@@ -167,10 +167,6 @@ def _transposed_at_output(generator: Generator, size: int) -> int:
 
 def training_flops(generator: Generator, size: int) -> int:
     """Operations of one training step at batch 1 (Eq. 1), counted on the real backward passes, of what is trainable."""
-    from e2gan.config import TrainingConfig
-    from e2gan.data import Batch
-    from e2gan.training import Trainer
-
     device = next(generator.parameters()).device
     photo, tokens = example(generator, size, device)
     mask = torch.ones(1, MAX_TOKENS, dtype=torch.bool, device=device)

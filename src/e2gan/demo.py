@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +29,12 @@ from e2gan.config import (
     TrainingConfig,
 )
 from e2gan.cost import latency, multiply_accumulates
-from e2gan.errors import InputError
 from e2gan.evaluation import Evaluation, evaluate, shown
 from e2gan.export import export_model
 from e2gan.export.onnx import OnnxModel
-from e2gan.files import CONFIG, plain, read_json, versions, write_bytes, write_json
+from e2gan.files import claim_in_place, read_json, read_jsonl, read_tensors, versions, write_bytes
 from e2gan.images import Pixels, encode_jpeg, resize, sheet, square
-from e2gan.models import ADAPTER, MODEL, Model
+from e2gan.models import ABOUT, ADAPTER, MODEL, Model
 from e2gan.pairs import make_pairs
 from e2gan.predictor import Predictor
 from e2gan.report import Curve, Example, Plot, Report, Table, write_report
@@ -96,7 +95,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
     out = config.out
     held_out = find(config.concept)
     concepts = [FILTERS[name] for name in BASE_CONCEPTS if name != held_out.name]
-    _claim(config)
+    claim_in_place(out, "demo", vars(config))
 
     photos = out / "photos"
     with stage("photos: crops of the built-in pictures, whole pictures kept apart for the test"):
@@ -130,7 +129,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
 
 
 def pairs_of(out: Path, concept: Filter) -> Path:
-    return out / "pairs" / concept.name.replace(" ", "-")
+    return out / "pairs" / concept.name
 
 
 @contextmanager
@@ -145,33 +144,17 @@ def stage(title: str) -> Iterator[None]:
     console.print(f"  {time.monotonic() - start:.0f} s", style="dim")
 
 
-def _claim(config: DemoConfig) -> None:
-    """The demo's folder grows stage by stage, each whole by itself; it must be new, or this demo's."""
-    settings = {k: v for k, v in plain(config).items() if k != "out"}
-    known = config.out / CONFIG
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"{config.out} is a file, not a folder: choose another --out")
-    if known.exists():
-        found = read_json(known)
-        if found.get("stage") != "demo" or found.get("settings") != settings:
-            raise InputError(f"{config.out} was made with other settings: choose another --out, or delete it")
-        return
-    if config.out.exists() and any(config.out.iterdir()):
-        raise InputError(f"{config.out} already holds something else: choose another --out")
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_json(known, {"stage": "demo", "settings": settings, "versions": versions()})
-
-
 def report(config: DemoConfig, concept: Filter, concepts: list[Filter], ours: Evaluation, theirs: Evaluation) -> Report:
     """The report's content, from what the stages left in the demo's folder."""
     out = config.out
     adapter = Model.load(base=out / "base", adapter=(out / "adapter",))
     pix2pix = Model.load(model=out / "pix2pix")
-    about = read_json(out / "adapter" / "e2gan.json")
+    about = read_json(out / "adapter" / ABOUT)
     seconds = about["metrics"]["seconds"]
     size = (out / "adapter" / ADAPTER).stat().st_size
-    count = parameters(adapter.plain())
-    trained = sum(t.numel() for t in _tensors(out / "adapter" / ADAPTER).values())
+    ours_run, theirs_run = Predictor(adapter), Predictor(pix2pix)
+    count = parameters(ours_run.generator)
+    trained = sum(t.numel() for t in read_tensors(out / "adapter" / ADAPTER)[0].values())
     return Report(
         title=f"“{concept.prompt}”",
         lead=(
@@ -184,29 +167,22 @@ def report(config: DemoConfig, concept: Filter, concepts: list[Filter], ours: Ev
             (f"{trained:,}", "parameters"),
             (f"{size / 1000:.0f} KB", "on disk"),
         ],
-        examples=examples(concept, adapter, pix2pix),
+        examples=examples(concept, ours_run, theirs_run),
         plots=[
             loss_plot(f"The base, {len(concepts)} concepts: L1", {"E²GAN base": out / "base"}),
             loss_plot("The concept: L1", {"E²GAN adapter": out / "adapter", "pix2pix": out / "pix2pix"}),
             adversarial_plot("The base: the game", out / "base"),
             adversarial_plot("The adapter: the game", out / "adapter"),
         ],
-        tables=[cost_table(out, adapter, pix2pix), quality_table(ours, theirs)],
+        tables=[cost_table(out, trained, ours_run, theirs_run), quality_table(ours, theirs)],
         notes=notes(config, concept, concepts),
         commands=commands(out),
         footer=footer(config),
     )
 
 
-def _tensors(path: Path) -> dict[str, torch.Tensor]:
-    from e2gan.files import read_tensors
-
-    return read_tensors(path)[0]
-
-
-def examples(concept: Filter, adapter: Model, pix2pix: Model) -> list[Example]:
+def examples(concept: Filter, ours: Predictor, theirs: Predictor) -> list[Example]:
     """The test pictures, whole: photo, teacher, the adapter's edit, pix2pix's."""
-    ours, theirs = Predictor(adapter), Predictor(pix2pix)
     found = []
     for name, picture in sorted(test_pictures().items(), reverse=True):
         scale = SHOWN_SIDE / min(picture.shape[:2])
@@ -226,46 +202,36 @@ def loss_plot(title: str, folders: dict[str, Path]) -> Plot:
     """L1 in 8-bit levels over training seconds."""
     curves = []
     for name, folder in folders.items():
-        rows = losses(folder)
+        rows = read_jsonl(folder / METRICS)
         curves.append(Curve(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
     return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", curves=curves)
 
 
 def adversarial_plot(title: str, folder: Path) -> Plot:
     """The losses of G and D (Eq. 1) over training seconds."""
-    rows = losses(folder)
+    rows = read_jsonl(folder / METRICS)
     seconds = [r["seconds"] for r in rows]
     curves = [Curve(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
     return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", curves=curves)
 
 
-def losses(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / METRICS).read_text("utf-8").splitlines()]
-
-
-def cost_table(out: Path, adapter: Model, pix2pix: Model) -> Table:
+def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> Table:
     rows: list[list[str]] = []
-    generators = (adapter.plain(), pix2pix.plain())
-    trained = sum(t.numel() for t in _tensors(out / "adapter" / ADAPTER).values())
+    generators = (ours.generator, theirs.generator)
     rows.append(["parameters of the generator", *(f"{parameters(g):,}" for g in generators)])
     rows.append(["trained for this concept", f"{trained:,}", f"{parameters(generators[1]):,}"])
     files = (out / "adapter" / ADAPTER, out / "pix2pix" / MODEL)
     rows.append(["stored for this concept", *(f"{f.stat().st_size / 1e6:.2f} MB" for f in files)])
-    seconds = [losses(out / name)[-1]["seconds"] for name in ("adapter", "pix2pix")]
+    seconds = [read_jsonl(out / name / METRICS)[-1]["seconds"] for name in ("adapter", "pix2pix")]
     rows.append(["training for this concept", *(f"{s:.0f} s" for s in seconds)])
     rows.append(
         ["multiply-accumulates at 256×256", *(f"{multiply_accumulates(g, 256)[0] / 1e9:.1f} G" for g in generators)]
     )
     photo = np.zeros((1, 256, 256, 3), np.uint8) + np.arange(256, dtype=np.uint8)[:, None]
-    for name, runs in (
-        ("PyTorch", [Predictor(adapter), Predictor(pix2pix)]),
-        ("ONNX Runtime", [OnnxModel(out / folder / "model.onnx") for folder in ("onnx", "onnx-pix2pix")]),
-    ):
-        calls: list[Callable[[], object]] = [
-            (lambda run=run: run.batch(photo)) if isinstance(run, Predictor) else (lambda run=run: run(photo))
-            for run in runs
-        ]
-        rows.append([f"one image at 256×256, {name}", *(f"{latency(call, 5):.0f} ms" for call in calls)])
+    deployed = [OnnxModel(out / folder / "model.onnx") for folder in ("onnx", "onnx-pix2pix")]
+    for name, runs in (("PyTorch", [ours.batch, theirs.batch]), ("ONNX Runtime", deployed)):
+        times = [latency(partial(run, photo), 5) for run in runs]
+        rows.append([f"one image at 256×256, {name}", *(f"{ms:.0f} ms" for ms in times)])
     note = "Median of five on this machine's CPU, uint8 pixels in and out."
     return Table(title="Cost", columns=["", "E²GAN", "pix2pix, 9 blocks"], rows=rows, note=note)
 

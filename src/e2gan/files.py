@@ -23,10 +23,22 @@ from e2gan.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["State", "claim", "plain", "read_json", "read_jsonl", "read_tensors", "sha256", "versions", "writing"]
+__all__ = [
+    "State",
+    "claim",
+    "claim_in_place",
+    "plain",
+    "read_json",
+    "read_jsonl",
+    "read_tensors",
+    "sha256",
+    "versions",
+    "writing",
+]
 __all__ += ["write_bytes", "write_json", "write_jsonl", "write_tensors"]
 
 CONFIG = "config.json"
+ELSEWHERE = "choose another --out, or delete it"
 
 
 class State(Enum):
@@ -76,11 +88,9 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any]) -> State:
     Raises InputError where `out` or its partial folder holds something else.
     """
     out = Path(out)
-    settings = {k: v for k, v in plain(settings).items() if k != "out"}
-    config = {"stage": stage, "settings": settings, "versions": versions()}
-    empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not empty:
-        _same_or_refuse(out, config, "choose another --out, or delete it")
+    config = _config(stage, settings)
+    if not _vacant(out):
+        _same_or_refuse(out, config, ELSEWHERE)
         return State.DONE
     partial = partial_of(out)
     if partial.exists():
@@ -98,6 +108,25 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any]) -> State:
             partial.rmdir()
         raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
     return State.FRESH
+
+
+def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any]) -> None:
+    """As `claim`, for a folder that grows in its place, of parts that are each whole by themselves."""
+    config = _config(stage, settings)
+    if not _vacant(out):
+        _same_or_refuse(out, config, ELSEWHERE)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / CONFIG, config)
+
+
+def _config(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {k: v for k, v in plain(settings).items() if k != "out"}
+    return {"stage": stage, "settings": settings, "versions": versions()}
+
+
+def _vacant(out: Path) -> bool:
+    return not out.exists() or (out.is_dir() and not any(out.iterdir()))
 
 
 def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str) -> None:

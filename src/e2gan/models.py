@@ -133,7 +133,7 @@ class Model:
         set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
         # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
         strongest = max(range(len(weights)), key=lambda i: weights[i])
-        tokens = found[strongest][0] if generator.config.cross_attention else None
+        tokens = found[strongest][0] if generator.config.takes_prompt else None
         prompt = " + ".join(about["prompt"] for _, about in found)
         return cls(generator.eval(), tokens, prompt, settings["size"], Path(adapter[0]))
 
@@ -144,7 +144,7 @@ class Model:
 
 def _tokens(generator: Generator, prompt: str) -> Tensor | None:
     config = generator.config
-    return encode(prompt, config.text_width)[None] if config.cross_attention and config.transformers else None
+    return encode(prompt, config.text_width)[None] if config.takes_prompt else None
 
 
 def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -> tuple[Tensor, dict[str, Any]]:
