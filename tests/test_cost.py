@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from e2gan.cli import main
 from e2gan.config import PAPER, PIX2PIX, CostConfig, GeneratorConfig, Ranks
 from e2gan.cost import measure_cost, multiply_accumulates, training_flops
 from e2gan.errors import InputError
 from e2gan.generator import Generator
 from e2gan.lora import attach, rank_of_layers
+from tests.conftest import Project
 
 SMALL = GeneratorConfig(width=8, heads=2, text_width=16)
 
@@ -52,3 +55,11 @@ def test_bad_settings_are_refused() -> None:
         measure_cost(CostConfig(size=100))
     with pytest.raises(InputError, match="--heads"):
         measure_cost(CostConfig(generator=replace(SMALL, heads=7)))
+
+
+def test_a_base_and_a_model_on_disk_are_counted_too(project: Project, capsys: pytest.CaptureFixture) -> None:
+    for arguments in (f"--base {project.base} --adapter {project.adapter}", f"--model {project.model}"):
+        assert main(f"cost {arguments} --size 32 --repeat 1 --json".split()) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["bytes_model"] > 0
+        assert found["step_gflops_adapter"] < found["step_gflops"]

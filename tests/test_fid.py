@@ -55,6 +55,54 @@ def test_fewer_images_than_dimensions_on_genuine_inception_features(shared: Path
     assert frechet_distance(few, more) > frechet_distance(features[:500], features[500:1000]) > 0
 
 
+def by_roots(a: np.ndarray, b: np.ndarray) -> float:
+    """The definition in any number of dimensions, by the roots of the eigenvalues of √A·B·√A."""
+    values, vectors = np.linalg.eigh(np.cov(a, rowvar=False))
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    covariance = np.cov(b, rowvar=False)
+    cross = np.sqrt(np.linalg.eigvalsh(root @ covariance @ root).clip(0)).sum()
+    means = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    return float(means + values.clip(0).sum() + np.trace(covariance) - 2 * cross)
+
+
+def test_all_dimensions_of_genuine_inception_features(shared: Path) -> None:
+    """Of few images in their common span, which holds all their distances, by another way than the product's."""
+    features = np.load(shared / "features" / "inception_pool3.npz")["feat"].astype(np.float64)
+    assert features.shape == (1079, 2048)
+    a, b = features[:60], features[60:130]
+    _, _, span = np.linalg.svd(np.concatenate([a, b]), full_matrices=False)
+    assert frechet_distance(a, b) == pytest.approx(by_roots(a @ span.T, b @ span.T), rel=1e-6)
+
+
+@pytest.mark.slow
+def test_every_genuine_inception_feature_at_full_width(shared: Path) -> None:
+    features = np.load(shared / "features" / "inception_pool3.npz")["feat"].astype(np.float64)
+    a, b = features[:500], features[500:]
+    assert frechet_distance(a, b) == pytest.approx(by_roots(a, b), rel=1e-5)
+
+
+def test_draws_by_products_are_the_draws_by_features() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(30, 90)) + 50, rng.normal(size=(25, 90)) @ rng.normal(size=(90, 90)) + 50
+    from_features, from_products = fid._draws_by_features(a, b), fid._draws_by_products(a, b)
+    for _ in range(5):
+        rows_a, rows_b = rng.integers(30, size=30), rng.integers(25, size=25)
+        assert from_products(rows_a, rows_b) == pytest.approx(from_features(rows_a, rows_b), rel=1e-9)
+    # A draw may hold one image only
+    assert from_products(np.full(30, 3), np.full(25, 4)) == pytest.approx(((a[3] - b[4]) ** 2).sum())
+
+
+def test_the_interval_is_the_same_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(20, 64))
+    b = a + 0.3 * rng.normal(size=(20, 64))
+    for paired in (True, False):
+        fast = frechet_interval(a, b, draws=20, paired=paired)
+        with monkeypatch.context() as patched:
+            patched.setattr(fid, "_draws_by_products", fid._draws_by_features)
+            assert fast == pytest.approx(frechet_interval(a, b, draws=20, paired=paired), rel=1e-9)
+
+
 def test_moving_a_set_away_adds_the_squared_distance() -> None:
     a = np.random.default_rng(0).normal(size=(30, 100))
     assert frechet_distance(a, a + 0.5) == pytest.approx(100 * 0.25)

@@ -95,13 +95,14 @@ def test_the_published_sizes_adapter_is_at_most_200_kb(tmp_path: Path) -> None:
     from e2gan.config import PAPER
     from e2gan.generator import Generator
     from e2gan.lora import attach, rank_of_layers
+    from e2gan.text import encode
 
     generator = Generator(PAPER)
     layers = rank_of_layers(generator, Ranks())
     attach(generator, layers)
     facts = {"prompt": "a prompt of some length " * 4, "base": "base", "base_sha256": "0" * 64, "size": 256}
     facts |= {"pairs": 400, "ranks": Ranks(), "training": TrainingConfig(), "steps": 40_000}
-    write_adapter(tmp_path, generator, layers, facts)
+    write_adapter(tmp_path, generator, layers, encode(str(facts["prompt"]), 512), facts)
     assert (tmp_path / "adapter_model.safetensors").stat().st_size <= 200_000
     assert sum(t.numel() for t in load_file(tmp_path / "adapter_model.safetensors").values()) == 91_926
 

@@ -16,53 +16,72 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from e2gan.adapter import adapt
     from e2gan.base import train_base
+    from e2gan.concepts import choose_concepts
     from e2gan.config import (
         PRESETS,
         AdaptConfig,
         BaseConfig,
+        ConceptsConfig,
         CostConfig,
+        CrucialConfig,
         DemoConfig,
         EditConfig,
         EvaluateConfig,
         ExportConfig,
+        FinetuneConfig,
         GeneratorConfig,
         PairsConfig,
         PhotosConfig,
         Ranks,
+        RanksConfig,
         ScratchConfig,
+        SelectConfig,
+        TableConfig,
         TrainingConfig,
     )
     from e2gan.cost import measure_cost
+    from e2gan.crucial import find_crucial
     from e2gan.demo import run_demo
     from e2gan.discriminator import Discriminator
     from e2gan.errors import InputError
     from e2gan.evaluation import evaluate
     from e2gan.export import export_model
     from e2gan.fid import frechet_distance
+    from e2gan.finetune import finetune_base
     from e2gan.generator import Generator
     from e2gan.models import Model
     from e2gan.pairs import PairSet, make_pairs
     from e2gan.photos import PhotoSet, prepare_photos
     from e2gan.predictor import Predictor, edit
+    from e2gan.ranks import find_ranks
     from e2gan.scratch import train_scratch
+    from e2gan.selection import select_photos
+    from e2gan.tables import run_table
 
 # Module → what of it is public, in the order of the data's way.
 _PUBLIC = {
     "config": (
-        "PhotosConfig PairsConfig BaseConfig AdaptConfig ScratchConfig EvaluateConfig CostConfig ExportConfig "
-        "EditConfig DemoConfig GeneratorConfig TrainingConfig Ranks PRESETS"
+        "PhotosConfig SelectConfig PairsConfig ConceptsConfig BaseConfig AdaptConfig ScratchConfig FinetuneConfig "
+        "RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig EditConfig DemoConfig "
+        "GeneratorConfig TrainingConfig Ranks PRESETS"
     ),
     "errors": "InputError",
     "photos": "prepare_photos PhotoSet",
+    "selection": "select_photos",
     "pairs": "make_pairs PairSet",
+    "concepts": "choose_concepts",
     "generator": "Generator",
     "discriminator": "Discriminator",
     "base": "train_base",
     "adapter": "adapt",
     "scratch": "train_scratch",
+    "finetune": "finetune_base",
+    "ranks": "find_ranks",
+    "crucial": "find_crucial",
     "models": "Model",
     "fid": "frechet_distance",
     "evaluation": "evaluate",
+    "tables": "run_table",
     "cost": "measure_cost",
     "export": "export_model",
     "predictor": "edit Predictor",
@@ -73,12 +92,15 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 __all__ = [
     "AdaptConfig",
     "BaseConfig",
+    "ConceptsConfig",
     "CostConfig",
+    "CrucialConfig",
     "DemoConfig",
     "Discriminator",
     "EditConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "FinetuneConfig",
     "Generator",
     "GeneratorConfig",
     "InputError",
@@ -90,17 +112,26 @@ __all__ = [
     "PhotosConfig",
     "Predictor",
     "Ranks",
+    "RanksConfig",
     "ScratchConfig",
+    "SelectConfig",
+    "TableConfig",
     "TrainingConfig",
     "adapt",
+    "choose_concepts",
     "edit",
     "evaluate",
     "export_model",
+    "find_crucial",
+    "find_ranks",
+    "finetune_base",
     "frechet_distance",
     "make_pairs",
     "measure_cost",
     "prepare_photos",
     "run_demo",
+    "run_table",
+    "select_photos",
     "train_base",
     "train_scratch",
 ]

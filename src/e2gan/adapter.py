@@ -5,18 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.data import TrainingData
-from e2gan.discriminator import Discriminator
 from e2gan.files import read_tensors, sha256, write_json, write_tensors
 from e2gan.generator import Generator
 from e2gan.lora import adapter_tensors, attach, lora_config, rank_of_layers, train_mode
-from e2gan.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, MODEL, base_folder, load_discriminator, load_generator
+from e2gan.models import (
+    ABOUT,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONCEPT,
+    MODEL,
+    base_folder,
+    encoder_of,
+    load_discriminator,
+    load_generator,
+)
 from e2gan.pairs import PairSet
 from e2gan.results import Trained
-from e2gan.text import encode
-from e2gan.training import TrainingResult, run
+from e2gan.training import Trainer, TrainingResult, run
 
 __all__ = ["adapt"]
 
@@ -32,23 +41,27 @@ def adapt(config: AdaptConfig) -> Trained:
     generator, settings = load_generator(folder)
     layers = rank_of_layers(generator, config.ranks)
     pair_set = PairSet.load(config.pairs)
-    data = TrainingData.load([pair_set], generator.config.text_width)
+    encoder = encoder_of(settings, config.text)
+    data = TrainingData.load([pair_set], encoder, selection=config.selection)
     base_hash = sha256(folder / MODEL)
 
-    def networks(device: torch.device) -> tuple[Generator, Discriminator]:
+    def make(device: torch.device) -> Trainer:
         attach(generator, layers)
-        return train_mode(generator).to(device), load_discriminator(folder).to(device).train()
+        discriminator = load_discriminator(folder).to(device).train()
+        return Trainer(train_mode(generator).to(device), discriminator, config.training)
 
-    def write(partial: Path, trained: Generator, _: Discriminator, result: TrainingResult) -> None:
-        write_adapter(partial, trained, layers, about(config, pair_set.prompt, folder, base_hash, data, result))
+    def write(partial: Path, _: Trainer, result: TrainingResult) -> None:
+        facts = about(config, pair_set.prompt, folder, base_hash, data, result)
+        write_adapter(partial, generator, layers, encoder.encode(pair_set.prompt), facts)
 
     extra = {
         "prompt": pair_set.prompt,
         "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
+        "selection_sha256": None if config.selection is None else sha256(config.selection),
         "base_sha256": base_hash,
         "generator": settings["generator"],
     }
-    result = run("adapt", config, config.out, networks, data, write, extra)
+    result = run("adapt", config, config.out, make, data, write, extra)
     tensors, _ = read_tensors(config.out / ADAPTER)
     count = sum(t.numel() for t in tensors.values())
     return Trained(folder=config.out, what="adapter", parameters=count, result=result)
@@ -71,14 +84,15 @@ def about(
     }
 
 
-def write_adapter(folder: Path, generator: Generator, layers: dict[str, int], facts: dict[str, object]) -> None:
+def write_adapter(
+    folder: Path, generator: Generator, layers: dict[str, int], tokens: Tensor, facts: dict[str, object]
+) -> None:
     """The four files of an adapter: PEFT's two, the prompt's tokens, and e2gan.json. Weights in half precision."""
     tensors = {k: v.half() for k, v in adapter_tensors(generator).items()}
     write_tensors(folder / ADAPTER, tensors, header(facts, sum(t.numel() for t in tensors.values())))
     peft = lora_config(layers)
     peft.inference_mode = True
     write_json(folder / ADAPTER_CONFIG, {k: sorted(v) if isinstance(v, set) else v for k, v in peft.to_dict().items()})
-    tokens = encode(str(facts["prompt"]), generator.config.text_width)
     write_tensors(folder / CONCEPT, {"tokens": tokens.half()}, {"prompt": str(facts["prompt"])})
     write_json(folder / ABOUT, facts)
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from e2gan.config import BaseConfig
+from e2gan.config import BaseConfig, ScratchConfig
 from e2gan.data import TrainingData
 from e2gan.discriminator import Discriminator
 from e2gan.files import sha256, write_bytes
 from e2gan.generator import Generator
-from e2gan.models import write_networks
+from e2gan.models import fingerprint, write_networks
 from e2gan.pairs import PairSet
 from e2gan.results import Trained
-from e2gan.training import TrainingResult, parameters, run
+from e2gan.text import TextEncoder, known_width, text_encoder
+from e2gan.training import Trainer, TrainingResult, parameters, run
 
 __all__ = ["train_base"]
 
@@ -26,18 +29,32 @@ def train_base(config: BaseConfig) -> Trained:
     """
     config.check()
     sets = [PairSet.load(folder) for folder in config.pairs]
-    data = TrainingData.load(sets, config.generator.text_width)
+    config, encoder = with_encoder(config)
+    data = TrainingData.load(sets, encoder)
     concepts = {s.prompt: sha256(s.folder / "metadata.jsonl") for s in sets}
 
-    def networks(device: torch.device) -> tuple[Generator, Discriminator]:
-        return Generator(config.generator).to(device).train(), Discriminator().to(device).train()
+    def make(device: torch.device) -> Trainer:
+        generator, discriminator = Generator(config.generator), Discriminator()
+        return Trainer(generator.to(device).train(), discriminator.to(device).train(), config.training)
 
-    def write(folder: Path, generator: Generator, discriminator: Discriminator, result: TrainingResult) -> None:
-        write_networks(folder, generator, discriminator)
+    def write(folder: Path, trainer: Trainer, result: TrainingResult) -> None:
+        write_networks(folder, trainer.generator, trainer.discriminator)
         write_bytes(folder / "README.md", card(config, list(concepts), data, result).encode())
 
-    result = run("base", config, config.out, networks, data, write, {"concepts": concepts})
+    result = run(
+        "base", config, config.out, make, data, write, {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
+    )
     return Trained(folder=config.out, what="base", parameters=parameters(Generator(config.generator)), result=result)
+
+
+Stage = TypeVar("Stage", BaseConfig, ScratchConfig)
+
+
+def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
+    """The settings' text encoder, and the settings with a generator of its width; `hashed` follows the generator's."""
+    width = known_width(config.text) or config.generator.text_width
+    generator = replace(config.generator, text_width=width)
+    return replace(config, generator=generator), text_encoder(config.text, width)
 
 
 def card(config: BaseConfig, prompts: list[str], data: TrainingData, result: TrainingResult) -> str:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from e2gan import config as c
@@ -24,16 +25,20 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS: dict[str, tuple[type, str]] = {
     "demo": (c.DemoConfig, "e2gan.demo:run_demo"),
     "photos": (c.PhotosConfig, "e2gan.photos:prepare_photos"),
+    "select": (c.SelectConfig, "e2gan.selection:select_photos"),
     "pairs": (c.PairsConfig, "e2gan.pairs:make_pairs"),
+    "concepts": (c.ConceptsConfig, "e2gan.concepts:choose_concepts"),
     "base": (c.BaseConfig, "e2gan.base:train_base"),
     "adapt": (c.AdaptConfig, "e2gan.adapter:adapt"),
     "scratch": (c.ScratchConfig, "e2gan.scratch:train_scratch"),
+    "ranks": (c.RanksConfig, "e2gan.ranks:find_ranks"),
+    "crucial": (c.CrucialConfig, "e2gan.crucial:find_crucial"),
     "evaluate": (c.EvaluateConfig, "e2gan.evaluation:evaluate"),
+    "table": (c.TableConfig, "e2gan.tables:run_table"),
     "cost": (c.CostConfig, "e2gan.cost:measure_cost"),
     "export": (c.ExportConfig, "e2gan.export:export_model"),
     "edit": (c.EditConfig, "e2gan.predictor:edit"),
 }
-PRESET = re.compile(r"--preset(?:=(.*))?$")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,6 +133,9 @@ def _parse(name: str, arguments: list[str]) -> Any:
         presets = Literal[tuple(c.PRESETS)]  # type: ignore[valid-type]
         text = "The generator that the options below start from: the paper's, with the photo's way around, for devices."
         fields.append(("preset", Annotated[presets, tyro.conf.arg(help=text)], "residual"))
+    if "ranks" in {f.name for f in dataclasses.fields(settings)}:
+        text = "ranks.json of `e2gan ranks`, which the options --level1 to --tb then start from."
+        fields.append(("ranks", Annotated[Path | None, tyro.conf.arg(help=text)], None))
     invocation = dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
     invocation.__doc__ = settings.__doc__
     errors = io.StringIO()
@@ -141,20 +149,33 @@ def _parse(name: str, arguments: list[str]) -> Any:
 
 
 def _defaults(settings: type, arguments: list[str]) -> Any:
-    """The defaults of a command, with the generator of the --preset in the arguments."""
+    """The defaults of a command, which --preset, --ranks and --model in the arguments decide in part."""
     import tyro
 
-    preset = "residual"
-    for i, argument in enumerate(arguments):
-        if found := PRESET.match(argument):
-            preset = found[1] or (arguments[i + 1] if i + 1 < len(arguments) else "")
+    preset = _value(arguments, "--preset") or "residual"
+    ranks = _value(arguments, "--ranks")
     values = {}
     for f in dataclasses.fields(settings):
         if f.name == "generator" and preset in c.PRESETS:
             values[f.name] = c.PRESETS[preset]
+        elif f.name == "ranks" and ranks:
+            values[f.name] = c.Ranks.load(Path(ranks))
+        elif f.name == "training" and settings is c.ScratchConfig and _value(arguments, "--model") == "comodgan":
+            values[f.name] = c.COMODGAN_TRAINING
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             values[f.name] = tyro.MISSING
     return settings(**values)
+
+
+def _value(arguments: list[str], flag: str) -> str | None:
+    """The value of a flag, last one first, in either form: `--flag value` or `--flag=value`."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument == flag:
+            found = following
+        elif argument.startswith(f"{flag}="):
+            found = argument.partition("=")[2]
+    return found
 
 
 def _one_line(box: str) -> str:

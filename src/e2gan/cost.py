@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,13 +17,15 @@ from e2gan.config import CostConfig, TrainingConfig
 from e2gan.data import Batch
 from e2gan.device import resolve_device
 from e2gan.discriminator import Discriminator
+from e2gan.errors import InputError
 from e2gan.generator import Generator, sampling_layers
-from e2gan.lora import attach, rank_of_layers
+from e2gan.lora import attach, rank_of_layers, train_mode
 from e2gan.models import ADAPTER, MODEL, Model, base_folder
 from e2gan.text import MAX_TOKENS
 from e2gan.training import Trainer, parameters
 
-__all__ = ["Cost", "latency", "measure_cost", "multiply_accumulates", "training_flops"]
+__all__ = ["Cost", "StepFlops", "example_batch", "latency", "measure_cost", "multiply_accumulates", "step_flops"]
+__all__ += ["training_flops", "transposed_at_output"]
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,11 @@ def measure_cost(config: CostConfig) -> Cost:
     blocks = sum(parameters(s.block) for s in generator.transformers.values())  # pyright: ignore[reportArgumentType]
     sampling = sum(parameters(generator.get_submodule(name)) for name in sampling_layers(generator))
     macs, macs_attention = multiply_accumulates(generator, config.size)
-    step = step_adapter = training_flops(generator, config.size)
+    step = step_adapter = training_flops(Generator(generator.config), config.size)
     count = 0
     if layers:
         attach(adapted := Generator(generator.config), layers)
+        train_mode(adapted)
         count = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
         step_adapter = training_flops(adapted, config.size)
     photo, tokens = example(generator, config.size, device)
@@ -108,7 +112,7 @@ def measure_cost(config: CostConfig) -> Cost:
         parameters_discriminator=parameters(Discriminator()),
         gmacs=macs / 1e9,
         gmacs_attention=macs_attention / 1e9,
-        gmacs_at_output=(macs + _transposed_at_output(generator, config.size)) / 1e9,
+        gmacs_at_output=(macs + transposed_at_output(generator, config.size)) / 1e9,
         step_gflops=step / 1e9,
         step_gflops_adapter=step_adapter / 1e9,
         bytes_model=model_file.stat().st_size if model_file else None,
@@ -127,25 +131,29 @@ def _subject(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     adapter = () if config.adapter is None else (config.adapter,)
     model = Model.load(base=config.base, adapter=adapter, model=config.model)
     folder = config.model if config.model is not None else base_folder(config.base)
-    return model.plain(), folder / MODEL, adapter[0] / ADAPTER if adapter else None
+    generator = model.plain()
+    if not isinstance(generator, Generator):
+        raise InputError(f"{folder} holds another baseline than pix2pix: its cost is in e2gan table fig6")
+    return generator, folder / MODEL, adapter[0] / ADAPTER if adapter else None
 
 
-def example(generator: Generator, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
+def example(generator: nn.Module, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:
     """A random photo (1, 3, size, size) and prompt (1, 77, D) for a generator; no prompt where it takes none."""
-    config = generator.config
     photo = torch.rand(1, 3, size, size, device=device) * 2 - 1
-    tokens = torch.randn(1, MAX_TOKENS, config.text_width, device=device) if config.takes_prompt else None
-    return photo, tokens
+    if not (isinstance(generator, Generator) and generator.config.takes_prompt):
+        return photo, None
+    return photo, torch.randn(1, MAX_TOKENS, generator.config.text_width, device=device)
 
 
-def multiply_accumulates(generator: Generator, size: int) -> tuple[int, int]:
+def multiply_accumulates(generator: nn.Module, size: int) -> tuple[int, int]:
     """MACs of one image by PyTorch's counter: those of the layers, and those of the attention products beside them.
 
     A transposed convolution counts once for each pixel of its input.
     """
-    with torch.device("meta"):
-        twin = Generator(generator.config)
-        photo, tokens = example(twin, size, torch.device("meta"))
+    # Without numbers where that works; Co-Mod-GAN switches autocast off inside, which this device does not know.
+    device = torch.device("meta" if isinstance(generator, Generator) else "cpu")
+    twin = copy.deepcopy(generator).to(device)
+    photo, tokens = example(twin, size, device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin.eval()(photo, tokens)
     layers = (torch.ops.aten.convolution, torch.ops.aten.mm, torch.ops.aten.addmm)
@@ -154,7 +162,7 @@ def multiply_accumulates(generator: Generator, size: int) -> tuple[int, int]:
     return of_layers // 2, (sum(counts.values()) - of_layers) // 2
 
 
-def _transposed_at_output(generator: Generator, size: int) -> int:
+def transposed_at_output(generator: Generator, size: int) -> int:
     """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there."""
     per_pixel = {"level2_up": 2, "level3_up": 4}
     added = 0
@@ -165,22 +173,59 @@ def _transposed_at_output(generator: Generator, size: int) -> int:
     return added
 
 
-def training_flops(generator: Generator, size: int) -> int:
-    """Operations of one training step at batch 1 (Eq. 1), counted on the real backward passes, of what is trainable."""
-    device = next(generator.parameters()).device
+@dataclass(frozen=True)
+class StepFlops:
+    """Operations of one training step (Eq. 1), counted on the real passes of what is trainable."""
+
+    generator_forward: int
+    generator_backward: int
+    discriminator: int
+    """Forward and backward, of its own update and of the generator's."""
+    total: int
+
+
+def step_flops(trainer: Trainer, size: int, number: int = 1) -> StepFlops:
+    """Count step `number` of a trainer at batch 1. Its networks are left as they were."""
+    batch = example_batch(trainer.generator, size, trainer.device)
+    buffers = {n: b.clone() for n, b in trainer.generator.named_buffers()}
+    counted = copy.copy(trainer)
+    counted.average, counted.config = {}, replace(trainer.config, precision="fp32")
+    # At rate 0 no weight moves; an optimiser's own arithmetic is not counted, as in the paper's Fig. 6.
+    counted.optimizer_g, counted.optimizer_d = (
+        torch.optim.SGD(o.param_groups[0]["params"], 0.0) for o in (trainer.optimizer_g, trainer.optimizer_d)
+    )
+    with torch.no_grad(), FlopCounterMode(display=False) as forward:
+        trainer.generator(batch.photo, batch.tokens, batch.mask)
+    with FlopCounterMode(display=False) as whole:
+        counted.step(batch, number)
+    counted.config = replace(counted.config, gan=0.0, l1=1.0)
+    with FlopCounterMode(display=False) as generator_alone:
+        counted.step(batch, number)
+    for parameter in (*trainer.trained.values(), *trainer.discriminator.parameters()):
+        parameter.grad = None
+    trainer.discriminator.requires_grad_(True)
+    for name, buffer in trainer.generator.named_buffers():
+        buffer.copy_(buffers[name])
+    ours, total, once = (c.get_total_flops() for c in (generator_alone, whole, forward))
+    return StepFlops(once, ours - once, total - ours, total)
+
+
+def example_batch(generator: nn.Module, size: int, device: torch.device) -> Batch:
+    """One random pair (1, 3, size, size), with a prompt of 77 tokens where the generator takes one."""
     photo, tokens = example(generator, size, device)
     mask = torch.ones(1, MAX_TOKENS, dtype=torch.bool, device=device)
     empty = torch.zeros(1, 1, 1, device=device)
-    batch = Batch(photo, torch.rand_like(photo) * 2 - 1, empty if tokens is None else tokens, mask)
+    return Batch(photo, torch.rand_like(photo) * 2 - 1, empty if tokens is None else tokens, mask)
+
+
+def training_flops(generator: Generator, size: int) -> int:
+    """Operations of one training step at batch 1 (Eq. 1), of what is trainable in `generator`."""
+    device = next(generator.parameters()).device
     mode = generator.training
     trainer = Trainer(generator.train(), Discriminator().to(device), TrainingConfig(precision="fp32"))
-    kept = {n: t.clone() for n, t in generator.state_dict().items()}
-    with FlopCounterMode(display=False) as counter:
-        trainer.step(batch)
-    generator.load_state_dict(kept)
-    generator.zero_grad(set_to_none=True)
+    found = step_flops(trainer, size).total
     generator.train(mode)
-    return counter.get_total_flops()
+    return found
 
 
 def latency(run: Callable[[], object], repeat: int, device: torch.device | None = None) -> float:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from e2gan.config import TrainingConfig
 from e2gan.errors import InputError
-from e2gan.text import encode, pad
+from e2gan.text import TextEncoder, pad
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from e2gan.pairs import PairSet
 
 __all__ = ["Batch", "TrainingData", "from_pixels", "to_pixels"]
@@ -45,7 +47,8 @@ class TrainingData:
     """Pairs of one or several concepts. Concepts that share a photo share its pixels.
 
     photos: (P, 3, H, W) uint8; edits: (N, 3, H, W) uint8; photo_of, concept_of: (N,) int64;
-    tokens: (C, T, D) float32; mask: (C, T) bool.
+    tokens: (C, T, D) float32; mask: (C, T) bool. paired: whether a batch's targets are its own photos' edits; without,
+    they are drawn apart.
     """
 
     photos: Tensor
@@ -54,6 +57,7 @@ class TrainingData:
     concept_of: Tensor
     tokens: Tensor
     mask: Tensor
+    paired: bool = True
 
     def __len__(self) -> int:
         return len(self.edits)
@@ -63,11 +67,25 @@ class TrainingData:
         return self.edits.shape[-1]
 
     def to(self, device: torch.device) -> TrainingData:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "paired"}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
     @classmethod
-    def load(cls, sets: Sequence[PairSet], text_width: int, split: str = "train") -> TrainingData:
-        """One split of several pair sets. Raises InputError where their working sizes differ or a split is empty."""
+    def load(
+        cls,
+        sets: Sequence[PairSet],
+        encoder: TextEncoder,
+        selection: Path | None = None,
+        *,
+        unpaired: bool = False,
+    ) -> TrainingData:
+        """The training pairs of several sets; of a selection's photos alone where one is given.
+
+        unpaired: draw photos and edits apart, which sets that hold no pairs need. Raises InputError where the sets'
+        working sizes differ, one has no training pair, or none of the selection's, and where the encoder is not there.
+        """
+        if lonely := [s.folder for s in sets if not s.paired and not unpaired]:
+            raise InputError(f"{lonely[0]} holds no pairs: only `e2gan scratch --unpaired` trains on it")
         sizes = sorted({s.size for s in sets})
         if len(sizes) > 1:
             raise InputError(f"the pair sets have different sizes ({', '.join(map(str, sizes))}): make them with one")
@@ -75,7 +93,7 @@ class TrainingData:
         row_of: dict[tuple[str, str], int] = {}
         edits, photo_of, concept_of = [], [], []
         for concept, pair_set in enumerate(sets):
-            set_photos, set_edits, ids = pair_set.arrays(split)
+            set_photos, set_edits, ids = pair_set.arrays("train", selection)
             folder = str(pair_set.photos.folder.resolve())
             for photo, name in zip(set_photos, ids, strict=True):
                 key = (folder, name)
@@ -85,7 +103,7 @@ class TrainingData:
                 photo_of.append(row_of[key])
             edits.append(set_edits)
             concept_of += [concept] * len(ids)
-        tokens, mask = pad([encode(s.prompt, text_width) for s in sets])
+        tokens, mask = pad([encoder.encode(s.prompt) for s in sets])
         return cls(
             photos=_channels_first(np.stack(photos)),
             edits=_channels_first(np.concatenate(edits)),
@@ -93,11 +111,13 @@ class TrainingData:
             concept_of=torch.tensor(concept_of),
             tokens=tokens,
             mask=mask,
+            paired=not unpaired,
         )
 
     def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator) -> Batch:
         """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU."""
-        photo, target = self.photos[self.photo_of[rows]], self.edits[rows]
+        own = rows if self.paired else torch.randint(len(self), rows.shape, generator=rng).to(rows.device)
+        photo, target = self.photos[self.photo_of[rows]], self.edits[own]
         both = torch.cat([photo, target], dim=1)
         if config.crop is not None and config.crop < self.size:
             top, left = torch.randint(self.size - config.crop + 1, (2,), generator=rng).tolist()

@@ -93,13 +93,47 @@ def frechet_interval(
     """
     a, b = _checked_pairs(a, b) if paired else _checked(a, b)
     rng = np.random.default_rng(seed)
+    # A draw holds about 0.63 of a set's rows, each once or more. Where that is fewer than D, it is quicker from the
+    # rows' products: 9 times for 100 images at D = 2048.
+    draw = _draws_by_products(a, b) if 0.63 * max(len(a), len(b)) < a.shape[1] else _draws_by_features(a, b)
     found = []
     for _ in range(draws):
         rows = rng.integers(len(a), size=len(a))
-        found.append(frechet_distance(a[rows], b[rows if paired else rng.integers(len(b), size=len(b))]))
+        found.append(draw(rows, rows if paired else rng.integers(len(b), size=len(b))))
     centred = np.array(found) - np.mean(found) + frechet_distance(a, b)
     low, high = np.percentile(centred, [2.5, 97.5])
     return max(0.0, float(low)), float(high)
+
+
+Draw = Callable[[NDArray[np.int64], NDArray[np.int64]], float]  # rows of a, rows of b → their Fréchet distance
+
+
+def _draws_by_features(a: Features, b: Features) -> Draw:
+    return lambda rows_a, rows_b: frechet_distance(a[rows_a], b[rows_b])
+
+
+def _draws_by_products(a: Features, b: Features) -> Draw:
+    """`frechet_distance` of any rows, from the rows' products alone."""
+    middle = (a.mean(0) + b.mean(0)) / 2  # moves both sets to where the differences below lose no digits
+    a, b = a - middle, b - middle
+    aa, bb, ab = a @ a.T, b @ b.T, a @ b.T
+
+    def draw(rows_a: NDArray[np.int64], rows_b: NDArray[np.int64]) -> float:
+        (i, times_i), (j, times_j) = (np.unique(rows, return_counts=True) for rows in (rows_a, rows_b))
+        p, q = times_i / len(rows_a), times_j / len(rows_b)  # the means are p @ a[i] and q @ b[j]
+        mean_a2, mean_b2 = p @ aa[np.ix_(i, i)] @ p, q @ bb[np.ix_(j, j)] @ q
+        trace_a = (p @ aa[i, i] - mean_a2) * len(rows_a) / (len(rows_a) - 1)
+        trace_b = (q @ bb[j, j] - mean_b2) * len(rows_b) / (len(rows_b) - 1)
+        g = ab[np.ix_(i, j)]
+        g_i, g_j = g @ q, p @ g
+        mean_ab = p @ g_i
+        centred = g - g_i[:, None] - g_j[None] + mean_ab
+        # A row that is there w times counts in the nuclear norm as one row of √w times its length.
+        scale_a, scale_b = np.sqrt(times_i / (len(rows_a) - 1)), np.sqrt(times_j / (len(rows_b) - 1))
+        root = np.linalg.svd(scale_a[:, None] * centred * scale_b[None], compute_uv=False).sum()
+        return max(0.0, float(mean_a2 + mean_b2 - 2 * mean_ab)) + float(trace_a + trace_b - 2 * root)
+
+    return draw
 
 
 def kernel_distance(a: NDArray, b: NDArray, *, paired: bool = False) -> float:
@@ -121,10 +155,10 @@ def kernel_distance(a: NDArray, b: NDArray, *, paired: bool = False) -> float:
     return off_diagonal(kernel(a, a)) + off_diagonal(kernel(b, b)) - 2 * between
 
 
-def distance(a: NDArray, b: NDArray) -> Distance:
-    """Both distances of two feature sets (N, D) whose rows are pairs: edits of the same photos."""
-    low, high = frechet_interval(a, b, paired=True)
-    return Distance(frechet_distance(a, b), low, high, kernel_distance(a, b, paired=True), len(a), a.shape[1])
+def distance(a: NDArray, b: NDArray, *, paired: bool = True) -> Distance:
+    """Both distances of two feature sets (N, D); paired: row i of both is of the same photo."""
+    low, high = frechet_interval(a, b, paired=paired)
+    return Distance(frechet_distance(a, b), low, high, kernel_distance(a, b, paired=paired), len(a), a.shape[1])
 
 
 def random_features(images_NHWC: Pixels) -> NDArray[np.float32]:

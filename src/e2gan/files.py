@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "claim",
     "claim_in_place",
+    "growing",
     "plain",
     "read_json",
     "read_jsonl",
@@ -71,7 +72,7 @@ def plain(value: Any) -> Any:
 def versions() -> dict[str, str]:
     """Versions of the packages that decide what a run gives."""
     found = {}
-    for name in ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image"):
+    for name in ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -116,8 +117,23 @@ def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any]) -> None:
     if not _vacant(out):
         _same_or_refuse(out, config, ELSEWHERE)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / CONFIG, config)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / CONFIG, config)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+@contextmanager
+def growing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """`claim_in_place` for a stage that may yet refuse its input: then an empty claim is taken back."""
+    claim_in_place(out, stage, settings)
+    try:
+        yield
+    except InputError:
+        if all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
+            shutil.rmtree(out)
+        raise
 
 
 def _config(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:

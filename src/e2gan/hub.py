@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,11 +13,14 @@ from typing import Any
 
 from e2gan.errors import InputError
 
-__all__ = ["need_transformers", "pretrained"]
+__all__ = ["clip_tokenizer", "image_statistics", "model_config", "need_transformers", "pretrained"]
+__all__ += ["pretrained_network"]
 
 
 def need_transformers(why: str) -> ModuleType:
     """The library transformers, quiet. Raises InputError where it is not installed."""
+    # Old checkpoints without safetensors would be sent to a conversion service in the background.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     try:
         import transformers
     except ImportError:
@@ -26,16 +32,112 @@ def need_transformers(why: str) -> ModuleType:
 
 
 def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: Any) -> Any:
-    """`load(name)` of a `from_pretrained`; weights as safetensors only where `load` reads weights.
+    """`load(name)` of a `from_pretrained`: a local folder, else the hub's cache, else the hub.
 
+    The cache is asked first, so that what was loaded once needs no network, and waits for none.
     Raises InputError where the name is neither a folder nor known to the hub's cache, and there is no network.
     """
-    if not Path(name).exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise InputError(f"{option} {name}: there is no such folder")
-    try:
-        return load(name, **arguments)
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    from safetensors import SafetensorError
+
+    folder = Path(name).expanduser()
+    if folder.is_file():
+        raise InputError(f"{name}: is a file: name the folder that holds it with {option}")
+    if folder.is_dir():
+        attempts, name = [arguments], str(folder)
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
+        raise InputError(f"{name}: there is no such folder: name one with {option}")
+    else:
+        attempts = [{"local_files_only": True} | arguments, arguments]
+    reason = ""
+    for attempt in attempts:
+        try:
+            return load(name, **attempt)
+        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+            reason = _reason(error)
+    mend = f"the folder is not whole, or of another kind: name another with {option}"
+    if not folder.is_dir():
+        mend = f"connect to the hub once, or name a local copy of the folder with {option}"
+    raise InputError(f"cannot load {name} ({reason}): {mend}")
+
+
+def _reason(error: Exception) -> str:
+    if "ignore_mismatched_sizes" in str(error):
+        return "its weights have other shapes than its config.json says"
+    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+
+
+def pretrained_network(network: Any, name: str, option: str) -> Any:
+    """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
+
+    The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that
+    `pretrained` refuses.
+    """
+    import torch
+
+    model, found = pretrained(network.from_pretrained, name, option, output_loading_info=True, dtype=torch.float32)
+    if missing := sorted(found["missing_keys"]):
         raise InputError(
-            f"cannot load {name} ({reason}): connect to the hub once, or name a local copy of the folder with {option}"
-        ) from error
+            f"{name}: is no {network.__name__}, or not whole ({len(missing)} tensors are missing, {missing[0]} is the "
+            f"first): name another with {option}"
+        )
+    return model.eval().requires_grad_(False)
+
+
+def model_config(name: str, option: str, kinds: tuple[str, ...]) -> Any:
+    """A model's settings without its weights. Raises InputError where its type is none of `kinds`."""
+    transformers = need_transformers(option)
+    config = pretrained(transformers.AutoConfig.from_pretrained, name, option)
+    if config.model_type not in kinds:
+        raise InputError(
+            f"{name}: is a model of the type {config.model_type}, not {' or '.join(kinds)}: name another with {option}"
+        )
+    return config
+
+
+def clip_tokenizer(name: str, option: str, words: int) -> Any:
+    """The CLIP tokenizer beside a model whose vocabulary has so many words.
+
+    Where the vocabulary is absent the library gives a tokenizer that knows no word; here that raises InputError, and
+    so does a vocabulary that is too large for the model.
+    """
+    transformers = need_transformers(option)
+
+    def load(name: str, **arguments: Any) -> Any:
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(name, **arguments)
+        if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
+            raise OSError("it has no vocabulary: vocab.json and merges.txt, or tokenizer.json")
+        return tokenizer
+
+    tokenizer = pretrained(load, name, option)
+    if len(tokenizer) > words:
+        raise InputError(
+            f"{name}: its tokenizer has {len(tokenizer)} words, its model {words}: name a matching pair with {option}"
+        )
+    return tokenizer
+
+
+def image_statistics(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation, of colours in 0..1, from the model's preprocessor_config.json; else those given."""
+    from transformers.utils.hub import cached_file
+
+    path = None
+    for only_cached in (True, False):
+        path = path or cached_file(
+            str(Path(name).expanduser()),
+            "preprocessor_config.json",
+            local_files_only=only_cached,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    if path is None:
+        return mean, std
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+        mean, std = tuple(map(float, found["image_mean"])), tuple(map(float, found["image_std"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} gives no image_mean and image_std ({error}): mend it, or delete it") from error
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise InputError(f"{path}: image_mean and image_std are three numbers each, the latter above 0")
+    return mean, std

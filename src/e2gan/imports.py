@@ -1,4 +1,4 @@
-"""Pairs that the user has: photo and edit side by side in one image, or in two folders under the same names."""
+"""Pairs that the user has: side by side in one image, in two folders under the same names; or two kinds of pictures."""
 
 from __future__ import annotations
 
@@ -71,10 +71,15 @@ def import_pairs(config: PairsConfig) -> Imported | None:
     Raises InputError where the files do not match, or fewer than three pairs can be used.
     """
     found = Imported()
-    sources, files_hash = _aligned(config) if config.aligned is not None else _matched(config, found)
+    if config.aligned is not None:
+        teacher, (sources, files_hash) = "aligned", _aligned(config)
+    elif config.unpaired:
+        teacher, (sources, files_hash) = "unpaired", _unmatched(config, found)
+    else:
+        teacher, (sources, files_hash) = "before/after", _matched(config, found)
     settings = plain(config) | {
         "concept": " ".join(config.concept.split()),
-        "teacher": "aligned" if config.aligned is not None else "before/after",
+        "teacher": teacher,
         "photos": PHOTOS,
         "files_sha256": files_hash,
     }
@@ -133,6 +138,27 @@ def _matched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
     return sources, listing_hash(before, photos) + listing_hash(after, edits)
 
 
+def _unmatched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
+    """Pictures of two kinds, the i-th beside the i-th of each split's folder: a set needs an edit a photo, no more."""
+    before, after = cast(Path, config.before), cast(Path, config.after)
+    photos, edits = _images(before, config), _images(after, config)
+    sides = [defaultdict(list), defaultdict(list)]
+    for side, root, paths in zip(sides, (before, after), (photos, edits), strict=True):
+        for path in paths:
+            side[_split_of(path, root)].append(path)
+    sources = []
+    for split, ours in sides[0].items():
+        theirs = {shown(path, after): path for path in sides[1].get(split, [])}
+        edits_here = [theirs[name] for name in shuffled(theirs, config.seed)]
+        sources += [_Source(shown(p, before), p, e, split) for p, e in zip(ours, edits_here, strict=False)]
+    if not sources:
+        raise InputError(f"{before} and {after} have no folder in common: both need train and test, or neither")
+    for count, folder in ((len(photos) - len(sources), before), (len(edits) - len(sources), after)):
+        if count:
+            found.notes.append(f"{count} image{'s' * (count > 1)} of {folder} left out: the other folder has fewer")
+    return sources, listing_hash(before, photos) + listing_hash(after, edits)
+
+
 def _partners(
     photos: Sequence[Path], edits: Sequence[Path], name: Callable[[Path, Path], str], before: Path, after: Path
 ) -> dict[Path, Path]:
@@ -151,12 +177,12 @@ def _partners(
 def _read(source: _Source, config: PairsConfig) -> _Pair | tuple[str, str]:
     """The pair at the working size, or (file, reason)."""
     try:
-        photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit)
+        photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit, config)
         for image, name in ((photo, "photo"), (edit, "edit")):
             if reason := too_small(image, config.size):
                 raise InputError(f"the {name}'s {reason}")
         height, width = photo.shape[:2]
-        if edit.shape != photo.shape:
+        if edit.shape != photo.shape and not config.unpaired:
             edit = resize(edit, (height, width))
         photo, edit = square(photo, config.size), square(edit, config.size)
         return _Pair(source, photo, edit, width, height, file_hash(source.photo), pixel_hash(photo))
@@ -176,8 +202,10 @@ def _halves(source: _Source, config: PairsConfig) -> tuple[Pixels, Pixels]:
     return (left, right) if config.direction == "AtoB" else (right, left)
 
 
-def _two(before: Path, after: Path) -> tuple[Pixels, Pixels]:
+def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels]:
     photo, edit = read_image(before), read_image(after)
+    if config.unpaired:
+        return photo, edit
     aspect = (photo.shape[1] / photo.shape[0]) / (edit.shape[1] / edit.shape[0])
     if not 1 - ASPECT <= aspect <= 1 + ASPECT:
         frames = [f"{image.shape[1]}×{image.shape[0]}" for image in (photo, edit)]

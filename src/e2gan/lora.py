@@ -168,7 +168,7 @@ def _run_once(layer: Any, x: Tensor) -> Tensor:
     return F.linear(x, weight, base.bias)
 
 
-def merged(generator: Generator) -> Generator:
+def merged(generator: nn.Module) -> nn.Module:
     """A copy with the active adapters, at their strengths, added to its weights: an ordinary generator again."""
     generator = copy.deepcopy(generator)
     for name, layer in lora_layers(generator).items():
@@ -178,7 +178,7 @@ def merged(generator: Generator) -> Generator:
     return generator.requires_grad_(False)
 
 
-def train_mode(generator: Generator) -> Generator:
+def train_mode(generator: nn.Module) -> nn.Module:
     """Training mode for an adapter: each adapted layer runs once, with W + BA for its weight.
 
     The function is the same as with the branch beside the layer, and a step takes three quarters of the time on a CPU

@@ -8,16 +8,23 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from e2gan.baselines import (
+    ComodganConfig,
+    ComodganDiscriminator,
+    ComodganGenerator,
+    UNet,
+    UNetConfig,
+    UnpairedDiscriminator,
+)
 from e2gan.config import GeneratorConfig
 from e2gan.discriminator import Discriminator
 from e2gan.errors import InputError
 from e2gan.files import CONFIG, read_json, read_tensors, sha256, write_tensors
 from e2gan.generator import Generator
 from e2gan.lora import attach_tensors, merged, set_strengths
-from e2gan.text import encode
+from e2gan.text import TextEncoder, text_encoder
 
 __all__ = ["Model", "base_folder", "load_discriminator", "load_generator", "write_networks"]
 
@@ -63,11 +70,42 @@ def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
-    """A base's or a from-scratch model's generator, in evaluation mode on the CPU, and its settings."""
-    settings = read_settings(folder, ("base", "scratch"))
-    generator = Generator(generator_config(settings))
-    _load(generator, folder / MODEL)
-    return generator.eval().requires_grad_(False), settings
+    """A base's generator, or a whole model's of this architecture, in evaluation mode on the CPU, and its settings."""
+    generator, settings = load_network(folder)
+    if not isinstance(generator, Generator):
+        raise InputError(f"{folder} holds a {settings['model']}, which adapters and this command do not know")
+    return generator, settings
+
+
+def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The generator of a base or of a whole model, of any kind, in evaluation mode on the CPU, and its settings."""
+    settings = read_settings(folder, ("base", "scratch", "finetune"))
+    network = build_generator(settings.get("model", "e2gan"), generator_config(settings), settings["size"])
+    _load(network, folder / MODEL)
+    return network.eval().requires_grad_(False), settings
+
+
+def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module:
+    """An untrained generator of a kind: `config` is that of e2gan and pix2pix, `size` the photos' for the others.
+
+    Raises InputError where the kind cannot work at the size.
+    """
+    if model == "pix2pix-unet":
+        return UNet(UNetConfig(size=size))
+    if model == "comodgan":
+        return ComodganGenerator(ComodganConfig(size=size))
+    return Generator(config)
+
+
+def build_discriminator(model: str, size: int, *, unpaired: bool = False) -> nn.Module:
+    """An untrained discriminator that belongs to a kind of generator."""
+    if model == "comodgan":
+        return ComodganDiscriminator(ComodganConfig(size=size))
+    return UnpairedDiscriminator() if unpaired else Discriminator()
+
+
+def takes_prompt(generator: nn.Module) -> bool:
+    return isinstance(generator, Generator) and generator.config.takes_prompt
 
 
 def load_discriminator(folder: Path) -> Discriminator:
@@ -76,7 +114,7 @@ def load_discriminator(folder: Path) -> Discriminator:
     return discriminator
 
 
-def _load(module: torch.nn.Module, path: Path) -> None:
+def _load(module: nn.Module, path: Path) -> None:
     tensors, _ = read_tensors(path)
     try:
         module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
@@ -84,7 +122,7 @@ def _load(module: torch.nn.Module, path: Path) -> None:
         raise InputError(f"{path} does not fit its settings: {' '.join(str(error).split())[:200]}") from error
 
 
-def write_networks(folder: Path, generator: Generator, discriminator: Discriminator) -> None:
+def write_networks(folder: Path, generator: nn.Module, discriminator: nn.Module) -> None:
     write_tensors(folder / MODEL, generator.state_dict())
     write_tensors(folder / DISCRIMINATOR, discriminator.state_dict())
 
@@ -98,7 +136,7 @@ class Model:
     adapter, else the model, lies.
     """
 
-    generator: Generator
+    generator: nn.Module
     tokens: Tensor | None
     prompt: str
     size: int
@@ -121,13 +159,13 @@ class Model:
         if model is not None:
             if not (model / MODEL).is_file():
                 raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
-            generator, settings = load_generator(model)
+            generator, settings = load_network(model)
             prompt = settings["prompt"] if prompt is None and "prompt" in settings else prompt
-            return cls(generator, _tokens(generator, prompt or ""), prompt or "", settings["size"], model)
+            return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], model)
         folder = base_folder(base)
         generator, settings = load_generator(folder)
         if not adapter:
-            return cls(generator, _tokens(generator, prompt or ""), prompt or "", settings["size"], folder)
+            return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], folder)
         weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
         found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(adapter)]
         set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
@@ -137,14 +175,35 @@ class Model:
         prompt = " + ".join(about["prompt"] for _, about in found)
         return cls(generator.eval(), tokens, prompt, settings["size"], Path(adapter[0]))
 
-    def plain(self) -> Generator:
+    def plain(self) -> nn.Module:
         """The generator with its adapters merged, without a trace of them."""
         return merged(self.generator)
 
 
-def _tokens(generator: Generator, prompt: str) -> Tensor | None:
-    config = generator.config
-    return encode(prompt, config.text_width)[None] if config.takes_prompt else None
+def _tokens(generator: nn.Module, settings: dict[str, Any], prompt: str) -> Tensor | None:
+    return encoder_of(settings).encode(prompt)[None] if takes_prompt(generator) else None
+
+
+PROBE = "a photo of a landscape in autumn"
+
+
+def fingerprint(encoder: TextEncoder) -> list[float]:
+    """A few numbers of a fixed prompt's last token: what tells one text encoder from another of the same width."""
+    return [round(float(x), 2) for x in encoder.encode(PROBE)[-1, :8]]
+
+
+def encoder_of(settings: dict[str, Any], name: str | None = None) -> TextEncoder:
+    """The text encoder of a base's or a model's settings; `name` may say where a copy of it lies.
+
+    Raises InputError where `name` is another encoder than the one it was trained with, or it is not at hand.
+    """
+    encoder = text_encoder(name or settings["text"], settings["generator"]["text_width"])
+    known = settings.get("text_fingerprint")
+    if name is not None and known is not None:
+        ours = fingerprint(encoder)
+        if any(abs(a - b) > 0.05 for a, b in zip(ours, known, strict=True)):
+            raise InputError(f"--text {name} is another encoder than the base's ({settings['text']}): leave it out")
+    return encoder
 
 
 def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -> tuple[Tensor, dict[str, Any]]:

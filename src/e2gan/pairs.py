@@ -37,7 +37,7 @@ class PairSet:
     """A folder that `e2gan pairs` wrote: one concept.
 
     rows: the lines of metadata.jsonl, dicts of file_name, photo (the photo's id), split, prompt, teacher, seed, score.
-    size: pixels of each side. photo_folder: where its photo set lies.
+    size: pixels of each side. photo_folder: where its photo set lies. paired: whether each edit is of its own photo.
     """
 
     folder: Path
@@ -46,6 +46,7 @@ class PairSet:
     size: int
     rows: list[dict[str, Any]]
     photo_folder: Path
+    paired: bool = True
 
     @classmethod
     def load(cls, folder: Path) -> PairSet:
@@ -61,7 +62,8 @@ class PairSet:
             if any(not {"file_name", "photo", "split"} <= row.keys() for row in rows):
                 raise KeyError(ROWS)
             photo_folder = Path(os.path.normpath(folder / settings["photos"]))
-            return cls(folder, settings["concept"], settings["teacher"], int(settings["size"]), rows, photo_folder)
+            facts = settings["concept"], settings["teacher"], int(settings["size"]), rows, photo_folder
+            return cls(folder, *facts, paired=not settings.get("unpaired", False))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{folder} is no pair set of this version: {type(error).__name__} {error}") from error
 
@@ -72,14 +74,20 @@ class PairSet:
             raise InputError(f"{self.folder} needs its photo set {self.photo_folder}, which is missing: put it back")
         return PhotoSet.load(self.photo_folder)
 
-    def arrays(self, split: str) -> tuple[Pixels, Pixels, list[str]]:
+    def arrays(self, split: str, selection: Path | None = None) -> tuple[Pixels, Pixels, list[str]]:
         """Photos and edits of a split, uint8 (N, size, size, 3) each, and the photos' ids.
 
-        Raises InputError where the split is empty, or a photo or an edit is missing.
+        selection: a selection.json, whose photos alone are taken. Raises InputError where nothing is left, or a photo
+        or an edit is missing.
         """
         rows = [row for row in self.rows if row["split"] == split]
         if not rows:
             raise InputError(f"{self.folder} has no pairs in the split '{split}'")
+        if selection is not None:
+            keep = selected_ids(selection)
+            rows = [row for row in rows if row["photo"] in keep]
+            if not rows:
+                raise InputError(f"{selection} names none of the {split} photos of {self.folder}")
         ids = [row["photo"] for row in rows]
         photos = self.photos.array(ids)
         return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
@@ -201,14 +209,19 @@ def _selected(photo_set: PhotoSet) -> tuple[list[Photo], str | None]:
     path = photo_set.folder / SELECTION
     if not path.exists():
         return photo_set.photos, None
+    keep = selected_ids(path)
+    if not any(photo.id in keep for photo in photo_set.split("train")):
+        raise InputError(f"{path} names none of the training photos of {photo_set.folder}: write it anew, or delete it")
+    return [photo for photo in photo_set.photos if photo.split != "train" or photo.id in keep], sha256(path)
+
+
+def selected_ids(path: Path) -> set[str]:
+    """The photos' ids of a selection.json. Raises InputError where the file is missing, or none."""
     found = read_json(path)
     ids = found.get("ids") if isinstance(found, dict) else None
     if not isinstance(ids, list):
         raise InputError(f'{path} has no list "ids": write it anew with e2gan select, or delete it')
-    keep = set(map(str, ids))
-    if not any(photo.id in keep for photo in photo_set.split("train")):
-        raise InputError(f"{path} names none of the training photos of {photo_set.folder}: write it anew, or delete it")
-    return [photo for photo in photo_set.photos if photo.split != "train" or photo.id in keep], sha256(path)
+    return set(map(str, ids))
 
 
 Job = tuple[str, Path, Path]  # filter, photo, edit to write

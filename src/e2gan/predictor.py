@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from e2gan.baselines import UNet
 from e2gan.config import EditConfig
 from e2gan.data import from_pixels, to_pixels
 from e2gan.device import resolve_device
@@ -28,7 +29,7 @@ from e2gan.upscale import guided
 
 __all__ = ["Edited", "Predictor", "edit"]
 
-MULTIPLE = 8  # the generator halves three times
+MULTIPLE = 8  # the generator halves three times; a U-Net, more often
 LEAST = 32
 CHUNK = 16 * 256 * 256  # pixels that run together
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -47,6 +48,7 @@ class Predictor:
         self.device = resolve_device(device)
         self.size = model.size
         self.generator = model.plain().eval().to(self.device)
+        self.multiple = 2**self.generator.config.depth if isinstance(self.generator, UNet) else MULTIPLE
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
     @torch.inference_mode()
@@ -60,7 +62,7 @@ class Predictor:
 
     def _run(self, photos: Tensor) -> Tensor:
         height, width = photos.shape[2:]
-        pads = [max(-side % MULTIPLE, LEAST - side) for side in (height, width)]
+        pads = [max(-side % self.multiple, LEAST - side) for side in (height, width)]
         # Reflection where there is enough to reflect; the border pixel again where there is not.
         mode = "reflect" if pads[0] < height and pads[1] < width else "replicate"
         padded = F.pad(from_pixels(photos), (0, pads[1], 0, pads[0]), mode=mode)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from e2gan.meter import PLAIN_EVERY, clock
 
-__all__ = ["cores", "in_threads", "track"]
+__all__ = ["cores", "in_threads", "note", "track"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -73,3 +73,8 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def note(text: str) -> None:
+    """A line on standard error: which part of a long stage begins."""
+    Console(stderr=True).print(text, style="dim", highlight=False, markup=False)

@@ -23,7 +23,8 @@ class Trained:
         if self.result.already_done:
             return f"{self.folder}: this {self.what} is trained already, nothing to do"
         r = self.result
+        l1 = "" if r.l1 is None else f", last training L1 {r.l1:.1f} of 255"
         return (
             f"{self.what} with {self.parameters:,} trained parameters in {self.folder}\n"
-            f"{r.steps} steps, {r.seconds:.0f} s, last training L1 {r.l1:.1f} of 255"
+            f"{r.steps} steps, {r.seconds:.0f} s{l1}"
         )

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,44 +18,52 @@ from torch import Tensor, nn
 from e2gan.config import TrainingConfig
 from e2gan.data import Batch, TrainingData
 from e2gan.device import autocast, resolve_device
-from e2gan.discriminator import Discriminator
 from e2gan.errors import InputError
 from e2gan.files import State, claim, finish, partial_of, plain, read_tensors, write_bytes, write_tensors
-from e2gan.generator import Generator
-from e2gan.losses import discriminator_loss, generator_adversarial_loss, l1_loss
+from e2gan.losses import discriminator_loss, generator_adversarial_loss, l1_loss, r1_penalty
 from e2gan.meter import Meter
 
-__all__ = ["Trainer", "TrainingResult", "run"]
+__all__ = ["Trainer", "TrainingResult", "check_fit", "run"]
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
+R1_EVERY = 16  # steps; StyleGAN2's lazy regularisation
+NO_MATTER = ("save_every", "tensorboard")  # settings that leave a run the same one
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to. l1 is the mean of the last logged steps, in 8-bit levels."""
+    """What a training came to. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs."""
 
     steps: int
     seconds: float
-    l1: float
+    l1: float | None
     already_done: bool = False
 
 
 class Trainer:
-    """Generator, discriminator and their optimisers: everything that a step changes, and a checkpoint holds."""
+    """Generator, discriminator and their optimisers: everything that a step changes, and a checkpoint holds.
 
-    def __init__(self, generator: Generator, discriminator: Discriminator, config: TrainingConfig) -> None:
+    generator: photo, tokens, mask → edit; its trainable parameters are trained, the others are left as they are.
+    discriminator: photo, edit → logits. heads: what else the generator's optimiser trains.
+    """
+
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, config: TrainingConfig, heads: nn.Module | None = None
+    ) -> None:
         self.generator, self.discriminator, self.config = generator, discriminator, config
         self.device = next(generator.parameters()).device
         self.trained = {n: p for n, p in generator.named_parameters() if p.requires_grad}
+        if heads is not None:
+            self.trained |= {f"heads.{n}": p for n, p in heads.named_parameters()}
         adam = {"lr": config.lr, "betas": config.betas, "fused": self.device.type in ("cpu", "cuda")}
-        self.optimizer_g = torch.optim.Adam(self.trained.values(), **adam)
-        self.optimizer_d = torch.optim.Adam(discriminator.parameters(), **adam)
+        self.optimizer_g: torch.optim.Optimizer = torch.optim.Adam(self.trained.values(), **adam)
+        self.optimizer_d: torch.optim.Optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
         self.average = {n: p.detach().clone() for n, p in self.trained.items()} if config.ema else {}
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update of D, then one of G (Eq. 1). Returns the losses as scalars on the device."""
+    def step(self, batch: Batch, number: int = 0) -> dict[str, Tensor]:
+        """Step `number` of a run: one update of D, then one of G (Eq. 1). Returns the losses, scalars on the device."""
         config, losses = self.config, {}
         with autocast(self.device, config.precision):
             edit = self.generator(batch.photo, batch.tokens, batch.mask)
@@ -63,15 +71,16 @@ class Trainer:
         if config.gan:
             self.discriminator.requires_grad_(True)
             with autocast(self.device, config.precision):
-                seen = torch.cat([batch.target, edit.detach()])
-                logits = self.discriminator(batch.photo.repeat(2, 1, 1, 1), seen)
-            losses["d"] = discriminator_loss(*logits.chunk(2))
+                real, fake = self._judge(batch, edit.detach())
+            losses["d"] = discriminator_loss(real, fake)
+            total = losses["d"]
+            if config.r1 and number % R1_EVERY == 0:
+                total = total + R1_EVERY * r1_penalty(self.discriminator, batch.photo, batch.target, config.r1)
             self.optimizer_d.zero_grad(set_to_none=True)
-            losses["d"].backward()
+            total.backward()
             self.optimizer_d.step()
 
-        losses["l1"] = l1_loss(edit, batch.target)
-        total = config.l1 * losses["l1"]
+        total = self.content(batch, edit, losses)
         if config.gan:
             # Frozen, so that D's next update sees no gradient of G's.
             self.discriminator.requires_grad_(False)
@@ -87,6 +96,17 @@ class Trainer:
         for name, mean in self.average.items():
             mean.lerp_(self.trained[name].detach(), 1 - config.ema)
         return {k: v.detach() for k, v in losses.items()}
+
+    def _judge(self, batch: Batch, edit: Tensor) -> Sequence[Tensor]:
+        """D's logits of the teacher's edits and of ours: in one call, unless it compares the images of a batch."""
+        if getattr(self.discriminator, "compares_batch", False):
+            return [self.discriminator(batch.photo, seen) for seen in (batch.target, edit)]
+        return self.discriminator(batch.photo.repeat(2, 1, 1, 1), torch.cat([batch.target, edit])).chunk(2)
+
+    def content(self, batch: Batch, edit: Tensor, losses: dict[str, Tensor]) -> Tensor:
+        """What holds the edit to its target: λ·L1 of Eq. 1. Adds its parts to `losses`."""
+        losses["l1"] = l1_loss(edit, batch.target)
+        return self.config.l1 * losses["l1"]
 
     def set_learning_rate(self, done: float) -> None:
         """Learning rate when this fraction of the run, 0 to 1, is done."""
@@ -164,7 +184,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     total = config.steps or config.epochs * max(1, len(data) // config.batch)
     step, seconds = resume(trainer, folder)
     begun = saved = time.monotonic()
-    before, sums, l1 = seconds, {}, math.nan
+    before, sums, l1 = seconds, {}, None
 
     def done() -> float:
         return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
@@ -175,7 +195,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             if done() >= 1:
                 break
             trainer.set_learning_rate(done())
-            for name, loss in trainer.step(batch).items():
+            for name, loss in trainer.step(batch, step).items():
                 sums[name] = sums.get(name, 0) + loss
             step += 1
             seconds = before + time.monotonic() - begun
@@ -185,9 +205,11 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             losses = {name: float(value) / count for name, value in sums.items()}
             if not all(map(math.isfinite, losses.values())):
                 raise InputError(_diverged(step, folder))
-            sums, l1 = {}, losses["l1"] * 127.5
+            sums = {}
             log.write(step, seconds, losses)
-            meter.update(step, done(), seconds, l1=l1, **{k: v for k, v in losses.items() if k != "l1"})
+            if "l1" in losses:
+                l1 = losses["l1"] = losses["l1"] * 127.5
+            meter.update(step, done(), seconds, **losses)
             if time.monotonic() - saved >= config.save_every and done() < 1:
                 if not trainer.finite():
                     raise InputError(_diverged(step, folder))
@@ -195,7 +217,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
                 saved = time.monotonic()
     if not trainer.finite():
         raise InputError(_diverged(step, folder))
-    return TrainingResult(steps=step, seconds=round(seconds, 3), l1=round(l1, 3))
+    return TrainingResult(steps=step, seconds=round(seconds, 3), l1=None if l1 is None else round(l1, 3))
 
 
 def _diverged(step: int, folder: Path) -> str:
@@ -248,8 +270,7 @@ class Log:
 def settings_of(config: Any, data: TrainingData, extra: dict[str, Any]) -> dict[str, Any]:
     """The settings that make two runs the same one; how often to save, or where to log, does not count."""
     settings = plain(config)
-    for name in ("save_every", "tensorboard"):
-        settings["training"].pop(name)
+    settings["training"] = {k: v for k, v in settings["training"].items() if k not in NO_MATTER}
     return settings | {"size": data.size, "pairs_total": len(data)} | extra
 
 
@@ -257,34 +278,29 @@ def run(
     stage: str,
     config: Any,
     out: Path,
-    networks: Callable[[torch.device], tuple[Generator, Discriminator]],
+    make: Callable[[torch.device], Trainer],
     data: TrainingData,
-    write: Callable[[Path, Generator, Discriminator, TrainingResult], None],
+    write: Callable[[Path, Trainer, TrainingResult], None],
     extra: dict[str, Any],
 ) -> TrainingResult:
     """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
 
-    `networks` makes generator and discriminator on a device, in training mode; `write` puts the trained ones into
-    the partial folder.
+    `make` gives the trainer with its networks on a device, in training mode; `write` puts what was trained into the
+    partial folder.
     """
     training: TrainingConfig = config.training
-    if training.crop is not None and training.crop > data.size:
-        raise InputError(f"--crop {training.crop}: the pairs have only {data.size} pixels")
-    if training.batch > len(data):
-        raise InputError(f"--batch {training.batch}: there are only {len(data)} training pairs")
-    if training.tensorboard:
-        _need_tensorboard()
+    check_fit(training, data)
     device = resolve_device(training.device)
     if claim(out, stage, settings_of(config, data, extra)) is State.DONE:
-        return TrainingResult(steps=0, seconds=0.0, l1=math.nan, already_done=True)
+        return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
     partial = partial_of(out)
     torch.manual_seed(training.seed)
-    generator, discriminator = networks(device)
-    trainer = Trainer(generator, discriminator, training)
+    trainer = make(device)
     try:
         result = train(trainer, data.to(device), partial)
         trainer.use_average()
-        write(partial, generator.eval(), discriminator, result)
+        trainer.generator.eval()
+        write(partial, trainer, result)
     except Exception:
         if not (partial / CHECKPOINT).exists():
             shutil.rmtree(partial, ignore_errors=True)  # nothing to go on from
@@ -292,6 +308,16 @@ def run(
     (partial / CHECKPOINT).unlink(missing_ok=True)
     finish(out)
     return result
+
+
+def check_fit(training: TrainingConfig, data: TrainingData) -> None:
+    """Raises InputError where the settings ask for more than the data, or the installation, has."""
+    if training.crop is not None and training.crop > data.size:
+        raise InputError(f"--crop {training.crop}: the pairs have only {data.size} pixels")
+    if training.batch > len(data):
+        raise InputError(f"--batch {training.batch}: there are only {len(data)} training pairs")
+    if training.tensorboard:
+        _need_tensorboard()
 
 
 def _need_tensorboard() -> None:

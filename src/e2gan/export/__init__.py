@@ -15,6 +15,7 @@ from e2gan.builtin import builtin_pictures
 from e2gan.config import ExportConfig
 from e2gan.errors import InputError
 from e2gan.files import plain, read_json, sha256, versions, write_bytes, write_json, writing
+from e2gan.generator import Generator
 from e2gan.images import Pixels, list_images, read_image, resize, square
 from e2gan.models import ABOUT, ADAPTER, MODEL, Model
 from e2gan.predictor import Predictor, mix
@@ -74,13 +75,16 @@ def export_model(config: ExportConfig) -> Exported:
     require()
     adapter = () if config.adapter is None else (config.adapter,)
     model = Model.load(base=config.base, adapter=adapter, model=config.model)
+    generator = model.plain()
+    if not isinstance(generator, Generator):
+        raise InputError(f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan or a pix2pix")
     facts = hashes(config)
     with writing(config.out, "export", plain(config) | facts) as partial:
         already_done = partial is None
         if partial is not None:
             photos = photographs(config.photos)
             facts |= {"prompt": model.prompt, "strength": str(config.strength)}
-            pixel_model = PixelModel(model.plain(), model.tokens, config.strength)
+            pixel_model = PixelModel(generator, model.tokens, config.strength)
             write_bytes(partial / FILE, to_onnx(pixel_model, config.size, facts))
             run = OnnxModel(partial / FILE)
             parity = compare(run, model, photos, config, list(run.session.get_providers()))
