@@ -143,13 +143,16 @@ def test_a_stopped_run_goes_on_and_keeps_what_is_there(photos: Path, tmp_path: P
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C for a process group is POSIX's")
 def test_ctrl_c_in_the_midst_of_it(tmp_path: Path) -> None:
     # Seconds of work, so that a busy machine finds it in its midst.
-    photos, out = (
-        photo_set(tmp_path, 300, 128),
-        tmp_path / "pairs",
-    )  # seconds of work, so that a busy machine finds it in its midst
+    photos, out = photo_set(tmp_path, 300, 128), tmp_path / "pairs"
     command = [sys.executable, "-m", "e2gan", "pairs", "--photos", photos, "--concept", "oil", "--out", out]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts what it puts in the background with Ctrl-C ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     done: list[Path] = []
     until = time.monotonic() + 60

@@ -178,8 +178,6 @@ def chart(path: Path, measured: dict[str, Measured], paper: dict[str, dict[str, 
             published("seconds a concept"),
             logarithmic=True,
         ),
-        Panel(
-            "stored a concept", "MB", names, [m.stored / 1e6 for m in found], published("stored (MB)"), logarithmic=True
-        ),
+        Panel("stored a concept", "MB", names, [m.stored / 1e6 for m in found], (), True),
     ]
     plot_bars(path, panels)

@@ -215,16 +215,15 @@ def plot(
         return
     lines = []
     for curve in names:
-        points = sorted(
-            (arm.x or 0, _mean(found)) for arm, found in zip(arms, scores, strict=True) if curve in arm.curves
-        )
-        lines.append(Line(curve, [x for x, _ in points], [y for _, y in points]))
-    y_label = f"{metric}, mean over concepts"
+        points = sorted((arm.x or 0, i) for i, arm in enumerate(arms) if curve in arm.curves)
+        value, low, high = ([_mean(scores[i], of) for _, i in points] for of in ("value", "low", "high"))
+        lines.append(Line(curve, [x for x, _ in points], value, low, high))
+    y_label = f"{metric}, mean over concepts, and of its intervals"
     plot_lines(path, lines, title=title, x_label=experiment.x_label or "part of the training", y_label=y_label)
 
 
-def _mean(found: dict[str, Score]) -> float:
-    return sum(s.value for s in found.values()) / len(found)
+def _mean(found: dict[str, Score], of: str) -> float:
+    return sum(getattr(s, of) for s in found.values()) / len(found)
 
 
 def _write(result: TableResult, config: TableConfig) -> TableResult:
