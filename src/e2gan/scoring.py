@@ -73,7 +73,10 @@ def network_of(metric: Metric, features: Path | None, inception: str | None) -> 
         return SqueezeNetFeatures(features)
     from e2gan.inception import InceptionFeatures
 
-    return InceptionFeatures(None if inception in (None, "auto") else Path(inception))
+    try:
+        return InceptionFeatures(None if inception in (None, "auto") else Path(inception))
+    except InputError as error:
+        raise InputError(f"{error}; or take a --metric that needs no file, fd-random or l1") from None
 
 
 def _l1(edits: Pixels, targets: Pixels, draws: int = 200) -> Score:
