@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from e2gan.config import _at_least, _need
+from e2gan.config.checks import at_least, need
 from e2gan.errors import InputError
 
 __all__ = ["BatchNorm", "UNet", "UNetConfig"]
@@ -45,15 +45,15 @@ class UNetConfig:
         return False
 
     def check(self) -> None:
-        _at_least("size", self.size, 4)
-        _need(self.levels is None or self.levels >= 2, f"--levels {self.levels}: must be at least 2")
-        _need(
+        at_least("size", self.size, 4)
+        need(self.levels is None or self.levels >= 2, f"--levels {self.levels}: must be at least 2")
+        need(
             self.depth >= 2 and self.size % 2**self.depth == 0,
             f"--size {self.size}: must be a multiple of {2 ** max(2, self.depth)}, for the U-Net halves it "
             f"{max(2, self.depth)} times",
         )
-        _at_least("width", self.width, 1)
-        _need(0 <= self.dropout < 1, f"--dropout {self.dropout}: must be at least 0 and below 1")
+        at_least("width", self.width, 1)
+        need(0 <= self.dropout < 1, f"--dropout {self.dropout}: must be at least 0 and below 1")
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -1,0 +1,54 @@
+"""Every setting, its default, and where the number is from.
+
+One frozen dataclass a stage; the field comments are the command line's help. This package imports no torch, so that
+`e2gan --help` answers at once. "Sec.", "Tab.", "Alg." and "Eq." are those of the ICML 2024 paper; where the paper
+is silent the comment says "undisclosed" and the number is ours.
+"""
+
+from __future__ import annotations
+
+from e2gan.config.data import ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig
+from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, GeneratorConfig, Norm, Ranks, Upsample
+from e2gan.config.research import CrucialConfig, FinetuneConfig, Metric, Part, RanksConfig, TableConfig
+from e2gan.config.stages import (
+    AdaptConfig,
+    BaseConfig,
+    CostConfig,
+    DemoConfig,
+    EditConfig,
+    EvaluateConfig,
+    ExportConfig,
+    ScratchConfig,
+)
+from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
+
+__all__ = [
+    "AdaptConfig",
+    "BaseConfig",
+    "COMODGAN_TRAINING",
+    "ConceptsConfig",
+    "CostConfig",
+    "CrucialConfig",
+    "DemoConfig",
+    "EditConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "FinetuneConfig",
+    "GeneratorConfig",
+    "Metric",
+    "Norm",
+    "PAPER",
+    "PIX2PIX",
+    "PRESETS",
+    "PairsConfig",
+    "Part",
+    "PhotosConfig",
+    "Ranks",
+    "RanksConfig",
+    "ScratchConfig",
+    "SelectConfig",
+    "THRESHOLDS",
+    "TableConfig",
+    "TrainingConfig",
+    "Upsample",
+]

@@ -1,0 +1,113 @@
+"""The generator and its adapter's ranks (Sec. 4.2.1, 4.2.2, B.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from e2gan.config.checks import at_least, need
+
+__all__ = ["PAPER", "PIX2PIX", "PRESETS", "THRESHOLDS", "GeneratorConfig", "Norm", "Ranks", "Upsample"]
+
+Norm = Literal["instance", "batch", "layer", "none"]
+Upsample = Literal["transpose", "resize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The generator of Sec. 4.2.1 and Fig. 3, and what the paper varies of it."""
+
+    width: int = 64
+    """Channels of the first convolution; the residual blocks have four times as many (Sec. 4.2.1)."""
+    blocks: int = 3
+    """Residual blocks, RB (Sec. 4.2.1: 3; pix2pix has 9)."""
+    transformers: tuple[int, ...] = (2,)
+    """Transformer blocks, TB: one after each RB named, 0 for before RB 1 (Tab. 10: after RB 2 is the best)."""
+    around: Literal["conv", "pool", "none"] = "conv"
+    """What halves the map before a TB and restores it after it (Tab. 10: conv; pooling costs 30 to 100 FID)."""
+    heads: int = 8
+    """Attention heads (undisclosed; 8 as in latent diffusion)."""
+    cross_attention: bool = True
+    """Whether the TB attends to the prompt's tokens (Tab. 13)."""
+    text_width: int = 512
+    """Width of the prompt's tokens (512, CLIP ViT-B/32, is the only one that meets the paper's counts)."""
+    z: float = 0.0
+    """Dropout rate in the RBs that plays z of Eq. 1, as in pix2pix (undisclosed; 0 is off, pix2pix has 0.5)."""
+    skip: bool = True
+    """Ways around the bottleneck, without a parameter: the photo is added before the tanh, each level's features on the
+    way down to those on the way up. The paper's generator has none."""
+    norm: Norm = "none"
+    """Normalisation of the convolutions, without affine weights (the paper's preset: instance, which throws the photo's
+    brightness away). Batch norm folds away on a device."""
+    padding: Literal["reflect", "zero"] = "reflect"
+    """Padding of the convolutions; zero is the one that every device converter knows."""
+    upsample: Upsample = "resize"
+    """Resize and convolution, which leaves no checkerboard and multiplies 1.4 times as often; or the paper's transposed
+    convolution (Fig. 3)."""
+
+    @property
+    def takes_prompt(self) -> bool:
+        return self.cross_attention and bool(self.transformers)
+
+    def check(self) -> None:
+        at_least("width", self.width, 1)
+        at_least("blocks", self.blocks, 0)
+        at_least("text-width", self.text_width, 1)
+        need(0 <= self.z < 1, f"--z {self.z}: must be at least 0 and below 1")
+        places = set(self.transformers)
+        need(len(places) == len(self.transformers), f"--transformers {self.transformers}: one place is named twice")
+        need(
+            all(0 <= p <= self.blocks for p in places),
+            f"--transformers {self.transformers}: each must lie in 0..{self.blocks} (the number of residual blocks)",
+        )
+        need(not places or 4 * self.width % self.heads == 0, f"--heads {self.heads}: must divide {4 * self.width}")
+
+
+PAPER = GeneratorConfig(skip=False, norm="instance", upsample="transpose")
+PRESETS: dict[str, GeneratorConfig] = {
+    "paper": PAPER,
+    "residual": GeneratorConfig(),
+    "device": GeneratorConfig(padding="zero"),
+}
+PIX2PIX = replace(PAPER, blocks=9, transformers=(), cross_attention=False)
+"""The baseline of Tab. 1: the ResNet generator with 9 RBs and no TB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """LoRA ranks by level of the sampling layers (Sec. 4.2.2), and of the TB. 0 leaves that part frozen."""
+
+    level1: int = 1
+    """The two 7×7 convolutions."""
+    level2: int = 4
+    """64 to 128 channels and back."""
+    level3: int = 8
+    """128 to 256 channels and back."""
+    level4: int = 8
+    """The pair around the TB."""
+    tb: int = 1
+    """Every linear layer and projection of the TB (Sec. 4.2.2: 1)."""
+
+    def check(self) -> None:
+        for name in ("level1", "level2", "level3", "level4", "tb"):
+            at_least(name, getattr(self, name), 0)
+        need(any(vars(self).values()), "all ranks are 0: nothing would be trained")
+
+    @classmethod
+    def load(cls, path: Path) -> Ranks:
+        """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""
+        from e2gan.files import read_json
+
+        found = read_json(path)
+        ranks = found.get("ranks") if isinstance(found, dict) else None
+        names = {f.name for f in fields(cls)}
+        need(
+            isinstance(ranks, dict) and set(ranks) == names and all(type(r) is int and r >= 0 for r in ranks.values()),
+            f'{path} is no ranks.json: it has no "ranks" with {", ".join(sorted(names))} (write one with: e2gan ranks)',
+        )
+        return cls(**cast(dict[str, int], ranks))
+
+
+THRESHOLDS = Ranks(level1=1, level2=4, level3=16, level4=32, tb=1)
+"""Where Alg. 1 stops to double (B.2)."""

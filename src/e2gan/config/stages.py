@@ -1,0 +1,275 @@
+"""The stages that train, and those that use what was trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from e2gan.config.checks import at_least, need
+from e2gan.config.network import GeneratorConfig, Ranks
+from e2gan.config.training import TrainingConfig
+
+__all__ = [
+    "AdaptConfig",
+    "BaseConfig",
+    "CostConfig",
+    "DemoConfig",
+    "EditConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "ScratchConfig",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseConfig:
+    """Train the base generator on several concepts."""
+
+    pairs: tuple[Path, ...]
+    """Pair sets, one a concept (Sec. 5.1: 20 concepts for faces, 7 for scenes)."""
+    out: Path
+    """Base to write."""
+    text: str = "hashed"
+    """Text encoder of the prompts: hashed, clip, or clip:NAME of any CLIP text model, a hub's name or a folder. The
+    generator's text width follows it."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def check(self) -> None:
+        need(bool(self.pairs), "--pairs is empty: name at least one pair set")
+        self.generator.check()
+        self.training.check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptConfig:
+    """Train one concept's adapter on a base."""
+
+    pairs: Path
+    """Pair set of the concept (Sec. 5.1: 400 training pairs)."""
+    out: Path
+    """Adapter to write."""
+    base: Path | None = None
+    """Base to adapt (default: the one that ships, where there is one)."""
+    selection: Path | None = None
+    """Train on the photos of this selection.json alone (Sec. 4.2.3; where the teacher had edited all of them)."""
+    text: str | None = None
+    """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
+    ranks: Ranks = field(default_factory=Ranks)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def check(self) -> None:
+        self.ranks.check()
+        self.training.check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScratchConfig:
+    """Train a baseline from scratch on one concept."""
+
+    pairs: Path
+    """Pair set of the concept."""
+    out: Path
+    """Model to write."""
+    model: Literal["pix2pix", "pix2pix-unet", "comodgan", "e2gan"] = "pix2pix"
+    """pix2pix: the ResNet generator with 9 RBs and no TB; pix2pix-unet: its U-Net; comodgan: Co-Mod-GAN, 79 million
+    parameters at 256 (Tab. 1), which the command trains by COMODGAN_TRAINING where nothing else is said; e2gan: this
+    generator (--preset and its options)."""
+    unpaired: bool = False
+    """Train without using which edit belongs to which photo (contrastive, Park et al. 2020), for sets of `pairs
+    --unpaired`; with e2gan and pix2pix only."""
+    selection: Path | None = None
+    """Train on the photos of this selection.json alone."""
+    text: str = "hashed"
+    """Text encoder of the prompt: hashed, clip, or clip:NAME of any CLIP text model, a hub's name or a folder."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=200))
+
+    def check(self) -> None:
+        need(
+            not self.unpaired or self.model in ("e2gan", "pix2pix"),
+            f"--unpaired trains e2gan or pix2pix, not {self.model}",
+        )
+        need(not self.unpaired or self.training.gan > 0, "--unpaired needs the adversarial loss: --gan above 0")
+        self.generator.check()
+        self.training.check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Measure a model on the test split of a pair set."""
+
+    pairs: Path
+    """Pair set whose test split is edited."""
+    base: Path | None = None
+    """Base of the adapter (default: the one that ships, where there is one)."""
+    adapter: Path | None = None
+    """Adapter to measure; without one, the base itself with the concept's prompt."""
+    model: Path | None = None
+    """Instead: a model from `scratch`."""
+    features: Path | None = None
+    """SqueezeNet 1.1 weights (safetensors) for fd-squeezenet."""
+    inception: str | None = None
+    """The Inception file of 2015 for FID and KID (pt_inception-2015-12-05-6726825d.pth, or a safetensors of the same
+    names); auto downloads it once."""
+    clip: str | None = None
+    """CLIP by name or folder (e.g. openai/clip-vit-base-patch32), for fd-clip and clip-direction."""
+    dinov2: str | None = None
+    """DINOv2 by name or folder (e.g. facebook/dinov2-small), for fd-dinov2."""
+    source_prompt: str = "a photo"
+    """What the photos are, in words: clip-direction goes from here to the edit's prompt."""
+    segmenter: str | None = None
+    """Semantic segmentation model by name or folder (e.g. nvidia/segformer-b0-finetuned-ade-512-512), for mIoU."""
+    labels: Path | None = None
+    """Palette of the photos where they are label maps, {"classes": {"road": [128, 64, 128], ...}}: the truth of mIoU.
+    Without it, the truth is how --segmenter sees the teacher's images."""
+    split: Literal["train", "val", "test"] = "test"
+    """Split to measure on."""
+    out: Path | None = None
+    """Folder for metrics.json and sheet.png (default: inside the adapter's or model's folder)."""
+    rows: int = 8
+    """Photos on the sheet."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+    def check(self) -> None:
+        need(
+            self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
+        )
+        named = self.base or self.adapter or self.model or self.out
+        need(named is not None, "name --out: the base that ships is no place to write to")
+        at_least("rows", self.rows, 1)
+        for name in ("inception", "clip", "dinov2", "segmenter"):
+            need(getattr(self, name) != "", f"--{name} is empty: give a name, a file or a folder, or leave it out")
+        need(bool(self.source_prompt.strip()), '--source-prompt is empty: say what the photos are, e.g. "a photo"')
+        need(self.labels is None or self.segmenter is not None, "--labels needs --segmenter, which segments the edits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostConfig:
+    """Count parameters, multiply-accumulates and bytes, and time the generator."""
+
+    base: Path | None = None
+    """Base to count; without --base and --model, a fresh generator of --preset."""
+    adapter: Path | None = None
+    """Adapter whose parameters and bytes are counted too."""
+    model: Path | None = None
+    """Instead: a model from `scratch`."""
+    ranks: Ranks = field(default_factory=Ranks)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    size: int = 256
+    """Side of the square image."""
+    repeat: int = 10
+    """Timed runs; the median is given."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+    def check(self) -> None:
+        need(
+            self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
+        )
+        need(self.adapter is None or self.base is not None, "--adapter needs its --base")
+        need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
+        at_least("repeat", self.repeat, 1)
+        self.generator.check()
+        self.ranks.check()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Write a deployable model with the adapter merged, checked against the original."""
+
+    out: Path
+    """Folder to write."""
+    base: Path | None = None
+    """Base of the adapter (default: the one that ships, where there is one)."""
+    adapter: Path | None = None
+    """Adapter to merge."""
+    model: Path | None = None
+    """Instead: a model from `scratch`."""
+    format: Literal["onnx"] = "onnx"
+    """onnx: uint8 NHWC in and out, for ONNX Runtime."""
+    size: int | None = None
+    """Fixed height and width; a multiple of 8 (default: any height and width that are)."""
+    strength: float = 1.0
+    """Strength of the edit, fixed in the file: 0 is the photo itself, 1 the edit, up to 1.5."""
+    photos: Path | None = None
+    """Folder of photos to check the file on (default: photographs that ship with scikit-image)."""
+
+    def check(self) -> None:
+        need(
+            self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
+        )
+        need(self.model is not None or self.adapter is not None, "name an --adapter, or a --model from scratch")
+        need(
+            self.size is None or (self.size >= 32 and self.size % 8 == 0),
+            f"--size {self.size}: must be a multiple of 8, and at least 32",
+        )
+        need(0 <= self.strength <= 1.5, f"--strength {self.strength}: must lie in 0..1.5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditConfig:
+    """Edit a photo or a folder of photos; each comes back at its own size."""
+
+    input: Positional[Path]
+    """A photo or a folder."""
+    out: Path
+    """File to write for a photo, folder for a folder."""
+    base: Path | None = None
+    """Base of the adapter (default: the one that ships, where there is one)."""
+    adapter: tuple[Path, ...] = ()
+    """Adapter; several are mixed."""
+    weights: tuple[float, ...] | None = None
+    """Weight of each adapter in a mixture (default: equal, adding to 1)."""
+    model: Path | None = None
+    """Instead: a model from `scratch`."""
+    strength: float = 1.0
+    """0 is the photo itself, 1 the edit, up to 1.5 beyond it."""
+    side: int | None = None
+    """Shorter side at which the generator runs (default: the size it was trained at); 0: the photo's own."""
+    tile: int | None = None
+    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8."""
+    detail: Literal["guided", "none"] = "guided"
+    """How an edit made below the photo's size comes back to it: with the photo's own detail, or enlarged as it is."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+    def check(self) -> None:
+        need(self.model is None or (self.base is None and not self.adapter), "--model excludes --base and --adapter")
+        need(self.model is not None or bool(self.adapter), "name an --adapter, or a --model from scratch")
+        need(0 <= self.strength <= 1.5, f"--strength {self.strength}: must lie in 0..1.5")
+        need(
+            self.weights is None or len(self.weights) == len(self.adapter),
+            f"--weights: {len(self.weights or ())} given for {len(self.adapter)} adapters",
+        )
+        need(self.side is None or self.side == 0 or self.side >= 32, f"--side {self.side}: 0, or at least 32")
+        need(
+            self.tile is None or (self.tile >= 64 and self.tile % 8 == 0),
+            f"--tile {self.tile}: must be a multiple of 8, and at least 64",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """The whole way on built-in photos, teacher and base, on a CPU in minutes."""
+
+    out: Path = Path("demo")
+    """Folder to write; report.html lies in it."""
+    concept: str = "make it cyberpunk"
+    """Held-out concept that the adapter learns; a name or prompt of the built-in filters."""
+    size: int = 64
+    """Side of the training crops in pixels."""
+    base_minutes: float = 2.5
+    """Training time of the base."""
+    adapter_minutes: float = 1.0
+    """Training time of the adapter, and of pix2pix beside it."""
+    seed: int = 0
+
+    def check(self) -> None:
+        need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
+        need(self.base_minutes > 0, f"--base-minutes {self.base_minutes}: must be positive")
+        need(self.adapter_minutes > 0, f"--adapter-minutes {self.adapter_minutes}: must be positive")

@@ -1,0 +1,75 @@
+"""What all trainings share (Sec. 5.1, Eq. 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from e2gan.config.checks import at_least, need
+
+__all__ = ["COMODGAN_TRAINING", "TrainingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What all trainings share (Sec. 5.1, Eq. 1)."""
+
+    epochs: int = 100
+    """Passes over the training pairs (Sec. 5.1: 100 for E²GAN, 200 for the baselines)."""
+    steps: int | None = None
+    """Stop after so many steps instead of --epochs."""
+    minutes: float | None = None
+    """Stop after so many minutes of training instead of --epochs (not reproducible: it is a clock's choice)."""
+    batch: int = 1
+    """Pairs a step (undisclosed; 1 as in pix2pix)."""
+    lr: float = 2e-4
+    """Adam's learning rate (Sec. 5.1)."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's betas (undisclosed; pix2pix's)."""
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    """Learning rate over the run (undisclosed); linear: constant for a half, then linearly to zero, as pix2pix."""
+    l1: float = 100.0
+    """Weight λ of L1 in Eq. 1 (undisclosed; pix2pix's 100)."""
+    gan: float = 1.0
+    """Weight of the adversarial loss in Eq. 1; 0 trains with L1 alone."""
+    r1: float = 0.0
+    """Weight γ of the R1 penalty on the discriminator, taken every 16 steps (StyleGAN2's; 0: none)."""
+    ema: float = 0.0
+    """Decay of a moving average of the generator, which is then what is written (0: none)."""
+    flip: bool = True
+    """Mirror half of the pairs."""
+    crop: int | None = None
+    """Train on random crops of this many pixels; a multiple of 8."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 autocast; auto times one step of each on this machine and takes the faster."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    seed: int = 0
+    """The same seed gives the same file on the same machine."""
+    save_every: float = 60.0
+    """Seconds between checkpoints."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too (needs the package tensorboard)."""
+
+    def check(self) -> None:
+        at_least("epochs", self.epochs, 1)
+        need(self.steps is None or self.steps >= 1, f"--steps {self.steps}: must be at least 1")
+        need(self.minutes is None or self.minutes > 0, f"--minutes {self.minutes}: must be positive")
+        at_least("batch", self.batch, 1)
+        need(self.lr > 0, f"--lr {self.lr}: must be positive")
+        need(all(0 <= b < 1 for b in self.betas), f"--betas {self.betas}: each must be at least 0 and below 1")
+        at_least("l1", self.l1, 0)
+        at_least("gan", self.gan, 0)
+        need(self.l1 > 0 or self.gan > 0, "--l1 0 and --gan 0: nothing would be trained")
+        at_least("r1", self.r1, 0)
+        need(0 <= self.ema < 1, f"--ema {self.ema}: must be at least 0 and below 1")
+        need(
+            self.crop is None or (self.crop >= 32 and self.crop % 8 == 0),
+            f"--crop {self.crop}: must be a multiple of 8, and at least 32",
+        )
+        at_least("save-every", self.save_every, 0)
+
+
+COMODGAN_TRAINING = TrainingConfig(epochs=200, lr=2e-3, betas=(0.0, 0.99), r1=5.0, schedule="constant")
+"""How Co-Mod-GAN is trained (Zhao et al. 2021, after StyleGAN2): its weights are scaled, so that its rate is higher.
+γ = 5 beside the halved loss of D is StyleGAN2's 10 beside the whole one."""
