@@ -67,7 +67,7 @@ def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
     found = json.loads(capsys.readouterr().out)
     names = [row["name"] for row in found["rows"]]
     assert names[0] == "the photo as it is"
-    assert {"ranks 1,4,8,8 +1", "ranks 1,4,16,16 +1 (upscale 4×)", "ranks 1,4,4,4 +1 (upscale 1×)"} < set(names)
+    assert {"ranks 1,4,8,8 +1", "ranks 1,4,16,16 +1 (upscale 4x)", "ranks 1,4,4,4 +1 (upscale 1x)"} < set(names)
     for row in found["rows"]:
         two = [row["values"][p] for p in ("as a sepia photo", "make it dusk")]
         assert row["values"]["mean"] == pytest.approx(sum(two) / 2)

@@ -96,8 +96,8 @@ def lora_ranks(bench: Bench) -> list[Arm]:
     """The paper's three sets of ranks, the ones asked for, and all of the base's weights."""
     sets = {
         "ranks 1,4,8,8 +1": Ranks(),
-        "ranks 1,4,16,16 +1 (upscale 4×)": Ranks(level3=16, level4=16),
-        "ranks 1,4,4,4 +1 (upscale 1×)": Ranks(level3=4, level4=4),
+        "ranks 1,4,16,16 +1 (upscale 4x)": Ranks(level3=16, level4=16),
+        "ranks 1,4,4,4 +1 (upscale 1x)": Ranks(level3=4, level4=4),
     }
     if bench.config.ranks not in sets.values():
         sets["the ranks given"] = bench.config.ranks
@@ -218,10 +218,10 @@ def transfer(bench: Bench) -> list[Arm]:
         arms += [
             Arm(f"from scratch, {at}", _scratch_for(bench, part), x=part, curves=("from scratch",)),
             Arm(
-                f"from “{first.prompt}”, {at}",
+                f"from {first.prompt}, {at}",
                 _tuned_for(bench, "from one", other, part),
                 x=part,
-                curves=(f"from “{first.prompt}”",),
+                curves=(f"from {first.prompt}",),
             ),
             Arm(
                 f"from the base, {at}",

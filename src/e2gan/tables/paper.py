@@ -22,8 +22,8 @@ PAPER: dict[str, dict[str, dict[str, float]]] = {
     },
     "table5": {
         "ranks 1,4,8,8 +1": {"trained (M)": 0.092},
-        "ranks 1,4,16,16 +1 (upscale 4×)": {"trained (M)": 0.164},
-        "ranks 1,4,4,4 +1 (upscale 1×)": {"trained (M)": 0.056},
+        "ranks 1,4,16,16 +1 (upscale 4x)": {"trained (M)": 0.164},
+        "ranks 1,4,4,4 +1 (upscale 1x)": {"trained (M)": 0.056},
     },
     "table10": {"TB after RB 2": {"parameters (M)": 7.1}},
     "fig4": {"TB frozen": {"its parameters (M)": 1.58}, "RB frozen": {"its parameters (M)": 3.54}},
