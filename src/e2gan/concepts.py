@@ -15,12 +15,12 @@ from e2gan.clusters import representatives
 from e2gan.config import ConceptsConfig
 from e2gan.embeddings import embed_files
 from e2gan.errors import InputError
-from e2gan.files import versions, write_json
+from e2gan.files import make_folder, versions, write_json
 from e2gan.images import Pixels, write_png
 from e2gan.imports import ROWS
 from e2gan.pairs import PairSet
 from e2gan.photos import file_hash, read_stack, shuffled
-from e2gan.selection import changed, earlier, embedding_settings, make_folder, replaced, titled
+from e2gan.selection import changed, earlier, embedding_settings, replaced, titled
 
 __all__ = ["Concept", "Concepts", "choose_concepts"]
 

@@ -187,27 +187,31 @@ class StepFlops:
 def step_flops(trainer: Trainer, size: int, number: int = 1) -> StepFlops:
     """Count step `number` of a trainer at batch 1. Its networks are left as they were."""
     batch = example_batch(trainer.generator, size, trainer.device)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        trainer.generator(batch.photo, batch.tokens, batch.mask)
+    forward = counter.get_total_flops()
+    total = _count(trainer, batch, number, trainer.config)
+    ours = _count(trainer, batch, number, replace(trainer.config, gan=0.0, l1=1.0))
+    return StepFlops(forward, ours - forward, total - ours, total)
+
+
+def _count(trainer: Trainer, batch: Batch, number: int, config: TrainingConfig) -> int:
+    """Operations of one step under these settings, after which the networks are as before."""
     buffers = {n: b.clone() for n, b in trainer.generator.named_buffers()}
     counted = copy.copy(trainer)
-    counted.average, counted.config = {}, replace(trainer.config, precision="fp32")
+    counted.average, counted.config = {}, replace(config, precision="fp32")
     # At rate 0 no weight moves; an optimiser's own arithmetic is not counted, as in the paper's Fig. 6.
     counted.optimizer_g, counted.optimizer_d = (
         torch.optim.SGD(o.param_groups[0]["params"], 0.0) for o in (trainer.optimizer_g, trainer.optimizer_d)
     )
-    with torch.no_grad(), FlopCounterMode(display=False) as forward:
-        trainer.generator(batch.photo, batch.tokens, batch.mask)
-    with FlopCounterMode(display=False) as whole:
-        counted.step(batch, number)
-    counted.config = replace(counted.config, gan=0.0, l1=1.0)
-    with FlopCounterMode(display=False) as generator_alone:
+    with FlopCounterMode(display=False) as counter:
         counted.step(batch, number)
     for parameter in (*trainer.trained.values(), *trainer.discriminator.parameters()):
         parameter.grad = None
     trainer.discriminator.requires_grad_(True)
     for name, buffer in trainer.generator.named_buffers():
         buffer.copy_(buffers[name])
-    ours, total, once = (c.get_total_flops() for c in (generator_alone, whole, forward))
-    return StepFlops(once, ours - once, total - ours, total)
+    return counter.get_total_flops()
 
 
 def example_batch(generator: nn.Module, size: int, device: torch.device) -> Batch:
@@ -223,7 +227,7 @@ def training_flops(generator: Generator, size: int) -> int:
     device = next(generator.parameters()).device
     mode = generator.training
     trainer = Trainer(generator.train(), Discriminator().to(device), TrainingConfig(precision="fp32"))
-    found = step_flops(trainer, size).total
+    found = _count(trainer, example_batch(generator, size, device), 1, trainer.config)
     generator.train(mode)
     return found
 

@@ -67,8 +67,8 @@ class TrainingData:
         return self.edits.shape[-1]
 
     def to(self, device: torch.device) -> TrainingData:
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "paired"}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: t.to(device) for name, t in held.items() if isinstance(t, Tensor)})
 
     @classmethod
     def load(

@@ -14,8 +14,8 @@ from e2gan.clip import ClipModel, directional_similarity
 from e2gan.config import EvaluateConfig
 from e2gan.embeddings import Embedder, load_embedder
 from e2gan.errors import InputError
-from e2gan.fid import Distance, Extractor, SqueezeNetFeatures, distance, random_features
-from e2gan.files import write_json
+from e2gan.fid import Distance, Extractor, Once, SqueezeNetFeatures, distance, random_features
+from e2gan.files import make_folder, write_json
 from e2gan.images import Pixels, sheet, write_png
 from e2gan.inception import InceptionFeatures
 from e2gan.models import Model
@@ -156,21 +156,6 @@ def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
     return {"l1": float(np.mean(l1)), "psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}
 
 
-class Once:
-    """A feature network that sees each stack of images once, whatever asks for its features."""
-
-    def __init__(self, network: Extractor) -> None:
-        self.network = network
-        self.seen: list[tuple[Pixels, NDArray[np.float32]]] = []
-
-    def __call__(self, images_NHWC: Pixels) -> NDArray[np.float32]:
-        for images, features in self.seen:
-            if images is images_NHWC:
-                return features
-        self.seen.append((images_NHWC, self.network(images_NHWC)))
-        return self.seen[-1][1]
-
-
 class ClipOnce(ClipModel):
     """CLIP that sees each stack of images once."""
 
@@ -246,10 +231,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     networks = _Networks(config)
     photos, targets, _ = pair_set.arrays(config.split)
     out = config.out or model.folder
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{out} is a file, or lies in one: --out needs a folder") from None
+    make_folder(out)
     predictor = Predictor(model, config.device)
     edits = predictor.batch(photos)
     notes = [] if len(photos) >= 2 else [f"no distances: they need at least 2 {config.split} photos"]

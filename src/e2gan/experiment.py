@@ -29,12 +29,10 @@ SHEET_ROWS, SHEET_SIDE = 4, 128
 
 def slug(text: str) -> str:
     """A prompt or a name as a folder's name."""
-    plain_text = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    return (
-        plain_text
-        if text.isascii() and plain_text
-        else f"{plain_text}-{sha1(text.encode()).hexdigest()[:8]}".lstrip("-")
-    )
+    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if found and text.isascii():
+        return found
+    return f"{found}-{sha1(text.encode()).hexdigest()[:8]}".lstrip("-")  # other scripts leave too little to tell apart
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,14 @@ class Lab:
         """Raises InputError where the metric's network is not at hand."""
         self.out, self.metric, self.device = out, metric, device
         self.scorer = Scorer(metric, features=features, inception=inception)
+        self.kept: dict[tuple[Path, str], tuple[Pixels, Pixels]] = {}
+
+    def _arrays(self, pair_set: PairSet, split: str = "test") -> tuple[Pixels, Pixels]:
+        """Photos and edits of a split, read once for all of a comparison's rows."""
+        key = pair_set.folder, split
+        if key not in self.kept:
+            self.kept[key] = pair_set.arrays(split)[:2]
+        return self.kept[key]
 
     def folder(self, *parts: str) -> Path:
         folder = self.out.joinpath("models", *map(slug, parts))
@@ -100,7 +106,7 @@ class Lab:
         if known.exists() and (found := read_json(known)).get("key") == key:
             score = Score(**found["score"])
         else:
-            photos, targets, _ = pair_set.arrays(split)
+            photos, targets = self._arrays(pair_set, split)
             edits = Predictor(subject.load(), self.device).batch(photos)
             score = self.scorer(edits, targets, paired=pair_set.paired)
             write_json(known, {"key": key, "score": score})
@@ -109,12 +115,12 @@ class Lab:
 
     def photo_as_it_is(self, pair_set: PairSet) -> Score:
         """What leaving the photo alone scores: the line that an edit has to beat."""
-        photos, targets, _ = pair_set.arrays("test")
+        photos, targets = self._arrays(pair_set)
         return self.scorer(photos, targets, paired=pair_set.paired)
 
     def sheet(self, path: Path, pair_set: PairSet, subjects: Sequence[tuple[str, Subject]]) -> None:
         """A few test photos: photo, teacher, each subject."""
-        photos, targets, _ = pair_set.arrays("test")
+        photos, targets = self._arrays(pair_set)
         rows = np.unique(np.linspace(0, len(photos) - 1, SHEET_ROWS).round().astype(int))
         columns: list[Pixels] = [photos[rows], targets[rows]]
         columns += [Predictor(subject.load(), self.device).batch(photos[rows]) for _, subject in subjects]

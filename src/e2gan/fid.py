@@ -21,7 +21,15 @@ from e2gan.errors import InputError
 from e2gan.files import read_tensors
 from e2gan.images import Pixels
 
-__all__ = ["Distance", "Extractor", "SqueezeNetFeatures", "frechet_distance", "frechet_interval", "kernel_distance"]
+__all__ = [
+    "Distance",
+    "Extractor",
+    "Once",
+    "SqueezeNetFeatures",
+    "frechet_distance",
+    "frechet_interval",
+    "kernel_distance",
+]
 __all__ += ["random_features"]
 
 Features = NDArray[np.float64]
@@ -159,6 +167,21 @@ def distance(a: NDArray, b: NDArray, *, paired: bool = True) -> Distance:
     """Both distances of two feature sets (N, D); paired: row i of both is of the same photo."""
     low, high = frechet_interval(a, b, paired=paired)
     return Distance(frechet_distance(a, b), low, high, kernel_distance(a, b, paired=paired), len(a), a.shape[1])
+
+
+class Once:
+    """A feature network that sees each stack of images once, whatever asks for its features."""
+
+    def __init__(self, network: Extractor) -> None:
+        self.network = network
+        self.seen: list[tuple[Pixels, NDArray[np.float32]]] = []
+
+    def __call__(self, images_NHWC: Pixels) -> NDArray[np.float32]:
+        for images, features in self.seen:
+            if images is images_NHWC:
+                return features
+        self.seen.append((images_NHWC, self.network(images_NHWC)))
+        return self.seen[-1][1]
 
 
 def random_features(images_NHWC: Pixels) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ __all__ = [
     "claim",
     "claim_in_place",
     "growing",
+    "make_folder",
     "plain",
     "read_json",
     "read_jsonl",
@@ -251,6 +252,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise InputError(f"{path} is missing") from None
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not a safetensors file: {error}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """A folder that outputs go into, made where it is missing. Raises InputError where a file is in its place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{folder} is a file, or lies in one: --out needs a folder") from None
 
 
 def sha256(path: Path) -> str:

@@ -150,10 +150,7 @@ class Measure:
         self.device = resolve_device(config.training.device)
         _, settings = load_generator(base)
         self.data = TrainingData.load([pair_set], encoder_of(settings, config.text)).to(self.device)
-        check_fit(config.training, self.data)
         self.photos, self.targets, _ = pair_set.arrays("val")
-        if len(self.photos) < 2:
-            raise InputError(f"{pair_set.folder} has one validation photo, and the search needs at least 2")
         self.number = 0
 
     def __call__(self, ranks: Ranks) -> Step:
@@ -232,10 +229,15 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     work = partial_of(config.out)
     concepts = []
     with growing(work, "ranks", settings):
-        measures = [Measure(config, base, s, work / f"concept{i}", scorer) for i, s in enumerate(sets)]
-        for measure in measures:
+        for pair_set in sets:  # before hours of work on the first
+            splits = [row["split"] for row in pair_set.rows]
+            check_fit(config.training, pair_set.size, splits.count("train"))
+            if splits.count("val") < 2:
+                raise InputError(f"{pair_set.folder} has too few validation photos: the search needs at least 2")
+        for i, pair_set in enumerate(sets):
+            measure = Measure(config, base, pair_set, work / f"concept{i}", scorer)
             history, best = search(measure, config.start, config.thresholds, config.gain)
-            concepts.append(Concept(measure.pair_set.prompt, measure.pair_set.folder, history, best))
+            concepts.append(Concept(pair_set.prompt, pair_set.folder, history, best))
     ranks = largest([c.history[c.best].ranks for c in concepts])
     generator, _ = load_generator(base)
     attach(generator, rank_of_layers(generator, ranks))

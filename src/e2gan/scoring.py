@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from e2gan.config import Metric
 from e2gan.errors import InputError
-from e2gan.fid import SqueezeNetFeatures, distance, random_features
+from e2gan.fid import Once, SqueezeNetFeatures, distance, random_features
 from e2gan.images import Pixels
 
 __all__ = ["BESIDE", "Score", "Scorer"]
@@ -38,14 +38,14 @@ BESIDE = "lower is better; [its 95 % bootstrap interval]; kd: the kernel distanc
 class Scorer:
     """A metric of uint8 (N, H, W, 3) edits against targets of the same photos; lower is better.
 
-    The targets' features are computed once. Raises InputError where the metric's network is not at hand, and for
-    fewer than two images.
+    The features of a stack of targets are computed once. Raises InputError where the metric's network is not at hand,
+    and for fewer than two images.
     """
 
     def __init__(self, metric: Metric, *, features: Path | None = None, inception: str | None = None) -> None:
         self.metric = metric
         self.network = network_of(metric, features, inception)
-        self.known: tuple[Pixels, NDArray[np.float32]] | None = None
+        self.of_targets = None if self.network is None else Once(self.network)
 
     def __call__(self, edits_NHWC: Pixels, targets_NHWC: Pixels, *, paired: bool = True) -> Score:
         """paired: whether target i is of the photo of edit i."""
@@ -53,11 +53,9 @@ class Scorer:
             raise InputError("--metric l1 compares pairs, and this set holds none: choose a distance")
         if len(edits_NHWC) < 2:
             raise InputError(f"{self.metric} needs at least 2 images, here is {len(edits_NHWC)}")
-        if self.network is None:
+        if self.network is None or self.of_targets is None:
             return _l1(edits_NHWC, targets_NHWC)
-        if self.known is None or self.known[0] is not targets_NHWC:
-            self.known = targets_NHWC, self.network(targets_NHWC)
-        found = distance(self.network(edits_NHWC), self.known[1], paired=paired)
+        found = distance(self.network(edits_NHWC), self.of_targets(targets_NHWC), paired=paired)
         return Score(found.frechet, found.low, found.high, found.kernel, found.images)
 
 

@@ -13,7 +13,7 @@ from e2gan.clusters import representatives
 from e2gan.config import SelectConfig
 from e2gan.embeddings import embed_files
 from e2gan.errors import InputError
-from e2gan.files import read_json, versions, write_json
+from e2gan.files import make_folder, read_json, versions, write_json
 from e2gan.images import Pixels, resize, sheet, write_png
 from e2gan.pairs import SELECTION
 from e2gan.photos import INDEX, Photo, PhotoSet, file_hash
@@ -217,10 +217,3 @@ def changed(found: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
 def replaced(found: Mapping[str, Any], settings: Mapping[str, Any], what: str) -> str:
     """The note on an earlier file of other settings."""
     return f"replaced an earlier {what} (of other {', '.join(changed(found, settings)) or 'content'})"
-
-
-def make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise InputError(f"{folder} is a file, or lies in one: --out needs a folder") from None

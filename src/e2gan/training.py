@@ -289,7 +289,7 @@ def run(
     partial folder.
     """
     training: TrainingConfig = config.training
-    check_fit(training, data)
+    check_fit(training, data.size, len(data))
     device = resolve_device(training.device)
     if claim(out, stage, settings_of(config, data, extra)) is State.DONE:
         return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
@@ -310,12 +310,12 @@ def run(
     return result
 
 
-def check_fit(training: TrainingConfig, data: TrainingData) -> None:
-    """Raises InputError where the settings ask for more than the data, or the installation, has."""
-    if training.crop is not None and training.crop > data.size:
-        raise InputError(f"--crop {training.crop}: the pairs have only {data.size} pixels")
-    if training.batch > len(data):
-        raise InputError(f"--batch {training.batch}: there are only {len(data)} training pairs")
+def check_fit(training: TrainingConfig, size: int, count: int) -> None:
+    """Raises InputError where settings ask for more than `count` pairs of `size` pixels, or the installation has."""
+    if training.crop is not None and training.crop > size:
+        raise InputError(f"--crop {training.crop}: the pairs have only {size} pixels")
+    if training.batch > count:
+        raise InputError(f"--batch {training.batch}: there are only {count} training pairs")
     if training.tensorboard:
         _need_tensorboard()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import nn
 from e2gan.config import COMODGAN_TRAINING, PIX2PIX, TableConfig, TrainingConfig
 from e2gan.cost import StepFlops, example_batch, latency, multiply_accumulates, step_flops, transposed_at_output
 from e2gan.device import resolve_device
-from e2gan.discriminator import Discriminator
 from e2gan.experiment import slug
 from e2gan.files import claim_in_place, plain, read_json, write_json
 from e2gan.generator import Generator
@@ -75,7 +74,7 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, di
             write_json(known, measure(method, size, config))
         found = read_json(known)
         measured[method] = Measured(**{**found, "flops": StepFlops(**found["flops"])})
-    chart(out / f"{name}.png", measured, paper if name == "fig6" else {})
+    chart(out / f"{name}.png", measured, paper)
     rows = [_row(method, m) for method, m in measured.items()]
     device = resolve_device(config.device)
     ours, theirs = (total_flops(measured[m]) for m in ("e2gan", "pix2pix"))
@@ -93,28 +92,18 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
     """Build a method's networks as its training does, and count and time a step."""
     device = resolve_device(config.device)
     torch.manual_seed(config.seed)
-    training = TrainingConfig(precision=config.precision)
-    epochs, photos = config.baseline_epochs, PHOTOS
-    if method == "e2gan":
-        epochs, photos = config.epochs, SELECTED
-        generator: nn.Module = Generator(config.generator)
-        plain_count, macs = parameters(generator), macs_at_output(generator, size)
+    ours, adapter = method.startswith("e2gan"), method == "e2gan"
+    epochs, photos = (config.epochs, SELECTED) if ours else (config.baseline_epochs, PHOTOS)
+    training = TrainingConfig(precision=config.precision, r1=COMODGAN_TRAINING.r1 if method == "comodgan" else 0.0)
+    generator = build_generator(method, PIX2PIX if method == "pix2pix" else config.generator, size)
+    plain_count, macs = parameters(generator), macs_at_output(generator.eval(), size)
+    if adapter and isinstance(generator, Generator):
         attach(generator, rank_of_layers(generator, config.ranks))
-        train_mode(generator)
-        discriminator: nn.Module = Discriminator()
-    else:
-        if method == "comodgan":
-            training = replace(training, r1=COMODGAN_TRAINING.r1)
-        generator = build_generator(method, PIX2PIX if method == "pix2pix" else config.generator, size)
-        plain_count, macs = parameters(generator), macs_at_output(generator.eval(), size)
-        discriminator = build_discriminator(method, size)
-        if method == "e2gan, all weights":
-            epochs, photos = config.epochs, SELECTED
-    trainer = Trainer(generator.train().to(device), discriminator.to(device).train(), training)
-    if method == "e2gan":
-        train_mode(generator)
+    generator = train_mode(generator) if adapter else generator.train()
+    discriminator = build_discriminator(method, size).train()
+    trainer = Trainer(generator.to(device), discriminator.to(device), training)
     flops = step_flops(trainer, size, number=1)
-    flops_r1 = step_flops(trainer, size, number=0).total
+    flops_r1 = step_flops(trainer, size, number=0).total if training.r1 else flops.total
     batch = example_batch(generator, size, device)
     with_r1 = latency(lambda: trainer.step(batch, 0), 1, device) if training.r1 else 0.0
     usual = latency(lambda: trainer.step(batch, 1), TIMED, device)
@@ -127,7 +116,7 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
         flops=flops,
         flops_r1=flops_r1,
         seconds=milliseconds / 1000,
-        stored=trained * (2 if method == "e2gan" else 4),
+        stored=trained * (2 if adapter else 4),
         steps=epochs * photos,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,9 +79,8 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def experiment_of(number: str) -> str:
     """`5`, `table5`, `fig7`, `figure 7` → the experiment's name. Raises InputError that lists them."""
-    text = number.lower().replace(" ", "").replace("figure", "fig").replace(".", "")
-    text = text.replace("tab", "table").replace("tablele", "table")
-    name = f"table{text}" if text.isdigit() else text
+    found = re.fullmatch(r"(?:tab(?:le)?\.? ?|(fig)(?:ure)?\.? ?)?(\d+)", number.strip().lower())
+    name = f"{found[1] or 'table'}{found[2]}" if found else ""
     if name not in TITLES:
         raise InputError(f"{number}: no such table or figure; there are {', '.join(ORDER)} (e2gan table list)")
     return name
