@@ -116,6 +116,8 @@ def test_a_selection_narrows_the_training_photos_only(photos: Path, tmp_path: Pa
     assert "selection_sha256" in refused(tmp_path / "pairs", photos=photos)
     write_json(photos / "selection.json", {"ids": ["gone"]})
     assert "none of the training photos" in refused(tmp_path / "x", photos=photos)
+    write_json(tmp_path / "other.json", {"ids": train[:2]})
+    assert run(tmp_path / "other", photos=photos, selection=tmp_path / "other.json").train == 2
     write_json(photos / "selection.json", ["gone"])
     assert 'no list "ids"' in refused(tmp_path / "x", photos=photos)
 

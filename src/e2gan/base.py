@@ -8,12 +8,23 @@ from typing import TypeVar
 
 import torch
 
-from e2gan.config import BaseConfig, ScratchConfig
+from e2gan.config import BaseConfig, GeneratorConfig, ScratchConfig
 from e2gan.data import TrainingData
 from e2gan.discriminator import Discriminator
+from e2gan.errors import InputError
 from e2gan.files import sha256, write_bytes
 from e2gan.generator import Generator
-from e2gan.models import fingerprint, write_networks
+from e2gan.models import (
+    MODEL,
+    base_folder,
+    encoder_of,
+    fingerprint,
+    generator_config,
+    load_discriminator,
+    load_generator,
+    read_settings,
+    write_networks,
+)
 from e2gan.pairs import PairSet
 from e2gan.results import Trained
 from e2gan.text import TextEncoder, known_width, text_encoder
@@ -29,21 +40,26 @@ def train_base(config: BaseConfig) -> Trained:
     """
     config.check()
     sets = [PairSet.load(folder) for folder in config.pairs]
-    config, encoder = with_encoder(config)
+    config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
     data = TrainingData.load(sets, encoder)
     concepts = {s.prompt: sha256(s.folder / "metadata.jsonl") for s in sets}
+    extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
+    if config.start is not None:
+        extra["start_sha256"] = sha256(config.start / MODEL)
 
     def make(device: torch.device) -> Trainer:
-        generator, discriminator = Generator(config.generator), Discriminator()
+        if config.start is None:
+            generator, discriminator = Generator(config.generator), Discriminator()
+        else:
+            generator, discriminator = load_generator(config.start)[0], load_discriminator(config.start)
+            generator.requires_grad_(True)
         return Trainer(generator.to(device).train(), discriminator.to(device).train(), config.training)
 
     def write(folder: Path, trainer: Trainer, result: TrainingResult) -> None:
         write_networks(folder, trainer.generator, trainer.discriminator)
         write_bytes(folder / "README.md", card(config, list(concepts), data, result).encode())
 
-    result = run(
-        "base", config, config.out, make, data, write, {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
-    )
+    result = run("base", config, config.out, make, data, write, extra)
     return Trained(folder=config.out, what="base", parameters=parameters(Generator(config.generator)), result=result)
 
 
@@ -55,6 +71,19 @@ def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
     width = known_width(config.text) or config.generator.text_width
     generator = replace(config.generator, text_width=width)
     return replace(config, generator=generator), text_encoder(config.text, width)
+
+
+def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncoder]:
+    """The settings with the generator and the text encoder of the base that is gone on from."""
+    settings = read_settings(base_folder(start), ("base",))
+    generator = generator_config(settings)
+    if config.generator not in (GeneratorConfig(), generator):
+        raise InputError(f"--start {start}: its generator is another than the one asked for: leave those options out")
+    if config.text not in ("hashed", settings["text"]):
+        raise InputError(
+            f"--start {start}: its text encoder is {settings['text']}, not {config.text}: leave --text out"
+        )
+    return replace(config, generator=generator, text=settings["text"]), encoder_of(settings)
 
 
 def card(config: BaseConfig, prompts: list[str], data: TrainingData, result: TrainingResult) -> str:

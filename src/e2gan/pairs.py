@@ -152,7 +152,7 @@ def _result(pair_set: PairSet, *, already_done: bool = False, notes: Sequence[st
 def _teach(config: PairsConfig, photo_folder: Path) -> PairsResult:
     chosen, prompt = _teacher(config)
     photo_set = PhotoSet.load(photo_folder)
-    photos, selection = _selected(photo_set)
+    photos, selection = _selected(photo_set, config.selection)
     settings = plain(config) | {
         "concept": prompt,
         "teacher": f"filters:{chosen.name}",
@@ -182,7 +182,7 @@ def _teach(config: PairsConfig, photo_folder: Path) -> PairsResult:
         [f"{len(photos) - len(left)} of them were there from a run that was stopped"] if state is State.RESUME else []
     )
     if selection is not None:
-        notes.append(f"of the training photos, only those in {photo_folder / SELECTION}")
+        notes.append(f"of the training photos, only those in {config.selection or photo_folder / SELECTION}")
     return _result(PairSet.load(config.out), notes=notes)
 
 
@@ -204,10 +204,10 @@ def _teacher(config: PairsConfig) -> tuple[filters.Filter, str]:
     return chosen, chosen.prompt
 
 
-def _selected(photo_set: PhotoSet) -> tuple[list[Photo], str | None]:
+def _selected(photo_set: PhotoSet, chosen: Path | None) -> tuple[list[Photo], str | None]:
     """The photos to edit, and the hash of the selection where there is one. It narrows the training photos only."""
-    path = photo_set.folder / SELECTION
-    if not path.exists():
+    path = chosen or photo_set.folder / SELECTION
+    if chosen is None and not path.exists():
         return photo_set.photos, None
     keep = selected_ids(path)
     if not any(photo.id in keep for photo in photo_set.split("train")):
@@ -253,13 +253,20 @@ def _run(jobs: Sequence[Job]) -> Iterator[None]:
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """While processes start: keeps them from running the caller's script again, which they need nothing of."""
+    """While processes start: keeps them from running the caller's script again, which they need nothing of.
+
+    And from Ctrl-C, which is the parent's to answer: they inherit its mask, and what came meanwhile waits for it.
+    """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+    masked = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masked else set()
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if masked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start() -> None:

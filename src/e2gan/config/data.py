@@ -76,6 +76,8 @@ class PairsConfig:
     """The edit as a prompt, e.g. "make it autumn"."""
     photos: Path | None = None
     """Photo set whose photos the teacher edits."""
+    selection: Path | None = None
+    """Edit only these training photos, a selection.json (default: the one in the photo set, where there is one)."""
     teacher: str = "filters"
     """filters: the built-in filter of the concept's name or prompt; filters:NAME for a prompt of your own."""
     aligned: Path | None = None
@@ -96,6 +98,7 @@ class PairsConfig:
     def check(self) -> None:
         ways = [self.photos is not None, self.aligned is not None, self.before is not None or self.after is not None]
         need(sum(ways) == 1, "name one source: --photos, or --aligned, or --before with --after")
+        need(self.selection is None or self.photos is not None, "--selection narrows --photos: name both")
         need((self.before is None) == (self.after is None), "--before and --after belong together: name both")
         need(not self.unpaired or self.before is not None, "--unpaired takes two folders: --before and --after")
         need(bool(self.concept.strip()), '--concept is empty: say what the edit does, e.g. "make it autumn"')

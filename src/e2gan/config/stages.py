@@ -32,6 +32,9 @@ class BaseConfig:
     """Pair sets, one a concept (Sec. 5.1: 20 concepts for faces, 7 for scenes)."""
     out: Path
     """Base to write."""
+    start: Path | None = None
+    """Base whose weights, and whose discriminator's, this one starts from, e.g. one of smaller pictures; its generator
+    and text encoder are this one's too."""
     text: str = "hashed"
     """Text encoder of the prompts: hashed, clip, or clip:NAME of any CLIP text model, a hub's name or a folder. The
     generator's text width follows it."""

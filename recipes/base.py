@@ -1,0 +1,190 @@
+"""The base that ships, from photographs to the files in src/e2gan/assets/base, by one command:
+
+    python recipes/base.py --photos ../shared/photos --features ../shared/features/squeezenet11.safetensors --out work
+
+Photographs: all of `train`, all of `landscapes`, and the first half of `faces`, in random crops; the other faces and
+`test` are never seen. Concepts: of the built-in teacher's, those that `e2gan concepts` keeps; the rest stay held out.
+Training: small pictures first, then larger ones from that base's weights. Run again, it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from e2gan.base import train_base
+from e2gan.concepts import choose_concepts
+from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, PairsConfig, TrainingConfig
+from e2gan.errors import InputError
+from e2gan.files import read_json, write_json, writing
+from e2gan.images import list_images, read_image, square
+from e2gan.pairs import make_pairs
+from e2gan.photos import Item, PhotoSet, make_id, pixel_hash, shuffled, write_photo_set
+from e2gan.progress import track
+from e2gan.teachers.filters import FILTERS, find
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Train the base that ships."""
+
+    photos: Path
+    """Folder that holds `train`, `landscapes` and `faces`."""
+    out: Path
+    """Folder to work in; the base lies in `base` at the end."""
+    features: Path | None = None
+    """SqueezeNet 1.1 weights: concepts are compared by its features (default: by gradients and colours)."""
+    keep: int = 20
+    """Concepts of the base."""
+    preset: str = "residual"
+    """residual, or device for the twin without reflection padding and with batch norm."""
+    sizes: tuple[int, ...] = (64, 128)
+    """Sides of the pictures, phase by phase."""
+    minutes: tuple[float, ...] | None = None
+    """Training minutes of each phase, instead of --steps."""
+    steps: tuple[int, ...] = (7500, 2500)
+    """Training steps of each phase."""
+    lr: tuple[float, ...] = (5e-4, 3e-4)
+    """Learning rate of each phase, each falling to zero on a cosine."""
+    batch: int = 8
+    share: float = 0.5
+    """Part of the photos that each concept's edits are made of, another part for each."""
+    seed: int = 0
+
+    def check(self) -> None:
+        for name in ("minutes", "steps", "lr"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.sizes):
+                raise InputError(f"--{name}: {len(values)} given for {len(self.sizes)} sizes")
+        if not 16 <= self.keep < len(FILTERS):
+            raise InputError(f"--keep {self.keep}: must lie in 16..{len(FILTERS) - 1}")
+        for folder in SOURCES:
+            if not (self.photos / folder).is_dir():
+                raise InputError(f"{self.photos} has no folder {folder}")
+
+
+# Folder → part of its photos that is used, crops of each, smallest side of a crop relative to the shorter side.
+SOURCES = {"train": (1.0, 3, 0.55), "landscapes": (1.0, 1, 0.6), "faces": (0.5, 1, 0.7)}
+VAL = 0.03
+SAMPLED = 100  # photos that concepts are compared on
+COMPARED_AT = 64
+
+
+def photo_set(recipe: Recipe, size: int) -> Path:
+    """Random square crops of the photographs, split by photograph."""
+    folder = recipe.out / f"photos-{size}"
+    files = [path for source in SOURCES for path in used(recipe.photos / source)]
+    settings = {"size": size, "seed": recipe.seed, "sources": {k: list(v) for k, v in SOURCES.items()}}
+    with writing(folder, "photos", settings) as partial:
+        if partial is not None:
+            names = [str(path.relative_to(recipe.photos)) for path in files]
+            val = set(shuffled(names, recipe.seed)[: max(1, round(VAL * len(names)))])
+            write_photo_set(partial, track(crops(recipe, files, size, val), f"photos at {size}"))
+    return folder
+
+
+def used(folder: Path) -> list[Path]:
+    files = list_images(folder)
+    return files[: round(SOURCES[folder.name][0] * len(files))]
+
+
+def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterator[Item]:
+    """The same places for every size, since all chance comes from the seed and the file's place in the list."""
+    taken: set[str] = set()
+    for i, path in enumerate(files):
+        photo, name = read_image(path), str(path.relative_to(recipe.photos))
+        rng = np.random.default_rng((recipe.seed, i))
+        _, count, least = SOURCES[path.parent.name]
+        height, width = photo.shape[:2]
+        for _ in range(count):
+            side = round(min(height, width) * rng.uniform(least, 1))
+            top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+            image = square(photo[top : top + side, left : left + side], size)
+            sha256 = pixel_hash(image)
+            split = "val" if name in val else "train"
+            yield make_id(path.stem, sha256, taken), image, split, name, width, height, sha256
+
+
+def choose(recipe: Recipe, photos: Path) -> list[str]:
+    """The names of the concepts that are kept."""
+    some = selection(photos, recipe.out / "compared.json", SAMPLED, seed=recipe.seed)
+    folders = []
+    for name, concept in FILTERS.items():
+        folders.append(recipe.out / "compared" / name)
+        make_pairs(PairsConfig(photos=photos, selection=some, concept=concept.prompt, out=folders[-1]))
+    embedding = "gradient-colour" if recipe.features is None else "squeezenet"
+    config = ConceptsConfig(
+        pairs=tuple(folders),
+        keep=recipe.keep,
+        out=recipe.out / "concepts.json",
+        samples=SAMPLED,
+        embedding=embedding,
+        features=recipe.features,
+        seed=recipe.seed,
+    )
+    return [find(concept.prompt).name for concept in choose_concepts(config).keep]
+
+
+def selection(photos: Path, path: Path, count: int, seed: int) -> Path:
+    """A selection.json of so many training photos by chance."""
+    train = [photo.id for photo in PhotoSet.load(photos).split("train")]
+    ids = sorted(shuffled(train, seed)[:count])
+    if not path.exists() or read_json(path)["ids"] != ids:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"ids": ids})
+    return path
+
+
+def pair_sets(recipe: Recipe, photos: Path, concepts: list[str]) -> list[Path]:
+    """Each concept's pairs, of its own random part of the photos."""
+    size, folders = PhotoSet.load(photos).size, []
+    count = round(recipe.share * len(PhotoSet.load(photos).split("train")))
+    for i, name in enumerate(concepts):
+        path = recipe.out / f"selections-{size}" / f"{name}.json"
+        chosen = selection(photos, path, count, seed=recipe.seed + 1 + i)
+        folders.append(recipe.out / f"pairs-{size}" / name)
+        make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=folders[-1]))
+    return folders
+
+
+def train(recipe: Recipe) -> Path:
+    """All phases. Returns the last one's folder."""
+    recipe.check()
+    concepts = choose(recipe, photo_set(recipe, COMPARED_AT))
+    print(f"{len(concepts)} concepts: {', '.join(concepts)}", file=sys.stderr)
+    generator = PRESETS[recipe.preset] if recipe.preset != "device" else replace(PRESETS["device"], norm="batch")
+    start: Path | None = None
+    for i, size in enumerate(recipe.sizes):
+        folders = pair_sets(recipe, photo_set(recipe, size), concepts)
+        training = TrainingConfig(
+            steps=recipe.steps[i],
+            minutes=recipe.minutes[i] if recipe.minutes else None,
+            batch=recipe.batch,
+            lr=recipe.lr[i],
+            schedule="cosine",
+            seed=recipe.seed,
+        )
+        out = recipe.out / f"{recipe.preset}-{size}"
+        config = BaseConfig(pairs=tuple(folders), out=out, start=start, training=training)
+        print(train_base(config if start else replace(config, generator=generator)), file=sys.stderr)
+        start = out
+    assert start is not None
+    return start
+
+
+def main() -> int:
+    try:
+        print(train(tyro.cli(Recipe)))
+    except InputError as error:
+        print(f"recipe: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
