@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -40,7 +41,11 @@ class Recipe:
     features: Path | None = None
     """SqueezeNet 1.1 weights: concepts are compared by its features (default: by gradients and colours)."""
     keep: int = 20
-    """Concepts of the base."""
+    """Concepts of the base, chosen among those of the built-in teacher."""
+    method: Literal["similarity", "random"] = "similarity"
+    """How they are chosen: by clustering (Sec. 4.2.1), or by chance (Tab. 4)."""
+    concepts: tuple[str, ...] = ()
+    """These and no others, by their names; "photo" is the photo itself, an auto-encoder's task (Tab. 4, 12)."""
     preset: str = "residual"
     """residual, or device for the twin without reflection padding and with batch norm."""
     sizes: tuple[int, ...] = (64, 128)
@@ -49,7 +54,7 @@ class Recipe:
     """Training minutes of each phase, instead of --steps."""
     steps: tuple[int, ...] = (7500, 2500)
     """Training steps of each phase."""
-    lr: tuple[float, ...] = (5e-4, 3e-4)
+    lr: tuple[float, ...] = (4e-4, 3e-4)
     """Learning rate of each phase, each falling to zero on a cosine."""
     batch: int = 8
     share: float = 0.5
@@ -61,8 +66,11 @@ class Recipe:
             values = getattr(self, name)
             if values is not None and len(values) != len(self.sizes):
                 raise InputError(f"--{name}: {len(values)} given for {len(self.sizes)} sizes")
-        if not 16 <= self.keep < len(FILTERS):
-            raise InputError(f"--keep {self.keep}: must lie in 16..{len(FILTERS) - 1}")
+        if not 1 <= self.keep < len(FILTERS):
+            raise InputError(f"--keep {self.keep}: must lie in 1..{len(FILTERS) - 1}")
+        for name in self.concepts:
+            if name != PHOTO:
+                find(name)
         for folder in SOURCES:
             if not (self.photos / folder).is_dir():
                 raise InputError(f"{self.photos} has no folder {folder}")
@@ -71,6 +79,7 @@ class Recipe:
 # Folder → part of its photos that is used, crops of each, smallest side of a crop relative to the shorter side.
 SOURCES = {"train": (1.0, 3, 0.55), "landscapes": (1.0, 1, 0.6), "faces": (0.5, 1, 0.7)}
 VAL = 0.03
+PHOTO = "photo"  # the concept that changes nothing
 SAMPLED = 100  # photos that concepts are compared on
 COMPARED_AT = 64
 
@@ -112,6 +121,8 @@ def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterat
 
 def choose(recipe: Recipe, photos: Path) -> list[str]:
     """The names of the concepts that are kept."""
+    if recipe.concepts:
+        return [name if name == PHOTO else find(name).name for name in recipe.concepts]
     some = selection(photos, recipe.out / "compared.json", SAMPLED, seed=recipe.seed)
     folders = []
     for name, concept in FILTERS.items():
@@ -121,6 +132,7 @@ def choose(recipe: Recipe, photos: Path) -> list[str]:
     config = ConceptsConfig(
         pairs=tuple(folders),
         keep=recipe.keep,
+        method=recipe.method,
         out=recipe.out / "concepts.json",
         samples=SAMPLED,
         embedding=embedding,
@@ -148,7 +160,11 @@ def pair_sets(recipe: Recipe, photos: Path, concepts: list[str]) -> list[Path]:
         path = recipe.out / f"selections-{size}" / f"{name}.json"
         chosen = selection(photos, path, count, seed=recipe.seed + 1 + i)
         folders.append(recipe.out / f"pairs-{size}" / name)
-        make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=folders[-1]))
+        if name == PHOTO:
+            images = photos / "images"
+            make_pairs(PairsConfig(before=images, after=images, concept="a photo", size=size, out=folders[-1]))
+        else:
+            make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=folders[-1]))
     return folders
 
 
@@ -167,6 +183,10 @@ def train(recipe: Recipe) -> Path:
             batch=recipe.batch,
             lr=recipe.lr[i],
             schedule="cosine",
+            # Without these a network without norms is lost after some hundred steps (docs/log.md).
+            betas=(0.5, 0.99),
+            warmup=100,
+            clip=200.0,
             seed=recipe.seed,
         )
         out = recipe.out / f"{recipe.preset}-{size}"

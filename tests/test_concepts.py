@@ -43,7 +43,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pairs(root: Path, name: str, teacher: str, prompt: str | None = None, photos: str = "photos") -> Path:
     concept = prompt or f"make it {name}"
-    make_pairs(PairsConfig(photos=root / photos, concept=concept, teacher=f"filters:{teacher}", out=root / name))
+    make_pairs(PairsConfig(photos=root / photos, concept=concept, teacher=(f"filters:{teacher}",), out=root / name))
     return root / name
 
 

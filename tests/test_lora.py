@@ -8,7 +8,17 @@ import torch
 
 from e2gan.config import PAPER, PRESETS, GeneratorConfig, Ranks
 from e2gan.generator import Generator
-from e2gan.lora import adapter_tensors, attach, attach_tensors, grow, merged, rank_of_layers, set_strengths, train_mode
+from e2gan.lora import (
+    adapter_tensors,
+    attach,
+    attach_tensors,
+    grow,
+    merged,
+    rank_of_layers,
+    set_strengths,
+    start_from,
+    train_mode,
+)
 
 SMALL = GeneratorConfig(width=8, blocks=2, heads=2, text_width=16)
 RANKS = Ranks(level1=1, level2=2, level3=3, level4=3)
@@ -152,3 +162,45 @@ def test_training_computes_the_same_function_and_gradients(preset: str) -> None:
     assert grads_one.keys() == grads_two.keys()
     for name, grad in grads_one.items():
         torch.testing.assert_close(grad, grads_two[name], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("preset", ["paper", "residual"])
+def test_an_adapter_starts_as_another_one(preset: str) -> None:
+    config = replace(SMALL, **{k: getattr(PRESETS[preset], k) for k in ("skip", "norm", "upsample")})
+    known, fresh = touched(generator(config)), generator(config)
+    tensors = adapter_tensors(known)
+    attach(fresh, rank_of_layers(fresh, RANKS))
+    start_from(fresh, [tensors])
+    photo, text = inputs()
+    assert torch.allclose(fresh(photo, text), known(photo, text), atol=1e-4)
+    # A higher rank than the known one's begins the same, and its new channels can still learn.
+    more = generator(config)
+    attach(more, rank_of_layers(more, replace(RANKS, level3=5)))
+    start_from(more, [tensors])
+    assert torch.allclose(more(photo, text), known(photo, text), atol=1e-4)
+    assert all(t.any() for key, t in adapter_tensors(more).items() if "lora_A" in key)
+
+
+def test_the_mean_of_two_is_cut_to_the_ranks() -> None:
+    one, two = (adapter_tensors(touched(generator(), seed=seed)) for seed in (2, 3))
+    wide = generator()
+    attach(wide, rank_of_layers(wide, Ranks(level1=2, level2=4, level3=6, level4=6, tb=2)))
+    start_from(wide, [one, two])
+    mean = generator()
+    attach_tensors(mean, one, "one")
+    attach_tensors(mean, two, "two")
+    set_strengths(mean, {"one": 0.5, "two": 0.5})
+    photo, text = inputs()
+    assert torch.allclose(wide.eval()(photo, text), mean.eval()(photo, text), atol=1e-4)
+    narrow = generator()
+    attach(narrow, rank_of_layers(narrow, RANKS))
+    start_from(narrow, [one, two])
+    assert not torch.allclose(narrow(photo, text), mean(photo, text), atol=1e-3)
+
+
+def test_a_start_of_another_shape_is_refused() -> None:
+    other = adapter_tensors(touched(generator(replace(SMALL, width=16))))
+    g = generator()
+    attach(g, rank_of_layers(g, RANKS))
+    with pytest.raises(ValueError, match="another shape"):
+        start_from(g, [other])

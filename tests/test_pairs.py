@@ -91,17 +91,17 @@ def test_the_rows_are_those_of_an_imagefolder(photos: Path, tmp_path: Path) -> N
 def test_name_and_prompt_mean_the_same_and_a_prompt_of_ones_own_is_kept(photos: Path, tmp_path: Path) -> None:
     run(tmp_path / "pairs", photos=photos)
     assert run(tmp_path / "pairs", FILTERS["autumn"].prompt.upper(), photos=photos).already_done
-    own = run(tmp_path / "own", "as in   October", photos=photos, teacher="filters:autumn")
+    own = run(tmp_path / "own", "as in   October", photos=photos, teacher=("filters:autumn",))
     assert (own.prompt, own.teacher) == ("as in October", "filters:autumn")
     a, b = (PairSet.load(tmp_path / name).arrays("train")[1] for name in ("pairs", "own"))
     assert np.array_equal(a, b)
 
 
 def test_unknown_teachers_and_concepts_are_refused(photos: Path, tmp_path: Path) -> None:
-    assert "--teacher diffusion: unknown" in refused(tmp_path / "x", photos=photos, teacher="diffusion")
-    assert "--teacher filters:: unknown" in refused(tmp_path / "x", photos=photos, teacher="filters:")
+    assert 'no preset is called "diffusion"' in refused(tmp_path / "x", photos=photos, teacher=("diffusion",))
+    assert "--teacher filters:: unknown" in refused(tmp_path / "x", photos=photos, teacher=("filters:",))
     assert "--teacher filters:NAME" in refused(tmp_path / "x", "as a Ming vase", photos=photos)
-    assert "nonsuch" in refused(tmp_path / "x", "as a Ming vase", photos=photos, teacher="filters:nonsuch")
+    assert "nonsuch" in refused(tmp_path / "x", "as a Ming vase", photos=photos, teacher=("filters:nonsuch",))
     assert "no photo set" in refused(tmp_path / "x", photos=tmp_path / "camera")
 
 

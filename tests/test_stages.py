@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.errors import InputError
 from e2gan.files import sha256
 from e2gan.models import Model
+from e2gan.predictor import Predictor
 from tests.conftest import Project
 from tests.test_photos import in_small_disk
 
@@ -287,3 +289,25 @@ def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path
     lines = [line for line in errors.splitlines() if not line.startswith("training ")]
     assert len(lines) == 1
     assert "No space left" in lines[0]
+
+
+def test_an_adapter_starts_as_the_mean_of_others(project: Project, tmp_path: Path) -> None:
+    still = TrainingConfig(steps=1, batch=2, lr=1e-9, precision="fp32")
+    config = AdaptConfig(
+        base=project.base, pairs=project.sepia, out=tmp_path / "next", start=(project.adapter,), training=still
+    )
+    adapt(config)
+    photo = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    old, new = (
+        Predictor(Model.load(base=project.base, adapter=(folder,))).batch(photo).astype(int)
+        for folder in (project.adapter, tmp_path / "next")
+    )
+    assert np.abs(old - new).max() <= 1
+    about = json.loads((project.adapter / "e2gan.json").read_text())
+    other = tmp_path / "other"
+    shutil.copytree(project.adapter, other)
+    (other / "e2gan.json").write_text(json.dumps(about | {"base_sha256": "0"}))
+    with pytest.raises(InputError, match="belongs to another base"):
+        adapt(replace(config, out=tmp_path / "x", start=(other,)))
+    with pytest.raises(InputError, match="is no adapter"):
+        adapt(replace(config, out=tmp_path / "x", start=(Path("nothing"),)))

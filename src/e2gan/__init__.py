@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PRESETS,
         AdaptConfig,
         BaseConfig,
+        ChooseConfig,
         ConceptsConfig,
         CostConfig,
         CrucialConfig,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         ScratchConfig,
         SelectConfig,
         TableConfig,
+        TeachConfig,
         TrainingConfig,
     )
     from e2gan.cost import measure_cost
@@ -50,25 +52,32 @@ if TYPE_CHECKING:
     from e2gan.finetune import finetune_base
     from e2gan.generator import Generator
     from e2gan.models import Model
-    from e2gan.pairs import PairSet, make_pairs
+    from e2gan.pairs import PairSet, make_pair_sets, make_pairs
     from e2gan.photos import PhotoSet, prepare_photos
     from e2gan.predictor import Predictor, edit
     from e2gan.ranks import find_ranks
     from e2gan.scratch import train_scratch
     from e2gan.selection import select_photos
     from e2gan.tables import run_table
+    from e2gan.teachers.function import FunctionTeacher
+    from e2gan.teachers.teacher import Ask, Failed, Teacher
+    from e2gan.teaching import choose_again
 
 # Module → what of it is public, in the order of the data's way.
 _PUBLIC = {
     "config": (
-        "PhotosConfig SelectConfig PairsConfig ConceptsConfig BaseConfig AdaptConfig ScratchConfig FinetuneConfig "
-        "RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig EditConfig DemoConfig "
+        "PhotosConfig SelectConfig PairsConfig TeachConfig ChooseConfig ConceptsConfig BaseConfig AdaptConfig "
+        "ScratchConfig FinetuneConfig RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig "
+        "EditConfig DemoConfig "
         "GeneratorConfig TrainingConfig Ranks PRESETS"
     ),
     "errors": "InputError",
     "photos": "prepare_photos PhotoSet",
     "selection": "select_photos",
-    "pairs": "make_pairs PairSet",
+    "pairs": "make_pairs make_pair_sets PairSet",
+    "teaching": "choose_again",
+    "teachers.teacher": "Teacher Ask Failed",
+    "teachers.function": "FunctionTeacher",
     "concepts": "choose_concepts",
     "generator": "Generator",
     "discriminator": "Discriminator",
@@ -91,7 +100,9 @@ _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in name
 
 __all__ = [
     "AdaptConfig",
+    "Ask",
     "BaseConfig",
+    "ChooseConfig",
     "ConceptsConfig",
     "CostConfig",
     "CrucialConfig",
@@ -100,7 +111,9 @@ __all__ = [
     "EditConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "Failed",
     "FinetuneConfig",
+    "FunctionTeacher",
     "Generator",
     "GeneratorConfig",
     "InputError",
@@ -116,8 +129,11 @@ __all__ = [
     "ScratchConfig",
     "SelectConfig",
     "TableConfig",
+    "TeachConfig",
+    "Teacher",
     "TrainingConfig",
     "adapt",
+    "choose_again",
     "choose_concepts",
     "edit",
     "evaluate",
@@ -126,6 +142,7 @@ __all__ = [
     "find_ranks",
     "finetune_base",
     "frechet_distance",
+    "make_pair_sets",
     "make_pairs",
     "measure_cost",
     "prepare_photos",

@@ -9,15 +9,17 @@ from torch import Tensor
 
 from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.data import TrainingData
-from e2gan.files import read_tensors, sha256, write_json, write_tensors
+from e2gan.errors import InputError
+from e2gan.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.generator import Generator
-from e2gan.lora import adapter_tensors, attach, lora_config, rank_of_layers, train_mode
+from e2gan.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_from, train_mode
 from e2gan.models import (
     ABOUT,
     ADAPTER,
     ADAPTER_CONFIG,
     CONCEPT,
     MODEL,
+    adapter_folder,
     base_folder,
     encoder_of,
     load_discriminator,
@@ -44,9 +46,13 @@ def adapt(config: AdaptConfig) -> Trained:
     encoder = encoder_of(settings, config.text)
     data = TrainingData.load([pair_set], encoder, selection=config.selection)
     base_hash = sha256(folder / MODEL)
+    starts = [adapter_folder(path) for path in config.start]
+    others = [_tensors_of(path, base_hash) for path in starts]
 
     def make(device: torch.device) -> Trainer:
         attach(generator, layers)
+        if others:
+            start_from(generator, others)
         discriminator = load_discriminator(folder).to(device).train()
         return Trainer(train_mode(generator).to(device), discriminator, config.training)
 
@@ -60,11 +66,21 @@ def adapt(config: AdaptConfig) -> Trained:
         "selection_sha256": None if config.selection is None else sha256(config.selection),
         "base_sha256": base_hash,
         "generator": settings["generator"],
+        "start_sha256": [sha256(path / ADAPTER) for path in starts],
     }
     result = run("adapt", config, config.out, make, data, write, extra)
     tensors, _ = read_tensors(config.out / ADAPTER)
     count = sum(t.numel() for t in tensors.values())
     return Trained(folder=config.out, what="adapter", parameters=count, result=result)
+
+
+def _tensors_of(adapter: Path, base_hash: str) -> dict[str, Tensor]:
+    """An adapter's tensors. Raises InputError where it belongs to another base."""
+    if read_json(adapter / ABOUT).get("base_sha256") != base_hash:
+        raise InputError(
+            f"--start {adapter}: belongs to another base than this one's: only its own know what it changes"
+        )
+    return read_tensors(adapter / ADAPTER)[0]
 
 
 def about(

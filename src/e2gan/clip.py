@@ -17,7 +17,7 @@ from e2gan.hub import clip_tokenizer, image_statistics, model_config, need_trans
 from e2gan.images import Pixels
 from e2gan.text import CLIP_NAME
 
-__all__ = ["ClipModel", "clip_scores", "directional_similarity"]
+__all__ = ["ClipModel", "along", "clip_scores", "directional_similarity", "prompt_direction"]
 
 
 class ClipModel:
@@ -31,6 +31,7 @@ class ClipModel:
         model_config(name, option, ("clip",))
         model = pretrained_network(transformers.CLIPModel, name, option).to(self.device)
         self._model = model
+        self.scale = float(model.logit_scale.exp())  # of its cosines, to logits: about 100 in the published ones
         self._tokenizer = clip_tokenizer(name, option, model.config.text_config.vocab_size)
 
         @torch.no_grad()
@@ -78,14 +79,24 @@ def directional_similarity(
     changed nothing has no direction and scores 0.
     Raises InputError where the prompts are the same to CLIP, or photos and edits differ in number.
     """
+    direction = prompt_direction(clip, source_prompt, prompt)
+    before, after = clip.images(photos), clip.images(edits)
+    if len(before) != len(after):
+        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
+    return along(direction, before, after)
+
+
+def prompt_direction(clip: ClipModel, source_prompt: str, prompt: str) -> NDArray[np.float64]:
+    """(D,) of unit length: how the prompts differ. Raises InputError where they are the same to CLIP."""
     source, target = clip.texts([source_prompt, prompt]).astype(np.float64)
     text = target - source
     if np.linalg.norm(text) < 1e-6:
         raise InputError(f'"{source_prompt}" and "{prompt}" are the same to CLIP: there is no direction between them')
-    before, after = clip.images(photos).astype(np.float64), clip.images(edits).astype(np.float64)
-    if len(before) != len(after):
-        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
-    change = after - before
+    return text / np.linalg.norm(text)
+
+
+def along(direction: NDArray[np.float64], before: Embeddings, after: Embeddings) -> NDArray[np.float64]:
+    """(N,) cosines of the ways from (N, D) to (N, D) with a direction (D,) of unit length; 0 where nothing changed."""
+    change = after.astype(np.float64) - before.astype(np.float64)
     length = np.linalg.norm(change, axis=1)
-    cosine = change @ (text / np.linalg.norm(text)) / np.maximum(length, 1e-12)
-    return np.where(length < 1e-6, 0.0, cosine)
+    return np.where(length < 1e-6, 0.0, change @ direction / np.maximum(length, 1e-12))

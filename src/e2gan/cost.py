@@ -20,7 +20,7 @@ from e2gan.discriminator import Discriminator
 from e2gan.errors import InputError
 from e2gan.generator import Generator, sampling_layers
 from e2gan.lora import attach, rank_of_layers, train_mode
-from e2gan.models import ADAPTER, MODEL, Model, base_folder
+from e2gan.models import ADAPTER, MODEL, Model, adapter_folder, base_folder
 from e2gan.text import MAX_TOKENS
 from e2gan.training import Trainer, parameters
 
@@ -134,7 +134,7 @@ def _subject(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     generator = model.plain()
     if not isinstance(generator, Generator):
         raise InputError(f"{folder} holds another baseline than pix2pix: its cost is in e2gan table fig6")
-    return generator, folder / MODEL, adapter[0] / ADAPTER if adapter else None
+    return generator, folder / MODEL, adapter_folder(adapter[0]) / ADAPTER if adapter else None
 
 
 def example(generator: nn.Module, size: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | None]:

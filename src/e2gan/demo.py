@@ -1,4 +1,4 @@
-"""The whole way on built-in photos and teacher, on a CPU in minutes; its report is the first thing that a user sees."""
+"""An adapter on the base that ships, from built-in photos and teacher; its report is the first thing a user sees."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ import numpy as np
 import torch
 
 from e2gan.adapter import adapt
-from e2gan.base import train_base
 from e2gan.builtin import demo_photo_set, test_pictures
 from e2gan.config import (
     AdaptConfig,
-    BaseConfig,
     DemoConfig,
     EvaluateConfig,
     ExportConfig,
@@ -29,12 +27,13 @@ from e2gan.config import (
     TrainingConfig,
 )
 from e2gan.cost import latency, multiply_accumulates
+from e2gan.errors import InputError
 from e2gan.evaluation import Evaluation, evaluate, shown
 from e2gan.export import export_model
 from e2gan.export.onnx import OnnxModel
-from e2gan.files import claim_in_place, read_json, read_jsonl, read_tensors, versions, write_bytes
+from e2gan.files import claim_in_place, read_json, read_jsonl, read_tensors, sha256, versions, write_bytes
 from e2gan.images import Pixels, encode_jpeg, resize, sheet, square
-from e2gan.models import ABOUT, ADAPTER, MODEL, Model
+from e2gan.models import ABOUT, ADAPTER, MODEL, Model, base_folder, load_generator
 from e2gan.pairs import make_pairs
 from e2gan.predictor import Predictor
 from e2gan.report import Curve, Example, Plot, Report, Table, write_report
@@ -44,7 +43,6 @@ from e2gan.training import METRICS, parameters
 
 __all__ = ["DemoResult", "run_demo"]
 
-BASE_CONCEPTS = ("golden", "dusk", "winter", "sepia", "crossprocess", "comic", "watercolour", "fog")
 LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM", "fd": "fd-random"}
 SHOWN_SIDE = 384  # shorter side of the report's pictures
 RUN_SIDE = 256  # shorter side of the generator's input for them
@@ -56,6 +54,7 @@ class DemoResult:
 
     report: Path
     folder: Path
+    base: Path | None
     seconds: float
 
     def __str__(self) -> str:
@@ -67,69 +66,64 @@ class DemoResult:
                 "",
                 "next, with your own photos:",
                 "",
-                *(f"    {line}" for line in commands(self.folder)),
+                *(f"    {line}" for line in commands(self.folder, self.base)),
             ]
         )
 
 
-def commands(folder: Path) -> list[str]:
-    """What to try next; the demo's base is small and hastily trained, but real."""
-    e2gan = ".venv/bin/e2gan"
+def commands(folder: Path, base: Path | None) -> list[str]:
+    """What to try next."""
+    e2gan, named = ".venv/bin/e2gan", f" --base {base}" if base else ""
     return [
-        f"{e2gan} edit YOUR_PHOTO.jpg --base {folder}/base --adapter {folder}/adapter --out edited.png",
+        f"{e2gan} edit YOUR_PHOTO.jpg{named} --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
-        f"{e2gan} pairs --photos my-photos --concept night --out my-pairs",
-        f"{e2gan} adapt --base {folder}/base --pairs my-pairs --out my-adapter --epochs 20",
-        f"{e2gan} evaluate --base {folder}/base --adapter my-adapter --pairs my-pairs",
-        f"{e2gan} export --base {folder}/base --adapter my-adapter --out my-effect",
+        f"{e2gan} pairs --photos my-photos --concept winter --out my-pairs",
+        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter --epochs 20 --batch 8 --lr 2e-3",
+        f"{e2gan} evaluate{named} --adapter my-adapter --pairs my-pairs",
+        f"{e2gan} export{named} --adapter my-adapter --out my-effect",
     ]
 
 
 def run_demo(config: DemoConfig) -> DemoResult:
-    """Photos, pairs, base, adapter, the pix2pix beside it, evaluation, export, report. Run again, it goes on.
+    """Photos, pairs, adapter, the pix2pix beside it, evaluation, export, report. Run again, it goes on.
 
-    Raises InputError for bad settings, and where `out` holds something else.
+    Raises InputError for bad settings, for a concept that the base has learned, and where `out` holds something else.
     """
     config.check()
     begun = time.monotonic()
     out = config.out
-    held_out = find(config.concept)
-    concepts = [FILTERS[name] for name in BASE_CONCEPTS if name != held_out.name]
-    claim_in_place(out, "demo", vars(config))
+    concept = find(config.concept)
+    base = base_folder(config.base)
+    learned = list(load_generator(base)[1]["concepts"])
+    if concept.prompt in learned:
+        new = ", ".join(f.name for f in FILTERS.values() if f.prompt not in learned)
+        raise InputError(f'--concept {config.concept}: the base has learned "{concept.prompt}"; new to it are {new}')
+    claim_in_place(out, "demo", vars(config) | {"base_sha256": sha256(base / MODEL)})
 
     photos = out / "photos"
     with stage("photos: crops of the built-in pictures, whole pictures kept apart for the test"):
         demo_photo_set(photos, config.size, config.seed)
-    for concept in (*concepts, held_out):
-        with stage(f"pairs: {concept.prompt}"):
-            make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=pairs_of(out, concept), seed=config.seed))
-
-    quick = TrainingConfig(minutes=config.adapter_minutes, batch=8, lr=5e-4, schedule="cosine", seed=config.seed)
-    with stage(f"base: {len(concepts)} concepts, {config.base_minutes:g} minutes"):
-        training = replace(quick, minutes=config.base_minutes)
-        base_pairs = tuple(pairs_of(out, c) for c in concepts)
-        train_base(BaseConfig(pairs=base_pairs, out=out / "base", training=training))
-    target = pairs_of(out, held_out)
-    with stage(f"adapter: {held_out.prompt}, {config.adapter_minutes:g} minutes"):
-        adapt(AdaptConfig(base=out / "base", pairs=target, out=out / "adapter", training=replace(quick, lr=2e-3)))
-    with stage(f"pix2pix from scratch on the same pairs, {config.adapter_minutes:g} minutes"):
+    target = out / "pairs"
+    with stage(f"pairs: {concept.prompt}"):
+        make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=target, seed=config.seed))
+    quick = TrainingConfig(minutes=config.minutes, batch=8, lr=5e-4, schedule="cosine", seed=config.seed)
+    with stage(f"adapter: {concept.prompt}, {config.minutes:g} minutes"):
+        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=replace(quick, lr=2e-3)))
+    with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):
         train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=quick))
 
     with stage("evaluation on the test photos"):
-        ours = evaluate(EvaluateConfig(base=out / "base", adapter=out / "adapter", pairs=target))
+        ours = evaluate(EvaluateConfig(base=config.base, adapter=out / "adapter", pairs=target))
         theirs = evaluate(EvaluateConfig(model=out / "pix2pix", pairs=target))
     with stage("export to ONNX, compared with PyTorch"):
-        export_model(ExportConfig(base=out / "base", adapter=out / "adapter", out=out / "onnx"))
+        export_model(ExportConfig(base=config.base, adapter=out / "adapter", out=out / "onnx"))
         export_model(ExportConfig(model=out / "pix2pix", out=out / "onnx-pix2pix"))
     with stage("report"):
-        content = report(config, held_out, concepts, ours, theirs)
+        content = report(config, concept, learned, ours, theirs)
         write_report(out / "report.html", content)
         write_bytes(out / "picture.jpg", encode_jpeg(picture(content.examples)))
-    return DemoResult(report=out / "report.html", folder=out, seconds=round(time.monotonic() - begun, 1))
-
-
-def pairs_of(out: Path, concept: Filter) -> Path:
-    return out / "pairs" / concept.name
+    seconds = round(time.monotonic() - begun, 1)
+    return DemoResult(report=out / "report.html", folder=out, base=config.base, seconds=seconds)
 
 
 @contextmanager
@@ -144,10 +138,10 @@ def stage(title: str) -> Iterator[None]:
     console.print(f"  {time.monotonic() - start:.0f} s", style="dim")
 
 
-def report(config: DemoConfig, concept: Filter, concepts: list[Filter], ours: Evaluation, theirs: Evaluation) -> Report:
+def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evaluation, theirs: Evaluation) -> Report:
     """The report's content, from what the stages left in the demo's folder."""
     out = config.out
-    adapter = Model.load(base=out / "base", adapter=(out / "adapter",))
+    adapter = Model.load(base=config.base, adapter=(out / "adapter",))
     pix2pix = Model.load(model=out / "pix2pix")
     about = read_json(out / "adapter" / ABOUT)
     seconds = about["metrics"]["seconds"]
@@ -160,7 +154,7 @@ def report(config: DemoConfig, concept: Filter, concepts: list[Filter], ours: Ev
         lead=(
             f"The edit “{concept.prompt}” was learned in {seconds:.0f} seconds on this machine's CPU, as an adapter of "
             f"{trained:,} parameters ({size / 1000:.0f} KB) on a generator of {count / 1e6:.1f} million that "
-            f"had learned {len(concepts)} other edits before. None of the pictures below was in the training."
+            f"had learned {len(learned)} other edits before. None of the pictures below was in the training."
         ),
         figures=[
             (f"{seconds:.0f} s", "of training"),
@@ -169,14 +163,12 @@ def report(config: DemoConfig, concept: Filter, concepts: list[Filter], ours: Ev
         ],
         examples=examples(concept, ours_run, theirs_run),
         plots=[
-            loss_plot(f"The base, {len(concepts)} concepts: L1", {"E²GAN base": out / "base"}),
             loss_plot("The concept: L1", {"E²GAN adapter": out / "adapter", "pix2pix": out / "pix2pix"}),
-            adversarial_plot("The base: the game", out / "base"),
             adversarial_plot("The adapter: the game", out / "adapter"),
         ],
         tables=[cost_table(out, trained, ours_run, theirs_run), quality_table(ours, theirs)],
-        notes=notes(config, concept, concepts),
-        commands=commands(out),
+        notes=notes(config, concept, learned),
+        commands=commands(out, config.base),
         footer=footer(config),
     )
 
@@ -250,16 +242,16 @@ def quality_table(ours: Evaluation, theirs: Evaluation) -> Table:
     )
 
 
-def notes(config: DemoConfig, concept: Filter, concepts: list[Filter]) -> list[str]:
-    names = ", ".join(f"“{c.prompt}”" for c in concepts)
+def notes(config: DemoConfig, concept: Filter, learned: list[str]) -> list[str]:
+    names = ", ".join(f"“{prompt}”" for prompt in learned)
     return [
-        f"The teacher here is a classical image filter, so that the demo needs no download; the base learned {names}. "
-        f"“{concept.prompt}” was held out and is learned from pairs of photo and filtered photo.",
+        f"The teacher here is a classical image filter, so that the demo needs no download; the base had learned "
+        f"{names}. “{concept.prompt}” is none of them, and was learned from pairs of photo and filtered photo.",
         f"The training pictures are a handful that ship with scikit-image and scikit-learn, in crops of {config.size} "
-        f"pixels, and the times are minutes: a base of hundreds of photos and hours is better by far. Both models "
-        "were trained on the same pairs for the same time.",
-        "The pictures above are edited at four times the training size, then enlarged; the numbers below are of the "
-        "training size. fd-random is a Fréchet distance on a fixed random network; it is not FID.",
+        "pixels: with hundreds of photos of your own an adapter does better. Both models were trained on the same "
+        "pairs for the same time.",
+        "The pictures above are edited at a larger size than that of the training, then enlarged; the numbers below "
+        "are of the training size. fd-random is a Fréchet distance on a fixed random network; it is not FID.",
     ]
 
 

@@ -18,7 +18,7 @@ from e2gan.fid import Distance, Extractor, Once, SqueezeNetFeatures, distance, r
 from e2gan.files import make_folder, write_json
 from e2gan.images import Pixels, sheet, write_png
 from e2gan.inception import InceptionFeatures
-from e2gan.models import Model
+from e2gan.models import ASSETS, Model
 from e2gan.pairs import PairSet
 from e2gan.predictor import Predictor
 from e2gan.segmentation import Overlap, Palette, Segmenter, overlaps
@@ -231,6 +231,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     networks = _Networks(config)
     photos, targets, _ = pair_set.arrays(config.split)
     out = config.out or model.folder
+    if config.out is None and out.is_relative_to(ASSETS):
+        raise InputError(f"name --out: {out.name} ships with the package, which is no place to write to")
     make_folder(out)
     predictor = Predictor(model, config.device)
     edits = predictor.batch(photos)

@@ -78,7 +78,7 @@ def import_pairs(config: PairsConfig) -> Imported | None:
     else:
         teacher, (sources, files_hash) = "before/after", _matched(config, found)
     settings = plain(config) | {
-        "concept": " ".join(config.concept.split()),
+        "concept": " ".join((config.concept or "").split()),
         "teacher": teacher,
         "photos": PHOTOS,
         "files_sha256": files_hash,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from e2gan.config import Ranks
 from e2gan.generator import Generator, sampling_layers, transformer_layers
 
 __all__ = ["LoraConvTranspose2d", "adapter_tensors", "attach", "attach_tensors", "grow", "lora_config", "merged"]
-__all__ += ["rank_of_layers", "set_strengths", "train_mode"]
+__all__ += ["rank_of_layers", "set_strengths", "start_from", "train_mode"]
 
 
 class LoraConvTranspose2d(LoraConv2d):
@@ -124,6 +124,41 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
                 if value is None or value.shape != module.weight.shape:
                     raise ValueError(f"layer '{layer_name}': lora_{part} is missing or has another shape")
                 module.weight.copy_(value)
+
+
+def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], name: str = "default") -> None:
+    """Let an attached, untouched adapter begin as the mean of others of the same base.
+
+    Means are of the weight changes BA, cut to the adapter's ranks by their singular values: for one adapter of the same
+    ranks that is the adapter itself. Layers and ranks that the others do not have stay untouched.
+    Raises ValueError where a tensor has another shape than its layer asks for.
+    """
+    for layer_name, layer in lora_layers(generator).items():
+        transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
+        own = {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
+        A, B = (_rank_first(own[part], part, transposed) for part in own)
+        changes = []
+        for tensors in adapters:
+            found = {part: tensors.get(f"base_model.model.{layer_name}.lora_{part}.weight") for part in own}
+            if found["A"] is None or found["B"] is None:
+                continue
+            a, b = (_rank_first(t.float(), part, transposed) for part, t in found.items() if t is not None)
+            if a.shape[1:] != A.shape[1:] or b.shape[1:] != B.shape[1:] or len(a) != len(b):
+                raise ValueError(f"layer '{layer_name}' of an adapter has another shape")
+            changes.append(b.flatten(1).T @ a.flatten(1))
+        if not changes:
+            continue
+        U, S, V = torch.linalg.svd(torch.stack(changes).sum(0) / len(adapters), full_matrices=False)
+        rank = min(len(A), int(S.gt(1e-6 * S[0]).sum()))
+        root = S[:rank, None].sqrt()
+        with torch.no_grad():
+            A[:rank] = (root * V[:rank]).view_as(A[:rank])
+            B[:rank] = (root * U[:, :rank].T).view_as(B[:rank])
+
+
+def _rank_first(weight: Tensor, part: str, transposed: bool) -> Tensor:
+    """A view of A or B with its channels of rank first."""
+    return weight.detach().transpose(0, 1) if (part == "A") == transposed else weight.detach()
 
 
 def set_strengths(generator: Generator, strengths: Mapping[str, float]) -> None:

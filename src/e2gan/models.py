@@ -34,6 +34,7 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 CONCEPT = "concept.safetensors"
 ABOUT = "e2gan.json"
+ASSETS = Path(str(package_files("e2gan") / "assets"))
 
 
 def base_folder(base: Path | None) -> Path:
@@ -44,10 +45,26 @@ def base_folder(base: Path | None) -> Path:
                 f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base})"
             )
         return base
-    shipped = Path(str(package_files("e2gan") / "assets" / "base"))
+    shipped = ASSETS / "base"
     if not (shipped / MODEL).is_file():
         raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
     return shipped
+
+
+def samples() -> dict[str, Path]:
+    """The adapters that ship, by name."""
+    return {path.name: path for path in sorted((ASSETS / "adapters").glob("*")) if (path / ADAPTER).is_file()}
+
+
+def adapter_folder(adapter: Path) -> Path:
+    """The adapter named: a folder, or the name of one that ships. Raises InputError where it is neither."""
+    if (adapter / ADAPTER).is_file():
+        return adapter
+    shipped = samples()
+    if str(adapter) in shipped and not adapter.exists():
+        return shipped[str(adapter)]
+    also = f"; there ship: {', '.join(shipped)}" if shipped else ""
+    raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
 
 
 def read_settings(folder: Path, stages: Sequence[str]) -> dict[str, Any]:
@@ -167,13 +184,14 @@ class Model:
         if not adapter:
             return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], folder)
         weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
+        adapter = [adapter_folder(path) for path in adapter]
         found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(adapter)]
         set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
         # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
         strongest = max(range(len(weights)), key=lambda i: weights[i])
         tokens = found[strongest][0] if generator.config.takes_prompt else None
         prompt = " + ".join(about["prompt"] for _, about in found)
-        return cls(generator.eval(), tokens, prompt, settings["size"], Path(adapter[0]))
+        return cls(generator.eval(), tokens, prompt, settings["size"], adapter[0])
 
     def plain(self) -> nn.Module:
         """The generator with its adapters merged, without a trace of them."""
@@ -211,8 +229,6 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
 
     Raises InputError where the folder is no adapter, or one of another base (by the SHA-256 of the base's weights).
     """
-    if not (adapter / ADAPTER).is_file():
-        raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt)")
     about = read_json(adapter / ABOUT)
     if about.get("base_sha256") != sha256(base / MODEL):
         raise InputError(

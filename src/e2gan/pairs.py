@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from e2gan import teaching
 from e2gan.config import PairsConfig
 from e2gan.errors import InputError
 from e2gan.files import CONFIG, State, claim, finish, partial_of, plain, read_json, read_jsonl, sha256, write_jsonl
@@ -24,9 +25,11 @@ from e2gan.images import Pixels, read_image, write_png
 from e2gan.imports import ROWS, import_pairs
 from e2gan.photos import Photo, PhotoSet, read_stack, told
 from e2gan.progress import cores, track
-from e2gan.teachers import filters
+from e2gan.teachers import filters, make_teachers
+from e2gan.teachers.filters import FilterTeacher
+from e2gan.teachers.teacher import Ask, Teacher
 
-__all__ = ["PairSet", "PairsResult", "make_pairs"]
+__all__ = ["PairSet", "PairSets", "PairsResult", "make_pair_sets", "make_pairs"]
 
 SELECTION = "selection.json"
 TOO_FEW_FOR_PROCESSES = 48  # below, starting them takes longer than the filters
@@ -106,9 +109,21 @@ class PairsResult:
     test: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Why edits were not used → how many."""
+    waiting: int = 0
+    """Photos that other machines have still to edit; until then there is no pair set."""
     already_done: bool = False
 
     def __str__(self) -> str:
+        if self.waiting:
+            return "\n".join(
+                [
+                    f'"{self.prompt}" ({self.teacher}): this part is done; {self.waiting} photos are left to the '
+                    f"other parts, the last of which makes {self.folder}",
+                    *self.notes,
+                ]
+            )
         total = self.train + self.val + self.test
         line = f'{total} pairs "{self.prompt}" ({self.teacher}) in {self.folder}: '
         line += f"{self.train} train, {self.val} val, {self.test} test"
@@ -117,15 +132,69 @@ class PairsResult:
         return "\n".join([line, *self.notes, *told(self.skipped, most=2)])
 
 
-def make_pairs(config: PairsConfig) -> PairsResult:
-    """Make a pair set: edit the photos of a set by a teacher, or take pairs that the user has.
+@dataclass(frozen=True)
+class PairSets:
+    """The pair sets of a list of concepts."""
 
-    Run again, it goes on from the images that are written, or finds all done. Raises InputError for bad settings, an
-    unknown teacher or filter, and pairs that do not match.
+    sets: list[PairsResult]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.sets))
+
+
+def pairs_command(config: PairsConfig) -> PairsResult | PairSets:
+    """`make_pairs`, or `make_pair_sets` where a list of concepts is named."""
+    return make_pairs(config) if config.concepts is None else make_pair_sets(config)
+
+
+def make_pair_sets(config: PairsConfig) -> PairSets:
+    """Make a pair set of each concept in a list, `out`/NAME, by the concept's own teachers, else those of `config`.
+
+    Run again, it goes on. Raises InputError as `make_pairs` does, and for a list that is none, before anything is made.
+    """
+    from e2gan.concept_files import read_concepts, shipped_lists
+
+    config.check()
+    if config.concepts is None:
+        raise InputError("--concepts: name a list of concepts")
+    rows = read_concepts(shipped_lists().get(config.concepts, Path(config.concepts)))
+    own = [
+        replace(
+            config,
+            concept=row.prompt,
+            concepts=None,
+            out=config.out / row.name,
+            teacher=row.teachers or config.teacher,
+            teach=replace(config.teach, source=row.source or config.teach.source),
+        )
+        for row in rows
+    ]
+    for each, row in zip(own, rows, strict=True):  # all of them looked at before the first is made
+        each.check()
+        make_teachers(each, row.settings)
+    made, teachers, key = [], [], None
+    for each, row in zip(own, rows, strict=True):
+        wanted = (each.teacher, row.settings, each.concept if "filters" in each.teacher else None)
+        if wanted != key:  # a model that the next concept needs too stays loaded
+            for teacher in teachers:
+                teacher.close()
+            teachers, key = make_teachers(each, row.settings), wanted
+        made.append(make_pairs(each, teachers))
+    return PairSets(made)
+
+
+def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -> PairsResult:
+    """Make a pair set: edit the photos of a set by teachers, or take pairs that the user has.
+
+    teachers: in place of those that `config` names, e.g. a FunctionTeacher of your own. Run again, it goes on from the
+    images that are written, or finds all done. Raises InputError for bad settings, an unknown teacher or filter, and
+    pairs that do not match.
     """
     config.check()
+    if config.concept is None:
+        raise InputError("name the edit with --concept (a list of many is for make_pair_sets)")
     if config.photos is not None:
-        return _teach(config, config.photos)
+        return _edit_photos(config, config.photos, make_teachers(config) if teachers is None else teachers)
     found = import_pairs(config)
     result = _result(PairSet.load(config.out), already_done=found is None)
     return result if found is None else replace(result, skipped=found.skipped, notes=found.notes)
@@ -149,59 +218,74 @@ def _result(pair_set: PairSet, *, already_done: bool = False, notes: Sequence[st
 # --------------------------------------------------------------------------------------------------------- the teacher
 
 
-def _teach(config: PairsConfig, photo_folder: Path) -> PairsResult:
-    chosen, prompt = _teacher(config)
+def _edit_photos(config: PairsConfig, photo_folder: Path, teachers: Sequence[Teacher]) -> PairsResult:
     photo_set = PhotoSet.load(photo_folder)
     photos, selection = _selected(photo_set, config.selection)
-    settings = plain(config) | {
+    names = [teacher.name for teacher in teachers]
+    if len(set(names)) < len(names):
+        raise InputError(f"two teachers are called {max(names, key=names.count)}: give them different names")
+    only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
+    prompt = _prompt(config, only)
+    settings = {k: v for k, v in plain(config).items() if k not in ("teach", "device", "concepts")} | {
         "concept": prompt,
-        "teacher": f"filters:{chosen.name}",
+        "teacher": ", ".join(names),
         "photos": os.path.relpath(photo_folder.resolve(), config.out.resolve()),
         "size": photo_set.size,
         "photos_sha256": sha256(photo_folder / "photos.jsonl"),
         "selection_sha256": selection,
     }
-    state = claim(config.out, "pairs", settings)
+    notes = (
+        [f"of the training photos, only those in {config.selection or photo_folder / SELECTION}"] if selection else []
+    )
+    if only is not None:
+        return _filter(config.out, only, photo_set, photos, settings, notes)
+    taught = teaching.teach(config, Ask(prompt, config.teach.source), teachers, photos, photo_set, settings)
+    if taught.waiting:
+        return PairsResult(config.out, photo_folder, prompt, settings["teacher"], 0, 0, 0, waiting=taught.waiting)
+    result = _result(PairSet.load(config.out), already_done=taught.already_done)
+    return replace(result, notes=notes + taught.notes(config.out), rejected=taught.rejected)
+
+
+def _prompt(config: PairsConfig, only: FilterTeacher | None) -> str:
+    """The user's words; those of the filter where it was named by its own."""
+    if only is not None and config.teacher == ("filters",):
+        return only.filter.prompt
+    return " ".join((config.concept or "").split())
+
+
+def _filter(
+    out: Path,
+    teacher: FilterTeacher,
+    photo_set: PhotoSet,
+    photos: Sequence[Photo],
+    settings: dict[str, Any],
+    notes: list[str],
+) -> PairsResult:
+    """The edits of a filter alone: quick, always whole, and nothing to choose from."""
+    state = claim(out, "pairs", settings)
     if state is State.DONE:
-        return _result(PairSet.load(config.out), already_done=True)
-    folder = partial_of(config.out)
+        return _result(PairSet.load(out), already_done=True)
+    folder = partial_of(out)
     try:
         (folder / "images").mkdir(exist_ok=True)
         left = [photo for photo in photos if not (folder / _image(photo)).exists()]
-        jobs = [(chosen.name, photo_folder / photo.file, folder / _image(photo)) for photo in left]
-        for _ in track(_run(jobs), f"edits ({chosen.name})", len(jobs)):
+        jobs = [(teacher.filter.name, photo_set.folder / photo.file, folder / _image(photo)) for photo in left]
+        for _ in track(_run(jobs), f"edits ({teacher.filter.name})", len(jobs)):
             pass
-        about = {"prompt": prompt, "teacher": f"filters:{chosen.name}", "seed": config.seed, "score": None}
+        about = {"prompt": settings["concept"], "teacher": teacher.name, "seed": settings["seed"], "score": None}
         rows = [{"file_name": _image(photo), "photo": photo.id, "split": photo.split} | about for photo in photos]
         write_jsonl(folder / ROWS, rows)
-        finish(config.out)
+        finish(out)
     except Exception:  # not Ctrl-C: a run that was stopped goes on, one that failed leaves nothing half-written
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    notes = (
-        [f"{len(photos) - len(left)} of them were there from a run that was stopped"] if state is State.RESUME else []
-    )
-    if selection is not None:
-        notes.append(f"of the training photos, only those in {config.selection or photo_folder / SELECTION}")
-    return _result(PairSet.load(config.out), notes=notes)
+    if state is State.RESUME:
+        notes = [f"{len(photos) - len(left)} of them were there from a run that was stopped", *notes]
+    return _result(PairSet.load(out), notes=notes)
 
 
 def _image(photo: Photo) -> str:
     return f"images/{photo.id}.png"
-
-
-def _teacher(config: PairsConfig) -> tuple[filters.Filter, str]:
-    """The filter, and the prompt of the pairs: its own, or the user's where the filter was named."""
-    kind, _, name = config.teacher.partition(":")
-    if kind != "filters" or (":" in config.teacher and not name.strip()):
-        raise InputError(f"--teacher {config.teacher}: unknown; there are 'filters' and 'filters:NAME'")
-    if name:
-        return filters.find(name), " ".join(config.concept.split())
-    try:
-        chosen = filters.find(config.concept)
-    except InputError as error:
-        raise InputError(f"{error} (or name one for your own prompt: --teacher filters:NAME)") from None
-    return chosen, chosen.prompt
 
 
 def _selected(photo_set: PhotoSet, chosen: Path | None) -> tuple[list[Photo], str | None]:

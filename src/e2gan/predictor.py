@@ -22,7 +22,7 @@ from e2gan.device import resolve_device
 from e2gan.errors import InputError
 from e2gan.files import sha256, write_bytes, writing
 from e2gan.images import Pixels, list_images, read_image, resize
-from e2gan.models import ADAPTER, MODEL, Model, base_folder
+from e2gan.models import ADAPTER, MODEL, Model, adapter_folder, base_folder
 from e2gan.photos import told
 from e2gan.progress import track
 from e2gan.upscale import guided
@@ -230,7 +230,7 @@ def _weights(config: EditConfig) -> list[str]:
     """What a rerun must find unchanged: a retrained adapter under the same name is another one."""
     if config.model is not None:
         return [sha256(config.model / MODEL)]
-    return [sha256(base_folder(config.base) / MODEL), *(sha256(adapter / ADAPTER) for adapter in config.adapter)]
+    return [sha256(base_folder(config.base) / MODEL), *(sha256(adapter_folder(a) / ADAPTER) for a in config.adapter)]
 
 
 def _state(files: list[Path]) -> str:

@@ -40,11 +40,16 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
+    start = time.monotonic()
     with Progress(*columns, console=console, transient=True) as bar:
-        yield from bar.track(items, total=total, description=description)
+        task = bar.add_task(description, total=total, speed="")
+        for done, item in enumerate(items, 1):
+            yield item
+            bar.update(task, completed=done, speed=rate(done, time.monotonic() - start))
 
 
 def _lines(items: Iterable[Item], description: str, total: int | None, console: Console) -> Iterator[Item]:
@@ -54,8 +59,14 @@ def _lines(items: Iterable[Item], description: str, total: int | None, console: 
         now = time.monotonic()
         if now - printed >= PLAIN_EVERY:
             printed = now
-            rest = f" of {total}, {clock((now - start) / done * (total - done))} left" if total else ""
-            print(f"{description} {done}{rest}", file=console.file, flush=True)
+            rest = f" of {total}, {rate(done, now - start)}, {clock((now - start) / done * ((total or 0) - done))} left"
+            print(f"{description} {done}{rest if total else ''}", file=console.file, flush=True)
+
+
+def rate(done: int, seconds: float) -> str:
+    """How fast it goes: so many a second, or seconds each."""
+    speed = done / max(seconds, 1e-9)
+    return f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

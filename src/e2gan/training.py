@@ -91,6 +91,8 @@ class Trainer:
             total = total + config.gan * losses["g"]
         self.optimizer_g.zero_grad(set_to_none=True)
         total.backward()
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(list(self.trained.values()), config.clip)
         self.optimizer_g.step()
 
         for name, mean in self.average.items():
@@ -108,13 +110,15 @@ class Trainer:
         losses["l1"] = l1_loss(edit, batch.target)
         return self.config.l1 * losses["l1"]
 
-    def set_learning_rate(self, done: float) -> None:
-        """Learning rate when this fraction of the run, 0 to 1, is done."""
+    def set_learning_rate(self, done: float, step: int = 0) -> None:
+        """Learning rate of a step, when this fraction of the run, 0 to 1, is done."""
         factor = 1.0
         if self.config.schedule == "linear":
             factor = min(1.0, 2 * (1 - done))
         elif self.config.schedule == "cosine":
             factor = (1 + math.cos(math.pi * done)) / 2
+        if step < self.config.warmup:
+            factor *= (step + 1) / self.config.warmup
         for optimizer in (self.optimizer_g, self.optimizer_d):
             optimizer.param_groups[0]["lr"] = self.config.lr * factor
 
@@ -194,7 +198,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
         for batch in batches(data, config, step):
             if done() >= 1:
                 break
-            trainer.set_learning_rate(done())
+            trainer.set_learning_rate(done(), step)
             for name, loss in trainer.step(batch, step).items():
                 sums[name] = sums.get(name, 0) + loss
             step += 1

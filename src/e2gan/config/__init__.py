@@ -7,7 +7,7 @@ is silent the comment says "undisclosed" and the number is ours.
 
 from __future__ import annotations
 
-from e2gan.config.data import ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig
+from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
 from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, GeneratorConfig, Norm, Ranks, Upsample
 from e2gan.config.research import CrucialConfig, FinetuneConfig, Metric, Part, RanksConfig, TableConfig
 from e2gan.config.stages import (
@@ -26,6 +26,7 @@ __all__ = [
     "AdaptConfig",
     "BaseConfig",
     "COMODGAN_TRAINING",
+    "ChooseConfig",
     "ConceptsConfig",
     "CostConfig",
     "CrucialConfig",
@@ -49,6 +50,7 @@ __all__ = [
     "SelectConfig",
     "THRESHOLDS",
     "TableConfig",
+    "TeachConfig",
     "TrainingConfig",
     "Upsample",
 ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
-from e2gan.config.checks import need
+from e2gan.config.checks import at_least, need
 
-__all__ = ["ConceptsConfig", "PairsConfig", "PhotosConfig", "SelectConfig"]
+__all__ = ["ChooseConfig", "ConceptsConfig", "PairsConfig", "PhotosConfig", "SelectConfig", "TeachConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +67,108 @@ class SelectConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeachConfig:
+    """How diffusion models, programs and functions teach, and which of their edits are kept (Sec. 5.1, B.1)."""
+
+    source: str = "a photo"
+    """What the photos show, in words: null-text and the score clip-direction go from here to the prompt."""
+    model: tuple[str, ...] = ()
+    """Another checkpoint than the preset's: a hub's name or a local folder; with several teachers, TEACHER=FOLDER."""
+    presets: Path | None = None
+    """TOML file of teachers of your own, in the form of those that ship."""
+    set: tuple[str, ...] = ()
+    """Arguments of the teacher's call to change, NAME=VALUE, e.g. strength=0.6 num_inference_steps=30; with several
+    teachers, TEACHER.NAME=VALUE for one of them."""
+    seeds: int = 1
+    """Edits a photo by each teacher, each with a seed of its own."""
+    retries: int = 2
+    """More seeds for an edit that came out black, blank, unchanged, noise, misplaced or not at all."""
+    batch: int | None = None
+    """Photos at a time (default: the teacher's own choice; halved where memory runs out)."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Of the diffusion model; auto: bf16 or fp16 on a GPU, fp32 on the CPU."""
+    compile: bool = False
+    """Compile the denoising network: minutes at the start, faster for long runs."""
+    offload: Literal["none", "model", "sequential"] = "none"
+    """Keep on the GPU only the part of the pipeline, or of the network, that runs: less memory, slower."""
+    attention: str | None = None
+    """Attention kernel by diffusers' name, e.g. flash, sage, native."""
+    timeout: float | None = None
+    """Seconds that a program of `command:` may take for a batch."""
+    align: bool = True
+    """Undo a shift or zoom of the whole edit against its photo."""
+    max_residual: float = 3.0
+    """Edits whose edges then still lie further than this from the photo's, in pixels, are rejected."""
+    clip: str | None = None
+    """CLIP by name or folder (e.g. openai/clip-vit-base-patch32), for the scores clip and clip-direction."""
+    preference: str | None = None
+    """PickScore by name or folder (e.g. yuvalkirstain/PickScore_v1), for the score preference."""
+    aesthetic: Path | None = None
+    """Safetensors of an aesthetic head on --clip's image embeddings, for the score aesthetic."""
+    prefer: tuple[str, ...] = ("structure=1", "clip-direction=1", "preference=1", "aesthetic=1")
+    """Weights of the standardised scores, whose sum chooses among the edits of a photo (Sec. 5.1)."""
+    reject: tuple[str, ...] = ()
+    """Reject failed edits (Fig. 9), by score: e.g. "structure<0.3" "clip-direction<0.05"."""
+    shard: str | None = None
+    """I/N: do part I of N, for several machines that write to one --out; the last one to finish makes the pair set."""
+
+    def check(self) -> None:
+        at_least("seeds", self.seeds, 1)
+        at_least("retries", self.retries, 0)
+        need(self.batch is None or self.batch >= 1, f"--batch {self.batch}: must be at least 1")
+        need(self.timeout is None or self.timeout > 0, f"--timeout {self.timeout}: must be positive")
+        need(self.max_residual > 0, f"--max-residual {self.max_residual}: must be positive")
+        need(bool(self.source.strip()), '--source is empty: say what the photos show, e.g. "a photo"')
+        need(self.aesthetic is None or self.clip is not None, "--aesthetic needs --clip, whose embeddings it reads")
+        self.part()
+
+    def part(self) -> tuple[int, int]:
+        """I and N of --shard, I from 0; (0, 1) without one."""
+        if self.shard is None:
+            return 0, 1
+        first, _, last = self.shard.partition("/")
+        wanted = f"--shard {self.shard}: must be I/N, with I from 1 to N"
+        need(first.isdecimal() and last.isdecimal(), wanted)
+        need(1 <= int(first) <= int(last), wanted)
+        return int(first) - 1, int(last)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChooseConfig:
+    """Choose anew among a pair set's candidates: by hand, or by other thresholds and weights. Nothing is edited."""
+
+    pairs: Positional[Path]
+    """Pair set that a teacher made; its choose.html lets you pick."""
+    picks: Path | None = None
+    """picks.json of choose.html (default: the one in the pair set, where there is one)."""
+    prefer: tuple[str, ...] | None = None
+    """Weights of the standardised scores (default: those that the set was made with)."""
+    reject: tuple[str, ...] | None = None
+    """Thresholds, e.g. "structure<0.3" (default: those that the set was made with)."""
+
+    def check(self) -> None:
+        """What there is to check is in the pair set."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairsConfig:
-    """Make the pairs of one concept: by a teacher, or from pairs that you have."""
+    """Make the pairs of a concept, or of many: by teachers, or from pairs that you have."""
 
     out: Path
-    """Pair set to write."""
-    concept: str
+    """Pair set to write; with --concepts, the folder of all."""
+    concept: str | None = None
     """The edit as a prompt, e.g. "make it autumn"."""
+    concepts: str | None = None
+    """Instead of --concept: a TOML or CSV file of many (name, prompt, source, teacher, settings), or the name of a list
+    that ships: filters."""
     photos: Path | None = None
     """Photo set whose photos the teacher edits."""
     selection: Path | None = None
     """Edit only these training photos, a selection.json (default: the one in the photo set, where there is one)."""
-    teacher: str = "filters"
-    """filters: the built-in filter of the concept's name or prompt; filters:NAME for a prompt of your own."""
+    teacher: tuple[str, ...] = ("filters",)
+    """One or several; the best edit of each photo is kept. filters: the built-in filter of the concept's name or prompt
+    (filters:NAME for a prompt of your own); flux2-klein, instruct-pix2pix, null-text and the like, and diffusers:MODEL:
+    diffusion models; "command:PROGRAM {input} {output}": any program that edits a folder of photos."""
     aligned: Path | None = None
     """Instead of a teacher: folder of images that hold photo and edit side by side."""
     direction: Literal["AtoB", "BtoA"] = "AtoB"
@@ -94,14 +183,28 @@ class PairsConfig:
     """Working size for --aligned and --before/--after; a multiple of 8."""
     seed: int = 0
     """Seed of the teacher, and of the split for imported pairs."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    teach: TeachConfig = field(default_factory=TeachConfig)
 
     def check(self) -> None:
+        need(
+            (self.concept is None) != (self.concepts is None), "name the edit: --concept, or a file of many: --concepts"
+        )
+        need(self.concepts is None or self.photos is not None, "--concepts needs --photos, which the teachers edit")
+        need(bool(self.teacher), "--teacher is empty: name at least one")
+        twice = [name for i, name in enumerate(self.teacher) if name in self.teacher[:i]]
+        need(not twice, f"--teacher names {twice[0] if twice else ''} twice (for more edits of each: --seeds)")
+        self.teach.check()
         ways = [self.photos is not None, self.aligned is not None, self.before is not None or self.after is not None]
         need(sum(ways) == 1, "name one source: --photos, or --aligned, or --before with --after")
         need(self.selection is None or self.photos is not None, "--selection narrows --photos: name both")
         need((self.before is None) == (self.after is None), "--before and --after belong together: name both")
         need(not self.unpaired or self.before is not None, "--unpaired takes two folders: --before and --after")
-        need(bool(self.concept.strip()), '--concept is empty: say what the edit does, e.g. "make it autumn"')
+        need(
+            self.concept is None or bool(self.concept.strip()),
+            '--concept is empty: say what the edit does, e.g. "make it autumn"',
+        )
         need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
 
 

@@ -61,6 +61,9 @@ class AdaptConfig:
     """Train on the photos of this selection.json alone (Sec. 4.2.3; where the teacher had edited all of them)."""
     text: str | None = None
     """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
+    start: tuple[Path, ...] = ()
+    """Adapters of the same base, folders or names of those that ship, whose mean this one begins as: that of the
+    nearest concept, or all that are known (default: one that changes nothing)."""
     ranks: Ranks = field(default_factory=Ranks)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
@@ -110,7 +113,7 @@ class EvaluateConfig:
     base: Path | None = None
     """Base of the adapter (default: the one that ships, where there is one)."""
     adapter: Path | None = None
-    """Adapter to measure; without one, the base itself with the concept's prompt."""
+    """Adapter to measure, a folder or the name of one that ships; without one, the base with the concept's prompt."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
     features: Path | None = None
@@ -190,7 +193,7 @@ class ExportConfig:
     base: Path | None = None
     """Base of the adapter (default: the one that ships, where there is one)."""
     adapter: Path | None = None
-    """Adapter to merge."""
+    """Adapter to merge: a folder, or the name of one that ships."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
     format: Literal["onnx"] = "onnx"
@@ -225,7 +228,7 @@ class EditConfig:
     base: Path | None = None
     """Base of the adapter (default: the one that ships, where there is one)."""
     adapter: tuple[Path, ...] = ()
-    """Adapter; several are mixed."""
+    """Adapter, a folder or the name of one that ships; several are mixed."""
     weights: tuple[float, ...] | None = None
     """Weight of each adapter in a mixture (default: equal, adding to 1)."""
     model: Path | None = None
@@ -262,17 +265,16 @@ class DemoConfig:
 
     out: Path = Path("demo")
     """Folder to write; report.html lies in it."""
-    concept: str = "make it cyberpunk"
-    """Held-out concept that the adapter learns; a name or prompt of the built-in filters."""
+    base: Path | None = None
+    """Base to adapt (default: the one that ships)."""
+    concept: str = "dusk"
+    """Concept that the adapter learns: a name or prompt of the built-in filters that the base has not learned."""
     size: int = 64
     """Side of the training crops in pixels."""
-    base_minutes: float = 2.5
-    """Training time of the base."""
-    adapter_minutes: float = 1.0
+    minutes: float = 1.0
     """Training time of the adapter, and of pix2pix beside it."""
     seed: int = 0
 
     def check(self) -> None:
         need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
-        need(self.base_minutes > 0, f"--base-minutes {self.base_minutes}: must be positive")
-        need(self.adapter_minutes > 0, f"--adapter-minutes {self.adapter_minutes}: must be positive")
+        need(self.minutes > 0, f"--minutes {self.minutes}: must be positive")

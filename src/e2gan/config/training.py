@@ -28,6 +28,10 @@ class TrainingConfig:
     """Adam's betas (undisclosed; pix2pix's)."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Learning rate over the run (undisclosed); linear: constant for a half, then linearly to zero, as pix2pix."""
+    warmup: int = 0
+    """Steps at the start over which the learning rate rises from zero."""
+    clip: float | None = None
+    """Largest norm of the generator's gradient, all parameters together; a larger one is scaled down to it."""
     l1: float = 100.0
     """Weight λ of L1 in Eq. 1 (undisclosed; pix2pix's 100)."""
     gan: float = 1.0
@@ -58,6 +62,8 @@ class TrainingConfig:
         at_least("batch", self.batch, 1)
         need(self.lr > 0, f"--lr {self.lr}: must be positive")
         need(all(0 <= b < 1 for b in self.betas), f"--betas {self.betas}: each must be at least 0 and below 1")
+        at_least("warmup", self.warmup, 0)
+        need(self.clip is None or self.clip > 0, f"--clip {self.clip}: must be positive")
         at_least("l1", self.l1, 0)
         at_least("gan", self.gan, 0)
         need(self.l1 > 0 or self.gan > 0, "--l1 0 and --gan 0: nothing would be trained")

@@ -17,7 +17,7 @@ from e2gan.errors import InputError
 from e2gan.files import plain, read_json, sha256, versions, write_bytes, write_json, writing
 from e2gan.generator import Generator
 from e2gan.images import Pixels, list_images, read_image, resize, square
-from e2gan.models import ABOUT, ADAPTER, MODEL, Model
+from e2gan.models import ABOUT, ADAPTER, MODEL, Model, adapter_folder
 from e2gan.predictor import Predictor, mix
 
 __all__ = ["Exported", "Parity", "export_model"]
@@ -104,8 +104,9 @@ def hashes(config: ExportConfig) -> dict[str, str]:
     if config.model is not None:
         return {"model_sha256": sha256(config.model / MODEL)}
     assert config.adapter is not None
-    base_hash = read_json(config.adapter / ABOUT)["base_sha256"]
-    return {"base_sha256": base_hash, "adapter_sha256": sha256(config.adapter / ADAPTER)}
+    adapter = adapter_folder(config.adapter)
+    base_hash = read_json(adapter / ABOUT)["base_sha256"]
+    return {"base_sha256": base_hash, "adapter_sha256": sha256(adapter / ADAPTER)}
 
 
 def photographs(folder: Path | None) -> dict[str, Pixels]:

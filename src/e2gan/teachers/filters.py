@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from e2gan.errors import InputError
 from e2gan.teachers import drawing, effects
 from e2gan.teachers.pixels import Floats
+from e2gan.teachers.teacher import Ask
 
-__all__ = ["FILTERS", "Filter", "Kind", "apply", "find"]
+__all__ = ["FILTERS", "Filter", "FilterTeacher", "Kind", "apply", "find"]
 
 Kind = Literal["colour", "light", "edges", "regions", "texture"]
 
@@ -121,3 +122,39 @@ def apply(chosen: Filter, photo_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise ValueError(f"a photo is uint8 (H, W, 3), not {photo_HWC.dtype} {photo_HWC.shape}")
     edited = chosen.function(photo_HWC.astype(np.float32) / 255)
     return (np.clip(edited, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+class FilterTeacher:
+    """A filter beside other teachers."""
+
+    batch = 16
+    deterministic = True
+
+    def __init__(self, chosen: Filter) -> None:
+        self.filter = chosen
+        self.name = f"filters:{chosen.name}"
+
+    @classmethod
+    def named(cls, teacher: str, concept: str) -> FilterTeacher:
+        """Of "filters:NAME"; of "filters", the concept's own. Raises InputError where there is none."""
+        kind, colon, name = teacher.partition(":")
+        if kind != "filters" or (colon and not name.strip()):
+            raise InputError(f"--teacher {teacher}: unknown; there are 'filters' and 'filters:NAME'")
+        if name:
+            return cls(find(name))
+        try:
+            return cls(find(concept))
+        except InputError as error:
+            raise InputError(f"{error} (or name one for your own prompt: --teacher filters:NAME)") from None
+
+    def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
+        return {"filter": self.filter.name}
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def edit(self, photos: Sequence[NDArray[np.uint8]], ask: Ask, seeds: Sequence[int]) -> list[Any]:  # noqa: ARG002
+        return [apply(self.filter, photo) for photo in photos]
+
+    def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,618 @@
+"""What a base is worth: adapters on it, on concepts that it never saw, against networks that train longer from scratch.
+
+    python benchmarks/base.py --base work/residual-128 --photos ../shared/photos --out measured \\
+        --features ../shared/features/squeezenet11.safetensors --styles ../shared/teachers
+
+Parts (--parts), each with its NAME.json, NAME.md and pictures in sheets/NAME:
+- main: an adapter, pix2pix with 9 RBs and the base's own architecture from scratch, and the photo as it is.
+- starts: what an adapter begins as: nothing, the mean of known adapters, the known adapter of the nearest concept.
+- bases: the same adapters on other bases (--bases NAME=FOLDER …).
+Run again, it goes on where it was stopped; what is trained stays trained. The figures in docs/log.md come from here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+import tyro
+
+from e2gan import (
+    AdaptConfig,
+    EvaluateConfig,
+    GeneratorConfig,
+    InputError,
+    PairsConfig,
+    PairSet,
+    ScratchConfig,
+    TrainingConfig,
+    adapt,
+    evaluate,
+    make_pairs,
+    train_scratch,
+)
+from e2gan.config import TeachConfig
+from e2gan.config.checks import at_least, need
+from e2gan.embeddings import embed_files
+from e2gan.experiment import Lab, Subject, slug
+from e2gan.fid import SqueezeNetFeatures
+from e2gan.files import (
+    make_folder,
+    plain,
+    read_json,
+    read_jsonl,
+    sha256,
+    versions,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    writing,
+)
+from e2gan.images import list_images, read_image, resize, square, write_png
+from e2gan.imports import ROWS
+from e2gan.models import MODEL, base_folder, generator_config, read_settings
+from e2gan.photos import Item, evenly, file_hash, listing_hash, make_id, shuffled, write_photo_set
+from e2gan.progress import in_threads, note, track
+from e2gan.results import Trained
+from e2gan.teachers.filters import FILTERS, Kind, find
+from e2gan.training import METRICS
+
+Part = Literal["main", "starts", "bases"]
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
+SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are the test split
+STYLES = 2  # neural styles among the concepts, where none is named
+SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
+SHARES = (0.25, 1.0)  # of --minutes, for the starts
+ADAPTER = TrainingConfig(lr=2e-3, batch=8, schedule="cosine")
+# Without warm-up, clipping and the lower beta a network without norms is lost after some hundred steps (docs/log.md).
+SCRATCH = TrainingConfig(lr=5e-4, batch=8, schedule="cosine", warmup=100, clip=200.0, betas=(0.5, 0.99))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Measure what a base is worth."""
+
+    photos: Path
+    """Folder that holds `train`, `landscapes` and `test`."""
+    out: Path
+    """Folder to work in, and for the tables."""
+    base: Path | None = None
+    """Base to measure (default: the one that ships)."""
+    features: Path | None = None
+    """SqueezeNet 1.1 weights, for fd-squeezenet and the nearest concept (default: fd-random, gradients and colours)."""
+    styles: Path | None = None
+    """Folder of stylize.py and its networks in fast-style: neural styles join the concepts."""
+    concepts: tuple[str, ...] = ()
+    """Filters and styles to learn (default: of the filters that the base has not learned one of each kind, and two
+    styles)."""
+    parts: tuple[Part, ...] = ("main",)
+    """What to measure."""
+    bases: tuple[str, ...] = ()
+    """Other bases, NAME=FOLDER, for the part bases."""
+    known: int = 8
+    """Concepts of the base whose adapters are there to start from, for the part starts."""
+    minutes: float = 2.0
+    """Training time of an adapter."""
+    times: float = 10.0
+    """Training time from scratch, in that of an adapter."""
+    size: int = 128
+    """Side of the photos in pixels."""
+    style_size: int = 256
+    """Side at which the styles are applied, before they are reduced: they are as coarse as their network makes them."""
+    train: int = 400
+    """Training photos (Sec. 5.1: 400)."""
+    test: int = 100
+    """Test photos."""
+    threads: int | None = None
+    """CPU threads (default: PyTorch's choice)."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    seed: int = 0
+
+    def check(self) -> None:
+        for name, least in (("train", 2 * ADAPTER.batch), ("test", 2), ("known", 1), ("size", 32)):
+            at_least(name, getattr(self, name), least)
+        for name in ("size", "style_size"):
+            need(getattr(self, name) % 8 == 0, f"--{name.replace('_', '-')} {getattr(self, name)}: no multiple of 8")
+        need(self.style_size >= self.size, f"--style-size {self.style_size}: must be at least --size, {self.size}")
+        need(self.minutes > 0 and self.times > 0, "--minutes and --times must be positive")
+        need(self.threads is None or self.threads >= 1, f"--threads {self.threads}: must be at least 1")
+        need(bool(self.parts), f"--parts is empty: name some of {', '.join(get_args(Part))}")
+        need(("bases" in self.parts) == bool(self.bases), "--parts bases and --bases NAME=FOLDER belong together")
+        for folder in (*SOURCES, "test"):
+            need((self.photos / folder).is_dir(), f"{self.photos} has no folder {folder}")
+        if self.styles is not None:
+            need((self.styles / "stylize.py").is_file(), f"--styles {self.styles}: has no stylize.py")
+
+    def pairs(self, concept: Concept) -> Path:
+        return self.out / "pairs" / concept.name
+
+    def models(self, concept: Concept) -> Path:
+        return self.out / "models" / concept.name
+
+    def timed(self, training: TrainingConfig, minutes: float) -> TrainingConfig:
+        return replace(training, minutes=minutes, device=self.device, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base to adapt. learned: the prompts that it was trained on."""
+
+    name: str
+    folder: Path
+    learned: frozenset[str]
+    generator: GeneratorConfig
+    text: str
+
+    @classmethod
+    def load(cls, name: str, folder: Path | None) -> Base:
+        where = base_folder(folder)
+        settings = read_settings(where, ("base",))
+        return cls(name, where, frozenset(settings["concepts"]), generator_config(settings), settings["text"])
+
+
+@dataclass(frozen=True)
+class Concept:
+    """kind: a filter's, or "style"."""
+
+    name: str
+    prompt: str
+    kind: str
+
+
+# ---------------------------------------------------------------------------------------------------------- the data
+
+
+def training_files(config: Benchmark) -> list[Path]:
+    """As many photographs of each source, evenly over it, and only such as recipes/base.py trains on by default."""
+    recipe = runpy.run_path(str(RECIPE))
+    folders = [config.photos / name for name in recipe["SOURCES"] if (config.photos / name).is_dir()]
+    names = [str(path.relative_to(config.photos)) for folder in folders for path in recipe["used"](folder)]
+    val = set(shuffled(names, 0)[: max(1, round(recipe["VAL"] * len(names)))])
+    found = []
+    for source, count in zip(SOURCES, (config.train - config.train // 2, config.train // 2), strict=True):
+        own = [config.photos / name for name in names if Path(name).parts[0] == source and name not in val]
+        need(len(own) >= count, f"--train {config.train}: {config.photos / source} has {len(own)} to give, not {count}")
+        found += evenly(own, count)
+    return found
+
+
+def photo_set(config: Benchmark, size: int) -> Path:
+    """Centre squares of the photographs, the same at every size."""
+    out = config.out / f"photos-{size}"
+    files = {"train": training_files(config), "test": evenly(list_images(config.photos / "test"), config.test)}
+    need(len(files["test"]) == config.test, f"--test {config.test}: {config.photos / 'test'} has {len(files['test'])}")
+    listed = {split: listing_hash(config.photos, found) for split, found in files.items()}
+    with writing(out, "photos", {"size": size, "files_sha256": listed}) as folder:
+        if folder is not None:
+            jobs = [(path, split) for split, found in files.items() for path in found]
+            write_photo_set(folder, track(squares(config.photos, jobs, size), f"photos at {size}", len(jobs)))
+    return out
+
+
+def squares(root: Path, jobs: Sequence[tuple[Path, str]], size: int) -> Iterator[Item]:
+    taken: set[str] = set()
+    photos = in_threads(lambda job: read_image(job[0]), jobs)
+    for (path, split), photo in zip(jobs, photos, strict=True):
+        # Named by the file, not by its pixels, so that the sets of two sizes call a photo the same.
+        digest, (height, width) = file_hash(path), photo.shape[:2]
+        name = path.relative_to(root).as_posix()
+        yield make_id(path.stem, digest, taken), square(photo, size), split, name, width, height, digest
+
+
+def all_styles(config: Benchmark) -> dict[str, Concept]:
+    if config.styles is None:
+        return {}
+    names = sorted(path.stem for path in (config.styles / "fast-style").glob("*.safetensors"))
+    need(bool(names), f"--styles {config.styles}: has no networks in fast-style")
+    return {name: Concept(name, f"in the style of {name.replace('_', ' ').title()}", "style") for name in names}
+
+
+def all_filters() -> dict[str, Concept]:
+    return {f.name: Concept(f.name, f.prompt, f.kind) for f in FILTERS.values()}
+
+
+def held_out(config: Benchmark, base: Base) -> list[Concept]:
+    """The concepts that are named; else of the filters that the base has not learned one of each kind, and styles."""
+    styles = all_styles(config)
+    new = {name: c for name, c in (all_filters() | styles).items() if c.prompt not in base.learned}
+    if not config.concepts:
+        order = shuffled(new.keys() - styles.keys(), config.seed)
+        firsts = [next((new[name] for name in order if new[name].kind == kind), None) for kind in get_args(Kind)]
+        found = [first for first in firsts if first is not None]
+        found += [new[name] for name in styles if name in new][:STYLES]
+        need(bool(found), f"{base.folder} has learned every filter: name --styles")
+        return found
+    found = []
+    for text in config.concepts:
+        name = text if text in styles else find(text).name
+        need(name in new, f"--concepts {text}: the base has learned it; new to it are {', '.join(new)}")
+        need(new.get(name) not in found, f"--concepts names {text} twice")
+        found.append(new[name])
+    return found
+
+
+def pair_set(config: Benchmark, concept: Concept) -> Path:
+    """The concept's pairs: filters at --size, styles at --style-size and reduced from there."""
+    photos, out = photo_set(config, config.size), config.pairs(concept)
+    if concept.kind != "style":
+        make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=out))
+        return out
+    assert config.styles is not None
+    command = shlex.join([sys.executable, str(config.styles / "stylize.py"), concept.name])
+    large = PairsConfig(
+        photos=photo_set(config, config.style_size),
+        concept=concept.prompt,
+        teacher=(f"command:{command} {{input}} {{output}}",),
+        # These networks move nothing, and no brush stroke should be taken for a shift.
+        teach=TeachConfig(align=False, max_residual=float(config.style_size)),
+        out=config.out / f"pairs-{config.style_size}" / concept.name,
+    )
+    make_pairs(large)
+    reduce_pairs(PairSet.load(large.out), photos, out, config.size)
+    return out
+
+
+def reduce_pairs(large: PairSet, photos: Path, out: Path, size: int) -> None:
+    """The same edits at the size of a photo set of the same photographs."""
+    settings = {
+        "concept": large.prompt,
+        "teacher": large.teacher,
+        "photos": os.path.relpath(photos.resolve(), out.resolve()),
+        "size": size,
+        "reduced_from": [large.size, sha256(large.folder / ROWS)],
+    }
+    with writing(out, "pairs", settings) as folder:
+        if folder is None:
+            return
+        (folder / "images").mkdir()
+        for row in track(large.rows, f"edits at {size}"):
+            write_png(folder / row["file_name"], resize(read_image(large.folder / row["file_name"]), (size, size)))
+        write_jsonl(folder / ROWS, large.rows)
+
+
+def mean_edit(config: Benchmark, concept: Concept, pairs: Path) -> np.ndarray:
+    """The mean embedding of a concept's edits (D,), as `e2gan concepts` compares them; computed once."""
+    kind = "gradient-colour" if config.features is None else "squeezenet"
+    path = config.out / "means" / f"{kind}-{concept.name}.npy"
+    if not path.exists():
+        edits = {row["photo"]: pairs / row["file_name"] for row in PairSet.load(pairs).rows if row["split"] == "train"}
+        files = [edits[name] for name in shuffled(edits, config.seed)[:SAMPLED]]
+        rows = embed_files(files, config.size, kind, features=config.features, device=config.device)
+        data = io.BytesIO()
+        np.save(data, rows.astype(np.float64).mean(0))
+        make_folder(path.parent)
+        write_bytes(path, data.getvalue())
+    return np.load(path)
+
+
+# ------------------------------------------------------------------------------------------------------ the trainings
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training. column: of the part's tables, that it fills; None where others only start from it. base: of an
+    adapter."""
+
+    concept: Concept
+    column: str | None
+    folder: Path
+    minutes: float
+    base: Path | None
+    train: Callable[[], Trained]
+
+
+def adapter_job(
+    config: Benchmark,
+    base: Base,
+    concept: Concept,
+    column: str | None,
+    name: str = "adapter",
+    share: float = 1.0,
+    start: tuple[Path, ...] = (),
+) -> Job:
+    out, minutes = config.models(concept) / name, share * config.minutes
+    training = config.timed(ADAPTER, minutes)
+    settings = AdaptConfig(pairs=config.pairs(concept), out=out, base=base.folder, start=start, training=training)
+    return Job(concept, column, out, minutes, base.folder, partial(adapt, settings))
+
+
+def scratch_job(
+    config: Benchmark, base: Base, concept: Concept, column: str, model: Literal["pix2pix", "e2gan"]
+) -> Job:
+    minutes = config.times * config.minutes
+    settings = ScratchConfig(
+        pairs=config.pairs(concept),
+        out=config.models(concept) / model,
+        model=model,
+        text=base.text,
+        generator=base.generator,
+        training=config.timed(SCRATCH, minutes),
+    )
+    return Job(concept, column, settings.out, minutes, None, partial(train_scratch, settings))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part: its trainings in their order, the bases that they adapt, and what else to know."""
+
+    part: Part
+    concepts: list[Concept]
+    jobs: list[Job]
+    bases: list[Base]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(job.column for job in self.jobs if job.column is not None))
+
+    def own(self, concept: Concept) -> list[Job]:
+        return [job for job in self.jobs if job.concept == concept and job.column is not None]
+
+
+def plan_main(config: Benchmark, base: Base, concepts: list[Concept]) -> Plan:
+    longer = f"from scratch, {config.times * config.minutes:g} min"
+    jobs = []
+    for concept in concepts:
+        jobs.append(adapter_job(config, base, concept, f"adapter, {config.minutes:g} min"))
+        jobs.append(scratch_job(config, base, concept, f"pix2pix {longer}", "pix2pix"))
+        jobs.append(scratch_job(config, base, concept, f"this generator {longer}", "e2gan"))
+    return Plan("main", concepts, jobs, [base])
+
+
+def plan_starts(config: Benchmark, base: Base, concepts: list[Concept]) -> Plan:
+    """The known adapters first; then for each concept the three starts, for each time."""
+    learned = {name: concept for name, concept in all_filters().items() if concept.prompt in base.learned}
+    need(bool(learned), f"--parts starts: {base.folder} has learned no built-in filter whose adapter could be known")
+    known = [learned[name] for name in shuffled(learned, config.seed)[: config.known]]
+    means = {concept: mean_edit(config, concept, pair_set(config, concept)) for concept in (*known, *concepts)}
+    jobs = [adapter_job(config, base, concept, None) for concept in known]
+    folders = {job.concept: job.folder for job in jobs}
+    notes = [f"known: {', '.join(concept.name for concept in known)}"]
+    for concept in concepts:
+        nearest = min(known, key=lambda other: float(np.linalg.norm(means[other] - means[concept])))
+        notes.append(f"nearest to {concept.name}: {nearest.name}")
+        # A folder is named by what it started from: another --known makes another adapter.
+        starts = {
+            "nothing": ("nothing", ()),
+            f"mean of {len(known)}": (f"mean-of-{len(known)}", tuple(folders.values())),
+            "nearest": (nearest.name, (folders[nearest],)),
+        }
+        for share in SHARES:
+            for start, (mark, others) in starts.items():
+                name = "adapter" if not others and share == 1 else f"from-{mark}-{share:g}"
+                column = f"from {start}, {share * config.minutes:g} min"
+                jobs.append(adapter_job(config, base, concept, column, name, share, others))
+    return Plan("starts", concepts, jobs, [base], notes)
+
+
+def plan_bases(config: Benchmark, base: Base, concepts: list[Concept]) -> Plan:
+    bases = [base]
+    for text in config.bases:
+        name, _, folder = text.partition("=")
+        need(bool(name and folder), f"--bases {text}: must be NAME=FOLDER")
+        need(slug(name) not in [slug(b.name) for b in bases], f"--bases {text}: there is a '{name}' already")
+        bases.append(Base.load(name, Path(folder)))
+    jobs = []
+    for concept in concepts:
+        jobs.append(adapter_job(config, base, concept, base.name))
+        jobs += [adapter_job(config, other, concept, other.name, f"on-{slug(other.name)}") for other in bases[1:]]
+    return Plan("bases", concepts, jobs, bases)
+
+
+# -------------------------------------------------------------------------------------------------------- the measures
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric of the tables. key: its field in `Metrics`."""
+
+    key: str
+    name: str
+    higher: bool
+
+    def of(self, cell: dict[str, Any]) -> float:
+        found = cell[self.key]
+        return found["frechet"] if isinstance(found, dict) else found
+
+    def shown(self, cell: dict[str, Any]) -> str:
+        found = cell[self.key]
+        if not isinstance(found, dict):
+            return self.number(found)
+        return f"{self.number(found['frechet'])} [{self.number(found['low'])}, {self.number(found['high'])}]"
+
+    def number(self, value: float) -> str:
+        return f"{value:.3f}" if self.higher else f"{value:.2f}" if self.key == "l1" else f"{value:.4g}"
+
+    def better(self, one: float, other: float) -> bool:
+        return one > other if self.higher else one < other
+
+
+def measures(config: Benchmark) -> list[Measure]:
+    distance = ("fd_random", "fd-random") if config.features is None else ("fd_squeezenet", "fd-squeezenet")
+    return [Measure("ssim", "SSIM", True), Measure("l1", "L1 of 255", False), Measure(*distance, False)]
+
+
+PHOTO = "the photo as it is"
+Cells = dict[tuple[str, str], dict[str, Any]]  # (concept, column) → its metrics and what it cost
+
+
+def measure(config: Benchmark, job: Job, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The cells of a trained model and of the photo as it is, on the test split."""
+    path = job.folder / "metrics.json"
+    wanted = [found.key for found in measures(config)]
+    if not path.exists() or any(read_json(path)["model"].get(key) is None for key in wanted):
+        pairs, ours = config.pairs(job.concept), job.base is not None
+        who: dict[str, Any] = {"base": job.base, "adapter": job.folder} if ours else {"model": job.folder}
+        evaluate(EvaluateConfig(pairs=pairs, features=config.features, device=config.device, **who))
+    found, log = read_json(path), read_jsonl(job.folder / METRICS)[-1]
+    cost = {"parameters": trained.parameters, "steps": log["step"], "seconds": log["seconds"]}
+    cell, photo = ({key: found[of][key] for key in wanted} for of in ("model", "photo"))
+    return cell | cost | {"folder": str(job.folder)}, photo
+
+
+def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: list[Measure]) -> str | None:
+    """Whether the adapter is ahead of all others in every metric; None while some are to be trained."""
+    ours, *others = [*plan.columns, PHOTO]
+    if any((concept.name, column) not in cells for column in (ours, *others)):
+        return None
+    mine, lost = cells[concept.name, ours], []
+    for other in others:
+        its = cells[concept.name, other]
+        names = [kind.name for kind in kinds if not kind.better(kind.of(mine), kind.of(its))]
+        lost += [f"{other} ({', '.join(names)})"] if names else []
+    return f"no, behind {'; '.join(lost)}" if lost else "yes"
+
+
+def tables(plan: Plan, cells: Cells, kinds: list[Measure]) -> str:
+    """What is measured so far, as Markdown."""
+    learned = frozenset().union(*(base.learned for base in plan.bases))
+    lines = [text for kind in kinds for text in metric_table(plan, cells, kind, learned)]
+    if any(concept.prompt in learned for concept in plan.concepts):
+        lines += ["† one of the bases has learned it: not in the mean", ""]
+    lines += [*cost_table(plan, cells), "", *(f"{text}  " for text in plan.notes)]
+    if plan.part == "main":
+        lines += ["The adapter is ahead of all others in all three:"]
+        lines += [f"- {c.prompt}: {verdict(plan, c, cells, kinds) or 'not all trained yet'}" for c in plan.concepts]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def metric_table(plan: Plan, cells: Cells, kind: Measure, learned: frozenset[str]) -> list[str]:
+    """A row a concept, and the mean over those that are new to all bases."""
+    columns = [*plan.columns, PHOTO]
+    lines = [f"**{kind.name}** ({'higher' if kind.higher else 'lower'} is better)", "", row(["", *columns])]
+    lines.append(row(["---"] * (1 + len(columns))))
+    values: list[list[float | None]] = []
+    for concept in plan.concepts:
+        own = [cells.get((concept.name, column)) for column in columns]
+        found = [None if cell is None else kind.of(cell) for cell in own]
+        shown = [None if cell is None else kind.shown(cell) for cell in own]
+        title = f"{concept.prompt} ({concept.kind}{', †' if concept.prompt in learned else ''})"
+        lines.append(row([title, *marked(found, shown, kind)]))
+        values += [] if concept.prompt in learned else [found]
+    means = [mean(column) for column in zip(*values, strict=True)]
+    return [*lines, row(["mean", *marked(means, [None if m is None else kind.number(m) for m in means], kind)]), ""]
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """None where some are yet to be measured."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def cost_table(plan: Plan, cells: Cells) -> list[str]:
+    lines = [row(["trained", "parameters", "steps, mean", "seconds, mean"]), row(["---"] * 4)]
+    for column in plan.columns:
+        own = [cell for concept in plan.concepts if (cell := cells.get((concept.name, column)))]
+        if own:
+            steps, seconds = (np.mean([cell[name] for cell in own]) for name in ("steps", "seconds"))
+            lines.append(row([column, f"{own[0]['parameters']:,}", f"{steps:,.0f}", f"{seconds:,.1f}"]))
+    return lines
+
+
+def marked(values: Sequence[float | None], shown: Sequence[str | None], kind: Measure) -> list[str]:
+    """The best in bold, a dash where there is none yet."""
+    top = (max if kind.higher else min)([value for value in values if value is not None], default=None)
+    return [f"**{text}**" if text and value == top else text or "–" for value, text in zip(values, shown, strict=True)]
+
+
+def row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def write(config: Benchmark, plan: Plan, cells: Cells) -> None:
+    kinds = measures(config)
+    concepts = {
+        c.name: {
+            "prompt": c.prompt,
+            "kind": c.kind,
+            "cells": {column: cell for (name, column), cell in cells.items() if name == c.name},
+        }
+        | ({"verdict": verdict(plan, c, cells, kinds)} if plan.part == "main" else {})
+        for c in plan.concepts
+    }
+    bases = [
+        {"name": b.name, "folder": b.folder, "sha256": sha256(b.folder / MODEL), "concepts": sorted(b.learned)}
+        for b in plan.bases
+    ]
+    found = {"settings": plain(config), "bases": bases, "columns": [*plan.columns, PHOTO], "notes": plan.notes}
+    write_json(config.out / f"{plan.part}.json", found | {"concepts": concepts, "versions": versions()})
+    write_bytes(config.out / f"{plan.part}.md", tables(plan, cells, kinds).encode())
+
+
+def draw(config: Benchmark, plan: Plan, concept: Concept, lab: Lab) -> None:
+    """A few test photos by all of the concept's models, drawn anew where one of them is newer than the picture."""
+    path = config.out / "sheets" / plan.part / f"{concept.name}.png"
+    subjects = [(job.column or "", Subject(job.folder, 0, job.base)) for job in plan.own(concept)]
+    if path.exists() and all(path.stat().st_mtime >= s.weights.stat().st_mtime for _, s in subjects):
+        return
+    make_folder(path.parent)
+    lab.sheet(path, PairSet.load(config.pairs(concept)), subjects)
+
+
+def run(config: Benchmark) -> str:
+    """All parts that are asked for. Returns their tables. Raises InputError for bad settings or folders."""
+    config.check()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)  # for the programs that are started
+    if config.features is not None:
+        SqueezeNetFeatures(config.features)  # a wrong file should be told before hours of training
+    base = Base.load("this base", config.base)
+    concepts = held_out(config, base)
+    make_folder(config.out)
+    for concept in concepts:
+        pair_set(config, concept)
+    planners = {"main": plan_main, "starts": plan_starts, "bases": plan_bases}
+    plans = [planners[part](config, base, concepts) for part in dict.fromkeys(config.parts)]
+    jobs = {job.folder: job for plan in plans for job in plan.jobs}  # parts share adapters
+    lab = Lab(config.out, "l1", None, None, config.device)
+    done: set[Path] = set()
+    for plan in plans:
+        cells: Cells = {}
+        for job in plan.jobs:
+            tell(job, jobs, done)
+            trained = job.train()
+            done.add(job.folder)
+            if job.column is not None:
+                cell, photo = measure(config, job, trained)
+                cells |= {(job.concept.name, job.column): cell, (job.concept.name, PHOTO): photo}
+                write(config, plan, cells)
+                if job is plan.own(job.concept)[-1]:
+                    draw(config, plan, job.concept, lab)
+    return "\n".join((config.out / f"{plan.part}.md").read_text("utf-8") for plan in plans)
+
+
+def tell(job: Job, jobs: dict[Path, Job], done: set[Path]) -> None:
+    """What begins, and the training time that is left in all."""
+    if job.folder in done or job.folder.exists():
+        return
+    left = sum(other.minutes for other in jobs.values() if not other.folder.exists())
+    what = f"{job.concept.name}/{job.folder.name}, {job.minutes:g} min"
+    note(f"{what} (model {len(done) + 1} of {len(jobs)}, {left:.1f} min left)")
+
+
+def main() -> int:
+    try:
+        print(run(tyro.cli(Benchmark)))
+    except InputError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("benchmark: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The recipe of the base that ships, on a handful of photographs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from e2gan.builtin import builtin_pictures
+from e2gan.files import read_json, read_jsonl
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "base.py"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("recipe") / "photos"
+    pictures = list(builtin_pictures().values())
+    rng = np.random.default_rng(0)
+    for folder in ("train", "landscapes", "faces"):
+        (root / folder).mkdir(parents=True)
+        for i in range(6):
+            picture = pictures[i % len(pictures)]
+            top, left = (int(rng.integers(length - 160)) for length in picture.shape[:2])
+            Image.fromarray(picture[top : top + 160, left : left + 160]).save(root / folder / f"{i}.png")
+    return root
+
+
+def run(photos: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(RECIPE), "--photos", str(photos), "--out", str(out), *options]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+
+
+@pytest.mark.slow
+def test_small_then_large_and_again_is_nothing(photos: Path, tmp_path: Path) -> None:
+    options = ["--concepts", "sepia", "dusk", "photo", "--sizes", "32", "64", "--steps", "2", "1", "--batch", "2"]
+    done = run(photos, tmp_path / "work", *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "work" / "residual-64")
+    small, large = (read_json(tmp_path / "work" / f"residual-{size}" / "config.json")["settings"] for size in (32, 64))
+    assert list(large["concepts"]) == ["as a sepia photo", "make it dusk", "a photo"]
+    assert (small["size"], large["size"]) == (32, 64)
+    assert large["start"].endswith("residual-32")
+    rows = [read_jsonl(tmp_path / "work" / f"photos-{size}" / "photos.jsonl") for size in (32, 64)]
+    assert [(row["source"], row["split"]) for row in rows[0]] == [(row["source"], row["split"]) for row in rows[1]]
+    assert not {row["source"] for row in rows[0]} & {f"faces/{i}.png" for i in (3, 4, 5)}
+    weights = tmp_path / "work" / "residual-64" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert run(photos, tmp_path / "work", *options).returncode == 0
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
+    for options, words in (
+        (["--concepts", "beautiful"], "no built-in filter"),
+        (["--sizes", "64", "128", "256"], "2 given for 3 sizes"),
+        (["--keep", "99"], "must lie in"),
+    ):
+        done = run(photos, tmp_path / "work", *options)
+        assert done.returncode == 2
+        assert done.stderr.startswith("recipe: ")
+        assert words in done.stderr
+        assert not (tmp_path / "work").exists()
