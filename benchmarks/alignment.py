@@ -64,7 +64,7 @@ def crop(rng: np.random.Generator) -> Motion:
     return rng.uniform(-room, room), rng.uniform(-room, room), larger
 
 
-MOTIONS = {"still": still, "0.5–3 px": shift(0.5, 3), "3–12 px": shift(3, 12), "zoom 6–8 %": zoom, "crop": crop}
+MOTIONS = {"still": still, "0.5–3 px": shift(0.5, 3), "3–12 px": shift(3, 12), "zoom": zoom, "crop": crop}
 
 
 def frame(canvas: Pixels, size: int) -> Pixels:
@@ -118,14 +118,25 @@ def ecc(photo: Pixels, edit: Pixels) -> Motion:
     return dx, dy, (warp[0, 0] + warp[1, 1]) / 2
 
 
+def correlate(a: NDArray, b: NDArray, upsample: int) -> tuple[float, float]:
+    """How far b lies below and right of a."""
+    back, _, _ = phase_cross_correlation(
+        a,
+        b,
+        upsample_factor=upsample,
+        normalization=None,  # pyright: ignore[reportArgumentType]  (its types forget what it documents)
+    )
+    return -float(back[0]), -float(back[1])
+
+
 def windowed(image: Pixels) -> NDArray[np.float32]:
     hann = np.hanning(image.shape[0])
     return edges(image) * np.outer(hann, hann).astype(np.float32)
 
 
 def phase(photo: Pixels, edit: Pixels) -> Motion:
-    back, _, _ = phase_cross_correlation(windowed(photo), windowed(edit), upsample_factor=10, normalization=None)
-    return -back[1], -back[0], 1.0
+    dy, dx = correlate(windowed(photo), windowed(edit), 10)
+    return dx, dy, 1.0
 
 
 def log_polar(photo: Pixels, edit: Pixels) -> Motion:
@@ -133,8 +144,8 @@ def log_polar(photo: Pixels, edit: Pixels) -> Motion:
     spectra = [np.abs(np.fft.fftshift(np.fft.fft2(windowed(image)))) for image in (photo, edit)]
     polar = [np.log1p(warp_polar(s, radius=radius, output_shape=(180, 256), scaling="log")[:90]) for s in spectra]
     flat = [p - p.mean(0) for p in polar]
-    back, _, _ = phase_cross_correlation(flat[0], flat[1], upsample_factor=20, normalization=None)
-    larger = float(np.clip(np.exp(back[1] * np.log(radius) / 256), 0.85, 1.2))
+    _, finer = correlate(flat[0], flat[1], 20)  # a larger picture has the narrower spectrum
+    larger = float(np.clip(np.exp(-finer * np.log(radius) / 256), 0.85, 1.2))
     dx, dy, _ = phase(photo, undo(edit, Alignment(0, 0, larger, 1, 0)))
     return larger * dx, larger * dy, larger
 

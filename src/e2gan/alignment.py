@@ -6,7 +6,7 @@ gradient (Knutsson and Granlund, 1983), smoothed and brought to one local streng
 for each of a ladder of zooms; then by Gauss–Newton on shift and zoom together (Lucas and Kanade, 1981), from there and
 from the edit as it is; at last by blocks, whose displacement is what shift and zoom do not explain.
 
-`benchmarks/alignment.py` compares it with OpenCV's ECC and with log-polar phase correlation.
+`benchmarks/alignment.py` compares it with OpenCV's ECC and with scikit-image's phase correlation and optical flow.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ __all__ = ["flaw"]
 SHAPE = 1.02  # ratio of the two aspect ratios
 DARK, LIT = 12, 0.02  # of 255: a pixel no brighter is black; the share of brighter ones that a picture has
 FLAT = 2.5  # of 255: standard deviation of the liveliest channel. The palest edit of a photograph, fog, has 10
-GRAINY = 0.4  # of the contrast in 32 cells a side, what is left in 8: noise has 0.25, photographs more than 0.5
+GRAINY = 0.4  # of the contrast in 32 cells a side, what is left in 8: noise has 0.25, photographs 0.45 and more
 STRANGE = 0.15  # agreement of edges, under which an edit shows nothing of the photo
 TINT, PATCH = 2.5, 36.0  # of 255: colours that differ by less, on average and in the one place that differs most
 REDRAWN = 0.8  # agreement of edges, as a share of the photo's with itself
@@ -21,6 +21,8 @@ REDRAWN = 0.8  # agreement of edges, as a share of the photo's with itself
 
 def flaw(photo_HWC: Pixels, edit_HWC: Pixels) -> str | None:
     """Why an edit cannot be used, in a few words, or None. Both uint8 (H, W, 3); the edit may be of another size.
+
+    An edit that moved is judged better aligned: a photo that only moved is not "unchanged".
 
     "of another shape": its aspect ratio is more than 2 % off. "black": hardly a pixel is lit. "blank": one flat colour.
     "noise": nothing of the photo, and no shapes either, as from latents that were not denoised. "unchanged": the photo

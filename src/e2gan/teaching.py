@@ -462,7 +462,7 @@ def write_set(
 
 
 def summary(rows: Sequence[Candidate], photos: Sequence[Photo]) -> Taught:
-    reasons = Counter(re.sub(r"\s*\d+\.\d+", " some", row.rejected) for row in rows if row.rejected is not None)
+    reasons = Counter(re.sub(r" by [\d.]+ pixels$", "", row.rejected) for row in rows if row.rejected is not None)
     picked = {row.photo for row in rows if row.picked}
     return Taught(rejected=dict(reasons.most_common()), without=sum(photo.id not in picked for photo in photos))
 

@@ -145,7 +145,8 @@ class FilterTeacher:
         try:
             return cls(find(concept))
         except InputError as error:
-            raise InputError(f"{error} (or name one for your own prompt: --teacher filters:NAME)") from None
+            more = "a diffusion model takes any prompt: --teacher flux2-klein; --teacher filters:NAME gives a filter yours"
+            raise InputError(f"{error} ({more})") from None
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
         return {"filter": self.filter.name}
