@@ -9,6 +9,7 @@ Training: small pictures first, then larger ones from that base's weights. Run a
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,8 +23,9 @@ from e2gan.base import train_base
 from e2gan.concepts import choose_concepts
 from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, PairsConfig, TrainingConfig
 from e2gan.errors import InputError
-from e2gan.files import read_json, write_json, writing
+from e2gan.files import CONFIG, read_json, read_tensors, write_bytes, write_json, write_tensors, writing
 from e2gan.images import list_images, read_image, square
+from e2gan.models import DISCRIMINATOR, MODEL
 from e2gan.pairs import make_pairs
 from e2gan.photos import Item, PhotoSet, make_id, pixel_hash, shuffled, write_photo_set
 from e2gan.progress import track
@@ -60,6 +62,8 @@ class Recipe:
     share: float = 0.5
     """Part of the photos that each concept's edits are made of, another part for each."""
     seed: int = 0
+    ship: Path | None = None
+    """Put the base there too, in half precision, e.g. src/e2gan/assets/base."""
 
     def check(self) -> None:
         for name in ("minutes", "steps", "lr"):
@@ -197,9 +201,30 @@ def train(recipe: Recipe) -> Path:
     return start
 
 
+def ship(base: Path, out: Path) -> None:
+    """The base as the package carries it: networks in half precision, settings without paths, the model card."""
+    shutil.rmtree(out, ignore_errors=True)
+    found = read_json(base / CONFIG)
+    kept = ("generator", "text", "text_fingerprint", "training", "concepts", "size", "pairs_total")
+    config = found | {"settings": {name: found["settings"][name] for name in kept}}
+    with writing(out, "base", {}) as folder:
+        assert folder is not None
+        for file in (MODEL, DISCRIMINATOR):
+            tensors, _ = read_tensors(base / file)
+            write_tensors(
+                folder / file, {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+            )
+        write_json(folder / CONFIG, config)
+        write_bytes(folder / "README.md", (base / "README.md").read_bytes())
+
+
 def main() -> int:
     try:
-        print(train(tyro.cli(Recipe)))
+        recipe = tyro.cli(Recipe)
+        base = train(recipe)
+        print(base)
+        if recipe.ship is not None:
+            ship(base, recipe.ship)
     except InputError as error:
         print(f"recipe: {error}", file=sys.stderr)
         return 2

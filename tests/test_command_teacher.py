@@ -277,10 +277,12 @@ def test_ctrl_c_kills_the_program_with_what_it_started(
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=press)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         CommandTeacher(f"{PYTHON} {script(HANG)} {pid}").edit(photos(2), ASK, [0, 0])
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert vanishes(int(pid.read_text()))
     assert not list(temporary.iterdir())
 

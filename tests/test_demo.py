@@ -27,7 +27,7 @@ def base(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_whole_way(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    command = ["demo", "--out", str(out), "--size", "32", "--minutes", "0.05", "--base", str(base)]
+    command = ["demo", "--out", str(out), "--size", "32", "--minutes", "0.05", "--base", str(base), "--concept", "dusk"]
     assert main(command) == 0
     answer = capsys.readouterr()
     assert str(out / "report.html") in answer.out

@@ -267,9 +267,9 @@ class DemoConfig:
     """Folder to write; report.html lies in it."""
     base: Path | None = None
     """Base to adapt (default: the one that ships)."""
-    concept: str = "dusk"
+    concept: str = "golden"
     """Concept that the adapter learns: a name or prompt of the built-in filters that the base has not learned."""
-    size: int = 64
+    size: int = 96
     """Side of the training crops in pixels."""
     minutes: float = 1.0
     """Training time of the adapter, and of pix2pix beside it."""

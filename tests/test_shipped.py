@@ -1,0 +1,62 @@
+"""The base and the sample adapters that ship with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2gan.builtin import test_pictures as pictures_of_no_training
+from e2gan.cli import main
+from e2gan.files import read_json
+from e2gan.images import read_image, resize, write_png
+from e2gan.models import ABOUT, DISCRIMINATOR, MODEL, base_folder, load_discriminator, load_generator, samples
+from e2gan.teachers.filters import FILTERS, apply
+from e2gan.training import parameters
+
+
+def test_the_base_is_there_in_half_precision() -> None:
+    folder = base_folder(None)
+    generator, settings = load_generator(folder)
+    assert parameters(generator) == 7_055_619
+    assert (folder / MODEL).stat().st_size < 14.2e6
+    assert parameters(load_discriminator(folder)) == 2_768_705
+    assert (folder / DISCRIMINATOR).stat().st_size < 5.6e6
+    assert settings["text"] == "hashed"
+    known = {f.prompt for f in FILTERS.values()}
+    assert 16 <= len(settings["concepts"]) < len(known)
+    assert set(settings["concepts"]) < known
+    card = (folder / "README.md").read_text("utf-8")
+    assert "Research use" in card
+    assert "where it fails" in card
+
+
+def test_five_small_adapters_ship_of_concepts_that_the_base_has_not_learned() -> None:
+    found = samples()
+    assert len(found) == 5
+    size = sum(file.stat().st_size for folder in found.values() for file in folder.iterdir())
+    assert size < 1_000_000
+    learned = load_generator(base_folder(None))[1]["concepts"]
+    assert all(read_json(folder / ABOUT)["prompt"] not in learned for folder in found.values())
+
+
+@pytest.mark.parametrize("name", samples())
+def test_a_sample_edits_by_its_name(name: str, tmp_path: Path) -> None:
+    photo = resize(next(iter(pictures_of_no_training().values())), (128, 192))
+    write_png(tmp_path / "photo.png", photo)
+    command = ["edit", "--adapter", name, str(tmp_path / "photo.png"), "--out", str(tmp_path / "out.png")]
+    assert main([*command, "--side", "128"]) == 0
+    edit = read_image(tmp_path / "out.png").astype(float)
+    target = apply(FILTERS[name], photo).astype(float)
+    # Nearer to what the teacher makes of a photo that it never saw than the photo itself is.
+    assert np.abs(edit - target).mean() < 0.8 * np.abs(photo - target).mean()
+
+
+def test_an_unknown_name_is_told_with_those_that_ship(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_png(tmp_path / "photo.png", np.zeros((64, 64, 3), np.uint8))
+    command = ["edit", "--adapter", "nothing", str(tmp_path / "photo.png"), "--out", str(tmp_path / "out.png")]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "nothing is no adapter" in error
+    assert all(name in error for name in samples())
