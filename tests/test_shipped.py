@@ -21,7 +21,7 @@ def test_the_base_is_there_in_half_precision() -> None:
     generator, settings = load_generator(folder)
     assert parameters(generator) == 7_055_619
     assert (folder / MODEL).stat().st_size < 14.2e6
-    assert parameters(load_discriminator(folder)) == 2_768_705
+    assert parameters(load_discriminator(folder)) == 2_767_809
     assert (folder / DISCRIMINATOR).stat().st_size < 5.6e6
     assert settings["text"] == "hashed"
     known = {f.prompt for f in FILTERS.values()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from e2gan.config.checks import at_least, need
 from e2gan.config.network import GeneratorConfig, Ranks
@@ -227,8 +227,8 @@ class EditConfig:
     """File to write for a photo, folder for a folder."""
     base: Path | None = None
     """Base of the adapter (default: the one that ships, where there is one)."""
-    adapter: tuple[Path, ...] = ()
-    """Adapter, a folder or the name of one that ships; several are mixed."""
+    adapter: UseAppendAction[tuple[Path, ...]] = ()
+    """Adapter, a folder or the name of one that ships; several, each with an --adapter of its own, are mixed."""
     weights: tuple[float, ...] | None = None
     """Weight of each adapter in a mixture (default: equal, adding to 1)."""
     model: Path | None = None
