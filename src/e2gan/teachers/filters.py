@@ -145,7 +145,9 @@ class FilterTeacher:
         try:
             return cls(find(concept))
         except InputError as error:
-            more = "a diffusion model takes any prompt: --teacher flux2-klein; --teacher filters:NAME gives a filter yours"
+            more = (
+                "a diffusion model takes any prompt: --teacher flux2-klein; --teacher filters:NAME gives a filter yours"
+            )
             raise InputError(f"{error} ({more})") from None
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
