@@ -58,7 +58,7 @@ def test_structure_falls_with_what_is_lost(photos: list[Pixels]) -> None:
     photo, other = photos[0], photos[1]
     assert structure(photo, photo) == pytest.approx(1)
     assert structure(photo, 255 - photo) == pytest.approx(1, abs=1e-3)
-    blurred = [structure(photo, gaussian_filter(photo, (s, s, 0))) for s in (0.5, 1.5, 4.0)]
+    blurred = [structure(photo, np.asarray(gaussian_filter(photo, (s, s, 0)), np.uint8)) for s in (0.5, 1.5, 4.0)]
     shifted = [structure(photo, np.roll(photo, n, axis=1)) for n in (1, 3, 8)]
     mixed = [structure(photo, (photo * (1 - t) + other * t).astype(np.uint8)) for t in (0.2, 0.5, 0.9)]
     for falling in (blurred, shifted, mixed):

@@ -222,8 +222,9 @@ def _edit_photos(config: PairsConfig, photo_folder: Path, teachers: Sequence[Tea
     photo_set = PhotoSet.load(photo_folder)
     photos, selection = _selected(photo_set, config.selection)
     names = [teacher.name for teacher in teachers]
-    if len(set(names)) < len(names):
-        raise InputError(f"two teachers are called {max(names, key=names.count)}: give them different names")
+    called = [teaching.file_name(name) for name in names]
+    if len(set(called)) < len(called):
+        raise InputError(f"two teachers are called {max(called, key=called.count)}: give them different names")
     only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
     prompt = _prompt(config, only)
     settings = {k: v for k, v in plain(config).items() if k not in ("teach", "device", "concepts")} | {

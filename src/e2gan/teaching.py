@@ -118,18 +118,20 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def attempts(self, photo: str) -> list[Attempt]:
-        files = sorted(self.folder.joinpath(photo).glob("*--*"))
+    def attempts(self, photo: str, teacher: str | None = None) -> list[Attempt]:
+        """All of a photo's, or one teacher's."""
+        name = "*" if teacher is None else file_name(teacher)
+        files = sorted(self.folder.joinpath(photo).glob(f"{name}--*"))
         return [found for file in files if (found := _attempt(file)) is not None]
 
     def seen(self, photo: str, teacher: str) -> dict[int, Attempt]:
-        return {a.seed: a for a in self.attempts(photo) if a.teacher == teacher}
+        return {a.seed: a for a in self.attempts(photo, teacher)}
 
     def keep(self, photo: str, teacher: str, seed: int, edit: Pixels | None, record: dict[str, Any]) -> None:
         folder = self.folder / photo
         folder.mkdir(exist_ok=True)
         record = {"teacher": teacher, "seed": seed} | record
-        path = folder / f"{_file_name(teacher)}--{seed}"
+        path = folder / f"{file_name(teacher)}--{seed}"
         if edit is None:
             write_json(path.with_suffix(".json"), record)
             return
@@ -139,7 +141,8 @@ class Store:
         write_bytes(path.with_suffix(".png"), png.getvalue())
 
 
-def _file_name(teacher: str) -> str:
+def file_name(teacher: str) -> str:
+    """A teacher's name as the names of its files begin."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", teacher).strip("-.")
 
 
@@ -262,7 +265,8 @@ def judged(photo: Pixels, edit: Pixels, config: TeachConfig) -> tuple[Pixels, st
     if reason is not None:
         return edit, reason, {}
     edit, found = align(photo, edit) if config.align else (edit, estimate(photo, edit))
-    if found.residual > config.max_residual:
+    most = max(3.0, min(photo.shape[:2]) / 50) if config.max_residual is None else config.max_residual
+    if found.residual > most:
         reason = f"misplaced by {found.residual:.1f} pixels"
     return edit, reason, measures_of(found)
 
@@ -321,7 +325,7 @@ def teach(
     store = Store(folder / FOLDER)
     try:
         make_folder(store.folder)
-        resumed = sum(1 for photo in photos if store.attempts(photo.id))
+        resumed = sum(any(store.folder.joinpath(photo.id).glob("*--*.png")) for photo in photos)
         part, parts = teach.part()
         for teacher in teachers:
             Run(teacher, ask, config, photo_set, store).all(photos[part::parts])
@@ -336,7 +340,7 @@ def teach(
             write_set(folder, ask.prompt, rows, photos, photo_set)
             finish(config.out)
     except InputError:
-        if not any(store.folder.rglob("*--*.png")):
+        if teach.part() == (0, 1) and not any(store.folder.rglob("*--*.png")):
             shutil.rmtree(folder, ignore_errors=True)  # nothing to go on from
         raise
     return replace(summary(rows, photos), resumed=resumed)

@@ -97,8 +97,9 @@ class TeachConfig:
     """Seconds that a program of `command:` may take for a batch."""
     align: bool = True
     """Undo a shift or zoom of the whole edit against its photo."""
-    max_residual: float = 3.0
-    """Edits whose edges then still lie further than this from the photo's, in pixels, are rejected."""
+    max_residual: float | None = None
+    """Edits whose edges then still lie further than this from the photo's, in pixels, are rejected (default: a fiftieth
+    of the side, but 3 at least; styles that draw edges of their own come near that)."""
     clip: str | None = None
     """CLIP by name or folder (e.g. openai/clip-vit-base-patch32), for the scores clip and clip-direction."""
     preference: str | None = None
@@ -117,7 +118,8 @@ class TeachConfig:
         at_least("retries", self.retries, 0)
         need(self.batch is None or self.batch >= 1, f"--batch {self.batch}: must be at least 1")
         need(self.timeout is None or self.timeout > 0, f"--timeout {self.timeout}: must be positive")
-        need(self.max_residual > 0, f"--max-residual {self.max_residual}: must be positive")
+        positive = self.max_residual is None or self.max_residual > 0
+        need(positive, f"--max-residual {self.max_residual}: must be positive")
         need(bool(self.source.strip()), '--source is empty: say what the photos show, e.g. "a photo"')
         need(self.aesthetic is None or self.clip is not None, "--aesthetic needs --clip, whose embeddings it reads")
         self.part()
