@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from e2gan import teaching
+from e2gan.attempts import file_name
 from e2gan.config import PairsConfig
 from e2gan.errors import InputError
 from e2gan.files import CONFIG, State, claim, finish, partial_of, plain, read_json, read_jsonl, sha256, write_jsonl
@@ -222,7 +223,7 @@ def _edit_photos(config: PairsConfig, photo_folder: Path, teachers: Sequence[Tea
     photo_set = PhotoSet.load(photo_folder)
     photos, selection = _selected(photo_set, config.selection)
     names = [teacher.name for teacher in teachers]
-    called = [teaching.file_name(name) for name in names]
+    called = [file_name(name) for name in names]
     if len(set(called)) < len(called):
         raise InputError(f"two teachers are called {max(called, key=called.count)}: give them different names")
     only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import io
 import json
 import os
 import re
@@ -21,9 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
-
 from e2gan.alignment import Alignment, align, estimate
+from e2gan.attempts import Store
 from e2gan.candidates import Candidate
 from e2gan.choosing import PAGE, read_picks, rejected_sheet, write_page
 from e2gan.config import ChooseConfig, PairsConfig, TeachConfig
@@ -56,7 +54,6 @@ FOLDER = "candidates"
 INDEX = "candidates.jsonl"
 SHEET = "rejected.png"
 LOCK = "assembling.json"
-RECORD = "e2gan"  # key of the record inside a candidate's PNG
 PATIENCE = 8  # photos that failed with an exception before any was edited; then the teacher itself is to blame
 SCORED = 32  # candidates read and scored at a time
 NO_MATTER = ("shard", "batch", "compile", "offload", "attention", "timeout")  # they leave the edits what they are
@@ -89,77 +86,6 @@ class Taught:
         if not self.already_done:
             lines.append(f"to choose by hand: open {folder / PAGE}, then: e2gan choose {folder}")
         return lines
-
-
-# ---------------------------------------------------------------------------------------------------- what was edited
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One edit that was tried. file: the PNG, or the note that there is none. reason: why it is of no use.
-
-    again: whether another seed may do better. measures: of its alignment, as numbers.
-    """
-
-    teacher: str
-    seed: int
-    file: Path
-    reason: str | None
-    again: bool
-    measures: dict[str, float]
-
-
-class Store:
-    """The attempts of a run on disk: FOLDER/photo/teacher--seed.png, or .json where no picture came of it.
-
-    The record is a text inside the PNG: picture and record are there together, or neither is.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def attempts(self, photo: str, teacher: str | None = None) -> list[Attempt]:
-        """All of a photo's, or one teacher's."""
-        name = "*" if teacher is None else file_name(teacher)
-        files = sorted(self.folder.joinpath(photo).glob(f"{name}--*"))
-        return [found for file in files if (found := _attempt(file)) is not None]
-
-    def seen(self, photo: str, teacher: str) -> dict[int, Attempt]:
-        return {a.seed: a for a in self.attempts(photo, teacher)}
-
-    def keep(self, photo: str, teacher: str, seed: int, edit: Pixels | None, record: dict[str, Any]) -> None:
-        folder = self.folder / photo
-        folder.mkdir(exist_ok=True)
-        record = {"teacher": teacher, "seed": seed} | record
-        path = folder / f"{file_name(teacher)}--{seed}"
-        if edit is None:
-            write_json(path.with_suffix(".json"), record)
-            return
-        text, png = PngImagePlugin.PngInfo(), io.BytesIO()
-        text.add_itxt(RECORD, json.dumps(record))
-        Image.fromarray(edit).save(png, "PNG", pnginfo=text, compress_level=1)
-        write_bytes(path.with_suffix(".png"), png.getvalue())
-
-
-def file_name(teacher: str) -> str:
-    """A teacher's name as the names of its files begin."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", teacher).strip("-.")
-
-
-def _attempt(file: Path) -> Attempt | None:
-    """The attempt in a file; None where it is no such file, or was deleted meanwhile."""
-    try:
-        if file.suffix == ".json":
-            record = read_json(file)
-        elif file.suffix == ".png":
-            with Image.open(file) as image:
-                record = json.loads(image.info[RECORD])
-        else:
-            return None
-        about = record["teacher"], record["seed"], file, record["reason"], record["again"], record["measures"]
-    except (OSError, KeyError, ValueError, TypeError, InputError):
-        return None
-    return Attempt(*about)
 
 
 # ----------------------------------------------------------------------------------------------------------- the run
