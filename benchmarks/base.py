@@ -15,7 +15,6 @@ from __future__ import annotations
 import io
 import os
 import runpy
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,7 +40,6 @@ from e2gan import (
     make_pairs,
     train_scratch,
 )
-from e2gan.config import TeachConfig
 from e2gan.config.checks import at_least, need
 from e2gan.embeddings import embed_files
 from e2gan.experiment import Lab, Subject, slug
@@ -55,11 +53,9 @@ from e2gan.files import (
     versions,
     write_bytes,
     write_json,
-    write_jsonl,
     writing,
 )
-from e2gan.images import list_images, read_image, resize, square, write_png
-from e2gan.imports import ROWS
+from e2gan.images import list_images, read_image, square
 from e2gan.models import MODEL, base_folder, generator_config, read_settings
 from e2gan.photos import Item, evenly, file_hash, listing_hash, make_id, shuffled, write_photo_set
 from e2gan.progress import in_threads, note, track
@@ -67,8 +63,11 @@ from e2gan.results import Trained
 from e2gan.teachers.filters import FILTERS, Kind, find
 from e2gan.training import METRICS
 
-Part = Literal["main", "starts", "bases"]
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
+sys.path.insert(0, str(RECIPE.parent))
+from styles import style_pairs, style_prompts  # noqa: E402 (a script's neighbour, found by the line above)
+
+Part = Literal["main", "starts", "bases"]
 SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are the test split
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
@@ -132,7 +131,7 @@ class Benchmark:
         for folder in (*SOURCES, "test"):
             need((self.photos / folder).is_dir(), f"{self.photos} has no folder {folder}")
         if self.styles is not None:
-            need((self.styles / "stylize.py").is_file(), f"--styles {self.styles}: has no stylize.py")
+            style_prompts(self.styles)
 
     def pairs(self, concept: Concept) -> Path:
         return self.out / "pairs" / concept.name
@@ -213,9 +212,7 @@ def squares(root: Path, jobs: Sequence[tuple[Path, str]], size: int) -> Iterator
 def all_styles(config: Benchmark) -> dict[str, Concept]:
     if config.styles is None:
         return {}
-    names = sorted(path.stem for path in (config.styles / "fast-style").glob("*.safetensors"))
-    need(bool(names), f"--styles {config.styles}: has no networks in fast-style")
-    return {name: Concept(name, f"in the style of {name.replace('_', ' ').title()}", "style") for name in names}
+    return {name: Concept(name, prompt, "style") for name, prompt in style_prompts(config.styles).items()}
 
 
 def all_filters() -> dict[str, Concept]:
@@ -249,36 +246,9 @@ def pair_set(config: Benchmark, concept: Concept) -> Path:
         make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=out))
         return out
     assert config.styles is not None
-    command = shlex.join([sys.executable, str(config.styles / "stylize.py"), concept.name])
-    large = PairsConfig(
-        photos=photo_set(config, config.style_size),
-        concept=concept.prompt,
-        teacher=(f"command:{command} {{input}} {{output}}",),
-        # These networks move nothing, and no brush stroke should be taken for a shift.
-        teach=TeachConfig(align=False, max_residual=float(config.style_size)),
-        out=config.out / f"pairs-{config.style_size}" / concept.name,
-    )
-    make_pairs(large)
-    reduce_pairs(PairSet.load(large.out), photos, out, config.size)
+    sizes = photo_set(config, config.style_size), photos
+    style_pairs(config.styles, concept.name, *sizes, config.out / f"pairs-{config.style_size}" / concept.name, out)
     return out
-
-
-def reduce_pairs(large: PairSet, photos: Path, out: Path, size: int) -> None:
-    """The same edits at the size of a photo set of the same photographs."""
-    settings = {
-        "concept": large.prompt,
-        "teacher": large.teacher,
-        "photos": os.path.relpath(photos.resolve(), out.resolve()),
-        "size": size,
-        "reduced_from": [large.size, sha256(large.folder / ROWS)],
-    }
-    with writing(out, "pairs", settings) as folder:
-        if folder is None:
-            return
-        (folder / "images").mkdir()
-        for row in track(large.rows, f"edits at {size}"):
-            write_png(folder / row["file_name"], resize(read_image(large.folder / row["file_name"]), (size, size)))
-        write_jsonl(folder / ROWS, large.rows)
 
 
 def mean_edit(config: Benchmark, concept: Concept, pairs: Path) -> np.ndarray:

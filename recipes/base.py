@@ -4,11 +4,13 @@
 
 Photographs: all of `train`, all of `landscapes`, and the first half of `faces`, in random crops; the other faces and
 `test` are never seen. Concepts: of the built-in teacher's, those that `e2gan concepts` keeps; the rest stay held out.
-Training: small pictures first, then larger ones from that base's weights. Run again, it goes on where it was stopped.
+Neural styles join them by --styles and --learn. Training: small pictures first, then larger ones from that base's
+weights, or from --start. Run again, it goes on where it was stopped.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
@@ -25,11 +27,12 @@ from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, PairsConfig, Train
 from e2gan.errors import InputError
 from e2gan.files import CONFIG, read_json, read_tensors, write_bytes, write_json, write_tensors, writing
 from e2gan.images import list_images, read_image, square
-from e2gan.models import DISCRIMINATOR, MODEL
+from e2gan.models import DISCRIMINATOR, MODEL, base_folder, load_generator, read_settings
 from e2gan.pairs import make_pairs
-from e2gan.photos import Item, PhotoSet, make_id, pixel_hash, shuffled, write_photo_set
+from e2gan.photos import Item, PhotoSet, file_hash, make_id, shuffled, write_photo_set
 from e2gan.progress import track
 from e2gan.teachers.filters import FILTERS, find
+from styles import style_pairs, style_prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +51,14 @@ class Recipe:
     """How they are chosen: by clustering (Sec. 4.2.1), or by chance (Tab. 4)."""
     concepts: tuple[str, ...] = ()
     """These and no others, by their names; "photo" is the photo itself, an auto-encoder's task (Tab. 4, 12)."""
+    styles: Path | None = None
+    """Folder of stylize.py and its networks in fast-style: neural styles that may be learned too."""
+    learn: tuple[str, ...] = ()
+    """Styles of that folder that are learned beside the concepts."""
+    style_size: int = 256
+    """Side at which styles are applied, before they are reduced."""
+    start: Path | None = None
+    """A base to go on from, with its concepts and its generator, instead of from nothing."""
     preset: str = "residual"
     """residual, or device for the twin without reflection padding and with batch norm."""
     sizes: tuple[int, ...] = (64, 128)
@@ -70,11 +81,21 @@ class Recipe:
             values = getattr(self, name)
             if values is not None and len(values) != len(self.sizes):
                 raise InputError(f"--{name}: {len(values)} given for {len(self.sizes)} sizes")
+        if len(set(self.sizes)) < len(self.sizes):
+            raise InputError("--sizes names one twice: go on from a base with --start, in another --out")
         if not 1 <= self.keep < len(FILTERS):
             raise InputError(f"--keep {self.keep}: must lie in 1..{len(FILTERS) - 1}")
         for name in self.concepts:
             if name != PHOTO:
                 find(name)
+        if self.start is not None:
+            read_settings(base_folder(self.start), ("base",))
+        known = {} if self.styles is None else style_prompts(self.styles)
+        for name in self.learn:
+            if name not in known:
+                raise InputError(f"--learn {name}: the styles of --styles are {', '.join(known) or 'none: name it'}")
+        if self.style_size < max(self.sizes):
+            raise InputError(f"--style-size {self.style_size}: must be at least the largest of --sizes")
         for folder in SOURCES:
             if not (self.photos / folder).is_dir():
                 raise InputError(f"{self.photos} has no folder {folder}")
@@ -110,7 +131,7 @@ def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterat
     """The same places for every size, since all chance comes from the seed and the file's place in the list."""
     taken: set[str] = set()
     for i, path in enumerate(files):
-        photo, name = read_image(path), str(path.relative_to(recipe.photos))
+        photo, name, file = read_image(path), str(path.relative_to(recipe.photos)), file_hash(path)
         rng = np.random.default_rng((recipe.seed, i))
         _, count, least = SOURCES[path.parent.name]
         height, width = photo.shape[:2]
@@ -118,13 +139,17 @@ def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterat
             side = round(min(height, width) * rng.uniform(least, 1))
             top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
             image = square(photo[top : top + side, left : left + side], size)
-            sha256 = pixel_hash(image)
+            # Named by the file and the crop, not by its pixels, so that the sets of all sizes call a crop the same.
+            sha256 = hashlib.sha256(f"{name} {top} {left} {side} {file}".encode()).hexdigest()
             split = "val" if name in val else "train"
             yield make_id(path.stem, sha256, taken), image, split, name, width, height, sha256
 
 
 def choose(recipe: Recipe, photos: Path) -> list[str]:
     """The names of the concepts that are kept."""
+    if recipe.start is not None:
+        learned = load_generator(recipe.start)[1]["concepts"]
+        return [f.name for f in FILTERS.values() if f.prompt in learned]
     if recipe.concepts:
         return [name if name == PHOTO else find(name).name for name in recipe.concepts]
     some = selection(photos, recipe.out / "compared.json", SAMPLED, seed=recipe.seed)
@@ -161,10 +186,14 @@ def pair_sets(recipe: Recipe, photos: Path, concepts: list[str]) -> list[Path]:
     size, folders = PhotoSet.load(photos).size, []
     count = round(recipe.share * len(PhotoSet.load(photos).split("train")))
     for i, name in enumerate(concepts):
-        path = recipe.out / f"selections-{size}" / f"{name}.json"
+        path = recipe.out / "selections" / f"{name}.json"
         chosen = selection(photos, path, count, seed=recipe.seed + 1 + i)
         folders.append(recipe.out / f"pairs-{size}" / name)
-        if name == PHOTO:
+        if name in recipe.learn:
+            assert recipe.styles is not None
+            large = photo_set(recipe, recipe.style_size)
+            style_pairs(recipe.styles, name, large, photos, recipe.out / f"styled-{name}", folders[-1], chosen)
+        elif name == PHOTO:
             images = photos / "images"
             make_pairs(PairsConfig(before=images, after=images, concept="a photo", size=size, out=folders[-1]))
         else:
@@ -175,10 +204,10 @@ def pair_sets(recipe: Recipe, photos: Path, concepts: list[str]) -> list[Path]:
 def train(recipe: Recipe) -> Path:
     """All phases. Returns the last one's folder."""
     recipe.check()
-    concepts = choose(recipe, photo_set(recipe, COMPARED_AT))
+    concepts = [*choose(recipe, photo_set(recipe, COMPARED_AT)), *recipe.learn]
     print(f"{len(concepts)} concepts: {', '.join(concepts)}", file=sys.stderr)
     generator = PRESETS[recipe.preset] if recipe.preset != "device" else replace(PRESETS["device"], norm="batch")
-    start: Path | None = None
+    start = recipe.start
     for i, size in enumerate(recipe.sizes):
         folders = pair_sets(recipe, photo_set(recipe, size), concepts)
         training = TrainingConfig(

@@ -57,11 +57,32 @@ def test_small_then_large_and_again_is_nothing(photos: Path, tmp_path: Path) -> 
     assert weights.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
+def test_a_style_joins_and_a_base_is_gone_on_from(photos: Path, shared: Path, tmp_path: Path) -> None:
+    small = ["--concepts", "sepia", "--batch", "2", "--sizes", "32", "--steps", "1", "--lr", "1e-4"]
+    assert run(photos, tmp_path / "small", *small).returncode == 0
+    start = tmp_path / "small" / "residual-32"
+    styled = ["--styles", str(shared / "teachers"), "--learn", "udnie", "--style-size", "64", "--batch", "2"]
+    on = [*styled, "--start", str(start), "--sizes", "32", "64", "--steps", "1", "1"]
+    done = run(photos, tmp_path / "work", *on)
+    assert done.returncode == 0, done.stderr
+    settings = read_json(tmp_path / "work" / "residual-64" / "config.json")["settings"]
+    assert list(settings["concepts"]) == ["as a sepia photo", "in the style of Udnie"]
+    assert read_json(tmp_path / "work" / "residual-32" / "config.json")["settings"]["start"] == str(start)
+    rows = [read_jsonl(tmp_path / "work" / f"pairs-{size}" / "udnie" / "metadata.jsonl") for size in (32, 64)]
+    assert [row["photo"] for row in rows[0]] == [row["photo"] for row in rows[1]]
+    sepia = {row["photo"] for row in read_jsonl(tmp_path / "work" / "pairs-64" / "sepia" / "metadata.jsonl")}
+    assert sepia & {row["photo"] for row in rows[1]}
+
+
 def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
     for options, words in (
         (["--concepts", "beautiful"], "no built-in filter"),
         (["--sizes", "64", "128", "256"], "2 given for 3 sizes"),
         (["--keep", "99"], "must lie in"),
+        (["--learn", "udnie"], "the styles of --styles are none"),
+        (["--sizes", "64", "64"], "--sizes names one twice"),
+        (["--start", "nowhere"], "nowhere is no base"),
     ):
         done = run(photos, tmp_path / "work", *options)
         assert done.returncode == 2

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 __all__ = ["Meter"]
 
 PLAIN_EVERY = 10.0  # seconds between lines where standard error is no terminal
+REDRAW_EVERY = 1.0  # seconds between two looks of the bar, where there is nothing new but the time
 
 
 def clock(seconds: float) -> str:
@@ -35,8 +36,9 @@ class Meter:
             console=console,
         )
         self.task: TaskID | None = None
-        self.first: tuple[int, float, float] | None = None
-        self.printed = 0.0
+        self.first = (0, 0.0, 0.0)
+        self.shown = 0.0
+        self.losses = ""
 
     def __enter__(self) -> Meter:
         if not self.plain:
@@ -50,10 +52,20 @@ class Meter:
         if not self.plain:
             self.bar.stop()
 
+    def begin(self, step: int, done: float, seconds: float) -> None:
+        """Where this process starts: its speed is its own, since an earlier one may have had another machine."""
+        self.first = (step, done, seconds)
+
     def update(self, step: int, done: float, seconds: float, **losses: float) -> None:
-        """`done` is the fraction of the run, `seconds` its training time, both with what came before a resume."""
-        if self.first is None:  # the speed of this process alone: an earlier one may have had another machine
-            self.first = (step, done, seconds)
+        """`done` is the fraction of the run, `seconds` its training time, both with what came before a resume.
+
+        Without losses the last ones stay, and nothing is shown so soon after the last time: it may be called each step.
+        """
+        quiet = not losses and time.monotonic() - self.shown < (PLAIN_EVERY if self.plain else REDRAW_EVERY)
+        if losses:
+            self.losses = "".join(f"  {name} {value:.2f}" for name, value in losses.items())
+        if quiet:
+            return
         step0, done0, seconds0 = self.first
         speed = self.photos_a_step * (step - step0) / max(seconds - seconds0, 1e-9)
         left = (
@@ -61,10 +73,10 @@ class Meter:
             if done > done0
             else seconds / max(done, 1e-9) * (1 - done)
         )
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in losses.items())
-        state = f"{done:4.0%}  step {step}  {shown}  {speed:.1f} photos/s  {clock(left)} left"
+        state = f"{done:4.0%}  step {step}{self.losses}  {speed:.1f} photos/s  {clock(left)} left"
         if not self.plain and self.task is not None:
+            self.shown = time.monotonic()
             self.bar.update(self.task, completed=done, state=state)
-        elif self.plain and (time.monotonic() - self.printed >= PLAIN_EVERY or done >= 1):
-            self.printed = time.monotonic()
+        elif self.plain and (time.monotonic() - self.shown >= PLAIN_EVERY or done >= 1):
+            self.shown = time.monotonic()
             print(f"{self.description} {state}", file=self.console.file, flush=True)

@@ -195,6 +195,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
 
     log = Log(folder, step, tensorboard=config.tensorboard)
     with closing(log), Meter("training", photos_a_step=config.batch) as meter:
+        meter.begin(step, done(), seconds)
         for batch in batches(data, config, step):
             if done() >= 1:
                 break
@@ -204,6 +205,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             step += 1
             seconds = before + time.monotonic() - begun
             if step % LOG_EVERY and done() < 1:
+                meter.update(step, done(), seconds)
                 continue
             count = step % LOG_EVERY or LOG_EVERY
             losses = {name: float(value) / count for name, value in sums.items()}
