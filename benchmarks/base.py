@@ -16,6 +16,7 @@ import io
 import os
 import runpy
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,6 +41,7 @@ from e2gan import (
     make_pairs,
     train_scratch,
 )
+from e2gan.config import PIX2PIX
 from e2gan.config.checks import at_least, need
 from e2gan.embeddings import embed_files
 from e2gan.experiment import Lab, Subject, slug
@@ -64,17 +66,18 @@ from e2gan.teachers.filters import FILTERS, Kind, find
 from e2gan.training import METRICS
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
-sys.path.insert(0, str(RECIPE.parent))
-from styles import style_pairs, style_prompts  # noqa: E402 (a script's neighbour, found by the line above)
+sys.path[:0] = [str(RECIPE.parent), str(Path(__file__).resolve().parent)]
+from step import milliseconds  # noqa: E402 (scripts beside this one, found by the line above)
+from styles import style_pairs, style_prompts  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
 SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are the test split
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
 SHARES = (0.25, 1.0)  # of --minutes, for the starts
-ADAPTER = TrainingConfig(lr=2e-3, batch=8, schedule="cosine")
+ADAPTER = TrainingConfig(lr=2e-3, schedule="cosine")
 # Without warm-up, clipping and the lower beta a network without norms is lost after some hundred steps (docs/log.md).
-SCRATCH = TrainingConfig(lr=5e-4, batch=8, schedule="cosine", warmup=100, clip=200.0, betas=(0.5, 0.99))
+SCRATCH = TrainingConfig(lr=5e-4, schedule="cosine", warmup=100, clip=200.0, betas=(0.5, 0.99))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +105,13 @@ class Benchmark:
     """Concepts of the base whose adapters are there to start from, for the part starts."""
     minutes: float = 2.0
     """Training time of an adapter."""
+    steps: int | None = None
+    """Training steps of an adapter instead of --minutes: from scratch then as many as take --times as long, by the time
+    of one step of each, which is measured first. For machines that do other things meanwhile."""
     times: float = 10.0
     """Training time from scratch, in that of an adapter."""
+    batch: int = 8
+    """Pairs a step of every training."""
     size: int = 128
     """Side of the photos in pixels."""
     style_size: int = 256
@@ -119,7 +127,7 @@ class Benchmark:
     seed: int = 0
 
     def check(self) -> None:
-        for name, least in (("train", 2 * ADAPTER.batch), ("test", 2), ("known", 1), ("size", 32)):
+        for name, least in (("train", 2 * self.batch), ("test", 2), ("batch", 1), ("known", 1), ("size", 32)):
             at_least(name, getattr(self, name), least)
         for name in ("size", "style_size"):
             need(getattr(self, name) % 8 == 0, f"--{name.replace('_', '-')} {getattr(self, name)}: no multiple of 8")
@@ -139,8 +147,16 @@ class Benchmark:
     def models(self, concept: Concept) -> Path:
         return self.out / "models" / concept.name
 
-    def timed(self, training: TrainingConfig, minutes: float) -> TrainingConfig:
-        return replace(training, minutes=minutes, device=self.device, seed=self.seed)
+    def amount(self, share: float = 1.0) -> str:
+        """How long, for the tables."""
+        return f"{share * self.minutes:g} min" if self.steps is None else f"{share:g} × {self.steps} adapter's steps"
+
+    def trained(self, training: TrainingConfig, share: float = 1.0, cost: float = 1.0) -> TrainingConfig:
+        """share: of an adapter's time. cost: of a step, in an adapter's."""
+        long = {"minutes": share * self.minutes}
+        if self.steps is not None:
+            long = {"steps": max(1, round(share * self.steps / cost))}
+        return replace(training, batch=self.batch, device=self.device, seed=self.seed, **long)
 
 
 @dataclass(frozen=True)
@@ -271,13 +287,13 @@ def mean_edit(config: Benchmark, concept: Concept, pairs: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Job:
-    """One training. column: of the part's tables, that it fills; None where others only start from it. base: of an
-    adapter."""
+    """One training. column: of the part's tables, that it fills; None where others only start from it. share: of
+    an adapter's time. base: of an adapter."""
 
     concept: Concept
     column: str | None
     folder: Path
-    minutes: float
+    share: float
     base: Path | None
     train: Callable[[], Trained]
 
@@ -291,25 +307,43 @@ def adapter_job(
     share: float = 1.0,
     start: tuple[Path, ...] = (),
 ) -> Job:
-    out, minutes = config.models(concept) / name, share * config.minutes
-    training = config.timed(ADAPTER, minutes)
+    out, training = config.models(concept) / name, config.trained(ADAPTER, share)
     settings = AdaptConfig(pairs=config.pairs(concept), out=out, base=base.folder, start=start, training=training)
-    return Job(concept, column, out, minutes, base.folder, partial(adapt, settings))
+    return Job(concept, column, out, share, base.folder, partial(adapt, settings))
 
 
 def scratch_job(
     config: Benchmark, base: Base, concept: Concept, column: str, model: Literal["pix2pix", "e2gan"]
 ) -> Job:
-    minutes = config.times * config.minutes
+    cost = 1.0 if config.steps is None else step_costs(config, base)[model]
     settings = ScratchConfig(
         pairs=config.pairs(concept),
         out=config.models(concept) / model,
         model=model,
         text=base.text,
         generator=base.generator,
-        training=config.timed(SCRATCH, minutes),
+        training=config.trained(SCRATCH, config.times, cost),
     )
-    return Job(concept, column, settings.out, minutes, None, partial(train_scratch, settings))
+    return Job(concept, column, settings.out, config.times, None, partial(train_scratch, settings))
+
+
+def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
+    """Time of a step of each model in that of an adapter's, measured once in a folder."""
+    path = config.out / "step-costs.json"
+    if not path.exists():
+        note("the time of a step")
+        make_folder(config.out)
+        networks = {"pix2pix": PIX2PIX, "e2gan": base.generator, "adapter": base.generator}
+        # One thread's own time is the same whatever else the machine does.
+        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        sizes = {"size": config.size, "batch": config.batch, "repeat": 9, "clock": clock}
+        found = {
+            name: milliseconds(network, "fp32", adapter=name == "adapter", **sizes)
+            for name, network in networks.items()
+        }
+        write_json(path, {"milliseconds": found, "size": config.size, "batch": config.batch})
+    found = read_json(path)["milliseconds"]
+    return {name: value / found["adapter"] for name, value in found.items()}
 
 
 @dataclass(frozen=True)
@@ -331,10 +365,10 @@ class Plan:
 
 
 def plan_main(config: Benchmark, base: Base, concepts: list[Concept]) -> Plan:
-    longer = f"from scratch, {config.times * config.minutes:g} min"
+    longer = f"from scratch, {config.amount(config.times)}"
     jobs = []
     for concept in concepts:
-        jobs.append(adapter_job(config, base, concept, f"adapter, {config.minutes:g} min"))
+        jobs.append(adapter_job(config, base, concept, f"adapter, {config.amount()}"))
         jobs.append(scratch_job(config, base, concept, f"pix2pix {longer}", "pix2pix"))
         jobs.append(scratch_job(config, base, concept, f"this generator {longer}", "e2gan"))
     return Plan("main", concepts, jobs, [base])
@@ -361,7 +395,7 @@ def plan_starts(config: Benchmark, base: Base, concepts: list[Concept]) -> Plan:
         for share in SHARES:
             for start, (mark, others) in starts.items():
                 name = "adapter" if not others and share == 1 else f"from-{mark}-{share:g}"
-                column = f"from {start}, {share * config.minutes:g} min"
+                column = f"from {start}, {config.amount(share)}"
                 jobs.append(adapter_job(config, base, concept, column, name, share, others))
     return Plan("starts", concepts, jobs, [base], notes)
 
@@ -551,7 +585,7 @@ def run(config: Benchmark) -> str:
     for plan in plans:
         cells: Cells = {}
         for job in plan.jobs:
-            tell(job, jobs, done)
+            tell(config, job, jobs, done)
             trained = job.train()
             done.add(job.folder)
             if job.column is not None:
@@ -563,13 +597,14 @@ def run(config: Benchmark) -> str:
     return "\n".join((config.out / f"{plan.part}.md").read_text("utf-8") for plan in plans)
 
 
-def tell(job: Job, jobs: dict[Path, Job], done: set[Path]) -> None:
+def tell(config: Benchmark, job: Job, jobs: dict[Path, Job], done: set[Path]) -> None:
     """What begins, and the training time that is left in all."""
     if job.folder in done or job.folder.exists():
         return
-    left = sum(other.minutes for other in jobs.values() if not other.folder.exists())
-    what = f"{job.concept.name}/{job.folder.name}, {job.minutes:g} min"
-    note(f"{what} (model {len(done) + 1} of {len(jobs)}, {left:.1f} min left)")
+    left = sum(other.share for other in jobs.values() if not other.folder.exists())
+    time = f"{left * config.minutes:.1f} min" if config.steps is None else f"{left:.1f} times an adapter's training"
+    what = f"{job.concept.name}/{job.folder.name}, {config.amount(job.share)}"
+    note(f"{what} (model {len(done) + 1} of {len(jobs)}, {time} left)")
 
 
 def main() -> int:

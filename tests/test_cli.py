@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import e2gan
 from e2gan.cli import COMMANDS, main
+from e2gan.images import write_png
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -110,3 +115,47 @@ def test_json_is_alone_on_standard_output() -> None:
     answer = run(*["cost", "--width", "8", "--heads", "2", "--size", "32", "--repeat", "1", "--json"])
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["size"] == 32
+
+
+WAITS = """
+import os, sys, time
+from pathlib import Path
+Path(sys.argv[1]).write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM and SIGHUP are POSIX's")
+@pytest.mark.parametrize(("sent", "status"), [("TERM", 143), ("HUP", 129)])
+def test_a_signal_stops_what_was_started_and_clears_up(sent: str, status: int, tmp_path: Path) -> None:
+    (tmp_path / "camera").mkdir()
+    for i in range(8):
+        write_png(tmp_path / "camera" / f"{i}.png", np.full((64, 64, 3), 30 * i, np.uint8))
+    assert run("photos", str(tmp_path / "camera"), "--out", str(tmp_path / "photos"), "--size", "64").returncode == 0
+    (tmp_path / "waits.py").write_text(WAITS)
+    (tmp_path / "temporary").mkdir()
+    pid = tmp_path / "pid"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "e2gan", "pairs", "--photos", tmp_path / "photos", "--concept", "autumn"]
+        + ["--out", tmp_path / "pairs", "--teacher", f"command:{sys.executable} {tmp_path}/waits.py {pid}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        # As nohup does it: what is ignored stays ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if sent == "TERM" else signal.SIG_DFL),
+    )
+    until = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    assert list((tmp_path / "temporary").iterdir())
+    process.send_signal(signal.SIGHUP)
+    if sent == "TERM":
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)  # as `timeout` sends two
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert errors == "e2gan: stopped; the same command goes on from where it can\n"
+    assert not list((tmp_path / "temporary").iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)

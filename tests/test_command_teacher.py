@@ -7,10 +7,12 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from e2gan.config import PairsConfig
 from e2gan.errors import InputError
-from e2gan.images import Pixels, read_image, resize
-from e2gan.teachers.command import PATIENCE, CommandTeacher
+from e2gan.images import Pixels, encode_png, read_image, resize
+from e2gan.teachers import make_teachers
+from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.function import FunctionTeacher
 from e2gan.teachers.teacher import Ask, Failed, Teacher
 
@@ -186,6 +190,198 @@ def test_a_neural_network_of_another_program(shared: Path) -> None:
     assert np.abs(edits[0].astype(float) - given[0]).mean() > 20
 
 
+# --------------------------------------------------------------------------------------------------- as they are made
+
+STEPS = """
+import sys, time
+from pathlib import Path
+from PIL import Image, ImageOps
+source, target, here = map(Path, sys.argv[1:4])
+photos = sorted(source.iterdir())
+def invert(path):
+    ImageOps.invert(Image.open(path)).save(target / path.name)
+def wait():
+    while not (here / "go").exists():
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("e2gan.teachers.command.SETTLED", 0.3)
+    monkeypatch.setattr("e2gan.teachers.command.POLL", 0.05)
+
+
+@pytest.fixture
+def steps(script: Callable[..., Path], tmp_path: Path) -> Callable[..., CommandTeacher]:
+    """A teacher that is a program of these lines."""
+
+    def make(lines: str, **options: Any) -> CommandTeacher:
+        return CommandTeacher(f"{PYTHON} {script(STEPS + lines)} {{input}} {{output}} '{tmp_path}'", **options)
+
+    return make
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_edit_is_given_while_the_program_makes_the_others(
+    steps: Callable[..., CommandTeacher], tmp_path: Path
+) -> None:
+    given = photos(3)
+    teacher = steps("invert(photos[1]); wait(); invert(photos[0]); (target / '0002.png').touch()")
+    some = teacher.edits(given, ASK, [0] * 3)
+    i, edit = next(some)
+    assert i == 1
+    np.testing.assert_array_equal(edit, 255 - given[1])
+    (tmp_path / "go").touch()
+    rest = dict(some)
+    assert set(rest) == {0, 2}
+    np.testing.assert_array_equal(rest[0], 255 - given[0])
+    assert reasons([rest[2]]) == ["the program's edit cannot be used: is empty"]
+
+
+def test_what_a_program_made_before_it_failed_is_given(steps: Callable[..., CommandTeacher], temporary: Path) -> None:
+    told = []
+    for k in (1, 3):
+        lines = f"for path in photos[:{k}]: invert(path)\n(target / photos[{k}].name).write_bytes(b'half')\n"
+        teacher, made = steps(f"{lines}raise ValueError(f'cannot edit {{photos[{k}]}}')"), []
+        with pytest.raises(RuntimeError) as failed:
+            made.extend(teacher.edits(photos(4), ASK, [0] * 4))  # keeps what came before the exception
+        assert [i for i, _ in made] == list(range(k))
+        for i, edit in made:
+            np.testing.assert_array_equal(edit, 255 - photos(4)[i])
+        told.append(str(failed.value))
+    # Which photo it was does not make it another reason.
+    assert told == ["the program ended with status 1: ValueError: cannot edit the photo"] * 2
+    assert not list(temporary.iterdir())
+
+
+def test_what_a_program_made_before_its_time_was_over_is_given(steps: Callable[..., CommandTeacher]) -> None:
+    teacher, made = steps("invert(photos[1]); time.sleep(60)", timeout=3), []
+    with pytest.raises(TimeoutError):
+        made.extend(teacher.edits(photos(2), ASK, [0, 0]))
+    assert [i for i, _ in made] == [1]
+
+
+def test_a_program_that_fails_after_its_last_edit_has_made_them_all(
+    steps: Callable[..., CommandTeacher], capfd: pytest.CaptureFixture[str]
+) -> None:
+    edits = steps("for path in photos: invert(path)\nsys.exit('cannot say goodbye')").edit(photos(2), ASK, [0, 0])
+    assert all(isinstance(edit, np.ndarray) for edit in edits)
+    assert "cannot say goodbye" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_file_is_not_taken_before_it_is_whole(steps: Callable[..., CommandTeacher]) -> None:
+    (edit,) = steps("""
+invert(photos[0])
+whole = (target / "0000.png").read_bytes()
+with (target / "0000.png").open("wb") as file:
+    for part in (whole[:300], whole[300:600], whole[600:]):
+        file.write(part)
+        file.flush()
+        time.sleep(0.8)
+""").edit(photos(1), ASK, [0])
+    np.testing.assert_array_equal(edit, 255 - photos(1)[0])
+
+
+def test_a_file_is_not_taken_before_it_has_been_left_alone(
+    steps: Callable[..., CommandTeacher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("e2gan.teachers.command.POLL", 0.05)
+    monkeypatch.setattr("e2gan.teachers.command.SETTLED", 10)
+    draft = "(target / '0000.png').write_bytes(photos[0].read_bytes())"
+    (edit,) = steps(f"{draft}; time.sleep(0.6); invert(photos[0])").edit(photos(1), ASK, [0])
+    np.testing.assert_array_equal(edit, 255 - photos(1)[0])
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_draft_that_was_taken_for_the_edit_ends_the_run(
+    changed: bool, steps: Callable[..., CommandTeacher], tmp_path: Path
+) -> None:
+    again = "ImageOps.invert(done)" if changed else "done"
+    again = f"done = Image.open(target / '0000.png'); {again}.save(target / '0000.png', compress_level=0)"
+    teacher = steps(f"invert(photos[0]); wait(); {again}; invert(photos[1])")
+    some = teacher.edits(photos(2), ASK, [0, 0])
+    assert next(some)[0] == 0
+    (tmp_path / "go").touch()
+    if changed:
+        with pytest.raises(InputError, match=r"wrote an edit again, more than 0\.3 s after it was whole"):
+            list(some)
+    else:
+        assert [i for i, _ in some] == [1]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_stops_asking_stops_the_program(
+    steps: Callable[..., CommandTeacher], tmp_path: Path, temporary: Path
+) -> None:
+    teacher = steps("import os; (here / 'pid').write_text(str(os.getpid())); invert(photos[0]); time.sleep(60)")
+    some = teacher.edits(photos(2), ASK, [0, 0])
+    assert next(some)[0] == 0
+    pid = int((tmp_path / "pid").read_text())
+    assert alive(pid)
+    some.close()
+    assert not alive(pid)
+    assert not list(temporary.iterdir())
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from e2gan.images import read_image, write_png
+from e2gan.teachers import command
+from e2gan.teachers.teacher import Ask
+command.SETTLED, command.POLL = 0.2, 0.05
+folder, kept = map(Path, sys.argv[2:])
+left = [path for path in sorted(folder.iterdir()) if not (kept / path.name).exists()]
+teacher = command.CommandTeacher(sys.argv[1])
+for i, edit in teacher.edits([read_image(path) for path in left], Ask("inverted"), [0] * len(left)):
+    write_png(kept / left[i].name, edit)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent was killed")
+def test_killed_in_the_midst_of_a_batch_no_photo_is_edited_twice_but_the_one_at_hand(
+    script: Callable[..., Path], tmp_path: Path, temporary: Path
+) -> None:
+    given, kept, log = tmp_path / "given", tmp_path / "kept", tmp_path / "log"
+    given.mkdir()
+    kept.mkdir()
+    for i, photo in enumerate(photos(5)):
+        (given / f"{i}.png").write_bytes(encode_png(photo))
+    program = script(
+        STEPS
+        + """
+import os
+(here / "pid").write_text(str(os.getpid()))
+for i, path in enumerate(photos):
+    with (here / "log").open("a") as file:
+        print(Image.open(path).width, file=file)
+    if i == 2:
+        wait()
+    invert(path)
+"""
+    )
+    command = f"{PYTHON} {program} {{input}} {{output}} '{tmp_path}'"
+    driver = [PYTHON, script(DRIVER, "driver.py"), command, given, kept]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(driver, env=environment) as process:
+        deadline = time.monotonic() + 60
+        while len(list(kept.glob("*.png"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    done = {path.name: path.read_bytes() for path in kept.glob("*.png")}
+    assert len(done) == 2
+    assert vanishes(int((tmp_path / "pid").read_text()))  # else it would go on editing beside the next one
+    (tmp_path / "go").touch()
+    subprocess.run(driver, env=environment, check=True)
+    assert Counter(log.read_text().split()) == {"16": 1, "17": 1, "18": 2, "19": 1, "20": 1}
+    assert all((kept / name).read_bytes() == data for name, data in done.items())
+    for i, photo in enumerate(photos(5)):
+        np.testing.assert_array_equal(read_image(kept / f"{i}.png"), 255 - photo)
+
+
 # ---------------------------------------------------------------------------------------------------- what goes wrong
 
 
@@ -207,10 +403,10 @@ shutil.copy(source / "0004.png", target / "0004-edit.png")
         good, *bad = teacher.edit(photos(5), ASK, [0] * 5)
         np.testing.assert_array_equal(good, photos(1)[0])
         told = reasons(bad)
-        assert told[0] == "the program's edit 0001.png cannot be used: is no image"
-        assert "0002.png cannot be used: is damaged" in told[1]
-        assert told[2] == "the program wrote more than one edit of the photo: 0003.jpg and 0003.png"
-        assert told[3] == "the program wrote no edit under the photo's name 0004.png; it wrote 0004-edit.png"
+        assert told[0] == "the program's edit cannot be used: is no image"
+        assert told[1] == "the program's edit cannot be used: is damaged (image file is truncated)"
+        assert told[2] == "the program wrote more than one edit of the photo: NAME.jpg and NAME.png"
+        assert told[3] == "the program wrote no edit under the photo's name NAME.png; it wrote NAME-edit.png"
         assert all(edit.again == bool(seeds) for edit in bad if isinstance(edit, Failed))
 
 
@@ -231,7 +427,7 @@ raise MemoryError("out of\\u00b5memory")
         out, err = capfd.readouterr()
         assert not out
         if i == 0:
-            assert "command:x-utf8-edit failed" in err
+            assert "command:x-utf8-edit failed: it ended with status 1; the last that it said:\n" in err
             assert "    loading 100%\n    warming up\n    Traceback" in err
             assert "on standard output" not in err
         else:
@@ -287,32 +483,30 @@ def test_ctrl_c_kills_the_program_with_what_it_started(
     assert not list(temporary.iterdir())
 
 
-def test_a_program_that_never_gives_an_edit_ends_the_run() -> None:
-    nothing = CommandTeacher(f'{PYTHON} -c ""')
-    assert "nor anything else" in reasons(nothing.edit(photos(PATIENCE - 1), ASK, [0] * (PATIENCE - 1)))[0]
-    with pytest.raises(InputError, match=r"no edit of the first 8 photos \(the program wrote no edit"):
-        nothing.edit(photos(1), ASK, [0])
-
-    failing = CommandTeacher(f"{PYTHON} absent.py")
-    for _ in range(PATIENCE - 1):
-        with pytest.raises(RuntimeError):
-            failing.edit(photos(1), ASK, [0])
-    with pytest.raises(RuntimeError):  # of a whole batch, a single photo may be to blame
-        failing.edit(photos(2), ASK, [0, 0])
-    with pytest.raises(InputError, match=r"no edit of the first 8 photos \(.*can't open file"):
-        failing.edit(photos(1), ASK, [0])
+def test_a_program_that_makes_nothing_tells_once_what_it_said(capfd: pytest.CaptureFixture[str]) -> None:
+    nothing = CommandTeacher(f"""{PYTHON} -c "print('this model edits no photos')" """)
+    for i in range(2):
+        told = reasons(nothing.edit(photos(9), ASK, [0] * 9))
+        assert told == ["the program wrote no edit under the photo's name NAME.png, nor anything else"] * 9
+        assert ("failed: no edit came of it" in capfd.readouterr().err) == (i == 0)
 
 
-def test_a_program_that_gave_an_edit_may_fail_as_often_as_it_likes(script: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("arguments", ["{input} {output}", "{photo} {edit}"])
+def test_what_a_program_says_of_temporary_files_is_in_words(arguments: str, script: Callable[..., Path]) -> None:
     program = script("""
-import shutil, sys
+import os, sys
 from pathlib import Path
-if "first" in sys.argv:
-    shutil.copy(Path(sys.argv[1], "0000.png"), sys.argv[2])
+source, target = map(Path, sys.argv[1:])
+photo = max(source.iterdir()) if source.is_dir() else source
+os.chdir(photo.parents[1])
+sys.exit(f"{photo} {photo.name} ./{photo.name} input/{photo.name} {photo.parents[1]}/output/{photo.stem}.jpg "
+         f"{photo.parent} {photo.parents[1]}/seeds.txt {photo.parents[1]}: style/1234.png")
 """)
-    teacher = CommandTeacher(f"{PYTHON} {program} {{input}} {{output}} {{prompt}}")
-    teacher.edit(photos(1), Ask("first"), [0])
-    assert len(reasons(teacher.edit(photos(PATIENCE), Ask("later"), [0] * PATIENCE))) == PATIENCE
+    for count in (1, 3):
+        with pytest.raises(RuntimeError) as failed:
+            CommandTeacher(f"{PYTHON} {program} {arguments}").edit(photos(count), ASK, [0] * count)
+        said = str(failed.value).removeprefix("the program ended with status 1: ")
+        assert said == "the photo the photo the photo the photo the edit {input} {seeds} its folder: style/1234.png"
 
 
 # ---------------------------------------------------------------------------------------------------------- settings
@@ -387,6 +581,18 @@ def test_a_changed_script_is_another_run(script: Callable[..., Path], tmp_path: 
 def test_its_name_tells_commands_apart(command: str, name: str) -> None:
     assert CommandTeacher(command).name == name
     assert "~" not in CommandTeacher(command).arguments[0]
+
+
+def test_commands_that_differ_only_in_a_folder_have_names_of_their_own() -> None:
+    commands = ["python a/edit.py --weights A/model.pt", "python a/edit.py --weights B/model.pt", "python sharpen.py"]
+    config = PairsConfig(concept="autumn", out=Path("pairs"), teacher=tuple(f"command:{c}" for c in commands))
+    names = [teacher.name for teacher in make_teachers(config)]
+    assert names == [teacher.name for teacher in make_teachers(config)]
+    assert len(set(names)) == 3
+    assert all(name.startswith("command:edit-weights-model-pt-") for name in names[:2])
+    assert names[2] == CommandTeacher(commands[2]).name  # no clash, no change
+    same = PairsConfig(concept="autumn", out=Path("pairs"), teacher=("command:echo 1", "command:echo  '1'"))
+    assert [teacher.name for teacher in make_teachers(same)] == ["command:echo-1"] * 2
 
 
 # ---------------------------------------------------------------------------------------------------------- functions

@@ -61,17 +61,23 @@ def test_toml_with_defaults(write: Write) -> None:
         teacher = []
     """)
     both = ("sd-img2img", "command:python edit.py {input} {output}")
-    assert read_concepts(path) == [
-        ConceptRow("make-it-autumn", "make it autumn", "a landscape", both, {"strength": 0.6, "steps": 20}),
+    rows, common = read_concepts(path), {"strength": 0.6, "steps": 20}
+    assert rows == [
+        ConceptRow("make-it-autumn", "make it autumn", "a landscape", both, common, frozenset(common)),
         ConceptRow(
             "van_gogh-2",
             "as a van Gogh painting",
             "a street",
             ("instruct-pix2pix",),
             {"strength": 0.6, "steps": 50, "scheduler": "ddim", "eta": [0, 1.5], "tiled": True},
+            frozenset({"strength"}),
         ),
-        ConceptRow("make-it-dusk", "make it dusk", "a landscape", (), {"strength": 0.6, "steps": 20}),
+        ConceptRow("make-it-dusk", "make it dusk", "a landscape", (), common, frozenset(common)),
     ]
+    # What a filter or a program cannot take of the defaults passes it by; what is its own does not.
+    assert rows[0].settings_of(["filters"]) == {}
+    assert rows[0].settings_of(both) == common
+    assert rows[1].settings_of(["filters"]).keys() == {"steps", "scheduler", "eta", "tiled"}
 
 
 def test_csv_of_a_spreadsheet(write: Write) -> None:

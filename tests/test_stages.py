@@ -209,7 +209,7 @@ def test_a_rerun_does_nothing_and_other_settings_are_refused(
     assert "nothing to do" in capsys.readouterr().out
     assert (tmp_path / "a" / "adapter_model.safetensors").stat().st_mtime_ns == written
     assert main([*command, "--steps", "6"]) == 2
-    assert "other settings (training)" in capsys.readouterr().err
+    assert "other settings (training.steps)" in capsys.readouterr().err
     for name in ("config.json", "e2gan.json"):
         assert (tmp_path / "a" / name).exists()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from e2gan.adapter import adapt
+    from e2gan.assembly import choose_again
     from e2gan.base import train_base
     from e2gan.concepts import choose_concepts
     from e2gan.config import (
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from e2gan.tables import run_table
     from e2gan.teachers.function import FunctionTeacher
     from e2gan.teachers.teacher import Ask, Failed, Teacher
-    from e2gan.teaching import choose_again
 
 # Module → what of it is public, in the order of the data's way.
 _PUBLIC = {
@@ -75,7 +75,7 @@ _PUBLIC = {
     "photos": "prepare_photos PhotoSet",
     "selection": "select_photos",
     "pairs": "make_pairs make_pair_sets PairSet",
-    "teaching": "choose_again",
+    "assembly": "choose_again",
     "teachers.teacher": "Teacher Ask Failed",
     "teachers.function": "FunctionTeacher",
     "concepts": "choose_concepts",

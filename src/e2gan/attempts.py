@@ -24,7 +24,8 @@ RECORD = "e2gan"  # key of the record inside a candidate's PNG
 class Attempt:
     """One edit that was tried. file: the PNG, or the note that there is none. reason: why it is of no use.
 
-    again: whether another seed may do better. measures: of its alignment, as numbers.
+    again: whether another seed may do better. suspect: it failed among others that failed with it, so that the teacher
+    may be to blame: it is tried once more. measures: of its alignment, as numbers.
     """
 
     teacher: str
@@ -33,6 +34,7 @@ class Attempt:
     reason: str | None
     again: bool
     measures: dict[str, float]
+    suspect: bool = False
 
 
 class Store:
@@ -53,18 +55,24 @@ class Store:
     def seen(self, photo: str, teacher: str) -> dict[int, Attempt]:
         return {a.seed: a for a in self.attempts(photo, teacher)}
 
+    def has_edit(self, teacher: str) -> bool:
+        """Whether the teacher has ever given a picture here."""
+        return any(self.folder.glob(f"*/{file_name(teacher)}--*.png"))
+
     def keep(self, photo: str, teacher: str, seed: int, edit: Pixels | None, record: dict[str, Any]) -> None:
         folder = self.folder / photo
         folder.mkdir(exist_ok=True)
         record = {"teacher": teacher, "seed": seed} | record
-        path = folder / f"{file_name(teacher)}--{seed}"
+        # Put together by hand: pathlib takes what follows a dot in a teacher's name for a suffix.
+        picture, no_picture = (folder / f"{file_name(teacher)}--{seed}.{kind}" for kind in ("png", "json"))
         if edit is None:
-            write_json(path.with_suffix(".json"), record)
+            write_json(no_picture, record)
             return
         text, png = PngImagePlugin.PngInfo(), io.BytesIO()
         text.add_itxt(RECORD, json.dumps(record))
         Image.fromarray(edit).save(png, "PNG", pnginfo=text, compress_level=1)
-        write_bytes(path.with_suffix(".png"), png.getvalue())
+        write_bytes(picture, png.getvalue())
+        no_picture.unlink(missing_ok=True)  # of a suspect that was tried once more
 
 
 def file_name(teacher: str) -> str:
@@ -83,6 +91,6 @@ def _attempt(file: Path) -> Attempt | None:
         else:
             return None
         about = record["teacher"], record["seed"], file, record["reason"], record["again"], record["measures"]
+        return Attempt(*about, suspect=record.get("suspect", False))
     except (OSError, KeyError, ValueError, TypeError, InputError):
         return None
-    return Attempt(*about)

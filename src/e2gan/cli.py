@@ -11,9 +11,13 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Literal
 
 from e2gan import config as c
@@ -27,7 +31,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "photos": (c.PhotosConfig, "e2gan.photos:prepare_photos"),
     "select": (c.SelectConfig, "e2gan.selection:select_photos"),
     "pairs": (c.PairsConfig, "e2gan.pairs:pairs_command"),
-    "choose": (c.ChooseConfig, "e2gan.teaching:choose_again"),
+    "choose": (c.ChooseConfig, "e2gan.assembly:choose_again"),
     "concepts": (c.ConceptsConfig, "e2gan.concepts:choose_concepts"),
     "base": (c.BaseConfig, "e2gan.base:train_base"),
     "adapt": (c.AdaptConfig, "e2gan.adapter:adapt"),
@@ -43,10 +47,13 @@ COMMANDS: dict[str, tuple[type, str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 2 wrong usage or bad input, 130 on Ctrl-C."""
+    """Run one command. Returns the exit status: 0 done, 2 wrong usage or bad input, and where a signal stopped it, 128
+    and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(arguments)
+        with _signals_as_ctrl_c():
+            return _run(arguments)
     except InputError as error:
         print(f"e2gan: {error}", file=sys.stderr)
         return 2
@@ -59,9 +66,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f": {error.filename}" if error.filename else ""
         print(f"e2gan: {error.strerror}{where} (free some space, or choose another --out)", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("e2gan: stopped; the same command goes on from where it can", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        with contextlib.suppress(OSError):  # SIGHUP: the terminal is gone
+            print("e2gan: stopped; the same command goes on from where it can", file=sys.stderr)
+        return 128 + (stop.number if isinstance(stop, _Stopped) else signal.SIGINT)
+
+
+class _Stopped(KeyboardInterrupt):
+    """By another signal than Ctrl-C's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """While inside, SIGTERM and SIGHUP raise: programs that were started are stopped, temporary folders removed."""
+    before: dict[int, Any] = {}
+    process, last = os.getpid(), -1.0
+    stopped: _Stopped | None = None
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (Python's to give)
+        nonlocal last, stopped
+        if os.getpid() != process:  # a fork has none of what is to be cleared up
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        # `timeout` and a terminal that closes send two, the second of which would interrupt the clearing up.
+        soon, last = last >= 0 and time.monotonic() - last < 1, time.monotonic()
+        if not soon:
+            stopped = _Stopped(number)
+            raise stopped
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not what nohup ignores
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    except OSError:
+        if stopped is not None:  # the terminal is gone, and a progress bar could not be taken down
+            raise stopped from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str]) -> int:

@@ -30,7 +30,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -55,7 +55,8 @@ class ConceptRow:
 
     name: a folder's name, unique in its list. prompt: the edit in words. source: what the photos show, in words, for
     teachers that go from one text to another. teachers: names as of --teacher (none: the command's own). settings:
-    arguments of the teachers, as of --set; values are booleans, numbers, texts, or lists of these.
+    arguments of the teachers, as of --set; values are booleans, numbers, texts, or lists of these. inherited: those of
+    the settings that are the list's defaults, which teachers without settings pass over.
     """
 
     name: str
@@ -63,6 +64,17 @@ class ConceptRow:
     source: str | None = None
     teachers: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    inherited: frozenset[str] = frozenset()
+
+    def settings_of(self, teachers: Sequence[str]) -> dict[str, Any]:
+        """The settings that go to these teachers: its own, and of the defaults those that one of them can take."""
+        from e2gan.teachers import takes_settings
+
+        def fits(name: str) -> bool:
+            teacher, dot, _ = name.rpartition(".")
+            return teacher in teachers if dot else any(map(takes_settings, teachers))
+
+        return {name: value for name, value in self.settings.items() if name not in self.inherited or fits(name)}
 
 
 def shipped_lists() -> dict[str, Path]:
@@ -187,7 +199,8 @@ def _toml(path: Path, text: str) -> Iterator[Entry]:
         where = f"{path}, concept {i}"
         _known(where, entry, KEYS)
         own = _typed(where, entry)
-        yield where, inherited | own | {"settings": inherited.get("settings", {}) | own.get("settings", {})}
+        given, common = own.get("settings", {}), inherited.get("settings", {})
+        yield where, inherited | own | {"settings": common | given, "inherited": common.keys() - given.keys()}
 
 
 def _known(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
@@ -280,4 +293,5 @@ def _row(where: str, values: Mapping[str, Any]) -> ConceptRow:
     teachers = tuple(teacher.strip() for teacher in values.get("teacher", []))
     need(all(teachers), f"{where}: a teacher's name is empty")
     need(len(set(teachers)) == len(teachers), f"{where}: a teacher is named twice: {', '.join(teachers)}")
-    return ConceptRow(name, prompt, source, teachers, dict(values.get("settings", {})))
+    settings, inherited = dict(values.get("settings", {})), frozenset(values.get("inherited", ()))
+    return ConceptRow(name, prompt, source, teachers, settings, inherited)

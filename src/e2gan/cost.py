@@ -232,14 +232,19 @@ def training_flops(generator: Generator, size: int) -> int:
     return found
 
 
-def latency(run: Callable[[], object], repeat: int, device: torch.device | None = None) -> float:
+def latency(
+    run: Callable[[], object],
+    repeat: int,
+    device: torch.device | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Median milliseconds of `run`, after two runs that do not count."""
     times = []
     for i in range(repeat + 2):
-        start = time.perf_counter()
+        start = clock()
         run()
         if device is not None and device.type == "cuda":
             torch.cuda.synchronize(device)
         if i >= 2:
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return 1000 * statistics.median(times)

@@ -10,8 +10,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -81,11 +82,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def claim(out: Path, stage: str, settings: Mapping[str, Any]) -> State:
+def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequence[str] = ()) -> State:
     """Make `OUT.partial` ready for a stage, or find that the work is done.
 
     `settings` decides whether an earlier run is the same one (the output path itself does not count). It is
-    written to the partial folder's config.json together with the stage and the versions.
+    written to the partial folder's config.json together with the stage and the versions. may_change: settings that
+    a run may go on with others of, until it is done.
 
     Raises InputError where `out` or its partial folder holds something else.
     """
@@ -98,7 +100,9 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any]) -> State:
     if partial.exists():
         # An empty folder, or one without its config.json yet, was killed in its first instant.
         if (partial / CONFIG).exists():
-            _same_or_refuse(partial, config, "repeat that run's settings to go on with it, or delete it")
+            mend = "repeat that run's settings to go on with it, or delete it"
+            if _same_or_refuse(partial, config, mend, may_change):
+                write_json(partial / CONFIG, config)
             return State.RESUME
         if any(not p.name.startswith(CONFIG) for p in partial.iterdir()):
             raise InputError(f"{partial} holds files that this program did not write: move it away")
@@ -146,7 +150,8 @@ def _vacant(out: Path) -> bool:
     return not out.exists() or (out.is_dir() and not any(out.iterdir()))
 
 
-def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str) -> None:
+def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_change: Sequence[str] = ()) -> list[str]:
+    """Those of `may_change` that are others now. Raises InputError where anything else is."""
     if not folder.is_dir():
         raise InputError(f"{folder} is a file, not a folder: {mend}")
     if not (folder / CONFIG).exists():
@@ -156,8 +161,17 @@ def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str) -> None:
         raise InputError(f"{folder} holds the output of '{found.get('stage')}', not of '{config['stage']}': {mend}")
     old, new = found.get("settings", {}), config["settings"]
     changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
-    if changed:
-        raise InputError(f"{folder} was made with other settings ({', '.join(changed)}): {mend}")
+    if fixed := [k for k in changed if k not in may_change]:
+        names = ", ".join(_inside(k, old.get(k), new.get(k)) for k in fixed)
+        raise InputError(f"{folder} was made with other settings ({names}): {mend}")
+    return changed
+
+
+def _inside(name: str, old: object, new: object) -> str:
+    """The setting's name, or, where it is a group, the names of those in it that differ."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return name
+    return ", ".join(f"{name}.{k}" for k in sorted({*old, *new}) if old.get(k) != new.get(k))
 
 
 def finish(out: Path) -> None:
@@ -186,7 +200,8 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[Path
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Whole or not at all, also when the machine stops: written beside, flushed, renamed."""
-    beside = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    # Machines that share a disk may share process numbers.
+    beside = path.with_name(f"{path.name}.tmp{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with beside.open("wb") as f:
             f.write(data)

@@ -25,8 +25,9 @@ from e2gan.files import CONFIG, State, claim, finish, partial_of, plain, read_js
 from e2gan.images import Pixels, read_image, write_png
 from e2gan.imports import ROWS, import_pairs
 from e2gan.photos import Photo, PhotoSet, read_stack, told
-from e2gan.progress import cores, track
+from e2gan.progress import cores, note, track
 from e2gan.teachers import filters, make_teachers
+from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
@@ -114,6 +115,8 @@ class PairsResult:
     """Why edits were not used → how many."""
     waiting: int = 0
     """Photos that other machines have still to edit; until then there is no pair set."""
+    busy: str = ""
+    """Who else is putting the pair set together; until then there is none."""
     already_done: bool = False
 
     def __str__(self) -> str:
@@ -125,6 +128,8 @@ class PairsResult:
                     *self.notes,
                 ]
             )
+        if self.busy:
+            return f'"{self.prompt}" ({self.teacher}): this part is done; {self.busy}'
         total = self.train + self.val + self.test
         line = f'{total} pairs "{self.prompt}" ({self.teacher}) in {self.folder}: '
         line += f"{self.train} train, {self.val} val, {self.test} test"
@@ -151,14 +156,16 @@ def pairs_command(config: PairsConfig) -> PairsResult | PairSets:
 def make_pair_sets(config: PairsConfig) -> PairSets:
     """Make a pair set of each concept in a list, `out`/NAME, by the concept's own teachers, else those of `config`.
 
-    Run again, it goes on. Raises InputError as `make_pairs` does, and for a list that is none, before anything is made.
+    Run again, it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything
+    is made; and as `make_pairs` does, but only after the other concepts were made.
     """
     from e2gan.concept_files import read_concepts, shipped_lists
 
     config.check()
     if config.concepts is None:
         raise InputError("--concepts: name a list of concepts")
-    rows = read_concepts(shipped_lists().get(config.concepts, Path(config.concepts)))
+    path = shipped_lists().get(config.concepts, Path(config.concepts))
+    rows = read_concepts(path)
     own = [
         replace(
             config,
@@ -171,16 +178,31 @@ def make_pair_sets(config: PairsConfig) -> PairSets:
         for row in rows
     ]
     for each, row in zip(own, rows, strict=True):  # all of them looked at before the first is made
-        each.check()
-        make_teachers(each, row.settings)
-    made, teachers, key = [], [], None
+        try:
+            each.check()
+            for teacher in make_teachers(each, row.settings_of(each.teacher)):
+                if isinstance(teacher, CommandTeacher):
+                    teacher.load()  # only looks for the program
+        except InputError as error:
+            raise InputError(f"{path}, concept '{row.name}': {error}") from None
+    there = config.out.exists()
+    made, failed, teachers, key = [], [], [], None
     for each, row in zip(own, rows, strict=True):
-        wanted = (each.teacher, row.settings, each.concept if "filters" in each.teacher else None)
+        settings = row.settings_of(each.teacher)
+        wanted = (each.teacher, settings, each.concept if "filters" in each.teacher else None)
         if wanted != key:  # a model that the next concept needs too stays loaded
             for teacher in teachers:
                 teacher.close()
-            teachers, key = make_teachers(each, row.settings), wanted
-        made.append(make_pairs(each, teachers))
+            teachers, key = make_teachers(each, settings), wanted
+        try:
+            made.append(make_pairs(each, teachers))
+        except InputError as error:  # the night is long: the others are made all the same
+            note(f"{row.name}: {error}")
+            failed.append(f"{row.name} ({error})")
+    if failed:
+        if not there and not any(config.out.iterdir() if config.out.exists() else ()):
+            shutil.rmtree(config.out, ignore_errors=True)
+        raise InputError(f"{len(failed)} of {len(rows)} concepts have no pair set: {'; '.join(failed)}")
     return PairSets(made)
 
 
@@ -240,12 +262,19 @@ def _edit_photos(config: PairsConfig, photo_folder: Path, teachers: Sequence[Tea
         [f"of the training photos, only those in {config.selection or photo_folder / SELECTION}"] if selection else []
     )
     if only is not None:
+        if config.teach.part()[0] > 0 and not config.out.exists():  # it is quick: the first machine does it all
+            return _unfinished(config.out, photo_folder, settings, waiting=len(photos))
         return _filter(config.out, only, photo_set, photos, settings, notes)
     taught = teaching.teach(config, Ask(prompt, config.teach.source), teachers, photos, photo_set, settings)
-    if taught.waiting:
-        return PairsResult(config.out, photo_folder, prompt, settings["teacher"], 0, 0, 0, waiting=taught.waiting)
+    if taught.waiting or taught.busy:
+        return _unfinished(config.out, photo_folder, settings, waiting=taught.waiting, busy=taught.busy)
     result = _result(PairSet.load(config.out), already_done=taught.already_done)
     return replace(result, notes=notes + taught.notes(config.out), rejected=taught.rejected)
+
+
+def _unfinished(out: Path, photos: Path, settings: dict[str, Any], waiting: int = 0, busy: str = "") -> PairsResult:
+    """What one of several machines has to tell, while the pair set is not there yet."""
+    return PairsResult(out, photos, settings["concept"], settings["teacher"], 0, 0, 0, waiting=waiting, busy=busy)
 
 
 def _prompt(config: PairsConfig, only: FilterTeacher | None) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from e2gan.config import PairsConfig
     from e2gan.teachers.teacher import Teacher
 
-__all__ = ["make_teachers"]
+__all__ = ["make_teachers", "takes_settings"]
 
 COMMAND = "command:"
 FILTERS = ("filters", "filters:")
@@ -26,18 +26,24 @@ def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None
     from e2gan.concept_files import parse_settings
 
     names = config.teacher
-    models = _models(config.teach.model, [name for name in names if _is_model(name)])
+    models = _models(config.teach.model, [name for name in names if takes_settings(name)])
     wanted = _by_teacher(parse_settings(config.teach.set) | dict(settings or {}), names)
-    return [_make(name, models.get(name), wanted[name], config) for name in names]
+    teachers = [_make(name, models.get(name), wanted[name], config) for name in names]
+    if any(name.startswith(COMMAND) for name in names):
+        from e2gan.teachers.command import distinct
+
+        distinct(teachers)
+    return teachers
 
 
-def _is_model(name: str) -> bool:
+def takes_settings(name: str) -> bool:
+    """Whether a teacher is a diffusion model: the others have no arguments to set."""
     return not name.startswith((COMMAND, *FILTERS))
 
 
 def _make(name: str, model: str | None, arguments: dict[str, Any], config: PairsConfig) -> Teacher:
     teach = config.teach
-    if not _is_model(name) and arguments:
+    if not takes_settings(name) and arguments:
         raise InputError(
             f"--set {next(iter(arguments))}: {name.split(':')[0]} takes no settings, only diffusion models do"
         )
@@ -81,7 +87,7 @@ def _models(given: tuple[str, ...], names: list[str]) -> dict[str, str]:
 def _by_teacher(settings: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Settings by teacher: NAME=VALUE is every diffusion model's, TEACHER.NAME=VALUE that one's."""
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    own = [name for name in names if _is_model(name)]
+    own = [name for name in names if takes_settings(name)]
     for key, value in settings.items():
         name, dot, argument = key.rpartition(".")
         if dot and name in names:
