@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from e2gan.errors import InputError
+from e2gan.hub import pretrained
 from e2gan.images import Pixels
 from e2gan.teachers import diffusion
 from e2gan.teachers.diffusion import DiffusionTeacher, Loading, make_teacher
 from e2gan.teachers.normals import DepthEstimator, normal_image, normals
+from e2gan.teachers.pipelines import quiet
 from e2gan.teachers.presets import find_preset
 from e2gan.teachers.teacher import Ask, Failed
 
@@ -209,6 +211,25 @@ def test_a_preset_may_change_the_schedulers_numbers(sd: Path, tmp_path: Path) ->
     assert "PNDMScheduler takes no betaend, but num_train_timesteps" in refused(make_teacher("mine", presets=path).load)
 
 
+@pytest.mark.parametrize("name", ["instruct-pix2pix", "instruct-diffusion"])
+def test_instructions_are_sampled_at_the_times_of_the_authors(name: str, pix2pix: Path) -> None:
+    """k-diffusion's get_sigmas: evenly from 999 to 0, whatever spacing the checkpoint has."""
+    one = teacher(name, pix2pix)
+    one.load()
+    scheduler = one._pipeline.scheduler
+    with quiet():
+        scheduler.set_timesteps(4)
+    assert scheduler.timesteps.tolist() == [999, 666, 333, 0]
+
+
+def test_controlnet_clips_no_latents(sd: Path, control: dict[str, Any]) -> None:
+    one = teacher("controlnet-normal", sd, **control)
+    one.load()
+    scheduler = one._pipeline.scheduler
+    assert not scheduler.config.clip_sample
+    assert scheduler.final_alpha_cumprod == scheduler.alphas_cumprod[0] < 1
+
+
 def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
     exact = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
     half = teacher("sd-img2img", sd, Loading(precision="bf16"))
@@ -288,6 +309,34 @@ def test_what_the_pipeline_itself_refuses_is_one_line(sd: Path, overrides: dict[
     assert message.endswith("change it with --set or --model")
 
 
+@pytest.mark.parametrize("error", [ValueError("odd"), IndexError("odd"), KeyError("odd")])
+def test_once_a_call_has_succeeded_an_error_is_the_photos_own(
+    sd: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    one = teacher("sd-img2img", sd)
+    one.load()
+    kind = type(one._pipeline)
+    with monkeypatch.context() as broken:
+        broken.setattr(kind, "check_inputs", fail)
+        assert "odd" in refused(lambda: one.edit(photos(1), ASK, [1]))
+    one.edit(photos(1), ASK, [1])
+    monkeypatch.setattr(kind, "check_inputs", fail)
+    with pytest.raises(type(error)) as raised:
+        one.edit(photos(1), ASK, [1])
+    assert raised.value is error
+
+
+def test_a_prompt_that_is_cut_is_told_once(sd: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    one = teacher("sd-img2img", sd)
+    for _ in range(2):
+        one.edit(photos(1), Ask("a " * 80), [1])
+    said = " ".join(capfd.readouterr().err.split())
+    assert said == ("sd-img2img: the prompt has 80 word pieces, and the text encoder reads the first 75: shorten it")
+
+
 def test_an_instruction_model_is_not_a_text_to_image_model(sd: Path) -> None:
     message = refused(teacher("instruct-pix2pix", sd).load)
     assert "its UNet takes 4 channels, an InstructPix2Pix's 8" in message
@@ -328,6 +377,15 @@ def spoil_tensor(folder: Path) -> None:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
 
 
+def spoil_text(file: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / file).write_text(text)
+
+
+def spoil_steps(folder: Path) -> None:
+    path = folder / "scheduler/scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_train_timesteps": "x"}))
+
+
 def spoil_shape(folder: Path) -> None:
     path = folder / "unet/config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"cross_attention_dim": 24}))
@@ -342,6 +400,10 @@ def spoil_shape(folder: Path) -> None:
         (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:5000]), "Unable to load weights"),
         (lambda f: (f / "model_index.json").unlink(), r"no file named model_index\.json"),
         (lambda f: (f / "tokenizer/tokenizer.json").unlink(), "its tokenizer has no vocabulary"),
+        (spoil_text("tokenizer/tokenizer.json", "{}"), "cannot load"),
+        (spoil_text("model_index.json", "[]"), "cannot load"),
+        (spoil_text("text_encoder/config.json", "[]"), "cannot load"),
+        (spoil_steps, "cannot load"),
         (shutil.rmtree, "there is no such folder"),
     ],
 )
@@ -352,6 +414,23 @@ def test_a_folder_that_is_not_whole(copy: Path, spoil: Callable[[Path], object],
     assert str(copy) in str(error.value)
     assert "--model" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("CUDA: out of memory")])
+def test_a_full_memory_is_no_broken_checkpoint(copy: Path, error: Exception) -> None:
+    def load(_: str) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        pretrained(load, str(copy), "--model")
+    assert raised.value is error
+
+
+def test_a_reason_that_is_cut_has_no_open_parenthesis(copy: Path) -> None:
+    def load(_: str) -> None:
+        raise OSError("it broke (in a place that takes " + "many words " * 20 + ")")
+
+    assert "(it broke): " in refused(lambda: pretrained(load, str(copy), "--model"))
 
 
 def test_checkpoints_that_name_a_class_of_older_libraries_load(copy: Path) -> None:
@@ -367,30 +446,80 @@ def test_without_network_and_weights_one_line_says_what_to_do(capfd: pytest.Capt
     assert "stable-diffusion-v1-5/stable-diffusion-v1-5" in message
     assert "--model" in message
     assert "connect to the hub once" in message
+    assert "(no network, and not in the cache)" in message
     assert "--model" in refused(make_teacher("diffusers:owner/model").load)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_download_is_announced_with_licence_and_size(sd: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """In place of the hub, a function that would be called with its name."""
-    one = DiffusionTeacher(find_preset("sd-img2img"))
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What is told and what is loaded, in order, with an empty cache; in place of the hub, a line that ends it."""
+    found: list[str] = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(diffusion, "note", lambda text: found.append(text))
+
+    def load(_: object, name: str, *__: object, **___: object) -> None:
+        found.append(name)
+        raise InputError("no hub here")
+
+    for module in ("diffusion", "normals"):
+        monkeypatch.setattr(f"e2gan.teachers.{module}.pretrained", load)
+    return found
+
+
+def test_a_download_is_announced_with_licence_and_size(events: list[str]) -> None:
+    one = make_teacher("sd-img2img")
+    for _ in range(2):  # told once
+        assert refused(one.load) == "no hub here"
+    told, *loaded = events
+    assert loaded == ["stable-diffusion-v1-5/stable-diffusion-v1-5"] * 2
+    assert told == (
+        "stable-diffusion-v1-5/stable-diffusion-v1-5 is not in the cache: asking the hub (about 5.5 GB; licence "
+        "CreativeML Open RAIL-M, https://huggingface.co/spaces/CompVis/stable-diffusion-license)"
+    )
+
+
+def test_every_part_is_announced_before_any_is_loaded(events: list[str]) -> None:
+    preset = find_preset("controlnet-normal")
+    refused(make_teacher("controlnet-normal").load)
+    told, loaded = events
+    assert loaded == "lllyasviel/sd-controlnet-normal"
+    for fact in (loaded, preset.checkpoint, "Intel/dpt-hybrid-midas", "about 7.4 GB", preset.licence):
+        assert fact in told
+    assert "@" not in told
+
+
+def test_the_licence_of_another_model_is_on_its_page(events: list[str], sd: Path) -> None:
+    refused(make_teacher("sd-img2img", "owner/model").load)
+    assert events[0] == (
+        "owner/model is not in the cache: asking the hub (its licence is on its page: https://huggingface.co/owner/model)"
+    )
+    events.clear()
+    refused(make_teacher("controlnet-normal", str(sd), {"depth": "owner/depth"}).load)
+    assert "owner/depth: its licence is on its page: https://huggingface.co/owner/depth" in events[0]
+    assert "OpenRAIL (ControlNet)" in events[0]  # still the preset's
+    assert " GB" not in events[0]  # of which the whole is not loaded
+    assert str(sd) not in events[0]
+
+
+def test_what_is_in_the_cache_in_part_is_announced_when_the_hub_is_asked(
+    sd: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     asked: list[dict[str, Any]] = []
-    load = one._noting(lambda _, **arguments: asked.append(arguments))
+    load = DiffusionTeacher(find_preset("sd-img2img"))._noting(lambda _, **arguments: asked.append(arguments))
     load("stable-diffusion-v1-5/stable-diffusion-v1-5", local_files_only=True)
     load(str(sd))
     assert capfd.readouterr().err == ""
     load("stable-diffusion-v1-5/stable-diffusion-v1-5")
-    said = " ".join(capfd.readouterr().err.split())
-    assert "asking the hub" in said
-    assert "5.5 GB" in said
-    assert "CreativeML Open RAIL-M" in said
+    assert "CreativeML Open RAIL-M" in " ".join(capfd.readouterr().err.split())
     assert len(asked) == 3
 
 
 def test_where_the_hub_has_none_the_line_says_how_to_convert() -> None:
     message = refused(lambda: make_teacher("instruct-diffusion").settings(ASK))
     assert "--model" in message
-    assert "convert_original_stable_diffusion_to_diffusers.py" in message
+    assert "python scripts/convert_original_stable_diffusion_to_diffusers.py --checkpoint_path " in message
+    assert "--dump_path FOLDER" in message
 
 
 def test_without_the_library_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

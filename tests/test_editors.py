@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
 from e2gan.errors import InputError
 from e2gan.images import Pixels
+from e2gan.teachers import diffusion
 from e2gan.teachers.diffusion import DiffusionTeacher, Loading, make_teacher
 from e2gan.teachers.pipelines import need_diffusers
 from e2gan.teachers.presets import SHIPPED, load_presets
@@ -60,6 +63,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def lora(tmp_path_factory: pytest.TempPathFactory, folder: Callable[[str], Path]) -> Path:
     """A LoRA for the tiny Qwen-Image-Edit, under the name of the published one's file."""
     return write_lora(folder("qwen-edit"), tmp_path_factory.mktemp("lora"), PRESETS["qwen-edit-lightning"].lora_file)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qwen-Image-Edit fits every photo into 1024² pixels, here into 64×96."""
+    fit = pipeline_qwenimage_edit_plus.calculate_dimensions
+    monkeypatch.setattr(pipeline_qwenimage_edit_plus, "calculate_dimensions", lambda _, ratio: fit(64 * 96, ratio))
 
 
 def photo(name: str, picture: str = "astronaut") -> Pixels:
@@ -142,7 +152,124 @@ def test_presets_that_take_one_photo_a_call_give_each_of_many_its_own_edit(folde
         assert np.array_equal(edit, editor.edit([shot], ASK, [seed])[0])
 
 
+def test_a_users_preset_of_an_unknown_pipeline_takes_one_photo_a_call(
+    tmp_path: Path, folder: Callable[[str], Path]
+) -> None:
+    """Several images in one call are several references of one output to it."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'[mine]\npipeline = "Flux2KleinPipeline"\ncheckpoint = {json.dumps(str(folder("flux2-klein")))}\nside = 64\n'
+        "arguments = { num_inference_steps = 2, guidance_scale = 1.0 }\n"
+    )
+    mine: Any = make_teacher("mine", loading=Loading(device="cpu", batch=2), presets=path)
+    shots = [photo("flux2-klein"), photo("flux2-klein", "coffee")]
+    together = mine.edit(shots, ASK, [1, 2])
+    for shot, seed, edit in zip(shots, (1, 2), together, strict=True):
+        assert np.array_equal(edit, mine.edit([shot], ASK, [seed])[0])
+
+
+@pytest.mark.parametrize("name", ["flux2-klein", "sdxl-img2img"])
+def test_half_precision_gives_nearly_the_same_edit(name: str, folder: Callable[[str], Path]) -> None:
+    half: Any = make_teacher(name, str(folder(name)), SMALL[name], Loading(device="cpu", precision="bf16"))
+    edits = [one.edit([photo(name)], ASK, [1])[0] for one in (teacher(name, folder(name)), half)]
+    exact, rounded = (np.asarray(edit, float).ravel() for edit in edits)
+    assert not np.array_equal(exact, rounded)
+    assert np.corrcoef(exact, rounded)[0, 1] > 0.5
+
+
+def test_attention_is_chosen_where_the_denoiser_is_a_transformer(folder: Callable[[str], Path]) -> None:
+    name, shot = "flux2-klein", photo("flux2-klein")
+    native: Any = make_teacher(name, str(folder(name)), SMALL[name], Loading(device="cpu", attention="native"))
+    assert np.array_equal(native.edit([shot], ASK, [1])[0], teacher(name, folder(name)).edit([shot], ASK, [1])[0])
+
+
 # -------------------------------------------------------------------------------------- what is particular to some
+
+
+@pytest.mark.parametrize("name", ["qwen-edit", "qwen-edit-lightning"])
+def test_qwen_paints_at_the_size_at_which_it_sees_the_photo(name: str, folder: Callable[[str], Path]) -> None:
+    """Whatever the side: else the edit is zoomed, or shifted, against the photo."""
+    editor = make_teacher(
+        name, str(folder("qwen-edit")), {"side": 128, "num_inference_steps": 2}, Loading(device="cpu")
+    )
+    assert isinstance(editor, DiffusionTeacher)
+    editor = DiffusionTeacher(dataclasses.replace(editor.preset, lora=None), editor.model, editor.arguments)
+    editor.load()
+    seen: list[Mapping[str, Any]] = []
+    editor._pipeline.transformer.register_forward_pre_hook(lambda _, __, named: seen.append(named), with_kwargs=True)
+    edit = editor.edit([photo(name)], ASK, [1])[0]
+    assert isinstance(edit, np.ndarray)
+    assert edit.shape == (64, 96, 3)
+    for named in seen:
+        [[own, reference]] = named["img_shapes"]
+        assert own == reference
+
+
+def test_klein_paints_at_the_size_at_which_it_sees_a_large_photo(
+    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SizeIsKnownError(Exception):
+        pass
+
+    shot = photo("flux2-klein")
+    editor = teacher("flux2-klein", folder("flux2-klein"), side=1024)
+    editor.load()
+    pipeline, seen = editor._pipeline, []
+
+    def see(image: Any, **named: Any) -> Any:
+        seen.append((named["height"], named["width"]))
+        return preprocess(image, **named)
+
+    def stop(_: Any, **named: Any) -> None:
+        raise SizeIsKnownError(named["height"], named["width"])
+
+    preprocess = pipeline.image_processor.preprocess
+    monkeypatch.setattr(pipeline.image_processor, "preprocess", see)
+    monkeypatch.setattr(type(pipeline), "prepare_latents", stop)
+    with pytest.raises(SizeIsKnownError) as size:
+        editor.edit([shot], ASK, [1])
+    assert [size.value.args] == seen
+    height, width = seen[0]
+    assert 0.97 * 1024**2 < height * width <= 1024**2
+    assert width / height == pytest.approx(1.5, rel=0.02)
+
+
+def test_guidance_has_the_empty_negative_prompt_that_it_needs() -> None:
+    guided = make_teacher("qwen-edit-lightning", overrides={"true_cfg_scale": 4}).settings(ASK)["arguments"]
+    assert guided["negative_prompt"] == " "
+    own = make_teacher("qwen-edit", overrides={"negative_prompt": "blurry"}).settings(ASK)["arguments"]
+    assert own["negative_prompt"] == "blurry"
+    assert "negative_prompt" not in make_teacher("qwen-edit-lightning").settings(ASK)["arguments"]
+
+
+def test_the_lora_and_its_licence_are_told_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(diffusion, "note", lambda text: events.append(text))
+
+    def load(_: object, name: str, *__: object, **___: object) -> None:
+        events.append(name)
+        raise InputError("no hub here")
+
+    for module in ("diffusion", "vision_language"):
+        monkeypatch.setattr(f"e2gan.teachers.{module}.pretrained", load)
+    editor = make_teacher("qwen-edit-lightning")
+    with pytest.raises(InputError, match="no hub here"):
+        editor.load()
+    told, first = events
+    assert first == "Qwen/Qwen-Image-Edit-2511"
+    preset = PRESETS["qwen-edit-lightning"]
+    for fact in (first, preset.lora, "about 58.6 GB", preset.licence, preset.licence_url):
+        assert fact
+        assert fact in told
+
+
+def test_ledits_refuses_to_keep_its_weights_off_the_gpu() -> None:
+    for offload in ("model", "sequential"):
+        with pytest.raises(InputError, match=f"^--offload {offload}: ledits needs its weights on the GPU$"):
+            make_teacher("ledits", loading=Loading(offload=offload))
 
 
 def lightning(tmp_path: Path, folder: Path, lora: Path) -> DiffusionTeacher:

@@ -237,14 +237,36 @@ def test_edits_follow_the_prompt_and_each_option(pipeline: Any, inversion: Inver
         edit(pipeline, inversion, AUTUMN, **free | {"self_replace": 1}),
         edit(pipeline, inversion, AUTUMN, **free | {"cross_replace": 0.5}),
         edit(pipeline, inversion, AUTUMN, **free | {"cross_replace": 1}),
-        edit(pipeline, inversion, AUTUMN, **free | {"amplify": 5}),
+        edit(pipeline, inversion, AUTUMN, **free | {"cross_replace": 1, "amplify": 5}),
         inversion.reconstruction[:1],
     ]
     for i, one in enumerate(edits):
         assert one.isfinite().all()
         for other in edits[:i]:
             assert (one - other).abs().max() > 1e-3
-    assert torch.equal(edits[0], edit(pipeline, inversion, AUTUMN, **free))
+    for amplify in (1, 5):  # only in the steps of cross_replace, as the authors' code has it
+        assert torch.equal(edits[0], edit(pipeline, inversion, AUTUMN, **free | {"amplify": amplify}))
+
+
+@pytest.mark.parametrize(("sides", "pixels"), [((64, 64), 32 * 32), ((64, 97), 32 * 49), ((15, 16), 8 * 8)])
+def test_self_attention_is_the_source_s_on_all_levels_but_the_finest(
+    sides: tuple[int, int], pixels: int, pipeline: Any, inversion: Inversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """null_text_w_ptp.ipynb replaces it over at most 32**2 pixels, of latents of 64×64."""
+    seen: list[AttentionControl] = []
+
+    class SeenError(Exception):
+        pass
+
+    def stop(_: Any, control: AttentionControl) -> None:
+        seen.append(control)
+        raise SeenError
+
+    monkeypatch.setattr(null_text, "controlled", stop)
+    path = torch.zeros(STEPS + 1, 4, *sides)
+    with pytest.raises(SeenError):
+        edit(pipeline, dataclasses.replace(inversion, latents=path, reconstruction=path), AUTUMN)
+    assert seen[0].self_limit == pixels
 
 
 def test_shared_words_keep_the_photo_nearer(pipeline: Any, inversion: Inversion) -> None:
@@ -296,16 +318,15 @@ def test_maps_are_the_source_s_and_amplified_in_every_attention(pipeline: Any) -
             own = maps.clone()
             if context is None and first and x.shape[1] <= 16:
                 maps[2] = maps[1]
-            if context is not None:
-                if first:
-                    maps[2][..., [0, *shared]] = maps[1][..., [0, *shared]]
-                    maps[2][..., prompts[2].end] = maps[1][..., prompts[1].end]
-                    maps[2][..., prompts[2].end + 1 :] = maps[1][..., prompts[2].end + 1 :]
+            if context is not None and first:
+                maps[2][..., [0, *shared]] = maps[1][..., [0, *shared]]
+                maps[2][..., prompts[2].end] = maps[1][..., prompts[1].end]
+                maps[2][..., prompts[2].end + 1 :] = maps[1][..., prompts[2].end + 1 :]
                 maps[2][..., autumn] = 5 * own[2][..., autumn]
             expected = layer.to_out[0]((maps @ values).transpose(1, 2).flatten(2))
             unchanged = layer.to_out[0]((own @ values).transpose(1, 2).flatten(2))
         torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
-        changes = context is not None or (first and x.shape[1] <= 16)
+        changes = first and (context is not None or x.shape[1] <= 16)
         assert torch.allclose(output[2], unchanged[2], rtol=1e-4, atol=1e-5) != changes
 
 
@@ -417,6 +438,8 @@ def test_wrong_loading_and_prompts_are_told_in_one_line(folder: Path, photo: Pix
         teacher(folder, Loading(offload="sequential"))
     with pytest.raises(InputError, match="--compile: null-text changes the attention at every step"):
         teacher(folder, Loading(compile=True))
+    with pytest.raises(InputError, match="--attention: null-text changes the attention at every step"):
+        teacher(folder, Loading(attention="native"))
     with pytest.raises(InputError, match="is the source prompt too: say with --source"):
         teacher(folder).settings(Ask("A photo", "a photo"))
     assert teacher(folder, amplify="photo=5").settings(Ask("a photo", "a photo"))  # stronger, which is an edit

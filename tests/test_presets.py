@@ -62,6 +62,13 @@ def test_whoever_downloads_is_told_the_licence() -> None:
         assert (preset.memory_gb > 0) == bool(preset.memory_note), preset.name
 
 
+def test_a_scheduler_of_another_class_says_what_it_would_get_wrong_by_itself() -> None:
+    """DDIMScheduler clips latents to -1..1, as if they were pixels."""
+    for preset in load_presets().values():
+        if preset.scheduler == "DDIMScheduler":
+            assert not preset.scheduler_arguments["clip_sample"], preset.name
+
+
 # ---------------------------------------------------------------------------------------------------- finding a preset
 
 
@@ -104,6 +111,7 @@ def test_a_users_file_adds_and_replaces(tmp_path: Path) -> None:
         ('[a]\ncheckpoint = "x"\nside = "512"', r"\[a\]: side = '512' is not a whole number"),
         ('[a]\ncheckpoint = "x"\nside = true', "side = True is not a whole number"),
         ('[a]\ncheckpoint = "x"\nside = 4', "side = 4 is below 8 pixels"),
+        ('[a]\ncheckpoint = "x"\narea = 40', "area = 40 is below 64 pixels"),
         ('[a]\ncheckpoint = "x"\nmemory_gb = "2"', "is not a number"),
         ('[a]\ncheckpoint = "x"\none_by_one = 1', "one_by_one = 1 is not true or false"),
         ('[a]\ncheckpoint = "x"\narguments = 3', "arguments = 3 is not a table"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2gan.cli import main
-from e2gan.teachers.presets import load_presets
+from e2gan.teachers.presets import Preset, load_presets
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [DOCS / "teachers.md", *sorted((DOCS / "teachers").glob("*.md"))]
@@ -28,6 +29,12 @@ def test_every_teacher_has_a_page_with_its_facts(name: str) -> None:
         assert not fact or fact in page
     assert f"--teacher {name}" in page
     assert f"({name}.md)" in (DOCS / "teachers" / "README.md").read_text("utf-8")
+
+
+def test_every_key_of_a_preset_is_in_the_table() -> None:
+    page = (DOCS / "teachers" / "diffusers.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)`", page, re.MULTILINE)
+    assert rows == [field.name for field in dataclasses.fields(Preset) if field.name != "name"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from e2gan.errors import InputError
+from e2gan.memory import is_no_memory
 
-__all__ = ["clip_tokenizer", "image_statistics", "model_config", "need_transformers", "pretrained"]
+__all__ = ["brief", "cached", "clip_tokenizer", "image_statistics", "model_config", "need_transformers", "pretrained"]
 __all__ += ["pretrained_network"]
+
+UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
 
 
 def need_transformers(why: str) -> ModuleType:
@@ -35,35 +37,77 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
     """`load(name)` of a `from_pretrained`: a local folder, else the hub's cache, else the hub.
 
     The cache is asked first, so that what was loaded once needs no network, and waits for none.
-    Raises InputError where the name is neither a folder nor known to the hub's cache, and there is no network.
+    Raises InputError where the name is neither a folder nor known to the hub's cache, and there is no network, and
+    where what is there is damaged. That memory runs out is raised as it is.
     """
-    from safetensors import SafetensorError
-
     folder = Path(name).expanduser()
     if folder.is_file():
         raise InputError(f"{name}: is a file: name the folder that holds it with {option}")
     if folder.is_dir():
         attempts, name = [arguments], str(folder)
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
+    elif not _of_the_hub(name):
         raise InputError(f"{name}: there is no such folder: name one with {option}")
     else:
         attempts = [{"local_files_only": True} | arguments, arguments]
-    reason = ""
+    errors = []
     for attempt in attempts:
         try:
             return load(name, **attempt)
-        except (OSError, ValueError, ImportError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-            reason = _reason(error)
-    mend = f"the folder is not whole, or of another kind: name another with {option}"
+        except InputError:
+            raise
+        except Exception as error:  # a damaged file fails anywhere in the libraries, in any way
+            if is_no_memory(error):
+                raise
+            errors.append(error)
+    reason, mend = _reason(errors[-1]), f"the folder is not whole, or of another kind: name another with {option}"
     if not folder.is_dir():
         mend = f"connect to the hub once, or name a local copy of the folder with {option}"
+        causes = {type(error).__name__ for error in _causes(errors[-1])}
+        if causes & UNREACHABLE and "HfHubHTTPError" not in causes:  # the latter: the hub has answered
+            here = cached(f"{name}@{arguments['revision']}" if arguments.get("revision") else name)
+            reason = f"no network, and {'the copy in the cache is not whole' if here else 'not in the cache'}"
     raise InputError(f"cannot load {name} ({reason}): {mend}")
+
+
+def cached(source: str) -> bool:
+    """Whether the hub need not be asked: a folder, a path, or a hub's NAME or NAME@REVISION that was loaded before."""
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = source.partition("@")
+    if any(Path(path).expanduser().exists() for path in (source, name)) or not _of_the_hub(name):
+        return True
+    try:
+        snapshot_download(name, revision=revision or None, local_files_only=True)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def brief(error: BaseException) -> str:
+    """The first line of what an error says, at most 160 characters, without a parenthesis that the cut left open."""
+    line = next(iter(str(error).strip().splitlines()), "")
+    if len(line) > 160:
+        line = line[:160].rpartition(" ")[0]
+        while line.count("(") > line.count(")"):
+            line = line[: line.rindex("(")]
+    line = line.rstrip(" .:,;")
+    return f"{type(error).__name__} {line}".strip() if isinstance(error, LookupError) or not line else line
+
+
+def _of_the_hub(name: str) -> bool:
+    return not name.startswith((".", "/", "~")) and name.count("/") <= 1 and bool(name.strip())
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _reason(error: Exception) -> str:
     if "ignore_mismatched_sizes" in str(error):
         return "its weights have other shapes than its config.json says"
-    return str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    return brief(error)
 
 
 def pretrained_network(network: Any, name: str, option: str) -> Any:

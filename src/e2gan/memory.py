@@ -7,8 +7,12 @@ import gc
 __all__ = ["give_back_memory", "is_no_memory"]
 
 
+TEXTS = ("out of memory", "can't allocate memory", "not enough memory")  # in what PyTorch says of it, on GPU and CPU
+
+
 def is_no_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's, without its import
+    return known or any(text in str(error).lower() for text in TEXTS)
 
 
 def give_back_memory() -> None:

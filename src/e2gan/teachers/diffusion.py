@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from e2gan.errors import InputError
-from e2gan.hub import pretrained
+from e2gan.hub import cached, pretrained
 from e2gan.images import Pixels, resize
+from e2gan.memory import give_back_memory
 from e2gan.progress import note
 from e2gan.teachers.pipelines import (
     IMAGES,
@@ -25,8 +24,11 @@ from e2gan.teachers.pipelines import (
     argument,
     check_whole,
     chooses_attention,
+    cut_words,
     denoisers,
+    download_note,
     editing,
+    fitted,
     is_number,
     line,
     model_index,
@@ -37,6 +39,7 @@ from e2gan.teachers.pipelines import (
     parameters,
     place,
     quiet,
+    set_scheduler,
 )
 from e2gan.teachers.presets import Preset, find_preset
 from e2gan.teachers.teacher import Ask, Failed, Teacher
@@ -49,6 +52,7 @@ __all__ = ["DiffusionTeacher", "Loading", "make_teacher"]
 
 BATCHABLE = ("StableDiffusionImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline")
 BATCHABLE += ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionControlNetPipeline")
+BATCHABLE += ("FluxKontextPipeline", "SanaSprintImg2ImgPipeline")
 OURS = ("generator", "output_type", "return_dict", "num_images_per_prompt", "height", "width")
 TENSORS = ("callback", "embeds", "ip_adapter", "latents", "attention_kwargs")  # in names of what no option can say
 MOST = 8  # photos a call on a GPU: more are hardly faster
@@ -94,7 +98,13 @@ class DiffusionTeacher:
             raise InputError(f"--set side={self.side}: the working side is a whole number of pixels, at least 8")
         if self.loading.batch is not None and self.loading.batch < 1:
             raise InputError(f"--batch {self.loading.batch} is below 1")
+        scale = self.arguments.get("true_cfg_scale", 0)
+        if is_number(scale) and scale > 1:
+            self.arguments.setdefault("negative_prompt", " ")  # without one, pipelines leave this guidance out
         self._pipeline: Any = None
+        self._works = False  # whether a call has succeeded
+        self._told: set[str] = set()  # prompts that were looked at
+        self._announced = False
 
     @property
     def name(self) -> str:
@@ -128,7 +138,7 @@ class DiffusionTeacher:
         return {
             "preset": self.name,
             "checkpoint": self.model,
-            "revision": self.preset.revision if self.model == self.preset.checkpoint else None,
+            "revision": self._revision(),
             "pipeline": self.preset.pipeline,
             "arguments": self.arguments,
             "scheduler": self.preset.scheduler,
@@ -137,6 +147,8 @@ class DiffusionTeacher:
             "precision": self._precision(),
             "lora": self.preset.lora,
             "lora_file": self.preset.lora_file,
+            **({"area": self.preset.area} if self.preset.area else {}),
+            **({} if self.preset.pass_size else {"pass_size": False}),
         }
 
     def _device(self) -> torch.device:
@@ -163,7 +175,7 @@ class DiffusionTeacher:
         if self.preset.pipeline:
             return named(diffusers, self.preset.pipeline)
         index = pretrained(self._noting(model_index), self._checkpoint(), "--model")
-        name = index.get("_class_name") if isinstance(index, dict) else None
+        name = index.get("_class_name")
         if not isinstance(name, str):
             raise InputError(f"{self.model}: its pipeline is code of its own, which is never run: name another --model")
         return editing(diffusers, named(diffusers, name), self.model)
@@ -175,14 +187,29 @@ class DiffusionTeacher:
             )
         return self.model
 
+    def _revision(self) -> str | None:
+        return self.preset.revision if self.model == self.preset.checkpoint else None
+
+    def _sources(self) -> list[str]:
+        """All that it loads: folders, and the hub's names, or NAME@REVISION."""
+        branch = self._revision()
+        model = f"{self.model}@{branch}" if branch else self.model
+        return [model, self.preset.lora] if self.preset.lora else [model]
+
+    def _tell(self, missing: Sequence[str]) -> None:
+        """Once: what the hub is about to be asked for, and its licences."""
+        from huggingface_hub import constants
+
+        if missing and not self._announced and not constants.HF_HUB_OFFLINE:
+            self._announced = True
+            note(download_note(self.preset, missing, len(missing) == len(self._sources())))
+
     def _noting(self, load: Callable[..., Any]) -> Callable[..., Any]:
-        """`load` that says so before it asks the hub for what is not in the cache."""
+        """`load` that says so before it asks the hub for what is in the cache in part, which `load` itself finds."""
 
         def noting(name: str, **arguments: Any) -> Any:
-            from huggingface_hub import constants
-
-            if not (arguments.get("local_files_only") or Path(name).is_dir() or constants.HF_HUB_OFFLINE):
-                note(_download_note(self.preset if name == self.preset.checkpoint else None, name))
+            if not (arguments.get("local_files_only") or Path(name).is_dir()):
+                self._tell([source for source in self._sources() if source.partition("@")[0] == name])
             with quiet():
                 return load(name, **arguments)
 
@@ -225,16 +252,17 @@ class DiffusionTeacher:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         if self.loading.offload != "none" and device.type == "cpu":
             raise InputError(f"--offload {self.loading.offload} is for GPUs: leave it out on the CPU")
+        self._checkpoint()
+        self._tell([source for source in self._sources() if not cached(source)])
         kind = self._class(diffusers)
         self._names = self._check(kind)
-        branch = self.preset.revision if self.model == self.preset.checkpoint else None
-        at = {"revision": branch} if branch else {}
+        at = {"revision": branch} if (branch := self._revision()) else {}
         parts = at | image_text_processors(kind, self._checkpoint(), **at) | self._components(diffusers, dtype)
         load = self._noting(kind.from_pretrained)
         pipeline = pretrained(load, self._checkpoint(), "--model", dtype=dtype, use_safetensors=True, **parts)
         check_whole(pipeline, self.model)
         pipeline.set_progress_bar_config(disable=True)
-        self._set_scheduler(diffusers, pipeline)
+        set_scheduler(diffusers, pipeline, self.preset)
         if self.preset.lora:
             self._add_lora(pipeline, self.preset.lora)
         give_token_types(pipeline)
@@ -249,19 +277,6 @@ class DiffusionTeacher:
 
     def _prepare(self, pipeline: Any) -> None:
         """What else a kind of teacher changes in a pipeline that was loaded."""
-
-    def _set_scheduler(self, diffusers: ModuleType, pipeline: Any) -> None:
-        name, own = self.preset.scheduler, self.preset.scheduler_arguments
-        if not name and not own:
-            return
-        kind = named(diffusers, name) if name else type(pipeline.scheduler)
-        takes = inspect.signature(kind).parameters
-        if unknown := [key for key in own if key not in takes]:
-            raise InputError(
-                f"{self.name}: {kind.__name__} takes no {', '.join(unknown)}, but {', '.join(takes)}: mend "
-                "scheduler_arguments in the preset"
-            )
-        pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **own)
 
     def _add_lora(self, pipeline: Any, lora: str) -> None:
         named = {"weight_name": self.preset.lora_file} if self.preset.lora_file else {}
@@ -297,11 +312,7 @@ class DiffusionTeacher:
     def close(self) -> None:
         """See `Teacher.close`."""
         self._pipeline = None
-        gc.collect()
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        give_back_memory()
 
     # -------------------------------------------------------------------------------------------------------- editing
 
@@ -321,17 +332,14 @@ class DiffusionTeacher:
         return [edits[i] for i in range(len(photos))]
 
     def _one_by_one(self) -> bool:
-        known = self.preset.pipeline or type(self._pipeline).__name__ in BATCHABLE
-        return self.preset.one_by_one or not known
+        if self.preset.one_by_one is not None:
+            return self.preset.one_by_one
+        return (self.preset.pipeline or type(self._pipeline).__name__) not in BATCHABLE
 
     def _size(self, photo: Pixels) -> tuple[int, int]:
         """(height, width) that the pipeline works at: the photo's aspect, both sides multiples of what it needs."""
-        pipeline = self._pipeline
-        side, step = self.side or own_side(pipeline), multiple(pipeline)
-        height, width = photo.shape[:2]
-        scale = side / min(height, width)
-        height, width = (max(1, round(length * scale / step)) * step for length in (height, width))
-        return height, width
+        side, step = self.side or own_side(self._pipeline), multiple(self._pipeline)
+        return fitted(photo.shape[0], photo.shape[1], side, step, self.preset.area)
 
     def _inputs(self, photos: Sequence[Pixels], size: tuple[int, int]) -> list[Image.Image]:
         """What the pipeline's image argument gets for the photos."""
@@ -344,6 +352,9 @@ class DiffusionTeacher:
         import torch
 
         pipeline, (prompt, image) = self._pipeline, self._names
+        if ask.prompt not in self._told and (cut := cut_words(pipeline, ask.prompt)):
+            note(f"{self.name}: {cut}")
+        self._told.add(ask.prompt)
         images = self._inputs(photos, size)
         # On the CPU: the same noise on every device, and for a photo whatever its neighbours are.
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -359,14 +370,17 @@ class DiffusionTeacher:
             "output_type": "np",
         }
         takes = parameters(type(pipeline))
-        if "height" in takes and "width" in takes:
+        if self.preset.pass_size and "height" in takes and "width" in takes:
             arguments |= {"height": size[0], "width": size[1]}
         try:
             # Half precision may overflow: the pixels tell, not NumPy's warnings.
             with self._attention(pipeline), np.errstate(invalid="ignore"):
                 output = pipeline(**arguments)
-        except (ValueError, TypeError, ArithmeticError) as error:
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+            if self._works:  # so the settings can be, and it is the photo
+                raise
             raise InputError(f"{type(pipeline).__name__}: {line(error)}: change it with --set or --model") from error
+        self._works = True
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
         if len(output.images) != len(images):
             raise InputError(f"{type(pipeline).__name__} made {len(output.images)} images of {len(images)} photos")
@@ -399,15 +413,6 @@ def make_teacher(
 
         return NullTextTeacher(preset, model, overrides, loading)
     return DiffusionTeacher(preset, model, overrides, loading)
-
-
-def _download_note(preset: Preset | None, name: str) -> str:
-    about = ""
-    if preset is not None:
-        size = f"about {preset.download_gb:g} GB" if preset.download_gb else ""
-        licence = f"licence {preset.licence}, {preset.licence_url}" if preset.licence else ""
-        about = "; ".join(filter(None, (size, licence)))
-    return f"{name} is not in the cache: asking the hub for it{f' ({about})' if about else ''}"
 
 
 # ------------------------------------------------------------------------------------------------------ what comes back

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
 
+from e2gan.errors import InputError
 from e2gan.images import Pixels
-from e2gan.teachers.diffusion import DiffusionTeacher
+from e2gan.teachers.diffusion import DiffusionTeacher, Loading
+from e2gan.teachers.presets import Preset
 
 __all__ = ["LeditsTeacher"]
 
@@ -20,6 +23,17 @@ class LeditsTeacher(DiffusionTeacher):
     The arguments are those of the library's two calls, `invert` and the edit: num_inversion_steps, skip (0..1, the
     lower the stronger), edit_guidance_scale, edit_threshold (0..1, the part of the picture that stays), and others.
     """
+
+    def __init__(
+        self,
+        preset: Preset,
+        model: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        loading: Loading | None = None,
+    ) -> None:
+        super().__init__(preset, model, overrides, loading)
+        if self.loading.offload != "none":  # the library's pipeline puts the photo where the weights rest, on the CPU
+            raise InputError(f"--offload {self.loading.offload}: {self.name} needs its weights on the GPU")
 
     def _class(self, diffusers: ModuleType) -> Any:
         return _inverting(diffusers)

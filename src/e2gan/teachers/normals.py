@@ -150,6 +150,9 @@ class NormalTeacher(DiffusionTeacher):
     def _call_arguments(self) -> dict[str, Any]:
         return {name: value for name, value in self.arguments.items() if name not in OWN}
 
+    def _sources(self) -> list[str]:
+        return [*super()._sources(), self.arguments["controlnet"], self.arguments["depth"]]
+
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:
         load = self._noting(diffusers.ControlNetModel.from_pretrained)
         name = self.arguments["controlnet"]

@@ -238,8 +238,9 @@ def edit(
         token_factors(words, amplified(amplify, inversion.prompt, prompt)),
         cross_steps=round(cross_replace * steps),
         self_steps=round(self_replace * steps),
-        # 16×16 of 64×64: two halvings, as the UNet's convolutions round them.
-        self_limit=math.ceil(height / 4) * math.ceil(width / 4),
+        # 32×32 of 64×64, as null_text_w_ptp.ipynb has it (pixels <= 32**2): all levels but the finest, whose halving
+        # the UNet's convolutions round up.
+        self_limit=math.ceil(height / 2) * math.ceil(width / 2),
     )
     texts = torch.cat([_embed(pipeline, inversion.prompt), _embed(pipeline, prompt)])
     latent = inversion.reconstruction[-1:]
@@ -270,7 +271,7 @@ class NullTextOptions:
     """The same for the cross-attention maps of the words that both prompts have."""
     amplify: Amplify = 2.0
     """Factor of the attention to the words that the prompt adds to the source prompt, or words and theirs, as in
-    "autumn=5,red=2". Sec. B.1 has 2 or 5."""
+    "autumn=5,red=2", in cross_replace's share of the steps. Sec. B.1 has 2 or 5."""
     inner_steps: int = 10
     """Steps of Adam at each step of the path, at most."""
     early_stop: float = 1e-5
@@ -298,6 +299,8 @@ class NullTextTeacher(DiffusionTeacher):
             raise InputError(f"--offload sequential: {self.name} needs gradients: take --offload model")
         if self.loading.compile:
             raise InputError(f"--compile: {self.name} changes the attention at every step: leave it out")
+        if self.loading.attention:
+            raise InputError(f"--attention: {self.name} changes the attention at every step: leave it out")
 
     @property
     def deterministic(self) -> bool:

@@ -13,10 +13,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from e2gan.errors import InputError
-from e2gan.hub import need_transformers
+from e2gan.hub import brief, need_transformers
 
 if TYPE_CHECKING:
     import torch
+
+    from e2gan.teachers.presets import Preset
 
 __all__ = [
     "IMAGES",
@@ -24,8 +26,11 @@ __all__ = [
     "argument",
     "check_whole",
     "chooses_attention",
+    "cut_words",
     "denoisers",
+    "download_note",
     "editing",
+    "fitted",
     "is_number",
     "line",
     "model_index",
@@ -36,12 +41,14 @@ __all__ = [
     "parameters",
     "place",
     "quiet",
+    "set_scheduler",
 ]
 
 PROMPTS = ("prompt", "instruction", "text")
 IMAGES = ("image", "images", "input_image", "input_images")
 OTHER_IMAGES = ("mask_image", "mask", "control_image")  # a pipeline that wants these edits no photo by a prompt alone
 DENOISERS = ("unet", "transformer", "transformer_2", "controlnet")
+CLIP_READS = 77  # word pieces, beginning and end among them
 
 
 def need_diffusers(why: str) -> ModuleType:
@@ -78,7 +85,10 @@ def model_index(name: str, **arguments: Any) -> Any:
 
     file = "model_index.json"
     path = Path(name, file) if Path(name).is_dir() else Path(hf_hub_download(name, file, **arguments))
-    return json.loads(path.read_text("utf-8"))
+    index = json.loads(path.read_text("utf-8"))
+    if not isinstance(index, dict):
+        raise ValueError(f"its {file} is no table of its parts")
+    return index
 
 
 def named(diffusers: ModuleType, name: str) -> Any:
@@ -131,6 +141,15 @@ def multiple(pipeline: Any) -> int:
     return math.lcm(8, int(own))
 
 
+def fitted(height: int, width: int, side: int, step: int, area: int | None) -> tuple[int, int]:
+    """Height and width with the shorter one at side, or of at most area pixels, the aspect kept up to whole steps."""
+    scale, whole = side / min(height, width), round
+    if area and (most := math.sqrt(area / (height * width))) < scale:
+        scale, whole = most, math.floor
+    height, width = (max(1, whole(length * scale / step)) * step for length in (height, width))
+    return height, width
+
+
 # ------------------------------------------------------------------------------------------------------ how it is held
 
 
@@ -174,5 +193,51 @@ def place(pipeline: Any, device: torch.device, offload: str) -> None:
         raise InputError("the model does not fit into the GPU's memory: try --offload model, or sequential") from None
 
 
+def set_scheduler(diffusers: ModuleType, pipeline: Any, preset: Preset) -> None:
+    """The preset's scheduler, or its numbers, in place of the pipeline's own. Raises InputError for unknown ones."""
+    name, own = preset.scheduler, preset.scheduler_arguments
+    if not name and not own:
+        return
+    kind = named(diffusers, name) if name else type(pipeline.scheduler)
+    takes = inspect.signature(kind).parameters
+    if unknown := [key for key in own if key not in takes]:
+        raise InputError(
+            f"{preset.name}: {kind.__name__} takes no {', '.join(unknown)}, but {', '.join(takes)}: mend "
+            "scheduler_arguments in the preset"
+        )
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **own)
+
+
+# ------------------------------------------------------------------------------------------------- what a user is told
+
+
+def download_note(preset: Preset, missing: Sequence[str], whole: bool) -> str:
+    """What the hub is asked for: names, or NAME@REVISION; whole: that it is all that the preset needs, as it stands."""
+    checkpoint = f"{preset.checkpoint}@{preset.revision}" if preset.revision else preset.checkpoint
+    own = {checkpoint, preset.lora, *map(str, preset.arguments.values())} if preset.licence else set()
+    names = {source: source.partition("@")[0] for source in missing}
+    about = [f"about {preset.download_gb:g} GB"] if preset.download_gb and whole and own.issuperset(missing) else []
+    if own.intersection(missing):
+        about.append(f"licence {', '.join(filter(None, (preset.licence, preset.licence_url)))}")
+    for source, name in names.items():
+        if source not in own:
+            of = "" if len(names) == 1 else f"{name}: "
+            about.append(f"{of}its licence is on its page: https://huggingface.co/{name}")
+    verb = "is" if len(names) == 1 else "are"
+    return f"{', '.join(names.values())} {verb} not in the cache: asking the hub ({'; '.join(about)})"
+
+
+def cut_words(pipeline: Any, prompt: str) -> str | None:
+    """A line that says how much of a prompt goes unread; None where it is read, or the pipeline is not CLIP's alone."""
+    parts = pipeline.components.items()
+    tokenizers = [part for name, part in parts if name.startswith("tokenizer") and part is not None]
+    if any(not type(t).__name__.startswith("CLIPTokenizer") or t.model_max_length != CLIP_READS for t in tokenizers):
+        return None
+    pieces = max((len(tokenizer(prompt)["input_ids"]) for tokenizer in tokenizers), default=0)
+    if pieces <= CLIP_READS:
+        return None
+    return f"the prompt has {pieces - 2} word pieces, and the text encoder reads the first {CLIP_READS - 2}: shorten it"
+
+
 def line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:160].rstrip(".:") if str(error).strip() else type(error).__name__
+    return brief(error)

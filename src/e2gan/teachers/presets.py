@@ -39,6 +39,9 @@ class Preset:
     image: str | None = None
     side: int | None = None
     """Shorter side at which it works, in pixels. None: the side that the pipeline's model was trained at."""
+    area: int | None = None
+    """Pixels that it works at, at most: where the pipeline makes larger photos smaller by itself, but not the edit,
+    which would be zoomed against them."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Of the call."""
     scheduler: str | None = None
@@ -48,8 +51,12 @@ class Preset:
     lora: str | None = None
     """Hub name or folder of a LoRA on top, and its file there."""
     lora_file: str | None = None
-    one_by_one: bool = False
-    """Whether several images in one call are several references of one output, not a batch."""
+    one_by_one: bool | None = None
+    """Whether several images in one call are several references of one output, not a batch. None: they are, unless the
+    pipeline is one of those known to take a batch."""
+    pass_size: bool = True
+    """Whether the call gets height and width. False: the pipeline finds them, as it fits every photo into an area of
+    its own, and an edit of another size would be zoomed or shifted against it."""
     deterministic: bool = False
     """Whether the seed changes nothing."""
     licence: str = ""
@@ -127,6 +134,8 @@ def _preset(path: Path, name: str, table: Any) -> Preset:
         raise InputError(f"{where}: has no checkpoint: give a hub name or a folder")
     if preset.side is not None and preset.side < 8:
         raise InputError(f"{where}: side = {preset.side} is below 8 pixels")
+    if preset.area is not None and preset.area < 64:
+        raise InputError(f"{where}: area = {preset.area} is below 64 pixels")
     if preset.lora_file and not preset.lora:
         raise InputError(f"{where}: lora_file without lora: name the hub's model or the folder that holds it")
     return preset

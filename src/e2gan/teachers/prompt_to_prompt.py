@@ -187,8 +187,9 @@ class AttentionControl:
     """What to do to the attention maps of a batch of three: target without prompt, source, target with prompt.
 
     tokens: the cross-attention maps that the target takes over before cross_steps. factors: (L,) float32, by which the
-    target's map of each token is multiplied, at every step ("attention re-weighting", Sec. 3.2). Before self_steps,
-    self-attention over at most self_limit pixels is the source's.
+    target's map of each token is multiplied before cross_steps, too ("attention re-weighting", Sec. 3.2; the authors'
+    code blends both in by cross_replace_alpha). Before self_steps, self-attention over at most self_limit pixels is
+    the source's.
     step: the current one, from 0; whoever samples counts it up.
     """
 
@@ -208,8 +209,8 @@ class AttentionControl:
         null, source, target = maps
         if self.step < self.cross_steps:
             weights, taken = self.tokens.weights.to(source), self.tokens.taken.to(source.device)
-            target = torch.where(taken, source @ weights.T, target)
-        return torch.stack([null, source, target * self.factors.to(target)])
+            target = torch.where(taken, source @ weights.T, target) * self.factors.to(target)
+        return torch.stack([null, source, target])
 
     def edit_self(self, maps: Tensor) -> Tensor:
         """Self-attention maps (3, heads, pixels, pixels) to the same, the target's those of the source."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from e2gan.hub import pretrained
+from e2gan.teachers.pipelines import model_index
 
 __all__ = ["give_token_types", "image_text_processors"]
 
@@ -22,7 +23,7 @@ def image_text_processors(pipeline: Any, name: str, **arguments: Any) -> dict[st
     import transformers
 
     found = {}
-    for component, entry in pretrained(pipeline.load_config, name, "--model", **arguments).items():
+    for component, entry in pretrained(model_index, name, "--model", **arguments).items():
         kind = getattr(transformers, entry[1], None) if isinstance(entry, list) and entry[0] == "transformers" else None
         if _sees_videos(kind):
             load = partial(_without_videos(kind).from_pretrained, subfolder=component)
