@@ -31,8 +31,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(photos: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(RECIPE), "--photos", str(photos), "--out", str(out), *options]
+def run(photos: Path, out: Path, *options: str, script: Path = RECIPE) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(script), "--photos", str(photos), "--out", str(out), *options]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -73,6 +73,26 @@ def test_a_style_joins_and_a_base_is_gone_on_from(photos: Path, shared: Path, tm
     assert [row["photo"] for row in rows[0]] == [row["photo"] for row in rows[1]]
     sepia = {row["photo"] for row in read_jsonl(tmp_path / "work" / "pairs-64" / "sepia" / "metadata.jsonl")}
     assert sepia & {row["photo"] for row in rows[1]}
+
+
+@pytest.mark.slow
+def test_sample_adapters_by_one_command(photos: Path, tmp_path: Path) -> None:
+    script, shipped = RECIPE.with_name("samples.py"), tmp_path / "shipped"
+    options = ["--concepts", "golden", "winter", "--size", "32", "--pairs", "6", "--steps", "2", "--ship", str(shipped)]
+    done = run(photos, tmp_path / "work", *options, script=script)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in shipped.iterdir()} == {"golden", "winter"}
+    about = read_json(shipped / "winter" / "e2gan.json")
+    assert (about["prompt"], about["pairs"], about["steps"]) == ("make it winter", 6, 2)
+    assert {path.name for path in (shipped / "golden").iterdir()} == {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "concept.safetensors",
+        "e2gan.json",
+    }
+    wrong = run(photos, tmp_path / "other", "--concepts", "beautiful", script=script)
+    assert wrong.returncode == 2
+    assert "no built-in filter" in wrong.stderr
 
 
 def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def commands(folder: Path, base: Path | None) -> list[str]:
         f"{e2gan} edit YOUR_PHOTO.jpg{named} --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
         f"{e2gan} pairs --photos my-photos --concept winter --out my-pairs",
-        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter --epochs 20 --batch 8 --lr 2e-3",
+        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter --batch 2 --lr 2e-3 --minutes 5",
         f"{e2gan} evaluate{named} --adapter my-adapter --pairs my-pairs",
         f"{e2gan} export{named} --adapter my-adapter --out my-effect",
     ]
@@ -106,7 +106,8 @@ def run_demo(config: DemoConfig) -> DemoResult:
     target = out / "pairs"
     with stage(f"pairs: {concept.prompt}"):
         make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=target, seed=config.seed))
-    quick = TrainingConfig(minutes=config.minutes, batch=8, lr=5e-4, schedule="cosine", seed=config.seed)
+    # In so short a time many steps of few pairs are ahead of few steps of many (docs/log.md).
+    quick = TrainingConfig(minutes=config.minutes, batch=2, lr=5e-4, schedule="cosine", seed=config.seed)
     with stage(f"adapter: {concept.prompt}, {config.minutes:g} minutes"):
         adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=replace(quick, lr=2e-3)))
     with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):

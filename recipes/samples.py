@@ -1,0 +1,93 @@
+"""The sample adapters that ship, of concepts that the base has not learned, by one command:
+
+    python recipes/samples.py --photos ../shared/photos --out work --ship src/e2gan/assets/adapters
+
+Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet.
+Run again, it goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from base import Recipe, photo_set, selection
+from e2gan import AdaptConfig, InputError, PairsConfig, TrainingConfig, adapt, make_pairs
+from e2gan.files import make_folder, write_bytes
+from e2gan.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
+from e2gan.progress import note
+from e2gan.teachers.filters import FILTERS, find
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Train the sample adapters."""
+
+    photos: Path
+    """Folder that holds `train`, `landscapes` and `faces`."""
+    out: Path
+    """Folder to work in; that of recipes/base.py has the photographs already."""
+    base: Path | None = None
+    """Their base (default: the one that ships)."""
+    concepts: tuple[str, ...] = ("golden", "infrared", "vintage", "cartoon", "winter")
+    """Built-in filters, by name."""
+    size: int = 128
+    """Side of the pictures."""
+    pairs: int = 400
+    """Training pairs of each (Sec. 5.1)."""
+    steps: int = 1600
+    """Training steps of each."""
+    batch: int = 1
+    """Pairs a step. In equal time, few pairs a step are ahead on a CPU (docs/log.md)."""
+    lr: float = 2e-3
+    start: Path | None = None
+    """Folder of adapters of the same base and names to begin from."""
+    seed: int = 0
+    ship: Path | None = None
+    """Put them there too, e.g. src/e2gan/assets/adapters."""
+
+
+def train(config: Samples, name: str) -> Path:
+    """One adapter's folder."""
+    photos = photo_set(Recipe(photos=config.photos, out=config.out), config.size)
+    chosen = selection(photos, config.out / "selections" / "samples.json", config.pairs, seed=config.seed + 1000)
+    pairs = config.out / f"sample-pairs-{config.size}" / name
+    make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=pairs))
+    training = TrainingConfig(
+        steps=config.steps, batch=config.batch, lr=config.lr, schedule="cosine", warmup=10, seed=config.seed
+    )
+    out = config.out / "samples" / name
+    start = () if config.start is None else (config.start / name,)
+    print(adapt(AdaptConfig(base=config.base, pairs=pairs, out=out, start=start, training=training)), file=sys.stderr)
+    return out
+
+
+def ship(adapter: Path, out: Path) -> None:
+    """The four files of an adapter, without its log."""
+    make_folder(out)
+    for file in (ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT):
+        write_bytes(out / file, (adapter / file).read_bytes())
+
+
+def main() -> int:
+    try:
+        config = tyro.cli(Samples)
+        base_folder(config.base)
+        names = [find(text).name for text in config.concepts]
+        for i, name in enumerate(names, 1):
+            note(f"{name} ({i} of {len(names)})")
+            adapter = train(config, name)
+            if config.ship is not None:
+                ship(adapter, config.ship / name)
+            print(adapter)
+    except InputError as error:
+        print(f"recipe: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
