@@ -20,6 +20,8 @@ from peft.tuners.lora import Conv2d as LoraConv2d
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from e2gan.config import Ranks
 from e2gan.generator import Generator, sampling_layers, transformer_layers
@@ -191,16 +193,65 @@ def grow(generator: Generator, layers: Mapping[str, int], name: str = "default")
 
 def _run_once(layer: Any, x: Tensor) -> Tensor:
     base: Any = layer.get_base_layer()
+    names = [name for name in layer.active_adapters if name in layer.lora_A]
+    if len(names) == 1 and _is_thin(base, layer.r[names[0]]):
+        A, B = layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight
+        return _ThinConv2d.apply(x, base.weight, base.bias, A, B, layer.scaling[names[0]], base.stride, base.padding)
     weight = base.weight
-    for name in layer.active_adapters:
-        if name in layer.lora_A:
-            weight = weight + layer.get_delta_weight(name)
+    for name in names:
+        weight = weight + layer.get_delta_weight(name)
     kind = type(base)
     if issubclass(kind, nn.ConvTranspose2d):
         return F.conv_transpose2d(x, weight, base.bias, base.stride, base.padding, base.output_padding)
     if issubclass(kind, nn.Conv2d):
         return F.conv2d(x, weight, base.bias, base.stride, base.padding)
     return F.linear(x, weight, base.bias)
+
+
+def _is_thin(base: nn.Module, rank: int) -> bool:
+    """Whether the gradients of A and B are cheaper than that of the whole weight, which autograd would go through."""
+    frozen = not any(p.requires_grad for p in base.parameters())
+    return type(base) is nn.Conv2d and frozen and base.groups == 1 and 4 * rank <= base.out_channels
+
+
+class _ThinConv2d(torch.autograd.Function):
+    """A convolution by W + BA, run as one, whose backward is that of the branch: r channels instead of all.
+
+    x (N, in, H, W), W (out, in, k, k), A (r, in, k, k), B (out, r, 1, 1).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        A: Tensor,
+        B: Tensor,
+        scale: float,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> Tensor:
+        whole = weight + scale * torch.mm(B.flatten(1).float(), A.flatten(1).float()).view_as(weight).to(weight.dtype)
+        ctx.save_for_backward(x, whole, A, B)
+        ctx.numbers = scale, stride, padding
+        return F.conv2d(x, whole, bias, stride, padding)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        scale, stride, padding = ctx.numbers
+        kept = ctx.saved_tensors
+        x, whole, A, B = (t.to(grad.dtype) for t in kept)  # under autocast the gradient is in half precision
+        grad_x = conv2d_input(x.shape, whole, grad, stride, padding) if ctx.needs_input_grad[0] else None
+        by_rank = torch.einsum("nohw,or->nrhw", grad, scale * B.flatten(1)).contiguous()
+        grad_A = conv2d_weight(x, A.shape, by_rank, stride, padding)
+        grad_B = scale * torch.einsum("nohw,nrhw->or", grad, F.conv2d(x, A, None, stride, padding))
+        grads = grad_x, grad_A, grad_B.view_as(B)
+        grad_x, grad_A, grad_B = (
+            g if g is None else g.to(t.dtype) for g, t in zip(grads, (kept[0], *kept[2:]), strict=True)
+        )
+        return grad_x, None, None, grad_A, grad_B, None, None, None
 
 
 def merged(generator: nn.Module) -> nn.Module:
@@ -217,8 +268,9 @@ def train_mode(generator: nn.Module) -> nn.Module:
     """Training mode for an adapter: each adapted layer runs once, with W + BA for its weight.
 
     The function is the same as with the branch beside the layer, and a step takes three quarters of the time on a CPU
-    (benchmarks/step.py): branches of one to eight channels are slow out of proportion. The base's batch norms keep
-    their statistics: the adapter's file carries none.
+    (benchmarks/step.py): a forward branch of one to eight channels is slow out of proportion. The backward is the
+    branch's: the gradient of the whole weight costs as much as a forward, and only its product with A and B is wanted.
+    The base's batch norms keep their statistics: the adapter's file carries none.
     """
     generator.train()
     for layer in lora_layers(generator).values():
