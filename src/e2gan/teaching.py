@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from e2gan.alignment import Alignment, align, estimate
+from e2gan.alignment import Alignment, align, default_limit, estimate
 from e2gan.assembly import (
     CHOICE,
     SHEET,
@@ -241,7 +241,7 @@ def judged(photo: Pixels, edit: Pixels, config: TeachConfig) -> tuple[Pixels, st
     if reason is not None:
         return edit, reason, {}
     edit, found = align(photo, edit) if config.align else (edit, estimate(photo, edit))
-    most = max(3.0, min(photo.shape[:2]) / 50) if config.max_residual is None else config.max_residual
+    most = default_limit(photo.shape) if config.max_residual is None else config.max_residual
     if found.residual > most:
         reason = f"misplaced by {found.residual:.1f} pixels"
     return edit, reason, measures_of(found)

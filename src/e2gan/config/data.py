@@ -99,7 +99,7 @@ class TeachConfig:
     """Undo a shift or zoom of the whole edit against its photo."""
     max_residual: float | None = None
     """Edits whose edges then still lie further than this from the photo's, in pixels, are rejected (default: a fiftieth
-    of the side, but 3 at least; styles that draw edges of their own come near that)."""
+    of the side, but 3 at least and 6 at most; styles that draw edges of their own come near that)."""
     clip: str | None = None
     """CLIP by name or folder (e.g. openai/clip-vit-base-patch32), for the scores clip and clip-direction."""
     preference: str | None = None
