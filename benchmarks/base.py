@@ -149,7 +149,9 @@ class Benchmark:
 
     def amount(self, share: float = 1.0) -> str:
         """How long, for the tables."""
-        return f"{share * self.minutes:g} min" if self.steps is None else f"{share:g} × {self.steps} adapter's steps"
+        if self.steps is None:
+            return f"{share * self.minutes:g} min"
+        return f"time of {share * self.steps:g} adapter steps"
 
     def trained(self, training: TrainingConfig, share: float = 1.0, cost: float = 1.0) -> TrainingConfig:
         """share: of an adapter's time. cost: of a step, in an adapter's."""
