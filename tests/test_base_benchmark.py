@@ -174,7 +174,7 @@ def test_run_again_it_trains_what_is_missing_alone(config: Any, printed: str) ->
 @pytest.mark.slow
 @pytest.mark.usefixtures("printed")
 def test_other_minutes_do_not_mix_with_what_is_trained(config: Any) -> None:
-    with pytest.raises(InputError, match=r"adapter was made with other settings \(training\)"):
+    with pytest.raises(InputError, match=r"adapter was made with other settings \(training\.minutes\)"):
         bench.run(replace(config, minutes=0.003))
 
 
