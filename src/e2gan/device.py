@@ -44,6 +44,8 @@ def bf16_is_fast(device: torch.device) -> bool:
     """
     if device.type == "mps":
         return False  # autocast there is fp16 first; nothing measured yet
+    if device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        return False  # bf16 units come with AVX-512; without, the measurement alone takes a quarter of a minute
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

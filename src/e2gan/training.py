@@ -187,6 +187,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     config = trainer.config
     total = config.steps or config.epochs * max(1, len(data) // config.batch)
     step, seconds = resume(trainer, folder)
+    with autocast(trainer.device, config.precision):
+        pass  # "auto" is measured here, not in the first step's time
     begun = saved = time.monotonic()
     before, sums, l1 = seconds, {}, None
 
