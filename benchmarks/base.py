@@ -75,7 +75,7 @@ SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
 SHARES = (0.25, 1.0)  # of --minutes, for the starts
-ADAPTER = TrainingConfig(lr=2e-3, schedule="cosine")
+ADAPTER = TrainingConfig(lr=5e-3, schedule="cosine")
 # Without warm-up, clipping and the lower beta a network without norms is lost after some hundred steps (docs/log.md).
 SCRATCH = TrainingConfig(lr=5e-4, schedule="cosine", warmup=100, clip=200.0, betas=(0.5, 0.99))
 
@@ -112,6 +112,8 @@ class Benchmark:
     """Training time from scratch, in that of an adapter."""
     batch: int = 8
     """Pairs a step of every training."""
+    gan: float = 1.0
+    """Weight of the adversarial loss in every training."""
     size: int = 128
     """Side of the photos in pixels."""
     style_size: int = 256
@@ -158,7 +160,7 @@ class Benchmark:
         long = {"minutes": share * self.minutes}
         if self.steps is not None:
             long = {"steps": max(1, round(share * self.steps / cost))}
-        return replace(training, batch=self.batch, device=self.device, seed=self.seed, **long)
+        return replace(training, batch=self.batch, gan=self.gan, device=self.device, seed=self.seed, **long)
 
 
 @dataclass(frozen=True)

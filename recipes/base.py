@@ -23,7 +23,7 @@ import tyro
 
 from e2gan.base import train_base
 from e2gan.concepts import choose_concepts
-from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, PairsConfig, TrainingConfig
+from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, Norm, PairsConfig, TrainingConfig
 from e2gan.errors import InputError
 from e2gan.files import CONFIG, read_json, read_tensors, write_bytes, write_json, write_tensors, writing
 from e2gan.images import list_images, read_image, square
@@ -60,7 +60,9 @@ class Recipe:
     start: Path | None = None
     """A base to go on from, with its concepts and its generator, instead of from nothing."""
     preset: str = "residual"
-    """residual, or device for the twin without reflection padding and with batch norm."""
+    """residual, or device for the twin without reflection padding."""
+    norm: Norm | None = None
+    """Normalisation, instead of the preset's: the twin was tried with batch norm (docs/log.md)."""
     sizes: tuple[int, ...] = (64, 128)
     """Sides of the pictures, phase by phase."""
     minutes: tuple[float, ...] | None = None
@@ -69,7 +71,10 @@ class Recipe:
     """Training steps of each phase."""
     lr: tuple[float, ...] = (4e-4, 3e-4)
     """Learning rate of each phase, each falling to zero on a cosine."""
-    batch: int = 8
+    batch: int = 2
+    """Pairs a step. In equal time, few pairs a step are ahead on a CPU (docs/log.md)."""
+    gan: float = 1.0
+    """Weight of the adversarial loss; 0 leaves the discriminator as it was at the start."""
     share: float = 0.5
     """Part of the photos that each concept's edits are made of, another part for each."""
     seed: int = 0
@@ -206,7 +211,9 @@ def train(recipe: Recipe) -> Path:
     recipe.check()
     concepts = [*choose(recipe, photo_set(recipe, COMPARED_AT)), *recipe.learn]
     print(f"{len(concepts)} concepts: {', '.join(concepts)}", file=sys.stderr)
-    generator = PRESETS[recipe.preset] if recipe.preset != "device" else replace(PRESETS["device"], norm="batch")
+    generator = PRESETS[recipe.preset]
+    if recipe.norm is not None:
+        generator = replace(generator, norm=recipe.norm)
     start = recipe.start
     for i, size in enumerate(recipe.sizes):
         folders = pair_sets(recipe, photo_set(recipe, size), concepts)
@@ -215,6 +222,7 @@ def train(recipe: Recipe) -> Path:
             minutes=recipe.minutes[i] if recipe.minutes else None,
             batch=recipe.batch,
             lr=recipe.lr[i],
+            gan=recipe.gan,
             schedule="cosine",
             # Without these a network without norms is lost after some hundred steps (docs/log.md).
             betas=(0.5, 0.99),

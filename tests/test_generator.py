@@ -9,7 +9,7 @@ import torch
 from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
 from e2gan.discriminator import Discriminator
 from e2gan.errors import InputError
-from e2gan.generator import Generator, sampling_layers, transformer_layers
+from e2gan.generator import Generator, ResizedConv, folds, sampling_layers, transformer_layers
 from e2gan.training import parameters
 
 SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
@@ -67,6 +67,30 @@ def test_transformers_go_where_they_are_put(transformers: tuple[int, ...], aroun
     assert len(transformer_layers(generator)) == 12 * len(transformers)
     expected = 6 + (2 * len(transformers) if around == "conv" else 0)
     assert len(sampling_layers(generator)) == expected
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 3, 16, 16), (2, 5, 24, 17)])
+def test_a_folded_convolution_is_that_of_the_enlarged_map(shape: tuple[int, ...], *, bias: bool) -> None:
+    torch.manual_seed(0)
+    stage = ResizedConv(shape[1], 4, torch.nn.Identity()).double()
+    if not bias:
+        stage[1].bias = None
+    found = []
+    for run in (stage, lambda x: torch.nn.Sequential.forward(stage, x)):
+        x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+        out = run(x)
+        assert out.shape == (shape[0], 4, 2 * shape[2], 2 * shape[3])
+        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *stage.parameters()])))
+    assert folds(x)
+    assert not torch.equal(found[0][0], found[1][0])  # two ways, not one
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_is_not_faster_or_leaves_the_machine_is_not_folded() -> None:
+    assert not folds(torch.empty(1, 8, 8, 8))
+    assert not folds(torch.empty(1, 8, 64, 64, device="meta"))
 
 
 def test_without_cross_attention_the_prompt_is_not_needed() -> None:

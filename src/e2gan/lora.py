@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from e2gan.config import Ranks
-from e2gan.generator import Generator, sampling_layers, transformer_layers
+from e2gan.generator import Generator, ResizedConv, fold, folds, sampling_layers, transformer_layers, unfold
 
 __all__ = ["LoraConvTranspose2d", "adapter_tensors", "attach", "attach_tensors", "grow", "lora_config", "merged"]
 __all__ += ["rank_of_layers", "set_strengths", "start_from", "train_mode"]
@@ -208,6 +208,25 @@ def _run_once(layer: Any, x: Tensor) -> Tensor:
     return F.linear(x, weight, base.bias)
 
 
+def _run_resized(stage: ResizedConv, x: Tensor) -> Tensor:
+    """A stage whose convolution carries an adapter, folded where it would be without one."""
+    layer: Any = stage[1]
+    names = [name for name in layer.active_adapters if name in layer.lora_A]
+    base: Any = layer.get_base_layer()
+    if not folds(x):
+        return nn.Sequential.forward(stage, x)
+    bias = None if base.bias is None else base.bias.repeat_interleave(4)
+    if len(names) == 1 and _is_thin(base, layer.r[names[0]]):
+        A, B = fold(layer.lora_A[names[0]].weight), layer.lora_B[names[0]].weight
+        corners = _ThinConv2d.apply(x, fold(base.weight), bias, A, B, layer.scaling[names[0]], (1, 1), (1, 1))
+    else:
+        weight = base.weight
+        for name in names:
+            weight = weight + layer.get_delta_weight(name)
+        corners = F.conv2d(x, fold(weight), bias, padding=1)
+    return stage[2](unfold(corners))
+
+
 def _is_thin(base: nn.Module, rank: int) -> bool:
     """Whether the gradients of A and B are cheaper than that of the whole weight, which autograd would go through."""
     frozen = not any(p.requires_grad for p in base.parameters())
@@ -217,7 +236,8 @@ def _is_thin(base: nn.Module, rank: int) -> bool:
 class _ThinConv2d(torch.autograd.Function):
     """A convolution by W + BA, run as one, whose backward is that of the branch: r channels instead of all.
 
-    x (N, in, H, W), W (out, in, k, k), A (r, in, k, k), B (out, r, 1, 1).
+    x (N, in, H, W), W (p·out, in, k, k), A (p·r, in, k, k), B (out, r, 1, 1): p kernels for each channel, 4 where they
+    are folded (`generator.fold`), else 1.
     """
 
     @staticmethod
@@ -232,7 +252,8 @@ class _ThinConv2d(torch.autograd.Function):
         stride: tuple[int, int],
         padding: tuple[int, int],
     ) -> Tensor:
-        whole = weight + scale * torch.mm(B.flatten(1).float(), A.flatten(1).float()).view_as(weight).to(weight.dtype)
+        change = torch.mm(B.flatten(1).float(), A.float().view(B.shape[1], -1)).view_as(weight)
+        whole = weight + scale * change.to(weight.dtype)
         ctx.save_for_backward(x, whole, A, B)
         ctx.numbers = scale, stride, padding
         return F.conv2d(x, whole, bias, stride, padding)
@@ -244,9 +265,11 @@ class _ThinConv2d(torch.autograd.Function):
         kept = ctx.saved_tensors
         x, whole, A, B = (t.to(grad.dtype) for t in kept)  # under autocast the gradient is in half precision
         grad_x = conv2d_input(x.shape, whole, grad, stride, padding) if ctx.needs_input_grad[0] else None
-        by_rank = torch.einsum("nohw,or->nrhw", grad, scale * B.flatten(1)).contiguous()
-        grad_A = conv2d_weight(x, A.shape, by_rank, stride, padding)
-        grad_B = scale * torch.einsum("nohw,nrhw->or", grad, F.conv2d(x, A, None, stride, padding))
+        by_out = grad.flatten(2).unflatten(1, (B.shape[0], -1))  # (N, out, p, H·W)
+        branch = F.conv2d(x, A, None, stride, padding).flatten(2).unflatten(1, (B.shape[1], -1))
+        by_rank = torch.einsum("nops,or->nrps", by_out, scale * B.flatten(1))
+        grad_A = conv2d_weight(x, A.shape, by_rank.reshape(len(x), len(A), *grad.shape[2:]), stride, padding)
+        grad_B = scale * torch.einsum("nops,nrps->or", by_out, branch)
         grads = grad_x, grad_A, grad_B.view_as(B)
         grad_x, grad_A, grad_B = (
             g if g is None else g.to(t.dtype) for g, t in zip(grads, (kept[0], *kept[2:]), strict=True)
@@ -276,6 +299,8 @@ def train_mode(generator: nn.Module) -> nn.Module:
     for layer in lora_layers(generator).values():
         layer.forward = partial(_run_once, layer)
     for module in generator.modules():
+        if isinstance(module, ResizedConv) and isinstance(module[1], LoraLayer):
+            module.forward = partial(_run_resized, module)
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     return generator
