@@ -27,6 +27,8 @@ class Card:
 
     photos: Path
     """Folder of photographs that no training saw."""
+    base: Path | None = None
+    """Another base than the one that ships: its concepts alone."""
     count: int = 25
     """So many of them, evenly."""
     size: int = 128
@@ -50,9 +52,9 @@ def main() -> int:
         files = evenly(list_images(card.photos), card.count)
         photos = np.stack([square(read_image(file), card.size) for file in files])
         print("| | L1 | SSIM | photo's L1 | photo's SSIM |\n|---|---|---|---|---|")
-        for prompt in load_generator(base_folder(None))[1]["concepts"]:
-            print(row(prompt, Model.load(prompt=prompt), photos), flush=True)
-        for name, folder in samples().items():
+        for prompt in load_generator(base_folder(card.base))[1]["concepts"]:
+            print(row(prompt, Model.load(base=card.base, prompt=prompt), photos), flush=True)
+        for name, folder in samples().items() if card.base is None else ():
             model = Model.load(adapter=(folder,))
             print(row(model.prompt, model, photos).replace("|", f"| adapter `{name}`:", 1), flush=True)
     except InputError as error:
