@@ -106,10 +106,10 @@ def run_demo(config: DemoConfig) -> DemoResult:
     target = out / "pairs"
     with stage(f"pairs: {concept.prompt}"):
         make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=target, seed=config.seed))
-    # In so short a time many steps of few pairs are ahead of few steps of many (docs/log.md).
+    # In so short a time many steps of few small pairs are ahead of few steps of many (docs/log.md).
     quick = TrainingConfig(minutes=config.minutes, batch=2, lr=5e-4, schedule="cosine", seed=config.seed)
     with stage(f"adapter: {concept.prompt}, {config.minutes:g} minutes"):
-        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=replace(quick, lr=2e-3)))
+        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=replace(quick, lr=5e-3)))
     with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):
         train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=quick))
 

@@ -269,7 +269,7 @@ class DemoConfig:
     """Base to adapt (default: the one that ships)."""
     concept: str = "golden"
     """Concept that the adapter learns: a name or prompt of the built-in filters that the base has not learned."""
-    size: int = 96
+    size: int = 64
     """Side of the training crops in pixels."""
     minutes: float = 1.0
     """Training time of the adapter, and of pix2pix beside it."""
