@@ -166,6 +166,15 @@ def test_training_computes_the_same_function_and_gradients(preset: str) -> None:
         torch.testing.assert_close(grad, grads_two[name], atol=1e-5, rtol=1e-3)
 
 
+def test_merged_and_grown_in_the_midst_of_training() -> None:
+    g = train_mode(touched(generator()))
+    photo, text = inputs()
+    out = g(photo, text)
+    torch.testing.assert_close(merged(g)(photo, text), out, atol=1e-5, rtol=0)
+    grow(g, rank_of_layers(g, replace(RANKS, level2=3)))  # pyright: ignore[reportArgumentType]
+    torch.testing.assert_close(g(photo, text), out, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("preset", ["paper", "residual"])
 def test_an_adapter_starts_as_another_one(preset: str) -> None:
     config = replace(SMALL, **{k: getattr(PRESETS[preset], k) for k in ("skip", "norm", "upsample")})

@@ -91,12 +91,12 @@ class ResizedConv(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, tail: nn.Module) -> None:
         super().__init__(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1), tail)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         _, conv, tail = self
-        if type(conv) is not nn.Conv2d or not folds(x):  # a wrapped one has a branch beside it
-            return super().forward(x)
+        if type(conv) is not nn.Conv2d or not folds(input):  # a wrapped one has a branch beside it
+            return super().forward(input)
         bias = None if conv.bias is None else conv.bias.repeat_interleave(4)
-        return tail(unfold(F.conv2d(x, fold(conv.weight), bias, padding=1)))
+        return tail(unfold(F.conv2d(input, fold(conv.weight), bias, padding=1)))
 
 
 def up(in_channels: int, out_channels: int, norm: Norm, upsample: Upsample) -> nn.Sequential:

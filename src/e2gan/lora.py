@@ -208,22 +208,22 @@ def _run_once(layer: Any, x: Tensor) -> Tensor:
     return F.linear(x, weight, base.bias)
 
 
-def _run_resized(stage: ResizedConv, x: Tensor) -> Tensor:
+def _run_resized(stage: ResizedConv, input: Tensor) -> Tensor:
     """A stage whose convolution carries an adapter, folded where it would be without one."""
-    layer: Any = stage[1]
+    if not isinstance(stage[1], LoraLayer) or not folds(input):  # merged since, or enlarged
+        return ResizedConv.forward(stage, input)
+    layer: Any = getattr(stage, "1")
     names = [name for name in layer.active_adapters if name in layer.lora_A]
     base: Any = layer.get_base_layer()
-    if not folds(x):
-        return nn.Sequential.forward(stage, x)
     bias = None if base.bias is None else base.bias.repeat_interleave(4)
     if len(names) == 1 and _is_thin(base, layer.r[names[0]]):
         A, B = fold(layer.lora_A[names[0]].weight), layer.lora_B[names[0]].weight
-        corners = _ThinConv2d.apply(x, fold(base.weight), bias, A, B, layer.scaling[names[0]], (1, 1), (1, 1))
+        corners = _ThinConv2d.apply(input, fold(base.weight), bias, A, B, layer.scaling[names[0]], (1, 1), (1, 1))
     else:
         weight = base.weight
         for name in names:
             weight = weight + layer.get_delta_weight(name)
-        corners = F.conv2d(x, fold(weight), bias, padding=1)
+        corners = F.conv2d(input, fold(weight), bias, padding=1)
     return stage[2](unfold(corners))
 
 
@@ -252,7 +252,7 @@ class _ThinConv2d(torch.autograd.Function):
         stride: tuple[int, int],
         padding: tuple[int, int],
     ) -> Tensor:
-        change = torch.mm(B.flatten(1).float(), A.float().view(B.shape[1], -1)).view_as(weight)
+        change = torch.mm(B.flatten(1).float(), A.float().reshape(B.shape[1], -1)).view_as(weight)
         whole = weight + scale * change.to(weight.dtype)
         ctx.save_for_backward(x, whole, A, B)
         ctx.numbers = scale, stride, padding
