@@ -16,7 +16,6 @@ import io
 import os
 import runpy
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -67,7 +66,7 @@ from e2gan.training import METRICS
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
 sys.path[:0] = [str(RECIPE.parent), str(Path(__file__).resolve().parent)]
-from step import milliseconds  # noqa: E402 (scripts beside this one, found by the line above)
+from step import milliseconds, steady_clock  # noqa: E402 (scripts beside this one, found by the line above)
 from styles import style_pairs, style_prompts  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
@@ -338,9 +337,7 @@ def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
         note("the time of a step")
         make_folder(config.out)
         networks = {"pix2pix": PIX2PIX, "e2gan": base.generator, "adapter": base.generator}
-        # One thread's own time is the same whatever else the machine does.
-        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-        sizes = {"size": config.size, "batch": config.batch, "repeat": 9, "clock": clock}
+        sizes = {"size": config.size, "batch": config.batch, "repeat": 9, "clock": steady_clock()}
         found = {
             name: milliseconds(network, "fp32", adapter=name == "adapter", **sizes)
             for name, network in networks.items()

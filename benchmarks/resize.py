@@ -1,4 +1,4 @@
-"""Resize and convolution, folded and not: `generator.ResizedConv` on the maps of a generator, and a whole one.
+"""Resize and convolution, folded and not: `generator.ResizedConv2d` on the maps of a generator, and a whole one.
 
     python benchmarks/resize.py [--size 128] [--threads 1] [--repeat 15]
 
@@ -8,20 +8,20 @@ Prints median milliseconds of one image, forward and with backward, in one run.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from e2gan import generator
 from e2gan.config import PRESETS
 from e2gan.cost import example, latency
+from step import steady_clock
 
 
 def measured(run: Callable[[], Tensor], repeat: int) -> tuple[float, float]:
-    """Forward, and forward with backward; in a single thread's own time, which other work does not lengthen."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    """Forward, and forward with backward."""
+    clock = steady_clock()
     with torch.no_grad():
         forward = latency(run, repeat, clock=clock)
     return forward, latency(lambda: run().sum().backward(), repeat, clock=clock)
@@ -49,8 +49,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for of, to, part in ((256, 256, 8), (256, 128, 4), (128, 64, 2)):
         side = arguments.size // part
-        stage, x = generator.ResizedConv(of, to, nn.Identity()), torch.randn(1, of, side, side, requires_grad=True)
-        print(row(f"{of}→{to} at {side}×{side}", lambda stage=stage, x=x: stage(x), arguments.repeat), flush=True)
+        conv = generator.ResizedConv2d(of, to, 3, padding=1)
+        x = torch.randn(1, of, side, side, requires_grad=True)
+        print(row(f"{of}→{to} at {side}×{side}", lambda conv=conv, x=x: conv(x), arguments.repeat), flush=True)
     whole = generator.Generator(PRESETS["residual"])
     photo, tokens = example(whole, arguments.size, torch.device("cpu"))
     print(row(f"the generator at {arguments.size}", lambda: whole(photo, tokens), arguments.repeat))

@@ -9,7 +9,7 @@ import torch
 from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
 from e2gan.discriminator import Discriminator
 from e2gan.errors import InputError
-from e2gan.generator import Generator, ResizedConv, folds, sampling_layers, transformer_layers
+from e2gan.generator import Generator, ResizedConv2d, folds, sampling_layers, transformer_layers
 from e2gan.training import parameters
 
 SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
@@ -73,15 +73,13 @@ def test_transformers_go_where_they_are_put(transformers: tuple[int, ...], aroun
 @pytest.mark.parametrize("shape", [(1, 3, 16, 16), (2, 5, 24, 17)])
 def test_a_folded_convolution_is_that_of_the_enlarged_map(shape: tuple[int, ...], *, bias: bool) -> None:
     torch.manual_seed(0)
-    stage = ResizedConv(shape[1], 4, torch.nn.Identity()).double()
-    if not bias:
-        stage[1].register_parameter("bias", None)
+    conv = ResizedConv2d(shape[1], 4, 3, padding=1, bias=bias).double()
     found = []
-    for run in (stage, lambda x: torch.nn.Sequential.forward(stage, x)):
+    for run in (conv, lambda x: torch.nn.Conv2d.forward(conv, torch.nn.Upsample(scale_factor=2)(x))):
         x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
         out = run(x)
         assert out.shape == (shape[0], 4, 2 * shape[2], 2 * shape[3])
-        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *stage.parameters()])))
+        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *conv.parameters()])))
     assert folds(x)
     assert not torch.equal(found[0][0], found[1][0])  # two ways, not one
     for one, other in zip(*found, strict=True):

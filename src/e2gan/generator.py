@@ -16,7 +16,7 @@ from e2gan.config import GeneratorConfig, Norm, Upsample
 __all__ = [
     "Generator",
     "ResidualBlock",
-    "ResizedConv",
+    "ResizedConv2d",
     "TransformerBlock",
     "TransformerStage",
     "sampling_layers",
@@ -69,6 +69,16 @@ def fold(weight: Tensor) -> Tensor:
     return four.view(o, i, 4, 4).transpose(1, 2).reshape(4 * o, i, 2, 2)
 
 
+def fold_bias(bias: Tensor | None) -> Tensor | None:
+    """The bias (O,) of folded kernels: (4·O,)."""
+    return None if bias is None else bias.repeat_interleave(4)
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """Nearest neighbours, twice as large."""
+    return F.interpolate(x, scale_factor=2.0)
+
+
 def unfold(corners: Tensor) -> Tensor:
     """What folded kernels give at padding 1, (N, 4·O, H + 1, W + 1) → (N, O, 2·H, 2·W)."""
     h, w = corners.shape[2] - 1, corners.shape[3] - 1
@@ -82,28 +92,27 @@ def folds(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling() and x.shape[2] * x.shape[3] >= LEAST_AREA
 
 
-class ResizedConv(nn.Sequential):
-    """Nearest neighbours twice as large, a 3×3 convolution of zero padding, and what comes after.
+class ResizedConv2d(nn.Conv2d):
+    """A 3×3 convolution, padding 1, of the map enlarged twice by nearest neighbours: (N, I, H, W) → (N, O, 2·H, 2·W).
 
-    Where it pays, the convolution is run on the map before it is enlarged: the same sums with 4/9 of the products.
+    Where it pays, it runs on the map before it is enlarged: the same sums with 4/9 of the products. With a 1×1 kernel,
+    as PEFT gives a branch's B, it is an ordinary convolution.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, tail: nn.Module) -> None:
-        super().__init__(nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1), tail)
-
     def forward(self, input: Tensor) -> Tensor:
-        _, conv, tail = self
-        if type(conv) is not nn.Conv2d or not folds(input):  # a wrapped one has a branch beside it
+        if self.kernel_size == (1, 1):
             return super().forward(input)
-        bias = None if conv.bias is None else conv.bias.repeat_interleave(4)
-        return tail(unfold(F.conv2d(input, fold(conv.weight), bias, padding=1)))
+        if not folds(input):
+            return super().forward(enlarge(input))
+        return unfold(F.conv2d(input, fold(self.weight), fold_bias(self.bias), padding=1))
 
 
 def up(in_channels: int, out_channels: int, norm: Norm, upsample: Upsample) -> nn.Sequential:
     """Twice the size, up to the norm; the ReLU comes after a skip is added."""
     tail = norm_of(norm, out_channels)
     if upsample == "resize":
-        return ResizedConv(in_channels, out_channels, tail)
+        # The identity keeps the names of the weights what they are in files.
+        return nn.Sequential(nn.Identity(), ResizedConv2d(in_channels, out_channels, 3, padding=1), tail)
     conv = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
     return nn.Sequential(conv, tail)
 

@@ -24,7 +24,17 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from e2gan.config import Ranks
-from e2gan.generator import Generator, ResizedConv, fold, folds, sampling_layers, transformer_layers, unfold
+from e2gan.generator import (
+    Generator,
+    ResizedConv2d,
+    enlarge,
+    fold,
+    fold_bias,
+    folds,
+    sampling_layers,
+    transformer_layers,
+    unfold,
+)
 
 __all__ = ["LoraConvTranspose2d", "adapter_tensors", "attach", "attach_tensors", "grow", "lora_config", "merged"]
 __all__ += ["rank_of_layers", "set_strengths", "start_from", "train_mode"]
@@ -194,43 +204,32 @@ def grow(generator: Generator, layers: Mapping[str, int], name: str = "default")
 def _run_once(layer: Any, x: Tensor) -> Tensor:
     base: Any = layer.get_base_layer()
     names = [name for name in layer.active_adapters if name in layer.lora_A]
+    kind = type(base)
+    resized = issubclass(kind, ResizedConv2d)
+    folded = resized and folds(x)
+    if resized and not folded:
+        x = enlarge(x)
+    kernel, bias = (fold, fold_bias(base.bias)) if folded else (lambda weight: weight, base.bias)
     if len(names) == 1 and _is_thin(base, layer.r[names[0]]):
-        A, B = layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight
-        return _ThinConv2d.apply(x, base.weight, base.bias, A, B, layer.scaling[names[0]], base.stride, base.padding)
+        A, B = kernel(layer.lora_A[names[0]].weight), layer.lora_B[names[0]].weight
+        scale = layer.scaling[names[0]]
+        out = _ThinConv2d.apply(x, kernel(base.weight), bias, A, B, scale, base.stride, base.padding)
+        return unfold(out) if folded else out
     weight = base.weight
     for name in names:
         weight = weight + layer.get_delta_weight(name)
-    kind = type(base)
     if issubclass(kind, nn.ConvTranspose2d):
-        return F.conv_transpose2d(x, weight, base.bias, base.stride, base.padding, base.output_padding)
+        return F.conv_transpose2d(x, weight, bias, base.stride, base.padding, base.output_padding)
     if issubclass(kind, nn.Conv2d):
-        return F.conv2d(x, weight, base.bias, base.stride, base.padding)
-    return F.linear(x, weight, base.bias)
+        out = F.conv2d(x, kernel(weight), bias, base.stride, base.padding)
+        return unfold(out) if folded else out
+    return F.linear(x, weight, bias)
 
 
-def _run_resized(stage: ResizedConv, input: Tensor) -> Tensor:
-    """A stage whose convolution carries an adapter, folded where it would be without one."""
-    if not isinstance(stage[1], LoraLayer) or not folds(input):  # merged since, or enlarged
-        return ResizedConv.forward(stage, input)
-    layer: Any = getattr(stage, "1")
-    names = [name for name in layer.active_adapters if name in layer.lora_A]
-    base: Any = layer.get_base_layer()
-    bias = None if base.bias is None else base.bias.repeat_interleave(4)
-    if len(names) == 1 and _is_thin(base, layer.r[names[0]]):
-        A, B = fold(layer.lora_A[names[0]].weight), layer.lora_B[names[0]].weight
-        corners = _ThinConv2d.apply(input, fold(base.weight), bias, A, B, layer.scaling[names[0]], (1, 1), (1, 1))
-    else:
-        weight = base.weight
-        for name in names:
-            weight = weight + layer.get_delta_weight(name)
-        corners = F.conv2d(input, fold(weight), bias, padding=1)
-    return stage[2](unfold(corners))
-
-
-def _is_thin(base: nn.Module, rank: int) -> bool:
+def _is_thin(base: Any, rank: int) -> bool:
     """Whether the gradients of A and B are cheaper than that of the whole weight, which autograd would go through."""
     frozen = not any(p.requires_grad for p in base.parameters())
-    return type(base) is nn.Conv2d and frozen and base.groups == 1 and 4 * rank <= base.out_channels
+    return type(base) in (nn.Conv2d, ResizedConv2d) and frozen and base.groups == 1 and 4 * rank <= base.out_channels
 
 
 class _ThinConv2d(torch.autograd.Function):
@@ -299,8 +298,6 @@ def train_mode(generator: nn.Module) -> nn.Module:
     for layer in lora_layers(generator).values():
         layer.forward = partial(_run_once, layer)
     for module in generator.modules():
-        if isinstance(module, ResizedConv) and isinstance(module[1], LoraLayer):
-            module.forward = partial(_run_resized, module)
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     return generator
