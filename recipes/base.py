@@ -75,6 +75,8 @@ class Recipe:
     """Pairs a step. Twos of twenty concepts are lost at 4e-4 (docs/log.md)."""
     gan: float = 1.0
     """Weight of the adversarial loss; 0 leaves the discriminator as it was at the start."""
+    warmup: int = 100
+    """Steps in which each phase's learning rate rises; twenty do for a short phase that goes on from a base."""
     share: float = 0.5
     """Part of the photos that each concept's edits are made of, another part for each."""
     seed: int = 0
@@ -226,7 +228,7 @@ def train(recipe: Recipe) -> Path:
             schedule="cosine",
             # Without these a network without norms is lost after some hundred steps (docs/log.md).
             betas=(0.5, 0.99),
-            warmup=100,
+            warmup=recipe.warmup,
             clip=200.0,
             seed=recipe.seed,
         )

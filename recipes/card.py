@@ -1,6 +1,6 @@
 """The table of the model card: the base that ships and its sample adapters against the teacher, on test photographs.
 
-python recipes/card.py --photos ../shared/photos/test
+python recipes/card.py --photos ../shared/photos/test --styles ../shared/teachers
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from e2gan.images import Pixels, list_images, read_image, square
 from e2gan.models import Model, base_folder, load_generator, samples
 from e2gan.photos import evenly
 from e2gan.predictor import Predictor
-from e2gan.teachers.filters import apply, find
+from e2gan.teachers.command import CommandTeacher
+from e2gan.teachers.filters import FILTERS, apply
+from e2gan.teachers.teacher import Ask, Failed
+from styles import style_command, style_prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +32,34 @@ class Card:
     """Folder of photographs that no training saw."""
     base: Path | None = None
     """Another base than the one that ships: its concepts alone."""
+    styles: Path | None = None
+    """Folder of stylize.py and its networks in fast-style, for a base that has learned styles."""
     count: int = 25
     """So many of them, evenly."""
     size: int = 128
     """Side of their centre squares, pixels."""
 
 
-def row(prompt: str, model: Model, photos: Pixels) -> str:
+def teach(card: Card, prompt: str, photos: Pixels) -> Pixels:
+    """The teacher's edits (N, H, W, 3) of a prompt, uint8."""
+    for concept in FILTERS.values():
+        if concept.prompt == prompt:
+            return np.stack([apply(concept, photo) for photo in photos])
+    styles = {} if card.styles is None else {text: name for name, text in style_prompts(card.styles).items()}
+    if card.styles is None or prompt not in styles:
+        raise InputError(f"no filter, and no style of --styles, is called '{prompt}'")
+    teacher = CommandTeacher(style_command(card.styles, styles[prompt]))
+    teacher.load()
+    made = teacher.edit(list(photos), Ask(prompt), [0] * len(photos))
+    if failed := [edit for edit in made if isinstance(edit, Failed)]:
+        raise InputError(f"{prompt}: {failed[0].reason}")
+    return np.stack([edit for edit in made if not isinstance(edit, Failed)])
+
+
+def row(prompt: str, model: Model, photos: Pixels, targets: Pixels) -> str:
     """L1 of 255 and SSIM to the teacher, of the edit and of the photo as it is."""
-    edits, targets = Predictor(model).batch(photos), np.stack([apply(find(prompt), photo) for photo in photos])
     cells = []
-    for images in (edits, photos):
+    for images in (Predictor(model).batch(photos), photos):
         l1 = np.abs(images.astype(int) - targets).mean()
         ssim = np.mean([structural_similarity(a, b, channel_axis=2) for a, b in zip(images, targets, strict=True)])
         cells += [f"{l1:.1f}", f"{ssim:.2f}"]
@@ -53,10 +73,13 @@ def main() -> int:
         photos = np.stack([square(read_image(file), card.size) for file in files])
         print("| | L1 | SSIM | photo's L1 | photo's SSIM |\n|---|---|---|---|---|")
         for prompt in load_generator(base_folder(card.base))[1]["concepts"]:
-            print(row(prompt, Model.load(base=card.base, prompt=prompt), photos), flush=True)
+            print(
+                row(prompt, Model.load(base=card.base, prompt=prompt), photos, teach(card, prompt, photos)), flush=True
+            )
         for name, folder in samples().items() if card.base is None else ():
             model = Model.load(adapter=(folder,))
-            print(row(model.prompt, model, photos).replace("|", f"| adapter `{name}`:", 1), flush=True)
+            line = row(model.prompt, model, photos, teach(card, model.prompt, photos))
+            print(line.replace("|", f"| adapter `{name}`:", 1), flush=True)
     except InputError as error:
         print(f"card: {error}", file=sys.stderr)
         return 2

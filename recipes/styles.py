@@ -30,6 +30,11 @@ def style_prompts(folder: Path) -> dict[str, str]:
     return {name: f"in the style of {name.replace('_', ' ').title()}" for name in names}
 
 
+def style_command(folder: Path, name: str) -> str:
+    """The command that applies a style to a folder of photos, for a `command:` teacher."""
+    return shlex.join([sys.executable, str(folder / PROGRAM), name]) + " {input} {output}"
+
+
 def style_pairs(
     folder: Path, name: str, large_photos: Path, photos: Path, large_out: Path, out: Path, selection: Path | None = None
 ) -> None:
@@ -37,12 +42,11 @@ def style_pairs(
 
     Both photo sets hold the same photographs under the same ids. Raises InputError as `make_pairs` does.
     """
-    command = shlex.join([sys.executable, str(folder / PROGRAM), name])
     config = PairsConfig(
         photos=large_photos,
         selection=selection,
         concept=style_prompts(folder)[name],
-        teacher=(f"command:{command} {{input}} {{output}}",),
+        teacher=(f"command:{style_command(folder, name)}",),
         # These networks move nothing, and no brush stroke should be taken for a shift.
         teach=TeachConfig(align=False, max_residual=float(PhotoSet.load(large_photos).size)),
         out=large_out,

@@ -74,6 +74,15 @@ def test_a_style_joins_and_a_base_is_gone_on_from(photos: Path, shared: Path, tm
     sepia = {row["photo"] for row in read_jsonl(tmp_path / "work" / "pairs-64" / "sepia" / "metadata.jsonl")}
     assert sepia & {row["photo"] for row in rows[1]}
 
+    card = [sys.executable, str(RECIPE.with_name("card.py")), "--base", str(tmp_path / "work" / "residual-64")]
+    card += ["--photos", str(photos / "faces"), "--count", "2", "--size", "64"]
+    told = subprocess.run([*card, "--styles", str(shared / "teachers")], capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert [line.split(" | ")[0] for line in told.stdout.splitlines()[2:]] == [f"| {c}" for c in settings["concepts"]]
+    alone = subprocess.run(card, capture_output=True, text=True, check=False)
+    assert alone.returncode == 2
+    assert "no style of --styles, is called 'in the style of Udnie'" in alone.stderr
+
 
 @pytest.mark.slow
 def test_sample_adapters_by_one_command(photos: Path, tmp_path: Path) -> None:
