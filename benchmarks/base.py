@@ -5,7 +5,8 @@
 
 Parts (--parts), each with its NAME.json, NAME.md and pictures in sheets/NAME:
 - main: an adapter, pix2pix with 9 RBs and the base's own architecture from scratch, and the photo as it is.
-- starts: what an adapter begins as: nothing, the mean of known adapters, the known adapter of the nearest concept.
+- starts: what an adapter begins as: nothing, nothing along the gradient (`adapt --init gradient`), the mean of known
+  adapters, the known adapter of the nearest concept.
 - bases: the same adapters on other bases (--bases NAME=FOLDER …).
 Run again, it goes on where it was stopped; what is trained stays trained. The figures in docs/log.md come from here.
 """
@@ -70,6 +71,7 @@ from step import milliseconds, steady_clock  # noqa: E402 (scripts beside this o
 from styles import style_pairs, style_prompts  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
+Init = Literal["random", "gradient"]
 SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are the test split
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
@@ -113,6 +115,8 @@ class Benchmark:
     """Pairs a step of every training."""
     gan: float = 1.0
     """Weight of the adversarial loss in every training."""
+    init: Init = "random"
+    """What the adapters begin as, as in `e2gan adapt`; the part starts has both."""
     size: int = 128
     """Side of the photos in pixels."""
     style_size: int = 256
@@ -309,9 +313,17 @@ def adapter_job(
     name: str = "adapter",
     share: float = 1.0,
     start: tuple[Path, ...] = (),
+    init: Init | None = None,
 ) -> Job:
     out, training = config.models(concept) / name, config.trained(ADAPTER, share)
-    settings = AdaptConfig(pairs=config.pairs(concept), out=out, base=base.folder, start=start, training=training)
+    settings = AdaptConfig(
+        pairs=config.pairs(concept),
+        out=out,
+        base=base.folder,
+        start=start,
+        init=init or ("random" if start else config.init),
+        training=training,
+    )
     return Job(concept, column, out, share, base.folder, partial(adapt, settings))
 
 
@@ -388,16 +400,18 @@ def plan_starts(config: Benchmark, base: Base, concepts: list[Concept]) -> Plan:
         nearest = min(known, key=lambda other: float(np.linalg.norm(means[other] - means[concept])))
         notes.append(f"nearest to {concept.name}: {nearest.name}")
         # A folder is named by what it started from: another --known makes another adapter.
-        starts = {
-            "nothing": ("nothing", ()),
-            f"mean of {len(known)}": (f"mean-of-{len(known)}", tuple(folders.values())),
-            "nearest": (nearest.name, (folders[nearest],)),
+        starts: dict[str, tuple[str, tuple[Path, ...], Init]] = {
+            "nothing": ("nothing", (), "random"),
+            "the gradient": ("gradient", (), "gradient"),
+            f"mean of {len(known)}": (f"mean-of-{len(known)}", tuple(folders.values()), "random"),
+            "nearest": (nearest.name, (folders[nearest],), "random"),
         }
         for share in SHARES:
-            for start, (mark, others) in starts.items():
-                name = "adapter" if not others and share == 1 else f"from-{mark}-{share:g}"
+            for start, (mark, others, init) in starts.items():
+                whole = not others and init == config.init and share == 1  # trained once for all parts
                 column = f"from {start}, {config.amount(share)}"
-                jobs.append(adapter_job(config, base, concept, column, name, share, others))
+                name = "adapter" if whole else f"from-{mark}-{share:g}"
+                jobs.append(adapter_job(config, base, concept, column, name, share, others, init))
     return Plan("starts", concepts, jobs, [base], notes)
 
 

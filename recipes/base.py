@@ -77,8 +77,9 @@ class Recipe:
     """Weight of the adversarial loss; 0 leaves the discriminator as it was at the start."""
     warmup: int = 100
     """Steps in which each phase's learning rate rises; twenty do for a short phase that goes on from a base."""
-    share: float = 0.5
-    """Part of the photos that each concept's edits are made of, another part for each."""
+    share: tuple[float, ...] = (0.5,)
+    """Part of the photos that each concept's edits are made of, another part for each: one for all phases, or one a
+    phase."""
     seed: int = 0
     ship: Path | None = None
     """Put the base there too, in half precision, e.g. src/e2gan/assets/base."""
@@ -88,6 +89,8 @@ class Recipe:
             values = getattr(self, name)
             if values is not None and len(values) != len(self.sizes):
                 raise InputError(f"--{name}: {len(values)} given for {len(self.sizes)} sizes")
+        if len(self.share) not in (1, len(self.sizes)):
+            raise InputError(f"--share: {len(self.share)} given for {len(self.sizes)} sizes")
         if len(set(self.sizes)) < len(self.sizes):
             raise InputError("--sizes names one twice: go on from a base with --start, in another --out")
         if not 1 <= self.keep < len(FILTERS):
@@ -188,18 +191,19 @@ def selection(photos: Path, path: Path, count: int, seed: int) -> Path:
     return path
 
 
-def pair_sets(recipe: Recipe, photos: Path, concepts: list[str]) -> list[Path]:
+def pair_sets(recipe: Recipe, photos: Path, concepts: list[str], share: float) -> list[Path]:
     """Each concept's pairs, of its own random part of the photos."""
     size, folders = PhotoSet.load(photos).size, []
-    count = round(recipe.share * len(PhotoSet.load(photos).split("train")))
+    count = round(share * len(PhotoSet.load(photos).split("train")))
     for i, name in enumerate(concepts):
-        path = recipe.out / "selections" / f"{name}.json"
+        path = recipe.out / "selections" / f"{name}-{count}.json"
         chosen = selection(photos, path, count, seed=recipe.seed + 1 + i)
         folders.append(recipe.out / f"pairs-{size}" / name)
         if name in recipe.learn:
             assert recipe.styles is not None
             large = photo_set(recipe, recipe.style_size)
-            style_pairs(recipe.styles, name, large, photos, recipe.out / f"styled-{name}", folders[-1], chosen)
+            styled = recipe.out / f"styled-{recipe.style_size}" / f"{name}-{count}"
+            style_pairs(recipe.styles, name, large, photos, styled, folders[-1], chosen)
         elif name == PHOTO:
             images = photos / "images"
             make_pairs(PairsConfig(before=images, after=images, concept="a photo", size=size, out=folders[-1]))
@@ -218,7 +222,7 @@ def train(recipe: Recipe) -> Path:
         generator = replace(generator, norm=recipe.norm)
     start = recipe.start
     for i, size in enumerate(recipe.sizes):
-        folders = pair_sets(recipe, photo_set(recipe, size), concepts)
+        folders = pair_sets(recipe, photo_set(recipe, size), concepts, recipe.share[i % len(recipe.share)])
         training = TrainingConfig(
             steps=recipe.steps[i],
             minutes=recipe.minutes[i] if recipe.minutes else None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -43,6 +44,8 @@ class Samples:
     batch: int = 1
     """Pairs a step. In equal time, few pairs a step are ahead on a CPU (docs/log.md)."""
     lr: float = 2e-3
+    init: Literal["random", "gradient"] = "random"
+    """What they begin as, as in `e2gan adapt`."""
     start: Path | None = None
     """Folder of adapters of the same base and names to begin from."""
     seed: int = 0
@@ -61,7 +64,8 @@ def train(config: Samples, name: str) -> Path:
     )
     out = config.out / "samples" / name
     start = () if config.start is None else (config.start / name,)
-    print(adapt(AdaptConfig(base=config.base, pairs=pairs, out=out, start=start, training=training)), file=sys.stderr)
+    settings = AdaptConfig(base=config.base, pairs=pairs, out=out, start=start, init=config.init, training=training)
+    print(adapt(settings), file=sys.stderr)
     return out
 
 

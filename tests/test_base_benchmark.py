@@ -127,16 +127,16 @@ def test_main_compares_the_adapter_with_longer_trainings(config: Any, printed: s
 def test_starts_are_of_the_bases_own_concepts(config: Any, printed: str) -> None:
     assert "known: dusk  \nnearest to sepia: dusk  \n" in printed  # all that the tiny base has learned
     found = cells(config, "starts", "sketch")
-    times = [
-        f"from {start}, {time} min" for time in ("0.0005", "0.002") for start in ("nothing", "mean of 1", "nearest")
-    ]
+    starts = ("nothing", "the gradient", "mean of 1", "nearest")
+    times = [f"from {start}, {time} min" for time in ("0.0005", "0.002") for start in starts]
     assert set(found) == {*times, "the photo as it is"}
     for column, cell in found.items():
         if column == "the photo as it is":
             continue
         settings = read_json(Path(cell["folder"]) / "config.json")["settings"]
-        starts = [] if "from nothing" in column else [str(config.out / "models" / "dusk" / "adapter")]
-        assert settings["start"] == starts
+        known = "mean of" in column or "nearest" in column
+        assert settings["start"] == ([str(config.out / "models" / "dusk" / "adapter")] if known else [])
+        assert settings["init"] == ("gradient" if "gradient" in column else "random")
         assert settings["training"]["minutes"] == float(column.removesuffix(" min").rpartition(" ")[2])
     whole = found["from nothing, 0.002 min"]["folder"]
     assert whole == cells(config, "main", "sketch")["adapter, 0.002 min"]["folder"]  # trained once for both parts

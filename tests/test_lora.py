@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from e2gan.config import PAPER, PRESETS, GeneratorConfig, Ranks
 from e2gan.generator import Generator
@@ -13,9 +14,11 @@ from e2gan.lora import (
     attach,
     attach_tensors,
     grow,
+    lora_layers,
     merged,
     rank_of_layers,
     set_strengths,
+    start_along,
     start_from,
     train_mode,
 )
@@ -213,3 +216,32 @@ def test_a_start_of_another_shape_is_refused() -> None:
     attach(g, rank_of_layers(g, RANKS))
     with pytest.raises(ValueError, match="another shape"):
         start_from(g, [other])
+
+
+@pytest.mark.parametrize("preset", ["paper", "residual"])
+def test_an_adapter_along_a_gradient_changes_nothing_and_reaches_it(preset: str) -> None:
+    config = replace(SMALL, **{k: getattr(PRESETS[preset], k) for k in ("skip", "norm", "upsample")})
+    g, bare = generator(config), generator(config)
+    layers = rank_of_layers(g, RANKS)
+    attach(g, layers)
+    before = {name: t.clone() for name, t in adapter_tensors(g).items()}
+    rng = torch.Generator().manual_seed(4)
+    weights = {name: bare.get_submodule(name).get_parameter("weight") for name in layers}
+    slopes = {}
+    for name, weight in weights.items():  # of rank one by construction: its direction must be A's first
+        out = 1 if isinstance(bare.get_submodule(name), nn.ConvTranspose2d) else 0
+        by_out = weight.transpose(0, out)
+        rows, row = torch.randn(len(by_out), generator=rng), torch.randn(by_out[0].numel(), generator=rng)
+        slopes[name] = torch.outer(rows, row).view_as(by_out).transpose(0, out)
+    start_along(g, slopes)
+    photo, text = inputs()
+    assert torch.equal(g.eval()(photo, text), bare.eval()(photo, text))
+    for name, layer in lora_layers(g).items():
+        out = 1 if isinstance(layer.get_base_layer(), nn.ConvTranspose2d) else 0
+        A, slope = layer.lora_A["default"].weight.detach(), slopes[name].detach()
+        first = A.transpose(0, out)[0].flatten()
+        assert torch.cosine_similarity(first, slope.transpose(0, out)[0].flatten(), dim=0).abs() > 0.999
+        old = before[f"base_model.model.{name}.lora_A.weight"]
+        assert A.norm() == pytest.approx(float(old.norm()), rel=0.1)
+    with pytest.raises(ValueError, match="is missing or has another shape"):
+        start_along(g, {})

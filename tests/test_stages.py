@@ -311,3 +311,24 @@ def test_an_adapter_starts_as_the_mean_of_others(project: Project, tmp_path: Pat
         adapt(replace(config, out=tmp_path / "x", start=(other,)))
     with pytest.raises(InputError, match="is no adapter"):
         adapt(replace(config, out=tmp_path / "x", start=(Path("nothing"),)))
+
+
+def test_an_adapter_starts_along_the_gradient(project: Project, tmp_path: Path) -> None:
+    still = TrainingConfig(steps=1, batch=2, lr=1e-9, precision="fp32")
+    config = AdaptConfig(base=project.base, pairs=project.sepia, out=tmp_path / "one", init="gradient", training=still)
+    adapt(config)
+    adapt(replace(config, out=tmp_path / "two", init="random"))
+    photo = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    along, chance = (
+        Predictor(Model.load(base=project.base, adapter=(tmp_path / name,))).batch(photo).astype(int)
+        for name in ("one", "two")
+    )
+    assert np.abs(along - chance).max() <= 1  # B is zero in both
+    tensors = [load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two")]
+    assert all(not torch.equal(tensors[0][key], tensors[1][key]) for key in tensors[0] if "lora_A" in key)
+    adapt(replace(config, out=tmp_path / "again"))
+    again = load_file(tmp_path / "again" / "adapter_model.safetensors")
+    assert all(torch.equal(tensors[0][key], again[key]) for key in again)
+    with pytest.raises(InputError, match="exclude each other"):
+        adapt(replace(config, out=tmp_path / "x", start=(project.adapter,)))
+    assert not (tmp_path / "x").exists()

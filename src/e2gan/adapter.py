@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 
 import torch
@@ -12,7 +14,8 @@ from e2gan.data import TrainingData
 from e2gan.errors import InputError
 from e2gan.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.generator import Generator
-from e2gan.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_from, train_mode
+from e2gan.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from, train_mode
+from e2gan.losses import l1_loss
 from e2gan.models import (
     ABOUT,
     ADAPTER,
@@ -27,9 +30,11 @@ from e2gan.models import (
 )
 from e2gan.pairs import PairSet
 from e2gan.results import Trained
-from e2gan.training import Trainer, TrainingResult, run
+from e2gan.training import Trainer, TrainingResult, batches, run
 
 __all__ = ["adapt"]
+
+GRADIENT_PAIRS = 16  # that --init gradient looks at: as long as a dozen steps
 
 
 def adapt(config: AdaptConfig) -> Trained:
@@ -50,9 +55,12 @@ def adapt(config: AdaptConfig) -> Trained:
     others = [_tensors_of(path, base_hash) for path in starts]
 
     def make(device: torch.device) -> Trainer:
+        slopes = gradients(generator.to(device), layers, data.to(device), config) if config.init == "gradient" else {}
         attach(generator, layers)
         if others:
             start_from(generator, others)
+        if slopes:
+            start_along(generator, slopes)
         discriminator = load_discriminator(folder).to(device).train()
         return Trainer(train_mode(generator).to(device), discriminator, config.training)
 
@@ -72,6 +80,23 @@ def adapt(config: AdaptConfig) -> Trained:
     tensors, _ = read_tensors(config.out / ADAPTER)
     count = sum(t.numel() for t in tensors.values())
     return Trained(folder=config.out, what="adapter", parameters=count, result=result)
+
+
+def gradients(
+    generator: Generator, layers: dict[str, int], data: TrainingData, config: AdaptConfig
+) -> dict[str, Tensor]:
+    """The gradient of the L1 loss by each named layer's weight, over the pairs of a training's first steps."""
+    training = config.training
+    steps = math.ceil(GRADIENT_PAIRS / training.batch)
+    weights = {name: generator.get_submodule(name).get_parameter("weight").requires_grad_() for name in layers}
+    total = [torch.zeros_like(weight) for weight in weights.values()]
+    for batch in itertools.islice(batches(data, training, 0), steps):
+        loss = l1_loss(generator(batch.photo, batch.tokens, batch.mask), batch.target)
+        for kept, gradient in zip(total, torch.autograd.grad(loss, list(weights.values())), strict=True):
+            kept += gradient
+    for weight in weights.values():
+        weight.requires_grad_(False)
+    return dict(zip(weights, total, strict=True))
 
 
 def _tensors_of(adapter: Path, base_hash: str) -> dict[str, Tensor]:
@@ -94,6 +119,7 @@ def about(
         "size": data.size,
         "pairs": len(data),
         "ranks": config.ranks,
+        "init": config.init,
         "training": config.training,
         "steps": result.steps,
         "metrics": {"seconds": result.seconds, "train_l1": result.l1},

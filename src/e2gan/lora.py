@@ -37,7 +37,7 @@ from e2gan.generator import (
 )
 
 __all__ = ["LoraConvTranspose2d", "adapter_tensors", "attach", "attach_tensors", "grow", "lora_config", "merged"]
-__all__ += ["rank_of_layers", "set_strengths", "start_from", "train_mode"]
+__all__ += ["rank_of_layers", "set_strengths", "start_along", "start_from", "train_mode"]
 
 
 class LoraConvTranspose2d(LoraConv2d):
@@ -166,6 +166,27 @@ def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], n
         with torch.no_grad():
             A[:rank] = (root * V[:rank]).view_as(A[:rank])
             B[:rank] = (root * U[:, :rank].T).view_as(B[:rank])
+
+
+def start_along(generator: Generator, gradients: Mapping[str, Tensor], name: str = "default") -> None:
+    """Let A of an attached, untouched adapter span the directions in which the loss falls fastest.
+
+    gradients: of the loss, by layer, each of its weight's shape. A's rows become the first right singular vectors of
+    the gradient as a matrix (out, in·k·k), each as long as A's rows are on average at random; B stays zero, so that the
+    function is unchanged and B's first step is along the best change of that rank (cf. LoRA-GA, Wang et al. 2024).
+    Raises ValueError where a gradient is missing or has another shape than its layer's weight.
+    """
+    for layer_name, layer in lora_layers(generator).items():
+        weight, gradient = layer.get_base_layer().weight, gradients.get(layer_name)
+        if gradient is None or gradient.shape != weight.shape:
+            raise ValueError(f"layer '{layer_name}': its gradient is missing or has another shape")
+        transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
+        A = _rank_first(layer.lora_A[name].weight, "A", transposed)
+        by_out = gradient.transpose(0, 1) if transposed else gradient
+        V = torch.linalg.svd(by_out.flatten(1).float(), full_matrices=False).Vh[: len(A)]
+        length = A.flatten(1).norm(dim=1).mean()
+        with torch.no_grad():
+            A[: len(V)] = (length * V).view_as(A[: len(V)])
 
 
 def _rank_first(weight: Tensor, part: str, transposed: bool) -> Tensor:

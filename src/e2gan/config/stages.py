@@ -64,12 +64,19 @@ class AdaptConfig:
     start: tuple[Path, ...] = ()
     """Adapters of the same base, folders or names of those that ship, whose mean this one begins as: that of the
     nearest concept, or all that are known (default: one that changes nothing)."""
+    init: Literal["random", "gradient"] = "random"
+    """What A holds where nothing is known: chance (Sec. 4.2.2), or the directions in which the loss of the first pairs
+    falls fastest, which is ahead in few steps (docs/log.md). B is zero in both."""
     ranks: Ranks = field(default_factory=Ranks)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def check(self) -> None:
         self.ranks.check()
         self.training.check()
+        need(
+            self.init == "random" or not self.start,
+            "--init gradient and --start exclude each other: both say what the adapter begins as",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
