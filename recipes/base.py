@@ -100,6 +100,8 @@ class Recipe:
                 find(name)
         if self.start is not None:
             read_settings(base_folder(self.start), ("base",))
+            if self.preset != "residual" or self.norm is not None or self.concepts:
+                raise InputError("--start: the base brings its generator and its concepts: leave the others out")
         known = {} if self.styles is None else style_prompts(self.styles)
         for name in self.learn:
             if name not in known:

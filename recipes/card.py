@@ -34,9 +34,9 @@ class Card:
     """Another base than the one that ships: its concepts alone."""
     styles: Path | None = None
     """Folder of stylize.py and its networks in fast-style, for a base that has learned styles."""
-    count: int = 25
+    count: int = 12
     """So many of them, evenly."""
-    size: int = 128
+    size: int = 256
     """Side of their centre squares, pixels."""
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from e2gan.builtin import builtin_pictures
 from e2gan.files import read_json, read_jsonl
+from e2gan.models import base_folder
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "base.py"
 
@@ -112,6 +113,8 @@ def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
         (["--learn", "udnie"], "the styles of --styles are none"),
         (["--sizes", "64", "64"], "--sizes names one twice"),
         (["--start", "nowhere"], "nowhere is no base"),
+        (["--share", "0.1", "0.2", "0.3"], "3 given for 2 sizes"),
+        (["--start", str(base_folder(None)), "--preset", "device"], "leave the others out"),
     ):
         done = run(photos, tmp_path / "work", *options)
         assert done.returncode == 2

@@ -74,11 +74,12 @@ class DemoResult:
 def commands(folder: Path, base: Path | None) -> list[str]:
     """What to try next."""
     e2gan, named = ".venv/bin/e2gan", f" --base {base}" if base else ""
+    quick = "--init gradient --batch 2 --lr 5e-3 --schedule cosine --minutes 5"
     return [
         f"{e2gan} edit YOUR_PHOTO.jpg{named} --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
         f"{e2gan} pairs --photos my-photos --concept winter --out my-pairs",
-        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter --batch 2 --lr 2e-3 --minutes 5",
+        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter {quick}",
         f"{e2gan} evaluate{named} --adapter my-adapter --pairs my-pairs",
         f"{e2gan} export{named} --adapter my-adapter --out my-effect",
     ]
@@ -109,7 +110,8 @@ def run_demo(config: DemoConfig) -> DemoResult:
     # In so short a time many steps of few small pairs are ahead of few steps of many (docs/log.md).
     quick = TrainingConfig(minutes=config.minutes, batch=2, lr=5e-4, schedule="cosine", seed=config.seed)
     with stage(f"adapter: {concept.prompt}, {config.minutes:g} minutes"):
-        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=replace(quick, lr=5e-3)))
+        training = replace(quick, lr=5e-3)
+        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", init="gradient", training=training))
     with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):
         train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=quick))
 
