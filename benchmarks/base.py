@@ -41,7 +41,7 @@ from e2gan import (
     make_pairs,
     train_scratch,
 )
-from e2gan.config import PIX2PIX
+from e2gan.config import PIX2PIX, Init
 from e2gan.config.checks import at_least, need
 from e2gan.embeddings import embed_files
 from e2gan.experiment import Lab, Subject, slug
@@ -71,7 +71,6 @@ from step import milliseconds, steady_clock  # noqa: E402 (scripts beside this o
 from styles import style_pairs, style_prompts  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
-Init = Literal["random", "gradient"]
 SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are the test split
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
@@ -321,7 +320,7 @@ def adapter_job(
         out=out,
         base=base.folder,
         start=start,
-        init=init or ("random" if start else config.init),
+        init=init or config.init,
         training=training,
     )
     return Job(concept, column, out, share, base.folder, partial(adapt, settings))

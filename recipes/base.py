@@ -195,8 +195,8 @@ def selection(photos: Path, path: Path, count: int, seed: int) -> Path:
 
 def pair_sets(recipe: Recipe, photos: Path, concepts: list[str], share: float) -> list[Path]:
     """Each concept's pairs, of its own random part of the photos."""
-    size, folders = PhotoSet.load(photos).size, []
-    count = round(share * len(PhotoSet.load(photos).split("train")))
+    loaded, folders = PhotoSet.load(photos), []
+    size, count = loaded.size, round(share * len(loaded.split("train")))
     for i, name in enumerate(concepts):
         path = recipe.out / "selections" / f"{name}-{count}.json"
         chosen = selection(photos, path, count, seed=recipe.seed + 1 + i)

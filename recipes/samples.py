@@ -11,12 +11,12 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from base import Recipe, photo_set, selection
 from e2gan import AdaptConfig, InputError, PairsConfig, TrainingConfig, adapt, make_pairs
+from e2gan.config import Init
 from e2gan.files import make_folder, write_bytes
 from e2gan.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
 from e2gan.progress import note
@@ -44,7 +44,7 @@ class Samples:
     batch: int = 1
     """Pairs a step. In equal time, few pairs a step are ahead on a CPU (docs/log.md)."""
     lr: float = 2e-3
-    init: Literal["random", "gradient"] = "random"
+    init: Init = "random"
     """What they begin as, as in `e2gan adapt`."""
     start: Path | None = None
     """Folder of adapters of the same base and names to begin from."""

@@ -182,7 +182,7 @@ def start_along(generator: Generator, gradients: Mapping[str, Tensor], name: str
             raise ValueError(f"layer '{layer_name}': its gradient is missing or has another shape")
         transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
         A = _rank_first(layer.lora_A[name].weight, "A", transposed)
-        by_out = gradient.transpose(0, 1) if transposed else gradient
+        by_out = _rank_first(gradient, "A", transposed)
         V = torch.linalg.svd(by_out.flatten(1).float(), full_matrices=False).Vh[: len(A)]
         length = A.flatten(1).norm(dim=1).mean()
         with torch.no_grad():

@@ -18,6 +18,7 @@ from e2gan.config.stages import (
     EditConfig,
     EvaluateConfig,
     ExportConfig,
+    Init,
     ScratchConfig,
 )
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
@@ -36,6 +37,7 @@ __all__ = [
     "ExportConfig",
     "FinetuneConfig",
     "GeneratorConfig",
+    "Init",
     "Metric",
     "Norm",
     "PAPER",

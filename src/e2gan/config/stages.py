@@ -20,8 +20,12 @@ __all__ = [
     "EditConfig",
     "EvaluateConfig",
     "ExportConfig",
+    "Init",
     "ScratchConfig",
 ]
+
+
+Init = Literal["random", "gradient"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,7 @@ class AdaptConfig:
     start: tuple[Path, ...] = ()
     """Adapters of the same base, folders or names of those that ship, whose mean this one begins as: that of the
     nearest concept, or all that are known (default: one that changes nothing)."""
-    init: Literal["random", "gradient"] = "random"
+    init: Init = "random"
     """What A holds where nothing is known: chance (Sec. 4.2.2), or the directions in which the loss of the first pairs
     falls fastest, which is ahead in few steps (docs/log.md). B is zero in both."""
     ranks: Ranks = field(default_factory=Ranks)
