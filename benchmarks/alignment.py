@@ -28,9 +28,9 @@ from scipy import ndimage
 from skimage.registration import optical_flow_ilk, phase_cross_correlation
 from skimage.transform import warp_polar
 
-from e2gan.alignment import Alignment, align, estimate, undo
-from e2gan.images import Pixels, list_images, read_image, square
-from e2gan.teachers.filters import FILTERS, apply
+from e2gan.core.images import Pixels, list_images, read_image, square
+from e2gan.pairs.align import Alignment, align, estimate, undo
+from e2gan.teachers.filters.filters import FILTERS, apply
 
 SHARED = Path(os.environ.get("E2GAN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 MARGIN = 22 / 256  # of the frame's side, that the canvas shows around it

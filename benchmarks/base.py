@@ -43,27 +43,17 @@ from e2gan import (
 )
 from e2gan.config import PIX2PIX, Init
 from e2gan.config.checks import at_least, need
-from e2gan.embeddings import embed_files
-from e2gan.experiment import Lab, Subject, slug
-from e2gan.fid import SqueezeNetFeatures
-from e2gan.files import (
-    make_folder,
-    plain,
-    read_json,
-    read_jsonl,
-    sha256,
-    versions,
-    write_bytes,
-    write_json,
-    writing,
-)
-from e2gan.images import list_images, read_image, square
-from e2gan.models import MODEL, base_folder, generator_config, read_settings
-from e2gan.photos import Item, evenly, file_hash, listing_hash, make_id, shuffled, write_photo_set
-from e2gan.progress import in_threads, note, track
-from e2gan.results import Trained
-from e2gan.teachers.filters import FILTERS, Kind, find
-from e2gan.training import METRICS
+from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
+from e2gan.core.images import list_images, read_image, square
+from e2gan.core.outputs import make_folder, versions, writing
+from e2gan.core.progress import in_threads, note, track
+from e2gan.data.photos import Item, evenly, file_hash, listing_hash, make_id, shuffled, write_photo_set
+from e2gan.features.embeddings import embed_files
+from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.networks.models import MODEL, base_folder, generator_config, read_settings
+from e2gan.research.comparison import Lab, Subject, slug
+from e2gan.teachers.filters.filters import FILTERS, Kind, find
+from e2gan.train.loop import METRICS, Trained
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
 sys.path[:0] = [str(RECIPE.parent), str(Path(__file__).resolve().parent)]

@@ -40,7 +40,7 @@ def peak_megabytes() -> float:
 def measure(rows: int, dimensions: int, clusters: int) -> dict[str, float]:
     import sklearn.cluster  # noqa: F401  (its import is not what is timed)
 
-    from e2gan.clusters import representatives
+    from e2gan.choose.clusters import representatives
 
     x = embeddings(rows, dimensions)
     before = peak_megabytes()

@@ -1,4 +1,4 @@
-"""Resize and convolution, folded and not: `generator.ResizedConv2d` on the maps of a generator, and a whole one.
+"""Resize and convolution, folded and not: `resized_conv.ResizedConv2d` on the maps of a generator, and a whole one.
 
     python benchmarks/resize.py [--size 128] [--threads 1] [--repeat 15]
 
@@ -13,9 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from e2gan import generator
 from e2gan.config import PRESETS
-from e2gan.cost import example, latency
+from e2gan.measure.cost import example, latency
+from e2gan.networks import generator, resized_conv
 from step import steady_clock
 
 
@@ -29,11 +29,11 @@ def measured(run: Callable[[], Tensor], repeat: int) -> tuple[float, float]:
 
 def row(name: str, run: Callable[[], Tensor], repeat: int) -> str:
     """Both ways of a network: `LEAST_AREA` decides."""
-    found, least = {}, generator.LEAST_AREA
+    found, least = {}, resized_conv.LEAST_AREA
     for way, area in (("enlarged", 2**62), ("folded", 0)):
-        generator.LEAST_AREA = area
+        resized_conv.LEAST_AREA = area
         found[way] = measured(run, repeat)
-    generator.LEAST_AREA = least
+    resized_conv.LEAST_AREA = least
     cells = [f"{a:.1f} | {b:.1f} | {a / b:.2f}" for a, b in zip(found["enlarged"], found["folded"], strict=True)]
     return f"| {name} | {' | '.join(cells)} |"
 
@@ -49,7 +49,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for of, to, part in ((256, 256, 8), (256, 128, 4), (128, 64, 2)):
         side = arguments.size // part
-        conv = generator.ResizedConv2d(of, to, 3, padding=1)
+        conv = resized_conv.ResizedConv2d(of, to, 3, padding=1)
         x = torch.randn(1, of, side, side, requires_grad=True)
         print(row(f"{of}→{to} at {side}×{side}", lambda conv=conv, x=x: conv(x), arguments.repeat), flush=True)
     whole = generator.Generator(PRESETS["residual"])

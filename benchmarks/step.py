@@ -14,13 +14,14 @@ from collections.abc import Callable
 import torch
 
 from e2gan.config import PIX2PIX, PRESETS, GeneratorConfig, Ranks, TrainingConfig
-from e2gan.cost import example, latency
-from e2gan.data import Batch
-from e2gan.device import resolve_device
-from e2gan.discriminator import Discriminator
-from e2gan.generator import Generator
-from e2gan.lora import attach, rank_of_layers, train_mode
-from e2gan.training import Trainer
+from e2gan.core.device import resolve_device
+from e2gan.measure.cost import example, latency
+from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import attach, rank_of_layers
+from e2gan.networks.lora_training import train_mode
+from e2gan.train.batches import Batch
+from e2gan.train.step import Trainer
 
 
 def steady_clock() -> Callable[[], float]:

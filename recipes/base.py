@@ -21,17 +21,18 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from e2gan.base import train_base
-from e2gan.concepts import choose_concepts
+from e2gan.choose.concepts import choose_concepts
 from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, Norm, PairsConfig, TrainingConfig
-from e2gan.errors import InputError
-from e2gan.files import CONFIG, read_json, read_tensors, write_bytes, write_json, write_tensors, writing
-from e2gan.images import list_images, read_image, square
-from e2gan.models import DISCRIMINATOR, MODEL, base_folder, load_generator, read_settings
-from e2gan.pairs import make_pairs
-from e2gan.photos import Item, PhotoSet, file_hash, make_id, shuffled, write_photo_set
-from e2gan.progress import track
-from e2gan.teachers.filters import FILTERS, find
+from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG, read_json, read_tensors, write_bytes, write_json, write_tensors
+from e2gan.core.images import list_images, read_image, square
+from e2gan.core.outputs import writing
+from e2gan.core.progress import track
+from e2gan.data.photos import Item, PhotoSet, file_hash, make_id, shuffled, write_photo_set
+from e2gan.networks.models import DISCRIMINATOR, MODEL, base_folder, load_generator, read_settings
+from e2gan.pairs.make import make_pairs
+from e2gan.teachers.filters.filters import FILTERS, find
+from e2gan.train.base import train_base
 from styles import style_pairs, style_prompts
 
 

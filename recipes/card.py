@@ -13,13 +13,13 @@ import numpy as np
 import tyro
 from skimage.metrics import structural_similarity
 
-from e2gan.errors import InputError
-from e2gan.images import Pixels, list_images, read_image, square
-from e2gan.models import Model, base_folder, load_generator, samples
-from e2gan.photos import evenly
-from e2gan.predictor import Predictor
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels, list_images, read_image, square
+from e2gan.data.photos import evenly
+from e2gan.editing.predictor import Predictor
+from e2gan.networks.models import Model, base_folder, load_generator, samples
 from e2gan.teachers.command import CommandTeacher
-from e2gan.teachers.filters import FILTERS, apply
+from e2gan.teachers.filters.filters import FILTERS, apply
 from e2gan.teachers.teacher import Ask, Failed
 from styles import style_command, style_prompts
 

@@ -17,10 +17,11 @@ import tyro
 from base import Recipe, photo_set, selection
 from e2gan import AdaptConfig, InputError, PairsConfig, TrainingConfig, adapt, make_pairs
 from e2gan.config import Init
-from e2gan.files import make_folder, write_bytes
-from e2gan.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
-from e2gan.progress import note
-from e2gan.teachers.filters import FILTERS, find
+from e2gan.core.files import write_bytes
+from e2gan.core.outputs import make_folder
+from e2gan.core.progress import note
+from e2gan.networks.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
+from e2gan.teachers.filters.filters import FILTERS, find
 
 
 @dataclass(frozen=True, kw_only=True)

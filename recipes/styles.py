@@ -14,10 +14,11 @@ from pathlib import Path
 from e2gan import PairsConfig, PairSet, PhotoSet, make_pairs
 from e2gan.config import TeachConfig
 from e2gan.config.checks import need
-from e2gan.files import sha256, write_jsonl, writing
-from e2gan.images import read_image, resize, write_png
-from e2gan.imports import ROWS
-from e2gan.progress import track
+from e2gan.core.files import sha256, write_jsonl
+from e2gan.core.images import read_image, resize, write_png
+from e2gan.core.outputs import writing
+from e2gan.core.progress import track
+from e2gan.data.pair_set import ROWS
 
 PROGRAM, NETWORKS = "stylize.py", "fast-style"
 

@@ -13,7 +13,7 @@ import pytest
 
 import e2gan
 from e2gan.cli import COMMANDS, main
-from e2gan.images import write_png
+from e2gan.core.images import write_png
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e2gan.builtin import test_pictures as pictures_of_no_training
 from e2gan.cli import main
-from e2gan.files import read_json
-from e2gan.images import read_image, resize, write_png
-from e2gan.models import ABOUT, DISCRIMINATOR, MODEL, base_folder, load_discriminator, load_generator, samples
-from e2gan.teachers.filters import FILTERS, apply
-from e2gan.training import parameters
+from e2gan.core.files import read_json
+from e2gan.core.images import read_image, resize, write_png
+from e2gan.data.builtin_photos import test_pictures as pictures_of_no_training
+from e2gan.networks.models import ABOUT, DISCRIMINATOR, MODEL, base_folder, load_discriminator, load_generator, samples
+from e2gan.teachers.filters.filters import FILTERS, apply
+from e2gan.train.step import parameters
 
 
 def test_the_base_is_there_in_half_precision() -> None:

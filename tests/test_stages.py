@@ -18,15 +18,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from e2gan.adapter import adapt
 from e2gan.cli import main
 from e2gan.config import AdaptConfig, Ranks, TrainingConfig
-from e2gan.errors import InputError
-from e2gan.files import sha256
-from e2gan.models import Model
-from e2gan.predictor import Predictor
+from e2gan.core.errors import InputError
+from e2gan.core.files import sha256
+from e2gan.editing.predictor import Predictor
+from e2gan.networks.models import Model
+from e2gan.train.adapter import adapt
 from tests.conftest import Project
-from tests.test_photos import in_small_disk
+from tests.data.test_photos import in_small_disk
 
 NETWORK = [
     "--width",
@@ -78,8 +78,8 @@ def test_peft_itself_loads_the_adapter(project: Project) -> None:
     from peft import LoraConfig, PeftModel
     from torch import nn
 
-    from e2gan.lora import LoraConvTranspose2d
-    from e2gan.models import load_generator
+    from e2gan.networks.lora import LoraConvTranspose2d
+    from e2gan.networks.models import load_generator
 
     ours = Model.load(base=project.base, adapter=(project.adapter,))
     generator, _ = load_generator(project.base)
@@ -93,11 +93,11 @@ def test_peft_itself_loads_the_adapter(project: Project) -> None:
 
 
 def test_the_published_sizes_adapter_is_at_most_200_kb(tmp_path: Path) -> None:
-    from e2gan.adapter import write_adapter
     from e2gan.config import PAPER
-    from e2gan.generator import Generator
-    from e2gan.lora import attach, rank_of_layers
-    from e2gan.text import encode
+    from e2gan.networks.generator import Generator
+    from e2gan.networks.lora import attach, rank_of_layers
+    from e2gan.networks.text import encode
+    from e2gan.train.adapter import write_adapter
 
     generator = Generator(PAPER)
     layers = rank_of_layers(generator, Ranks())
@@ -251,7 +251,7 @@ def test_wrong_folders_are_told_in_one_line(
 
 
 def test_without_a_base_that_ships_one_line_says_what_to_do(project: Project, tmp_path: Path) -> None:
-    from e2gan.models import base_folder
+    from e2gan.networks.models import base_folder
 
     try:
         assert (base_folder(None) / "model.safetensors").is_file()

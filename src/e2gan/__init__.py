@@ -14,10 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from e2gan.adapter import adapt
-    from e2gan.assembly import choose_again
-    from e2gan.base import train_base
-    from e2gan.concepts import choose_concepts
+    from e2gan.choose.concepts import choose_concepts
+    from e2gan.choose.photos import select_photos
     from e2gan.config import (
         PRESETS,
         AdaptConfig,
@@ -42,26 +40,30 @@ if TYPE_CHECKING:
         TeachConfig,
         TrainingConfig,
     )
-    from e2gan.cost import measure_cost
-    from e2gan.crucial import find_crucial
-    from e2gan.demo import run_demo
-    from e2gan.discriminator import Discriminator
-    from e2gan.errors import InputError
-    from e2gan.evaluation import evaluate
+    from e2gan.core.errors import InputError
+    from e2gan.data.pair_set import PairSet
+    from e2gan.data.photos import PhotoSet, prepare_photos
+    from e2gan.demo.demo import run_demo
+    from e2gan.editing.edit import edit
+    from e2gan.editing.predictor import Predictor
     from e2gan.export import export_model
-    from e2gan.fid import frechet_distance
-    from e2gan.finetune import finetune_base
-    from e2gan.generator import Generator
-    from e2gan.models import Model
-    from e2gan.pairs import PairSet, make_pair_sets, make_pairs
-    from e2gan.photos import PhotoSet, prepare_photos
-    from e2gan.predictor import Predictor, edit
-    from e2gan.ranks import find_ranks
-    from e2gan.scratch import train_scratch
-    from e2gan.selection import select_photos
-    from e2gan.tables import run_table
+    from e2gan.measure.cost import measure_cost
+    from e2gan.measure.distances import frechet_distance
+    from e2gan.measure.evaluate import evaluate
+    from e2gan.networks.discriminator import Discriminator
+    from e2gan.networks.generator import Generator
+    from e2gan.networks.models import Model
+    from e2gan.pairs.choose_again import choose_again
+    from e2gan.pairs.make import make_pair_sets, make_pairs
+    from e2gan.research.crucial import find_crucial
+    from e2gan.research.ranks import find_ranks
+    from e2gan.research.tables import run_table
     from e2gan.teachers.function import FunctionTeacher
     from e2gan.teachers.teacher import Ask, Failed, Teacher
+    from e2gan.train.adapter import adapt
+    from e2gan.train.base import train_base
+    from e2gan.train.finetune import finetune_base
+    from e2gan.train.scratch import train_scratch
 
 # Module → what of it is public, in the order of the data's way.
 _PUBLIC = {
@@ -71,30 +73,32 @@ _PUBLIC = {
         "EditConfig DemoConfig "
         "GeneratorConfig TrainingConfig Ranks PRESETS"
     ),
-    "errors": "InputError",
-    "photos": "prepare_photos PhotoSet",
-    "selection": "select_photos",
-    "pairs": "make_pairs make_pair_sets PairSet",
-    "assembly": "choose_again",
+    "core.errors": "InputError",
+    "data.photos": "prepare_photos PhotoSet",
+    "data.pair_set": "PairSet",
+    "choose.photos": "select_photos",
     "teachers.teacher": "Teacher Ask Failed",
     "teachers.function": "FunctionTeacher",
-    "concepts": "choose_concepts",
-    "generator": "Generator",
-    "discriminator": "Discriminator",
-    "base": "train_base",
-    "adapter": "adapt",
-    "scratch": "train_scratch",
-    "finetune": "finetune_base",
-    "ranks": "find_ranks",
-    "crucial": "find_crucial",
-    "models": "Model",
-    "fid": "frechet_distance",
-    "evaluation": "evaluate",
-    "tables": "run_table",
-    "cost": "measure_cost",
+    "pairs.make": "make_pairs make_pair_sets",
+    "pairs.choose_again": "choose_again",
+    "choose.concepts": "choose_concepts",
+    "networks.generator": "Generator",
+    "networks.discriminator": "Discriminator",
+    "networks.models": "Model",
+    "train.base": "train_base",
+    "train.adapter": "adapt",
+    "train.scratch": "train_scratch",
+    "train.finetune": "finetune_base",
+    "editing.edit": "edit",
+    "editing.predictor": "Predictor",
+    "measure.distances": "frechet_distance",
+    "measure.evaluate": "evaluate",
+    "measure.cost": "measure_cost",
     "export": "export_model",
-    "predictor": "edit Predictor",
-    "demo": "run_demo",
+    "research.ranks": "find_ranks",
+    "research.crucial": "find_crucial",
+    "research.tables": "run_table",
+    "demo.demo": "run_demo",
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -21,28 +21,28 @@ from types import FrameType
 from typing import Annotated, Any, Literal
 
 from e2gan import config as c
-from e2gan.errors import InputError
+from e2gan.core.errors import InputError
 
 __all__ = ["COMMANDS", "main"]
 
 # Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
-    "demo": (c.DemoConfig, "e2gan.demo:run_demo"),
-    "photos": (c.PhotosConfig, "e2gan.photos:prepare_photos"),
-    "select": (c.SelectConfig, "e2gan.selection:select_photos"),
-    "pairs": (c.PairsConfig, "e2gan.pairs:pairs_command"),
-    "choose": (c.ChooseConfig, "e2gan.assembly:choose_again"),
-    "concepts": (c.ConceptsConfig, "e2gan.concepts:choose_concepts"),
-    "base": (c.BaseConfig, "e2gan.base:train_base"),
-    "adapt": (c.AdaptConfig, "e2gan.adapter:adapt"),
-    "scratch": (c.ScratchConfig, "e2gan.scratch:train_scratch"),
-    "ranks": (c.RanksConfig, "e2gan.ranks:find_ranks"),
-    "crucial": (c.CrucialConfig, "e2gan.crucial:find_crucial"),
-    "evaluate": (c.EvaluateConfig, "e2gan.evaluation:evaluate"),
-    "table": (c.TableConfig, "e2gan.tables:run_table"),
-    "cost": (c.CostConfig, "e2gan.cost:measure_cost"),
+    "demo": (c.DemoConfig, "e2gan.demo.demo:run_demo"),
+    "photos": (c.PhotosConfig, "e2gan.data.photos:prepare_photos"),
+    "select": (c.SelectConfig, "e2gan.choose.photos:select_photos"),
+    "pairs": (c.PairsConfig, "e2gan.pairs.make:pairs_command"),
+    "choose": (c.ChooseConfig, "e2gan.pairs.choose_again:choose_again"),
+    "concepts": (c.ConceptsConfig, "e2gan.choose.concepts:choose_concepts"),
+    "base": (c.BaseConfig, "e2gan.train.base:train_base"),
+    "adapt": (c.AdaptConfig, "e2gan.train.adapter:adapt"),
+    "scratch": (c.ScratchConfig, "e2gan.train.scratch:train_scratch"),
+    "ranks": (c.RanksConfig, "e2gan.research.ranks:find_ranks"),
+    "crucial": (c.CrucialConfig, "e2gan.research.crucial:find_crucial"),
+    "evaluate": (c.EvaluateConfig, "e2gan.measure.evaluate:evaluate"),
+    "table": (c.TableConfig, "e2gan.research.tables:run_table"),
+    "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
     "export": (c.ExportConfig, "e2gan.export:export_model"),
-    "edit": (c.EditConfig, "e2gan.predictor:edit"),
+    "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
 }
 
 
@@ -131,7 +131,7 @@ def _run(arguments: list[str]) -> int:
     settings = invocation.settings
     settings.check()
     if invocation.dry_run:
-        from e2gan.files import plain
+        from e2gan.core.files import plain
 
         print(json.dumps(plain(settings), indent=2, ensure_ascii=False))
         return 0
@@ -145,7 +145,7 @@ def _call(target: str, settings: Any, *, as_json: bool) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         result = getattr(importlib.import_module(module), function)(settings)
     if as_json:
-        from e2gan.files import plain
+        from e2gan.core.files import plain
 
         print(json.dumps(plain(result), indent=2, ensure_ascii=False))
     else:

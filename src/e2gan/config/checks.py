@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from e2gan.errors import InputError
+from e2gan.core.errors import InputError
 
 __all__ = ["at_least", "need"]
 

@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from e2gan.config.checks import at_least, need
 
-__all__ = ["PAPER", "PIX2PIX", "PRESETS", "THRESHOLDS", "GeneratorConfig", "Norm", "Ranks", "Upsample"]
+__all__ = ["GeneratorConfig", "Norm", "PAPER", "PIX2PIX", "PRESETS", "Ranks", "THRESHOLDS", "Upsample"]
 
 Norm = Literal["instance", "batch", "layer", "none"]
 Upsample = Literal["transpose", "resize"]
@@ -97,7 +97,7 @@ class Ranks:
     @classmethod
     def load(cls, path: Path) -> Ranks:
         """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""
-        from e2gan.files import read_json
+        from e2gan.core.files import read_json
 
         found = read_json(path)
         ranks = found.get("ranks") if isinstance(found, dict) else None

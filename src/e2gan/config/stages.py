@@ -24,7 +24,6 @@ __all__ = [
     "ScratchConfig",
 ]
 
-
 Init = Literal["random", "gradient"]
 
 

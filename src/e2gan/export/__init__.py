@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from e2gan.builtin import builtin_pictures
 from e2gan.config import ExportConfig
-from e2gan.errors import InputError
-from e2gan.files import plain, read_json, sha256, versions, write_bytes, write_json, writing
-from e2gan.generator import Generator
-from e2gan.images import Pixels, list_images, read_image, resize, square
-from e2gan.models import ABOUT, ADAPTER, MODEL, Model, adapter_folder
-from e2gan.predictor import Predictor, mix
+from e2gan.core.errors import InputError
+from e2gan.core.files import plain, read_json, sha256, write_bytes, write_json
+from e2gan.core.images import Pixels, list_images, read_image, resize, square
+from e2gan.core.outputs import versions, writing
+from e2gan.data.builtin_photos import builtin_pictures
+from e2gan.editing.predictor import Predictor, mix
+from e2gan.networks.generator import Generator
+from e2gan.networks.models import ABOUT, ADAPTER, MODEL, Model, adapter_folder
 
-__all__ = ["Exported", "Parity", "export_model"]
+__all__ = ["export_model", "Exported", "Parity"]
 
 FILE = "model.onnx"
 PARITY = "parity.json"

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from e2gan.data import from_pixels, to_pixels
-from e2gan.errors import InputError
-from e2gan.files import versions
-from e2gan.generator import Attention, Generator, TransformerBlock
-from e2gan.images import Pixels
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels
+from e2gan.core.outputs import versions
+from e2gan.networks.generator import Attention, Generator, TransformerBlock
+from e2gan.networks.pixels import from_pixels, to_pixels
 
 if TYPE_CHECKING:
     from onnx import ModelProto

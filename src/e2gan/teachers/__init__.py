@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from e2gan.errors import InputError
+from e2gan.core.errors import InputError
 
 if TYPE_CHECKING:
     from e2gan.config import PairsConfig
@@ -23,7 +23,7 @@ def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None
     settings: arguments of a concept's own, as of --set, which go before those of the command. Raises InputError for an
     unknown teacher, and for a --model or --set that belongs to none of them.
     """
-    from e2gan.concept_files import parse_settings
+    from e2gan.teachers.settings import parse_settings
 
     names = config.teacher
     models = _models(config.teach.model, [name for name in names if takes_settings(name)])
@@ -52,10 +52,10 @@ def _make(name: str, model: str | None, arguments: dict[str, Any], config: Pairs
 
         return CommandTeacher(name.removeprefix(COMMAND), teach.batch, teach.timeout)
     if name.startswith(FILTERS):
-        from e2gan.teachers.filters import FilterTeacher
+        from e2gan.teachers.filters.filters import FilterTeacher
 
         return FilterTeacher.named(name, config.concept or "")
-    from e2gan.teachers.diffusion import Loading, make_teacher
+    from e2gan.teachers.diffusion.diffusion import Loading, make_teacher
 
     loading = Loading(
         device=config.device,

@@ -22,10 +22,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from e2gan.config.checks import need
-from e2gan.errors import InputError
-from e2gan.files import sha256
-from e2gan.images import IMAGE_SUFFIXES, Pixels, encode_png, read_image
-from e2gan.progress import note
+from e2gan.core.errors import InputError
+from e2gan.core.files import sha256
+from e2gan.core.images import IMAGE_SUFFIXES, Pixels, encode_png, read_image
+from e2gan.core.progress import note
 from e2gan.teachers.teacher import Ask, Failed, Teacher
 
 __all__ = ["CommandTeacher", "distinct"]

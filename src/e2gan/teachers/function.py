@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from e2gan.config.checks import need
-from e2gan.errors import InputError
-from e2gan.images import Pixels
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels
 from e2gan.teachers.teacher import Ask, Failed
 
 __all__ = ["FunctionTeacher", "PhotoFunction"]

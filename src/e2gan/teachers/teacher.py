@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from e2gan.images import Pixels
+from e2gan.core.images import Pixels
 
 __all__ = ["Ask", "Failed", "Teacher"]
 

@@ -1,0 +1,259 @@
+"""The choice of concepts that stand for the others: the base is trained on them alone (Sec. 4.2.1)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e2gan.choose.clusters import representatives
+from e2gan.choose.photos import titled
+from e2gan.config import ConceptsConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import write_json
+from e2gan.core.images import Pixels, write_png
+from e2gan.core.outputs import changed, earlier, make_folder, replaced, versions
+from e2gan.data.pair_set import ROWS, PairSet
+from e2gan.data.photos import file_hash, read_stack, shuffled
+from e2gan.features.embeddings import embed_files, embedding_settings
+
+__all__ = ["choose_concepts", "Concept", "Concepts"]
+
+COLUMNS = 6  # photos of a concept on the sheets
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One concept. cluster: the number of the concept kept for it, from 0; None where chance chose."""
+
+    prompt: str
+    pairs: str
+    cluster: int | None
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """The concepts kept and the rest, in the order given. notes: what else to know, a sentence each.
+
+    sheets: pictures of the concepts kept, and of the rest by cluster. command: trains a base on those kept.
+    """
+
+    out: Path
+    keep: list[Concept]
+    rest: list[Concept]
+    sheets: list[Path]
+    command: str
+    notes: list[str] = field(default_factory=list)
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        lines = [f"kept {len(self.keep)} of {len(self.keep) + len(self.rest)} concepts: {self.out}"]
+        for i, concept in enumerate(self.keep):
+            like = [f'"{other.prompt}"' for other in self.rest if other.cluster == i]
+            lines.append(f'  "{concept.prompt}"' + (f", for {', '.join(like)} too" if like else ""))
+        if self.already_done:
+            lines.append("chosen already with the same settings: nothing to do")
+        lines += [*self.notes, f"to look at: {', '.join(map(str, self.sheets))}", f"next: {self.command}"]
+        return "\n".join(lines)
+
+
+def choose_concepts(config: ConceptsConfig) -> Concepts:
+    """Choose concepts, and write concepts.json, and pictures of those kept and of the rest.
+
+    A concept is the mean embedding of some of its edited training photos: the same photos for all concepts, where they
+    have them. Run again with the same settings and pair sets, it finds it done; an earlier choice of other settings is
+    replaced, and a note says so. Raises InputError for bad settings or pair sets, two of one prompt or of different
+    sizes, an unknown embedding, and where the file to write is there and is no choice of this program.
+    """
+    config.check()
+    sets = _load(config.pairs)
+    settings = _settings(config, sets)
+    found = earlier(config.out, "concepts")
+    old = found.get("settings") if found is not None else None
+    old = old if isinstance(old, dict) else {}
+    if found is not None and changed(old, settings) == [] and (chosen := _read(found, sets)):
+        if not all(sheet.exists() for sheet in _sheets(config.out, chosen[1])):
+            _draw(config, sets, *chosen)
+        return _result(config, *chosen, already_done=True)
+    notes = []
+    if config.keep >= len(sets):
+        notes.append(f"--keep {config.keep}: there are no more than {len(sets)} concepts, so all are kept")
+    keep, rest = _choose(config, sets, notes)
+    if found is not None:
+        notes.append(replaced(old, settings, "choice"))
+    make_folder(config.out.parent)
+    _draw(config, sets, keep, rest)
+    written = {"stage": "concepts", "keep": keep, "rest": rest, "settings": settings, "versions": versions()}
+    write_json(config.out, written)
+    return _result(config, keep, rest, notes)
+
+
+def _load(folders: Sequence[Path]) -> list[PairSet]:
+    sets = [PairSet.load(folder) for folder in folders]
+    seen: dict[str, Path] = {}
+    for pairs in sets:
+        prompt = " ".join(pairs.prompt.casefold().split())
+        if prompt in seen:
+            raise InputError(f'{seen[prompt]} and {pairs.folder} are both "{pairs.prompt}": name one of them')
+        seen[prompt] = pairs.folder
+        if pairs.size != sets[0].size:
+            sizes = f"{sets[0].folder} has images of {sets[0].size} pixels, {pairs.folder} of {pairs.size}"
+            raise InputError(f"{sizes}: make all pair sets at one size")
+        if not _training(pairs):
+            raise InputError(f"{pairs.folder} has no pairs in the split 'train'")
+        _ = pairs.photos  # missing photos should be told now, not when all is embedded
+    return sets
+
+
+def _training(pairs: PairSet) -> dict[str, Path]:
+    """Photo → edit, of the training pairs."""
+    return {row["photo"]: pairs.folder / row["file_name"] for row in pairs.rows if row["split"] == "train"}
+
+
+def _settings(config: ConceptsConfig, sets: Sequence[PairSet]) -> dict[str, Any]:
+    """What decides the choice. By chance nothing is sampled nor embedded."""
+    chance = config.method == "random"
+    about = {"keep": config.keep, "method": config.method, "seed": config.seed}
+    about["samples"] = None if chance else config.samples
+    about["pairs"] = [[str(s.folder), file_hash(s.folder / ROWS)] for s in sets]
+    return about | embedding_settings(config.embedding, config.features, config.model, chance)
+
+
+# ----------------------------------------------------------------------------------------------------------- the choice
+
+
+def _choose(config: ConceptsConfig, sets: Sequence[PairSet], notes: list[str]) -> tuple[list[Concept], list[Concept]]:
+    """The concepts kept and the rest. What else to know joins `notes`."""
+    count = min(config.keep, len(sets))
+    cluster: list[int | None] = [None] * len(sets)
+    if config.method == "random":
+        chosen = sorted(np.random.default_rng(config.seed).choice(len(sets), count, replace=False).tolist())
+    else:
+        found = representatives(_means(config, sets), config.keep, config.seed)
+        if found.distinct < count:
+            notes.append(
+                f"only {found.distinct} concepts differ in {config.embedding}: some are kept beside their like"
+            )
+        chosen = sorted(found.chosen.tolist())
+        # A cluster's number is that of the concept kept for it, in the order that the user gave.
+        number = {int(found.cluster[row]): i for i, row in enumerate(chosen)}
+        cluster = [number[int(c)] for c in found.cluster]
+    concepts = [Concept(s.prompt, str(s.folder), c) for s, c in zip(sets, cluster, strict=True)]
+    return [concepts[i] for i in chosen], [c for i, c in enumerate(concepts) if i not in chosen]
+
+
+def _means(config: ConceptsConfig, sets: Sequence[PairSet]) -> NDArray[np.float64]:
+    """The mean embedding of each concept's sampled edits (C, D)."""
+    kind = {"features": config.features, "model": config.model, "device": config.device}
+    if config.embedding.lower().endswith(".npy"):
+        try:
+            rows = embed_files([s.folder for s in sets], None, config.embedding, **kind)
+        except InputError as error:
+            raise InputError(f"{error} (of concepts: a row for each, in the order of --pairs)") from None
+        return rows.astype(np.float64)
+    files, of = [], []
+    for i, pairs in enumerate(sets):
+        edits = _training(pairs)
+        # By the photos' names: a photo is in the sample of each concept that has it, or, but for the last, of none.
+        sample = shuffled(edits, config.seed)[: config.samples]
+        files += [edits[name] for name in sample]
+        of += [i] * len(sample)
+    rows = embed_files(files, sets[0].size, config.embedding, **kind).astype(np.float64)
+    total = np.zeros((len(sets), rows.shape[1]))
+    np.add.at(total, of, rows)
+    return total / np.bincount(of)[:, None]
+
+
+# ----------------------------------------------------------------------------------------------------- what comes of it
+
+
+def _read(found: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Concept], list[Concept]] | None:
+    """The choice in an earlier file; None where that is not whole, for a hand may have been at it."""
+    try:
+        keep, rest = ([Concept(c["prompt"], c["pairs"], c["cluster"]) for c in found[n]] for n in ("keep", "rest"))
+    except (KeyError, TypeError):
+        return None
+    folders = sorted(str(c.pairs) for c in (*keep, *rest))
+    return (keep, rest) if keep and folders == sorted(str(s.folder) for s in sets) else None
+
+
+def _result(
+    config: ConceptsConfig,
+    keep: list[Concept],
+    rest: list[Concept],
+    notes: Sequence[str] = (),
+    *,
+    already_done: bool = False,
+) -> Concepts:
+    return Concepts(
+        out=config.out,
+        keep=keep,
+        rest=rest,
+        sheets=_sheets(config.out, rest),
+        command=shlex.join(["e2gan", "base", "--pairs", *(c.pairs for c in keep), "--out", "base"]),
+        notes=list(notes),
+        already_done=already_done,
+    )
+
+
+def _sheets(out: Path, rest: Sequence[Concept]) -> list[Path]:
+    """The pictures: of the concepts kept, and of the rest where there is one."""
+    return [out.with_suffix(".png"), *([_rest_sheet(out)] if rest else [])]
+
+
+def _rest_sheet(out: Path) -> Path:
+    return out.with_name(f"{out.stem}-rest.png")
+
+
+def _draw(config: ConceptsConfig, sets: Sequence[PairSet], keep: Sequence[Concept], rest: Sequence[Concept]) -> None:
+    """Write the sheets: the concepts kept, and the rest by cluster, each with the concept kept for it on top."""
+    by_folder = {str(s.folder): s for s in sets}
+    names = _shared_photos(sets, config.seed)
+    photos = [titled("photo", sets[0].photos.array(names), COLUMNS)] if names else []
+
+    def strip(concept: Concept, title: str) -> Pixels:
+        return titled(title, _examples(by_folder[concept.pairs], names, config.seed), COLUMNS)
+
+    like = [[c for c in rest if c.cluster == i] for i in range(len(keep))]
+    more = [f", for {len(others)} more" if others else "" for others in like]
+    top = [strip(concept, f'"{concept.prompt}"{text}') for concept, text in zip(keep, more, strict=True)]
+    bottom = [strip(c, f'"{c.prompt}"') for c in rest if c.cluster is None]
+    for concept, others in zip(keep, like, strict=True):
+        if others:
+            bottom += [_rule(top[0].shape[1]), strip(concept, f'kept: "{concept.prompt}"')]
+            bottom += [strip(c, f'"{c.prompt}", like "{concept.prompt}"') for c in others]
+    write_png(config.out.with_suffix(".png"), np.concatenate([*photos, *top]))
+    path = _rest_sheet(config.out)
+    if bottom:
+        write_png(path, np.concatenate([*photos, *bottom]))
+    else:
+        path.unlink(missing_ok=True)  # of an earlier choice that had a rest
+
+
+def _shared_photos(sets: Sequence[PairSet], seed: int) -> list[str]:
+    """A few photos that all concepts have edits of; none where they have too few in common."""
+    has = ({(s.photo_folder.resolve(), name) for name in _training(s)} for s in sets)
+    shared = shuffled((name for _, name in set.intersection(*has)), seed)
+    return shared[:COLUMNS] if len(shared) >= COLUMNS // 2 else []
+
+
+def _examples(pairs: PairSet, names: Sequence[str], seed: int) -> Pixels:
+    """The edits of these photos (N, size, size, 3); where none are named, photos of its own, each before its edit."""
+    edits = _training(pairs)
+    if names:
+        return read_stack([edits[name] for name in names], pairs.size)
+    own = shuffled(edits, seed)[: COLUMNS // 2]
+    both = np.stack([pairs.photos.array(own), read_stack([edits[name] for name in own], pairs.size)], axis=1)
+    return both.reshape(-1, *both.shape[2:])
+
+
+def _rule(width: int) -> Pixels:
+    """A line between two clusters, with room above it."""
+    line = np.full((12, width, 3), 255, np.uint8)
+    line[-3:] = 90
+    return line

@@ -1,0 +1,179 @@
+"""Data selection by similarity clustering: of the training photos, those that stand for the others (Sec. 4.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2gan.choose.clusters import representatives
+from e2gan.config import SelectConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import write_json
+from e2gan.core.images import Pixels, resize, sheet, write_png
+from e2gan.core.outputs import changed, earlier, make_folder, replaced, versions
+from e2gan.data.pair_set import SELECTION
+from e2gan.data.photos import INDEX, Photo, PhotoSet, file_hash
+from e2gan.features.embeddings import embed_files, embedding_settings
+
+__all__ = ["select_photos", "Selection"]
+
+CELL = 112  # pixels of a photo on the sheet
+COLUMNS = 8
+KEPT_ROWS, CLUSTER_ROWS = 4, 8
+GAP = 4
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The photos that were kept, and where the file lies. notes: what else to know, a sentence each.
+
+    ids: of the photos kept, in the photo set's order. photos: training photos that there were.
+    clusters: how many clusters they were taken from; 0 for a random choice.
+    """
+
+    out: Path
+    folder: Path
+    ids: list[str]
+    photos: int
+    method: str
+    embedding: str | None
+    clusters: int
+    sheet: Path | None
+    notes: list[str] = field(default_factory=list)
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        how = f"one of each of {self.clusters} clusters ({self.embedding})" if self.clusters else "by chance"
+        line = f"kept {len(self.ids)} of {self.photos} training photos of {self.folder}, {how}: {self.out}"
+        if self.already_done:
+            return f"{line}\nselected already with the same settings: nothing to do"
+        return "\n".join([line, *self.notes, *([f"to look at: {self.sheet}"] if self.sheet else [])])
+
+
+def select_photos(config: SelectConfig) -> Selection:
+    """Choose training photos of a set, and write their ids to its selection.json, which `make_pairs` goes by.
+
+    Run again with the same settings and photos, it finds it done; an earlier selection of other settings is replaced,
+    and a note says so. Raises InputError for bad settings, an unknown embedding or one that does not fit the photos,
+    and where the file to write is there and is no selection of this program.
+    """
+    config.check()
+    photo_set = PhotoSet.load(config.photos)
+    photos = photo_set.split("train")
+    if not photos:
+        raise InputError(f"{config.photos} has no training photos to select from")
+    out = config.out or config.photos / SELECTION
+    picture = out.with_suffix(".png")
+    settings = _settings(config)
+    found = earlier(out, "select")
+    if found is not None and changed(found, settings) == [] and _whole(found, photos):
+        if config.sheet and not picture.exists():
+            write_png(picture, _sheet(photo_set, found["ids"], found["clusters"]))
+        return _result(config, found, len(photos), already_done=True)
+    ids, clusters, notes = _choose(config, photo_set, photos)
+    if found is not None:
+        notes.append(replaced(found, settings, "selection") + "; pair sets made from it keep its photos")
+    written = {"stage": "select", **settings, "ids": ids, "clusters": clusters, "versions": versions()}
+    make_folder(out.parent)
+    if config.sheet:
+        write_png(picture, _sheet(photo_set, ids, clusters))
+    elif found is not None:
+        picture.unlink(missing_ok=True)  # it shows the earlier selection
+    write_json(out, written)
+    return _result(config, written, len(photos), notes)
+
+
+def _settings(config: SelectConfig) -> dict[str, Any]:
+    """What decides the choice, as the file has it."""
+    about = {"method": config.method, "keep": config.keep, "seed": config.seed}
+    about["photos_sha256"] = file_hash(config.photos / INDEX)
+    # By chance nothing is embedded, whatever the embedding is set to.
+    return about | embedding_settings(config.embedding, config.features, config.model, config.method == "random")
+
+
+def _whole(found: Mapping[str, Any], photos: Sequence[Photo]) -> bool:
+    """Whether an earlier file has what its settings promise; a hand may have been at it."""
+    ids, clusters = found.get("ids"), found.get("clusters")
+    names = {photo.id for photo in photos}
+    known = isinstance(ids, list) and bool(ids) and all(isinstance(name, str) and name in names for name in ids)
+    return known and isinstance(clusters, dict) and names.issuperset(clusters)
+
+
+def _choose(
+    config: SelectConfig, photo_set: PhotoSet, photos: Sequence[Photo]
+) -> tuple[list[str], dict[str, int], list[str]]:
+    """The ids kept, the cluster of each photo (none by chance), and notes."""
+    notes = []
+    if config.keep >= len(photos):
+        notes.append(f"--keep {config.keep}: there are no more than {len(photos)} training photos, so all are kept")
+    if config.method == "random":
+        rng = np.random.default_rng(config.seed)
+        rows = rng.choice(len(photos), min(config.keep, len(photos)), replace=False)
+        return [photos[i].id for i in sorted(rows)], {}, notes
+    files = [photo_set.folder / photo.file for photo in photos]
+    kind = {"features": config.features, "model": config.model, "device": config.device}
+    found = representatives(embed_files(files, photo_set.size, config.embedding, **kind), config.keep, config.seed)
+    if found.distinct < len(found.chosen):
+        more = len(found.chosen) - found.distinct
+        notes.append(f"only {found.distinct} photos differ in {config.embedding}: {more} are kept beside their like")
+    clusters = {photo.id: int(c) for photo, c in zip(photos, found.cluster, strict=True)}
+    return [photos[i].id for i in sorted(found.chosen)], clusters, notes
+
+
+def _result(
+    config: SelectConfig,
+    written: Mapping[str, Any],
+    photos: int,
+    notes: Sequence[str] = (),
+    *,
+    already_done: bool = False,
+) -> Selection:
+    out = config.out or config.photos / SELECTION
+    return Selection(
+        out=out,
+        folder=config.photos,
+        ids=list(written["ids"]),
+        photos=photos,
+        method=config.method,
+        embedding=written["embedding"],
+        clusters=len(set(written["clusters"].values())),
+        sheet=out.with_suffix(".png") if config.sheet else None,
+        notes=list(notes),
+        already_done=already_done,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ the sheet
+
+
+def _sheet(photo_set: PhotoSet, ids: Sequence[str], clusters: Mapping[str, int]) -> Pixels:
+    """The photos kept, or as many as there is room for, then the largest clusters, the one kept first."""
+    room = min(len(ids), KEPT_ROWS * COLUMNS)
+    shown = [ids[i * len(ids) // room] for i in range(room)]
+    some = f" ({len(shown)} of them)" if len(shown) < len(ids) else ""
+    parts = [titled(f"kept: {len(ids)} photos{some}", photo_set.array(shown))]
+    members: dict[int, list[str]] = {}
+    kept = set(ids)
+    for name in sorted(clusters, key=lambda name: name not in kept):  # stable: the one kept comes first
+        members.setdefault(clusters[name], []).append(name)
+    largest = sorted(members.values(), key=len, reverse=True)[:CLUSTER_ROWS]
+    for names in largest:
+        if len(names) > 1:
+            some = f", and {COLUMNS - 1} others" if len(names) > COLUMNS else ", and the others"
+            title = f"cluster of {len(names)} photos: the one kept{some}"
+            parts.append(titled(title, photo_set.array(names[:COLUMNS])))
+    return np.concatenate(parts)
+
+
+def titled(title: str, images: Sequence[Pixels] | Pixels, columns: int = COLUMNS) -> Pixels:
+    """Images, uint8 (N, H, W, 3), in rows of `columns` small ones under a title that has all the width."""
+    rows = -(-len(images) // columns)
+    grid = np.full((rows * (CELL + GAP) - GAP, columns * (CELL + GAP) - GAP, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (CELL + GAP), i % columns * (CELL + GAP)
+        grid[top : top + CELL, left : left + CELL] = resize(image, (CELL, CELL))
+    return sheet([[grid]], [title])

@@ -1,0 +1,1 @@
+"""What every part stands on: errors, files, images, plots, the device, progress."""

@@ -1,0 +1,123 @@
+"""Files that are either whole or not there: JSON, JSON lines, safetensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from e2gan.core.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "plain",
+    "read_json",
+    "read_jsonl",
+    "read_tensors",
+    "sha256",
+    "write_bytes",
+    "write_json",
+    "write_jsonl",
+    "write_tensors",
+]
+
+CONFIG = "config.json"
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, paths, tuples and enums as what JSON holds."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    return value
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Whole or not at all, also when the machine stops: written beside, flushed, renamed."""
+    # Machines that share a disk may share process numbers.
+    beside = path.with_name(f"{path.name}.tmp{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with beside.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_bytes(path, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows).encode())
+
+
+def read_json(path: Path) -> Any:
+    """Raises InputError where the file is absent or no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON lines: {error}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """A safetensors file, whole or not at all."""
+    from safetensors.torch import save
+
+    held = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
+    data = save(held, dict(metadata) if metadata else None)
+    # The library orders the header's texts by chance; the same tensors should be the same file.
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the format aligns the tensors to 8 bytes
+    write_bytes(path, len(text).to_bytes(8, "little") + text + data[end:])
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A safetensors file's tensors and the texts of its header. Raises InputError where it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as f:
+            return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a safetensors file: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

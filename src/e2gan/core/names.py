@@ -1,0 +1,22 @@
+"""A text as a file's or folder's name."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+__all__ = ["slug"]
+
+LONGEST = 64  # characters of a name, which is a folder's
+
+
+def slug(text: str) -> str:
+    """A prompt as a folder's name: a-z, 0-9 and hyphens, at most LONGEST characters.
+
+    What has to leave out letters of other scripts, or an end, has a hash of the whole text at its end instead.
+    """
+    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if found and text.isascii() and len(found) <= LONGEST:
+        return found
+    tag = sha256(text.encode()).hexdigest()[:8]
+    return f"{found[: LONGEST - 9].rstrip('-')}-{tag}".lstrip("-")

@@ -1,0 +1,91 @@
+"""Pair sets as they lie on disk: the photos of a set and their edits by one concept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG, read_json, read_jsonl
+from e2gan.core.images import Pixels
+from e2gan.data.photos import PhotoSet, read_stack
+
+__all__ = ["PairSet"]
+
+SELECTION = "selection.json"
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """A folder that `e2gan pairs` wrote: one concept.
+
+    rows: the lines of metadata.jsonl, dicts of file_name, photo (the photo's id), split, prompt, teacher, seed, score.
+    size: pixels of each side. photo_folder: where its photo set lies. paired: whether each edit is of its own photo.
+    """
+
+    folder: Path
+    prompt: str
+    teacher: str
+    size: int
+    rows: list[dict[str, Any]]
+    photo_folder: Path
+    paired: bool = True
+
+    @classmethod
+    def load(cls, folder: Path) -> PairSet:
+        """Raises InputError where the folder is none, or is not whole."""
+        folder = Path(folder)
+        if not (folder / CONFIG).is_file():
+            raise InputError(f"{folder} is no pair set: it has no {CONFIG} (make one with: e2gan pairs)")
+        config = read_json(folder / CONFIG)
+        if config.get("stage") != "pairs":
+            raise InputError(f"{folder} holds the output of '{config.get('stage')}', not a pair set")
+        settings, rows = config.get("settings", {}), read_jsonl(folder / ROWS)
+        try:
+            if any(not {"file_name", "photo", "split"} <= row.keys() for row in rows):
+                raise KeyError(ROWS)
+            photo_folder = Path(os.path.normpath(folder / settings["photos"]))
+            facts = settings["concept"], settings["teacher"], int(settings["size"]), rows, photo_folder
+            return cls(folder, *facts, paired=not settings.get("unpaired", False))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{folder} is no pair set of this version: {type(error).__name__} {error}") from error
+
+    @cached_property
+    def photos(self) -> PhotoSet:
+        """The photo set of its photos. Raises InputError where that is missing."""
+        if not self.photo_folder.exists():
+            raise InputError(f"{self.folder} needs its photo set {self.photo_folder}, which is missing: put it back")
+        return PhotoSet.load(self.photo_folder)
+
+    def arrays(self, split: str, selection: Path | None = None) -> tuple[Pixels, Pixels, list[str]]:
+        """Photos and edits of a split, uint8 (N, size, size, 3) each, and the photos' ids.
+
+        selection: a selection.json, whose photos alone are taken. Raises InputError where nothing is left, or a photo
+        or an edit is missing.
+        """
+        rows = [row for row in self.rows if row["split"] == split]
+        if not rows:
+            raise InputError(f"{self.folder} has no pairs in the split '{split}'")
+        if selection is not None:
+            keep = selected_ids(selection)
+            rows = [row for row in rows if row["photo"] in keep]
+            if not rows:
+                raise InputError(f"{selection} names none of the {split} photos of {self.folder}")
+        ids = [row["photo"] for row in rows]
+        photos = self.photos.array(ids)
+        return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
+
+
+def selected_ids(path: Path) -> set[str]:
+    """The photos' ids of a selection.json. Raises InputError where the file is missing, or none."""
+    found = read_json(path)
+    ids = found.get("ids") if isinstance(found, dict) else None
+    if not isinstance(ids, list):
+        raise InputError(f'{path} has no list "ids": write it anew with e2gan select, or delete it')
+    return set(map(str, ids))
+
+
+ROWS = "metadata.jsonl"

@@ -1,0 +1,311 @@
+"""Photo sets: photos checked, cropped, resized, deduplicated, and split by photo."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from e2gan.config import PhotosConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG, plain, read_json, read_jsonl, write_jsonl
+from e2gan.core.images import Pixels, list_images, read_image, square, write_png
+from e2gan.core.outputs import partial_of, writing
+from e2gan.core.progress import in_threads, track
+from e2gan.core.summary import told
+
+__all__ = ["assign_splits", "Photo", "PhotoSet", "PhotosResult", "prepare_photos", "write_photo_set"]
+
+INDEX = "photos.jsonl"
+Item = tuple[str, Pixels, str, str, int, int, str]  # id, image, split, source, width, height, sha256
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo of a set, a line of photos.jsonl."""
+
+    id: str
+    file: str
+    """Path inside the photo set."""
+    split: str
+    """train, val or test."""
+    source: str
+    """The file that it was made from, relative to the folder; the picture's name for crops of one."""
+    width: int
+    """Of the source, in pixels."""
+    height: int
+    sha256: str
+    """Of the source file's bytes; of the pixels where there was no file."""
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """A folder that `e2gan photos` wrote. size: the working size, pixels of each side."""
+
+    folder: Path
+    size: int
+    photos: list[Photo]
+
+    @classmethod
+    def load(cls, folder: Path) -> PhotoSet:
+        """Raises InputError where the folder is none, or is not whole."""
+        folder = Path(folder)
+        if not (folder / CONFIG).is_file():
+            raise InputError(f"{folder} is no photo set: it has no {CONFIG} (make one with: e2gan photos)")
+        config = read_json(folder / CONFIG)
+        if config.get("stage") != "photos":
+            raise InputError(f"{folder} holds the output of '{config.get('stage')}', not a photo set")
+        names = [f.name for f in fields(Photo)]
+        try:
+            size = int(config["settings"]["size"])
+            found = [Photo(**{name: row[name] for name in names}) for row in read_jsonl(folder / INDEX)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder} is no photo set of this version: {type(error).__name__} {error}") from error
+        return cls(folder, size, found)
+
+    def split(self, name: str) -> list[Photo]:
+        return [photo for photo in self.photos if photo.split == name]
+
+    def by_id(self, name: str) -> Photo:
+        for photo in self.photos:
+            if photo.id == name:
+                return photo
+        raise InputError(f"{self.folder} has no photo '{name}'")
+
+    def array(self, ids: Sequence[str] | None = None) -> Pixels:
+        """The photos of these ids, in their order (all: in the set's), as uint8 (N, size, size, 3)."""
+        files = {photo.id: photo.file for photo in self.photos}
+        if missing := [name for name in ids or () if name not in files]:
+            raise InputError(f"{self.folder} has no photo '{missing[0]}'")
+        return read_stack([self.folder / files[name] for name in (files if ids is None else ids)], self.size)
+
+
+@dataclass(frozen=True)
+class PhotosResult:
+    """What became of a folder of photos. skipped: (file, reason)."""
+
+    folder: Path
+    size: int
+    train: int
+    val: int
+    test: int
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        total = self.train + self.val + self.test
+        line = f"{total} photos of {self.size}×{self.size} in {self.folder}: "
+        line += f"{self.train} train, {self.val} val, {self.test} test"
+        if self.already_done:
+            return f"{line}\nmade already from the same photos: nothing to do"
+        return "\n".join([line, *told(self.skipped)])
+
+
+# ---------------------------------------------------------------------------------------------------------- the stage
+
+
+@dataclass(frozen=True)
+class _Usable:
+    path: Path
+    image: Pixels
+    width: int
+    height: int
+    sha256: str
+    pixels: str
+
+
+@dataclass(frozen=True)
+class _Unusable:
+    path: Path
+    reason: str
+
+
+def prepare_photos(config: PhotosConfig) -> PhotosResult:
+    """Make a photo set of a folder of photos: centre squares at the working size, each picture once.
+
+    The split is 80/10/10 by photo (Sec. 5.1) and depends on the seed and the files' names alone. Photos that cannot be
+    used are skipped with a reason. Run again on the same photos, it finds them done.
+
+    Raises InputError where fewer than three photos can be used.
+    """
+    config.check()
+    root = config.folder
+    own = [folder.resolve() for folder in (config.out, partial_of(config.out))]
+    files = [path for path in list_images(root) if not any(path.resolve().is_relative_to(o) for o in own)]
+    if not files:
+        raise InputError(f"{root} holds no photos (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
+    files = evenly(files, config.limit)
+    settings = plain(config) | {"folder": str(root.resolve()), "files_sha256": listing_hash(root, files)}
+    skipped: list[tuple[str, str]] = []
+    with writing(config.out, "photos", settings) as folder:
+        if folder is None:
+            return result_of(PhotoSet.load(config.out), already_done=True)
+        checked = track(in_threads(lambda path: _check(path, config.size), files), "photos", len(files))
+        items = (
+            (photo_id, found.image, "", shown(found.path, root), found.width, found.height, found.sha256)
+            for photo_id, found in _once(checked, root, skipped)
+        )
+        photos = write_images(folder, items)
+        if len(photos) < 3:
+            why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+            raise InputError(f"{root} holds {len(photos)} usable photos, and at least 3 are needed{why}")
+        splits = assign_splits([photo.source for photo in photos], config.seed)
+        photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
+        write_jsonl(folder / INDEX, map(plain, photos))
+    return result_of(PhotoSet(config.out, config.size, photos), skipped)
+
+
+def result_of(
+    photo_set: PhotoSet, skipped: Sequence[tuple[str, str]] = (), *, already_done: bool = False
+) -> PhotosResult:
+    return PhotosResult(
+        folder=photo_set.folder,
+        size=photo_set.size,
+        train=len(photo_set.split("train")),
+        val=len(photo_set.split("val")),
+        test=len(photo_set.split("test")),
+        skipped=list(skipped),
+        already_done=already_done,
+    )
+
+
+def _check(path: Path, size: int) -> _Usable | _Unusable:
+    try:
+        photo = read_image(path)
+        if reason := too_small(photo, size):
+            return _Unusable(path, reason)
+        image = square(photo, size)
+        return _Usable(path, image, photo.shape[1], photo.shape[0], file_hash(path), pixel_hash(image))
+    except InputError as error:
+        return _Unusable(path, str(error).removeprefix(f"{path}: "))
+
+
+def _once(
+    checked: Iterable[_Usable | _Unusable], root: Path, skipped: list[tuple[str, str]]
+) -> Iterator[tuple[str, _Usable]]:
+    """Each picture once, with its id; what is left out goes to `skipped`."""
+    first: dict[str, Path] = {}
+    ids: set[str] = set()
+    for found in checked:
+        if isinstance(found, _Unusable):
+            skipped.append((shown(found.path, root), found.reason))
+            continue
+        twin = first.get(found.sha256) or first.get(found.pixels)
+        if twin is not None:
+            skipped.append((shown(found.path, root), f"the same picture as ‘{shown(twin, root)}’"))
+            continue
+        first[found.sha256] = first[found.pixels] = found.path
+        yield make_id(found.path.stem, found.sha256, ids), found
+
+
+# ------------------------------------------------------------------------------------------------------------ pieces
+
+
+def too_small(photo_HWC: Pixels, size: int) -> str:
+    """Why a photo would have to be enlarged more than twofold; nothing where it is large enough."""
+    height, width = photo_HWC.shape[:2]
+    if 2 * min(height, width) >= size:
+        return ""
+    return f"{width}×{height} pixels are too few for a working size of {size} (half of it at least)"
+
+
+def evenly(files: list[Path], limit: int | None) -> list[Path]:
+    """At most `limit` of the files, evenly over the list."""
+    if limit is None or len(files) <= limit:
+        return files
+    return [files[i * len(files) // limit] for i in range(limit)]
+
+
+def shown(path: Path, root: Path) -> str:
+    """A path relative to `root`, in characters that every file and terminal can hold."""
+    relative = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else "\ufffd" for c in relative)
+
+
+def file_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+
+
+def pixel_hash(image_HWC: Pixels) -> str:
+    return hashlib.sha256(repr(image_HWC.shape).encode() + image_HWC.tobytes()).hexdigest()
+
+
+def listing_hash(root: Path, files: Sequence[Path]) -> str:
+    """Of the files' names and sizes: tells whether a rerun would see the same folder."""
+    rows = (f"{shown(path, root)}\0{path.stat().st_size if path.exists() else -1}\n" for path in files)
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
+
+
+# `datasets` takes these words in a file's name for its split, and would then drop the files without one.
+SPLIT_WORDS = re.compile(r"(?<![a-z])(training|train|validation|valid|val|dev|testing|test|evaluation|eval)(?![a-z])")
+
+
+def make_id(stem: str, sha256: str, taken: set[str]) -> str:
+    """A name for files, short and of a-z, 0-9 and "-": what the stem says and the start of the hash. Joins `taken`."""
+    text = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", SPLIT_WORDS.sub("-", text))[:32].strip("-") or "photo"
+    name = next(n for digits in (8, 16, 64) if (n := f"{slug}-{sha256[:digits]}") not in taken)
+    taken.add(name)
+    return name
+
+
+def shuffled(names: Iterable[str], seed: int) -> list[str]:
+    """In the order of the names' own hashes: a name more or less leaves the others where they are."""
+    return sorted(names, key=lambda name: (hashlib.sha256(f"{seed} {name}".encode()).digest(), name))
+
+
+def assign_splits(sources: Sequence[str], seed: int) -> list[str]:
+    """80/10/10 by source picture, at least one of each: the split of each source, in their order.
+
+    It does not depend on the order. Raises InputError under three sources.
+    """
+    distinct = set(sources)
+    if len(distinct) < 3:
+        raise InputError(f"{len(distinct)} pictures cannot be split into train, val and test: at least 3 are needed")
+    order = shuffled(distinct, seed)
+    tenth = max(1, round(len(order) / 10))
+    val, test = set(order[:tenth]), set(order[tenth : 2 * tenth])
+    split: dict[str, str] = {name: "val" if name in val else "test" if name in test else "train" for name in order}
+    return [split[source] for source in sources]
+
+
+def write_photo_set(folder: Path, items: Iterable[Item]) -> list[Photo]:
+    """Write images/ and photos.jsonl of (id, image, split, source, width, height, sha256); config.json is the caller's.
+
+    image: uint8 (size, size, 3). width, height: of the source in pixels.
+    """
+    photos = write_images(folder, items)
+    write_jsonl(folder / INDEX, map(plain, photos))
+    return photos
+
+
+def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
+    """Write images/ alone: for those who know the splits only when all photos are seen."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+
+    def write(item: Item) -> Photo:
+        name, image, split, source, width, height, sha256 = item
+        photo = Photo(name, f"images/{name}.png", split, source, width, height, sha256)
+        write_png(folder / photo.file, image)
+        return photo
+
+    return list(in_threads(write, items))
+
+
+def read_stack(files: Sequence[Path], size: int) -> Pixels:
+    """Images of one size as uint8 (N, size, size, 3). Raises InputError where one is missing or of another size."""
+    stack = np.empty((len(files), size, size, 3), np.uint8)
+    for i, image in enumerate(in_threads(read_image, files)):
+        if image.shape != stack.shape[1:]:
+            raise InputError(f"{files[i]}: is not {size}×{size} pixels as its set says")
+        stack[i] = image
+    return stack

@@ -1,0 +1,1 @@
+"""The stage `edit`: photos of any size through a trained model."""

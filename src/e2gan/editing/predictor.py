@@ -1,0 +1,102 @@
+"""A model that edits ordinary pixels, of photos of any size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from e2gan.core.device import resolve_device
+from e2gan.core.images import Pixels, resize
+from e2gan.editing.detail import guided
+from e2gan.editing.tiles import MULTIPLE, fade, starts
+from e2gan.networks.baselines import UNet
+from e2gan.networks.models import Model
+from e2gan.networks.pixels import from_pixels, to_pixels
+
+__all__ = ["Predictor"]
+
+LEAST = 32
+CHUNK = 16 * 256 * 256  # pixels that run together
+
+
+class Predictor:
+    """A model that edits ordinary pixels: adapters merged, in evaluation mode, in fp32."""
+
+    def __init__(self, model: Model, device: str = "auto") -> None:
+        """Raises InputError where the device is not there."""
+        self.device = resolve_device(device)
+        self.size = model.size
+        self.generator = model.plain().eval().to(self.device)
+        self.multiple = 2**self.generator.config.depth if isinstance(self.generator, UNet) else MULTIPLE
+        self.tokens = None if model.tokens is None else model.tokens.to(self.device)
+
+    @torch.inference_mode()
+    def batch(self, photos_NHWC: Pixels) -> Pixels:
+        """uint8 (N, H, W, 3) → the edits, the same. Any height and width: padded inside to multiples of 8."""
+        height, width = photos_NHWC.shape[1:3]
+        together = max(1, CHUNK // (height * width))
+        photos = torch.from_numpy(np.ascontiguousarray(photos_NHWC)).permute(0, 3, 1, 2)
+        edits = [self._run(part.to(self.device)) for part in photos.split(together)]
+        return torch.cat(edits).permute(0, 2, 3, 1).contiguous().numpy()
+
+    def _run(self, photos: Tensor) -> Tensor:
+        height, width = photos.shape[2:]
+        pads = [max(-side % self.multiple, LEAST - side) for side in (height, width)]
+        # Reflection where there is enough to reflect; the border pixel again where there is not.
+        mode = "reflect" if pads[0] < height and pads[1] < width else "replicate"
+        padded = F.pad(from_pixels(photos), (0, pads[1], 0, pads[0]), mode=mode)
+        return to_pixels(self.generator(padded, self.tokens)[:, :, :height, :width]).cpu()
+
+    def edit(
+        self,
+        photo_HWC: Pixels,
+        *,
+        strength: float = 1.0,
+        side: int | None = None,
+        tile: int | None = None,
+        detail: Literal["guided", "none"] = "guided",
+    ) -> Pixels:
+        """The photo's edit at the photo's own size: uint8 (H, W, 3) → uint8 (H, W, 3).
+
+        strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
+        side: shorter side at which the generator runs; None is the size that it was trained at, which looks most like
+        the training, 0 the photo's own. A photo is never enlarged for it.
+        tile: run in overlapping tiles of so many pixels, a multiple of 8, to bound memory at a large side.
+        detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
+        light and weather; "none" enlarges the edit as it is, softer, right where no trace of the photo should remain.
+        """
+        if strength == 0:
+            return photo_HWC.copy()
+        height, width = photo_HWC.shape[:2]
+        scale = min(1.0, (self.size if side is None else side or min(height, width)) / min(height, width))
+        small_size = max(1, round(height * scale)), max(1, round(width * scale))
+        small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
+        edited = self._tiled(small, tile) if tile is not None and max(small_size) > tile else self.batch(small[None])[0]
+        if small_size != (height, width):
+            edited = guided(photo_HWC, small, edited) if detail == "guided" else resize(edited, (height, width))
+        return mix(photo_HWC, edited, strength)
+
+    def _tiled(self, photo_HWC: Pixels, tile: int) -> Pixels:
+        """Tiles that overlap by a quarter, faded into each other."""
+        height, width = photo_HWC.shape[:2]
+        total = np.zeros((height, width, 3), np.float32)
+        weights = np.zeros((height, width, 1), np.float32)
+        for top in starts(height, tile):
+            for left in starts(width, tile):
+                part = photo_HWC[top : top + tile, left : left + tile]
+                weight = fade(part.shape[0])[:, None, None] * fade(part.shape[1])[None, :, None]
+                total[top : top + tile, left : left + tile] += self.batch(part[None])[0] * weight
+                weights[top : top + tile, left : left + tile] += weight
+        return np.rint(total / weights).astype(np.uint8)
+
+
+def mix(photo: Pixels, edited: Pixels, strength: float) -> Pixels:
+    """photo + strength · (edited - photo), in uint8."""
+    if strength == 1:
+        return edited
+    mixed = photo + np.float32(strength) * (edited.astype(np.float32) - photo)
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)

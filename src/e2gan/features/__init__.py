@@ -1,0 +1,1 @@
+"""Pretrained networks, and what they see in an image."""

@@ -1,0 +1,108 @@
+"""CLIP's images and texts in one space: scores against a prompt, and the direction of an edit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from e2gan.core.device import resolve_device
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels
+from e2gan.features.embeddings import CLIP_MEAN, CLIP_STD, Embeddings, Network, image_size
+from e2gan.features.hub import (
+    CLIP_NAME,
+    clip_tokenizer,
+    image_statistics,
+    model_config,
+    need_transformers,
+    pretrained_network,
+)
+
+__all__ = ["along", "clip_scores", "ClipModel", "directional_similarity", "prompt_direction"]
+
+
+class ClipModel:
+    """CLIP's images and texts in one space. name: a hub's name or a local folder of the whole model."""
+
+    def __init__(self, name: str = CLIP_NAME, device: str = "auto", option: str = "--model") -> None:
+        """option: how the user names a local copy, for messages. Raises InputError where the model is not at hand."""
+        transformers = need_transformers("CLIP")
+        self.name = name
+        self.device = resolve_device(device)
+        model_config(name, option, ("clip",))
+        model = pretrained_network(transformers.CLIPModel, name, option).to(self.device)
+        self._model = model
+        self.scale = float(model.logit_scale.exp())  # of its cosines, to logits: about 100 in the published ones
+        self._tokenizer = clip_tokenizer(name, option, model.config.text_config.vocab_size)
+
+        @torch.no_grad()
+        def run(x: Tensor) -> Tensor:
+            return F.normalize(model.visual_projection(model.vision_model(pixel_values=x).pooler_output), dim=1)
+
+        mean, std = image_statistics(name, CLIP_MEAN, CLIP_STD)
+        self._images = Network(run, image_size(model.config.vision_config), mean, std, self.device)
+
+    def images(self, pixels: Iterable[Pixels] | Pixels) -> Embeddings:
+        """Images, uint8 (H, W, 3) each or a stack, as (N, D) float32 of unit length. Raises InputError for none."""
+        return self._images(pixels)
+
+    def texts(self, texts: Sequence[str]) -> Embeddings:
+        """Texts as (M, D) float32 of unit length; cut to the model's context. Raises InputError for none."""
+        if not texts:
+            raise InputError("there are no texts to embed")
+        context = self._model.config.text_config.max_position_embeddings
+        # One by one: no padding whose place in the sequence could be taken for its end.
+        rows = [self._text(self._tokenizer(t, truncation=True, max_length=context)["input_ids"]) for t in texts]
+        return torch.cat(rows).float().cpu().numpy()
+
+    @torch.no_grad()
+    def _text(self, ids: list[int]) -> Tensor:
+        model = self._model
+        pooled = model.text_model(input_ids=torch.tensor([ids], device=self.device)).pooler_output
+        return F.normalize(model.text_projection(pooled), dim=1)
+
+
+def clip_scores(clip: ClipModel, images: Iterable[Pixels] | Pixels, prompt: str) -> NDArray[np.float64]:
+    """(N,) cosines between images and a prompt, -1..1."""
+    return clip.images(images).astype(np.float64) @ clip.texts([prompt])[0].astype(np.float64)
+
+
+def directional_similarity(
+    clip: ClipModel,
+    photos: Iterable[Pixels] | Pixels,
+    edits: Iterable[Pixels] | Pixels,
+    source_prompt: str,
+    prompt: str,
+) -> NDArray[np.float64]:
+    """(N,) cosines, -1..1, between what an edit changed in its photo and how the prompts differ, in CLIP's space.
+
+    As StyleGAN-NADA defines it and InstructPix2Pix measures it: differences of embeddings of unit length. An edit that
+    changed nothing has no direction and scores 0.
+    Raises InputError where the prompts are the same to CLIP, or photos and edits differ in number.
+    """
+    direction = prompt_direction(clip, source_prompt, prompt)
+    before, after = clip.images(photos), clip.images(edits)
+    if len(before) != len(after):
+        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
+    return along(direction, before, after)
+
+
+def prompt_direction(clip: ClipModel, source_prompt: str, prompt: str) -> NDArray[np.float64]:
+    """(D,) of unit length: how the prompts differ. Raises InputError where they are the same to CLIP."""
+    source, target = clip.texts([source_prompt, prompt]).astype(np.float64)
+    text = target - source
+    if np.linalg.norm(text) < 1e-6:
+        raise InputError(f'"{source_prompt}" and "{prompt}" are the same to CLIP: there is no direction between them')
+    return text / np.linalg.norm(text)
+
+
+def along(direction: NDArray[np.float64], before: Embeddings, after: Embeddings) -> NDArray[np.float64]:
+    """(N,) cosines of the ways from (N, D) to (N, D) with a direction (D,) of unit length; 0 where nothing changed."""
+    change = after.astype(np.float64) - before.astype(np.float64)
+    length = np.linalg.norm(change, axis=1)
+    return np.where(length < 1e-6, 0.0, change @ direction / np.maximum(length, 1e-12))

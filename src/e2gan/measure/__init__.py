@@ -1,0 +1,1 @@
+"""The stages `evaluate` and `cost`: metrics, distances, segmentation; parameters, operations, time."""

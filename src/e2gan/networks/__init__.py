@@ -1,0 +1,1 @@
+"""The generator, its adapters, the discriminator, prompts as tokens; models on disk."""

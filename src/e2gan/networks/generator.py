@@ -1,0 +1,253 @@
+"""The generator of Sec. 4.2.1 and Fig. 3: sampling layers (SL), residual blocks (RB), transformer blocks (TB).
+
+    photo ─ 7×7 ─ ↓128 ─ ↓256 ─ RB ─ RB ─[ ↓256 ─ TB ─ ↑256 ]─ RB ─ ↑128 ─ ↑64 ─ 7×7 ─ tanh ─ edit
+
+Names say where a layer sits: level 1 is full resolution, level 4 an eighth. An adapter's ranks go by these levels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from e2gan.config import GeneratorConfig, Norm, Upsample
+from e2gan.networks.resized_conv import ResizedConv2d
+
+__all__ = [
+    "Generator",
+    "ResidualBlock",
+    "sampling_layers",
+    "transformer_layers",
+    "TransformerBlock",
+    "TransformerStage",
+]
+
+# The photo enters as atanh(photo), so it must stay inside (-1, 1); 0.6 of an 8-bit level is lost at the very ends.
+PHOTO_LIMIT = 0.995
+
+
+def norm_of(kind: Norm, channels: int) -> nn.Module:
+    """A normalisation of (B, C, H, W) without affine weights; the next layer has their role."""
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels)
+    if kind == "batch":
+        return nn.BatchNorm2d(channels, affine=False)
+    if kind == "layer":
+        return nn.GroupNorm(1, channels, affine=False)
+    return nn.Identity()
+
+
+def padded_conv(in_channels: int, out_channels: int, kernel: int, padding: str) -> list[nn.Module]:
+    """Convolution at stride 1 that keeps the size. Reflection is a layer of its own, so that a LoRA branch sees it."""
+    if padding == "reflect":
+        return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(in_channels, out_channels, kernel)]
+    return [nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)]
+
+
+def down(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+    return nn.Sequential(conv, norm_of(norm, out_channels), nn.ReLU())
+
+
+def up(in_channels: int, out_channels: int, norm: Norm, upsample: Upsample) -> nn.Sequential:
+    """Twice the size, up to the norm; the ReLU comes after a skip is added."""
+    tail = norm_of(norm, out_channels)
+    if upsample == "resize":
+        # The identity keeps the names of the weights what they are in files.
+        return nn.Sequential(nn.Identity(), ResizedConv2d(in_channels, out_channels, 3, padding=1), tail)
+    conv = nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+    return nn.Sequential(conv, tail)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions around the identity: (B, C, H, W) → the same shape."""
+
+    def __init__(self, channels: int, norm: Norm, padding: str, z: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *padded_conv(channels, channels, 3, padding),
+            norm_of(norm, channels),
+            nn.ReLU(),
+            *([nn.Dropout(z)] if z else []),
+            *padded_conv(channels, channels, 3, padding),
+            norm_of(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries (B, N, C) to a context (B, T, D); to themselves without one."""
+
+    def __init__(self, width: int, context_width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context_width, width, bias=False)
+        self.to_v = nn.Linear(context_width, width, bias=False)
+        self.to_out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        context = x if context is None else context
+        q, k, v = (
+            y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for y in (self.to_q(x), self.to_k(context), self.to_v(context))
+        )
+        # One prompt for the whole batch has its keys and values once; in an exported file they are constants.
+        k, v = (y.expand(x.shape[0], -1, -1, -1) for y in (k, v))
+        attended = F.scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None, :])
+        return self.to_out(attended.transpose(1, 2).flatten(2))
+
+
+class GEGLU(nn.Module):
+    """(B, N, C) → (B, N, C): C → 8C, of which one half gates the other, 4C → C."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, 8 * width)
+        self.contract = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.expand(x).chunk(2, dim=-1)
+        return self.contract(value * F.gelu(gate))
+
+
+class TransformerBlock(nn.Module):
+    """The transformer block of latent diffusion (Fig. 3): (B, C, H, W) with tokens (B, T, D) → (B, C, H, W)."""
+
+    def __init__(self, width: int, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(min(32, width), width, eps=1e-6)
+        self.proj_in = nn.Conv2d(width, width, 1)
+        self.norm1 = nn.LayerNorm(width)
+        self.self_attention = Attention(width, width, config.heads)
+        if config.cross_attention:
+            self.norm2 = nn.LayerNorm(width)
+            self.cross_attention = Attention(width, config.text_width, config.heads)
+        self.norm3 = nn.LayerNorm(width)
+        self.mlp = GEGLU(width)
+        self.proj_out = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.proj_out.weight)  # as latent diffusion: the block starts as the identity
+        nn.init.zeros_(self.proj_out.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None = None) -> Tensor:
+        height = x.shape[2]
+        h = self.proj_in(self.norm_in(x)).flatten(2).transpose(1, 2)  # (B, H·W, C)
+        h = h + self.self_attention(self.norm1(h))
+        if hasattr(self, "cross_attention"):
+            h = h + self.cross_attention(self.norm2(h), tokens, mask)
+        h = h + self.mlp(self.norm3(h))
+        return x + self.proj_out(h.transpose(1, 2).unflatten(2, (height, -1)))
+
+
+class TransformerStage(nn.Module):
+    """A TB at half the resolution of its surroundings (Sec. 4.2.1; Tab. 10 compares convolutions with pooling)."""
+
+    def __init__(self, width: int, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.down = self.up = nn.Identity()
+        if config.around == "conv":
+            self.down = down(width, width, config.norm)
+            self.up = up(width, width, config.norm, config.upsample)
+        elif config.around == "pool":
+            self.down = nn.AvgPool2d(2)
+            self.up = nn.Upsample(scale_factor=2)
+        self.block = TransformerBlock(width, config)
+        self.skip, self.around = config.skip, config.around
+
+    def forward(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
+        h = self.up(self.block(self.down(x), tokens, mask))
+        h = h.relu() if self.around == "conv" else h
+        return x + h if self.skip else h
+
+
+class Generator(nn.Module):
+    """Edits a photo by a prompt (Sec. 4.2.1).
+
+    photo: (B, 3, H, W) float in [-1, 1], H and W multiples of 8 and at least 16.
+    tokens: (B, T, text_width) float, the prompt's tokens, or (1, T, text_width) for all of the batch; None where the
+    generator has no cross-attention.
+    mask: (B, T) bool, True where a token counts; None where all do.
+    Returns (B, 3, H, W) float in [-1, 1].
+
+    With `skip`, every level has its way around what lies below it: the photo as tanh(network + atanh(photo)), levels
+    1 and 2 as sums before the ReLU, the TB as a residual. The parameters are the same ones.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        config.check()
+        self.config = config
+        w = config.width
+        self.level1_in = nn.Sequential(*padded_conv(3, w, 7, config.padding), norm_of(config.norm, w), nn.ReLU())
+        self.level2_down = down(w, 2 * w, config.norm)
+        self.level3_down = down(2 * w, 4 * w, config.norm)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(4 * w, config.norm, config.padding, config.z) for _ in range(config.blocks)
+        )
+        self.transformers = nn.ModuleDict(
+            {str(place): TransformerStage(4 * w, config) for place in sorted(config.transformers)}
+        )
+        self.level3_up = up(4 * w, 2 * w, config.norm, config.upsample)
+        self.level2_up = up(2 * w, w, config.norm, config.upsample)
+        self.level1_out = nn.Sequential(*padded_conv(w, 3, 7, config.padding))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """pix2pix's N(0, 0.02) under a norm; He's where no norm corrects the scale. With the skip, as the identity."""
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) and module.kernel_size != (1, 1):
+                if self.config.norm == "none":
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                else:
+                    nn.init.normal_(module.weight, 0.0, 0.02)
+                nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+        if self.config.skip:
+            for last in (self.level1_out, *(block.layers for block in self.blocks)):
+                convs = [m for m in last.modules() if isinstance(m, nn.Conv2d)]  # pyright: ignore
+                nn.init.zeros_(convs[-1].weight)
+
+    def forward(self, photo: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        level1 = self.level1_in(photo)
+        level2 = self.level2_down(level1)
+        h = self._transformer(0, self.level3_down(level2), tokens, mask)
+        for number, block in enumerate(self.blocks, start=1):
+            h = self._transformer(number, block(h), tokens, mask)
+        # The skips come before the ReLU, so that the prompt, which acts at the bottom, gates what passes at the top.
+        h = self.level3_up(h)
+        h = F.relu(h + level2 if self.config.skip else h)
+        h = self.level2_up(h)
+        h = F.relu(h + level1 if self.config.skip else h)
+        h = self.level1_out(h).float()
+        if self.config.skip:
+            h = h + torch.atanh(photo.float().clamp(-PHOTO_LIMIT, PHOTO_LIMIT))
+        return h.tanh()
+
+    def _transformer(self, place: int, h: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
+        if str(place) in self.transformers:
+            return self.transformers[str(place)](h, tokens, mask)
+        return h
+
+
+def _inside(generator: nn.Module, prefix: str, kinds: tuple[type[nn.Module], ...]) -> list[str]:
+    return [name for name, m in generator.named_modules() if name.startswith(prefix) and isinstance(m, kinds)]
+
+
+def sampling_layers(generator: Generator) -> dict[str, int]:
+    """Name of each convolution of the sampling layers → its level, 1 to 4 (Sec. 4.2.2: 4 convs and 4 mirror images)."""
+    convs = (nn.Conv2d, nn.ConvTranspose2d)
+    levels = {name: level for level in (1, 2, 3) for name in _inside(generator, f"level{level}_", convs)}
+    for place in generator.transformers:
+        for way in ("down", "up"):
+            levels |= dict.fromkeys(_inside(generator, f"transformers.{place}.{way}", convs), 4)
+    return levels
+
+
+def transformer_layers(generator: Generator) -> list[str]:
+    """Names of the linear layers and the two projections of each TB (Sec. 4.2.2: 10 linear, 2 projections)."""
+    kinds = (nn.Linear, nn.Conv2d)
+    return [
+        name for place in generator.transformers for name in _inside(generator, f"transformers.{place}.block", kinds)
+    ]

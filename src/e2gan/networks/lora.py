@@ -1,0 +1,229 @@
+"""Adapters on the crucial layers (Sec. 4.2.2): PEFT's LoRA, and the one layer class that PEFT lacks.
+
+A convolution of weight h×w×k×k gets A, a k×k convolution to r channels with the layer's own stride and padding, and
+B, a 1×1 convolution from r. B starts at zero, so that an untouched adapter changes nothing. alpha is always r: the
+branch's scale is 1 whatever the rank, so that a rank can grow without changing the function.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import Conv2d as LoraConv2d
+from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from e2gan.config import Ranks
+from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
+
+__all__ = [
+    "adapter_tensors",
+    "attach",
+    "attach_tensors",
+    "grow",
+    "lora_config",
+    "LoraConvTranspose2d",
+    "merged",
+    "rank_of_layers",
+    "set_strengths",
+    "start_along",
+    "start_from",
+]
+
+
+class LoraConvTranspose2d(LoraConv2d):
+    """LoRA of a transposed convolution: A is a transposed convolution to r channels, B is 1×1."""
+
+    def _get_in_out_features(self, module: nn.Module) -> tuple[int, int]:
+        assert isinstance(module, nn.ConvTranspose2d)
+        return module.in_channels, module.out_channels
+
+    def update_layer(self, adapter_name: str, r: int, *args: Any, **kwargs: Any) -> None:
+        super().update_layer(adapter_name, r, *args, **kwargs)
+        base: Any = self.get_base_layer()
+        self.lora_A[adapter_name].output_padding = base.output_padding
+
+    def get_delta_weight(self, adapter: str) -> Tensor:
+        """The branch as a change of the base layer's weight: (in, out, k, k)."""
+        branches: Any = self.lora_A, self.lora_B
+        A, B = (branch[adapter].weight for branch in branches)  # (in, r, k, k), (r, out, 1, 1)
+        return torch.einsum("irhw,ro->iohw", A.float(), B[:, :, 0, 0].float()).to(A.dtype) * self.scaling[adapter]
+
+
+def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
+    """Name of each layer that an adapter of these ranks sits on → its rank; rank 0 leaves a layer bare."""
+    levels = {1: ranks.level1, 2: ranks.level2, 3: ranks.level3, 4: ranks.level4}
+    found = {name: levels[level] for name, level in sampling_layers(generator).items()}
+    found |= dict.fromkeys(transformer_layers(generator), ranks.tb)
+    # On a generator that carries adapters already, a layer is the `base_layer` of its wrapper.
+    bare = {name.removesuffix(".base_layer"): r for name, r in found.items() if ".lora_" not in name}
+    return {name: r for name, r in bare.items() if r}
+
+
+def lora_config(layers: Mapping[str, int]) -> LoraConfig:
+    """PEFT's configuration of an adapter with these ranks by layer."""
+    config = LoraConfig(
+        r=1,
+        lora_alpha=1,
+        target_modules=list(layers),
+        rank_pattern=dict(layers),
+        alpha_pattern=dict(layers),
+    )
+    config._register_custom_module({nn.ConvTranspose2d: LoraConvTranspose2d})
+    return config
+
+
+def attach(generator: Generator, layers: Mapping[str, int], name: str = "default") -> None:
+    """Put an untouched adapter on the named layers and make it alone trainable. Changes `generator` in place."""
+    with warnings.catch_warnings():
+        # Several adapters on one generator are what mixing needs.
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        inject_adapter_in_model(lora_config(layers), generator, adapter_name=name)
+    activate(generator, [name])
+
+
+def activate(generator: Generator, names: list[str]) -> None:
+    for layer in lora_layers(generator).values():
+        layer.set_adapter(names)
+
+
+def lora_layers(generator: nn.Module) -> dict[str, Any]:
+    """Name → wrapped layer. PEFT's classes are too loosely typed for a checker to follow."""
+    return {name: m for name, m in generator.named_modules() if isinstance(m, LoraLayer)}
+
+
+def adapter_tensors(generator: Generator, name: str = "default") -> dict[str, Tensor]:
+    """An adapter's tensors under the keys that PEFT gives them in `adapter_model.safetensors`."""
+    tensors = {}
+    for layer_name, layer in lora_layers(generator).items():
+        if name in layer.lora_A:
+            tensors[f"base_model.model.{layer_name}.lora_A.weight"] = layer.lora_A[name].weight.detach()
+            tensors[f"base_model.model.{layer_name}.lora_B.weight"] = layer.lora_B[name].weight.detach()
+    return tensors
+
+
+def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: str = "default") -> None:
+    """Put a trained adapter on a generator; ranks and layers are read off the tensors' shapes.
+
+    Raises ValueError where a tensor names a layer that the generator lacks, or has another shape.
+    """
+    layers: dict[str, int] = {}
+    bare = {n.replace(".base_layer", ""): m for n, m in generator.named_modules()}
+    for key, tensor in tensors.items():
+        layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        if layer not in bare:
+            raise ValueError(f"the generator has no layer '{layer}'")
+        if key.endswith(".lora_A.weight"):
+            module = bare[layer]
+            module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
+            layers[layer] = tensor.shape[1 if isinstance(module, nn.ConvTranspose2d) else 0]
+    attach(generator, layers, name)
+    with torch.no_grad():
+        for layer_name, layer in lora_layers(generator).items():
+            if name not in layer.lora_A:
+                continue
+            for part, module in (("A", layer.lora_A[name]), ("B", layer.lora_B[name])):
+                value = tensors.get(f"base_model.model.{layer_name}.lora_{part}.weight")
+                if value is None or value.shape != module.weight.shape:
+                    raise ValueError(f"layer '{layer_name}': lora_{part} is missing or has another shape")
+                module.weight.copy_(value)
+
+
+def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], name: str = "default") -> None:
+    """Let an attached, untouched adapter begin as the mean of others of the same base.
+
+    Means are of the weight changes BA, cut to the adapter's ranks by their singular values: for one adapter of the same
+    ranks that is the adapter itself. Layers and ranks that the others do not have stay untouched.
+    Raises ValueError where a tensor has another shape than its layer asks for.
+    """
+    for layer_name, layer in lora_layers(generator).items():
+        transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
+        own = {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
+        A, B = (_rank_first(own[part], part, transposed) for part in own)
+        changes = []
+        for tensors in adapters:
+            found = {part: tensors.get(f"base_model.model.{layer_name}.lora_{part}.weight") for part in own}
+            if found["A"] is None or found["B"] is None:
+                continue
+            a, b = (_rank_first(t.float(), part, transposed) for part, t in found.items() if t is not None)
+            if a.shape[1:] != A.shape[1:] or b.shape[1:] != B.shape[1:] or len(a) != len(b):
+                raise ValueError(f"layer '{layer_name}' of an adapter has another shape")
+            changes.append(b.flatten(1).T @ a.flatten(1))
+        if not changes:
+            continue
+        U, S, V = torch.linalg.svd(torch.stack(changes).sum(0) / len(adapters), full_matrices=False)
+        rank = min(len(A), int(S.gt(1e-6 * S[0]).sum()))
+        root = S[:rank, None].sqrt()
+        with torch.no_grad():
+            A[:rank] = (root * V[:rank]).view_as(A[:rank])
+            B[:rank] = (root * U[:, :rank].T).view_as(B[:rank])
+
+
+def start_along(generator: Generator, gradients: Mapping[str, Tensor], name: str = "default") -> None:
+    """Let A of an attached, untouched adapter span the directions in which the loss falls fastest.
+
+    gradients: of the loss, by layer, each of its weight's shape. A's rows become the first right singular vectors of
+    the gradient as a matrix (out, in·k·k), each as long as A's rows are on average at random; B stays zero, so that the
+    function is unchanged and B's first step is along the best change of that rank (cf. LoRA-GA, Wang et al. 2024).
+    Raises ValueError where a gradient is missing or has another shape than its layer's weight.
+    """
+    for layer_name, layer in lora_layers(generator).items():
+        weight, gradient = layer.get_base_layer().weight, gradients.get(layer_name)
+        if gradient is None or gradient.shape != weight.shape:
+            raise ValueError(f"layer '{layer_name}': its gradient is missing or has another shape")
+        transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
+        A = _rank_first(layer.lora_A[name].weight, "A", transposed)
+        by_out = _rank_first(gradient, "A", transposed)
+        V = torch.linalg.svd(by_out.flatten(1).float(), full_matrices=False).Vh[: len(A)]
+        length = A.flatten(1).norm(dim=1).mean()
+        with torch.no_grad():
+            A[: len(V)] = (length * V).view_as(A[: len(V)])
+
+
+def _rank_first(weight: Tensor, part: str, transposed: bool) -> Tensor:
+    """A view of A or B with its channels of rank first."""
+    return weight.detach().transpose(0, 1) if (part == "A") == transposed else weight.detach()
+
+
+def set_strengths(generator: Generator, strengths: Mapping[str, float]) -> None:
+    """Make these adapters act together, each scaled by its strength; the others do nothing."""
+    for layer in lora_layers(generator).values():
+        for name, strength in strengths.items():
+            layer.set_scale(name, strength)
+    activate(generator, list(strengths))
+
+
+def grow(generator: Generator, layers: Mapping[str, int], name: str = "default") -> None:
+    """Raise an adapter's ranks in place. The function stays the same: new columns of B are zero (Alg. 1).
+
+    Raises ValueError where a rank would shrink.
+    """
+    for layer_name, layer in lora_layers(generator).items():
+        r_new = layers.get(layer_name, 0)
+        r_old = layer.r[name]
+        if r_new < r_old:
+            raise ValueError(f"layer '{layer_name}': rank {r_old} cannot grow to {r_new}")
+        if r_new == r_old:
+            continue
+        old = [module.weight.detach().clone() for module in (layer.lora_A[name], layer.lora_B[name])]
+        layer.update_layer(name, r_new, lora_alpha=r_new, config=lora_config(layers))
+        with torch.no_grad():
+            layer.lora_B[name].weight.zero_()
+            for new, kept in zip((layer.lora_A[name].weight, layer.lora_B[name].weight), old, strict=True):
+                new[tuple(slice(n) for n in kept.shape)] = kept
+
+
+def merged(generator: nn.Module) -> nn.Module:
+    """A copy with the active adapters, at their strengths, added to its weights: an ordinary generator again."""
+    generator = copy.deepcopy(generator)
+    for name, layer in lora_layers(generator).items():
+        layer.merge()
+        parent, _, attribute = name.rpartition(".")
+        setattr(generator.get_submodule(parent), attribute, layer.get_base_layer())
+    return generator.requires_grad_(False)

@@ -1,0 +1,245 @@
+"""Models on disk: a base, an adapter on it, a model from scratch; and what all of them load as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from e2gan.config import GeneratorConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_tensors
+from e2gan.networks.baselines import (
+    ComodganConfig,
+    ComodganDiscriminator,
+    ComodganGenerator,
+    UNet,
+    UNetConfig,
+    UnpairedDiscriminator,
+)
+from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import attach_tensors, merged, set_strengths
+from e2gan.networks.text import TextEncoder, text_encoder
+
+__all__ = ["base_folder", "load_discriminator", "load_generator", "Model", "write_networks"]
+
+MODEL = "model.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+CONCEPT = "concept.safetensors"
+ABOUT = "e2gan.json"
+ASSETS = Path(str(package_files("e2gan") / "assets"))
+
+
+def base_folder(base: Path | None) -> Path:
+    """The base named, or the one that ships. Raises InputError where there is none."""
+    if base is not None:
+        if not (base / MODEL).is_file():
+            raise InputError(
+                f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base})"
+            )
+        return base
+    shipped = ASSETS / "base"
+    if not (shipped / MODEL).is_file():
+        raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
+    return shipped
+
+
+def samples() -> dict[str, Path]:
+    """The adapters that ship, by name."""
+    return {path.name: path for path in sorted((ASSETS / "adapters").glob("*")) if (path / ADAPTER).is_file()}
+
+
+def adapter_folder(adapter: Path) -> Path:
+    """The adapter named: a folder, or the name of one that ships. Raises InputError where it is neither."""
+    if (adapter / ADAPTER).is_file():
+        return adapter
+    shipped = samples()
+    if str(adapter) in shipped and not adapter.exists():
+        return shipped[str(adapter)]
+    also = f"; there ship: {', '.join(shipped)}" if shipped else ""
+    raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
+
+
+def read_settings(folder: Path, stages: Sequence[str]) -> dict[str, Any]:
+    """The settings in a folder's config.json. Raises InputError where the folder is of another stage."""
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} is not a folder that e2gan wrote: it has no {CONFIG}")
+    found = read_json(folder / CONFIG)
+    if found.get("stage") not in stages:
+        raise InputError(f"{folder} holds the output of '{found.get('stage')}'; expected that of {' or '.join(stages)}")
+    return found["settings"]
+
+
+def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
+    fields = dict(settings["generator"])
+    fields["transformers"] = tuple(fields["transformers"])
+    try:
+        return GeneratorConfig(**fields)
+    except TypeError as error:
+        raise InputError(f"the model's settings are not of this version: {error}") from error
+
+
+def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
+    """A base's generator, or a whole model's of this architecture, in evaluation mode on the CPU, and its settings."""
+    generator, settings = load_network(folder)
+    if not isinstance(generator, Generator):
+        raise InputError(f"{folder} holds a {settings['model']}, which adapters and this command do not know")
+    return generator, settings
+
+
+def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The generator of a base or of a whole model, of any kind, in evaluation mode on the CPU, and its settings."""
+    settings = read_settings(folder, ("base", "scratch", "finetune"))
+    network = build_generator(settings.get("model", "e2gan"), generator_config(settings), settings["size"])
+    _load(network, folder / MODEL)
+    return network.eval().requires_grad_(False), settings
+
+
+def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module:
+    """An untrained generator of a kind: `config` is that of e2gan and pix2pix, `size` the photos' for the others.
+
+    Raises InputError where the kind cannot work at the size.
+    """
+    if model == "pix2pix-unet":
+        return UNet(UNetConfig(size=size))
+    if model == "comodgan":
+        return ComodganGenerator(ComodganConfig(size=size))
+    return Generator(config)
+
+
+def build_discriminator(model: str, size: int, *, unpaired: bool = False) -> nn.Module:
+    """An untrained discriminator that belongs to a kind of generator."""
+    if model == "comodgan":
+        return ComodganDiscriminator(ComodganConfig(size=size))
+    return UnpairedDiscriminator() if unpaired else Discriminator()
+
+
+def takes_prompt(generator: nn.Module) -> bool:
+    return isinstance(generator, Generator) and generator.config.takes_prompt
+
+
+def load_discriminator(folder: Path) -> Discriminator:
+    discriminator = Discriminator()
+    _load(discriminator, folder / DISCRIMINATOR)
+    return discriminator
+
+
+def _load(module: nn.Module, path: Path) -> None:
+    tensors, _ = read_tensors(path)
+    try:
+        module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit its settings: {' '.join(str(error).split())[:200]}") from error
+
+
+def write_networks(folder: Path, generator: nn.Module, discriminator: nn.Module) -> None:
+    write_tensors(folder / MODEL, generator.state_dict())
+    write_tensors(folder / DISCRIMINATOR, discriminator.state_dict())
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator that is ready to edit.
+
+    generator: in evaluation mode, adapters attached and active. tokens: (1, T, D) float32, the prompt; None where the
+    generator does not attend to text. size: the working size in pixels that it was trained at. folder: where the
+    adapter, else the model, lies.
+    """
+
+    generator: nn.Module
+    tokens: Tensor | None
+    prompt: str
+    size: int
+    folder: Path
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        base: Path | None = None,
+        adapter: Sequence[Path] = (),
+        model: Path | None = None,
+        weights: Sequence[float] | None = None,
+        prompt: str | None = None,
+    ) -> Model:
+        """A from-scratch `model`; or a base with one adapter, a weighted mixture of several, or none and a `prompt`.
+
+        Raises InputError where a folder is missing or of another kind, or an adapter belongs to another base.
+        """
+        if model is not None:
+            if not (model / MODEL).is_file():
+                raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
+            generator, settings = load_network(model)
+            prompt = settings["prompt"] if prompt is None and "prompt" in settings else prompt
+            return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], model)
+        folder = base_folder(base)
+        generator, settings = load_generator(folder)
+        if not adapter:
+            return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], folder)
+        weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
+        adapter = [adapter_folder(path) for path in adapter]
+        found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(adapter)]
+        set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
+        # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
+        strongest = max(range(len(weights)), key=lambda i: weights[i])
+        tokens = found[strongest][0] if generator.config.takes_prompt else None
+        prompt = " + ".join(about["prompt"] for _, about in found)
+        return cls(generator.eval(), tokens, prompt, settings["size"], adapter[0])
+
+    def plain(self) -> nn.Module:
+        """The generator with its adapters merged, without a trace of them."""
+        return merged(self.generator)
+
+
+def _tokens(generator: nn.Module, settings: dict[str, Any], prompt: str) -> Tensor | None:
+    return encoder_of(settings).encode(prompt)[None] if takes_prompt(generator) else None
+
+
+PROBE = "a photo of a landscape in autumn"
+
+
+def fingerprint(encoder: TextEncoder) -> list[float]:
+    """A few numbers of a fixed prompt's last token: what tells one text encoder from another of the same width."""
+    return [round(float(x), 2) for x in encoder.encode(PROBE)[-1, :8]]
+
+
+def encoder_of(settings: dict[str, Any], name: str | None = None) -> TextEncoder:
+    """The text encoder of a base's or a model's settings; `name` may say where a copy of it lies.
+
+    Raises InputError where `name` is another encoder than the one it was trained with, or it is not at hand.
+    """
+    encoder = text_encoder(name or settings["text"], settings["generator"]["text_width"])
+    known = settings.get("text_fingerprint")
+    if name is not None and known is not None:
+        ours = fingerprint(encoder)
+        if any(abs(a - b) > 0.05 for a, b in zip(ours, known, strict=True)):
+            raise InputError(f"--text {name} is another encoder than the base's ({settings['text']}): leave it out")
+    return encoder
+
+
+def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -> tuple[Tensor, dict[str, Any]]:
+    """Put an adapter's folder on a base's generator. Returns its prompt's tokens (1, T, D) and its e2gan.json.
+
+    Raises InputError where the folder is no adapter, or one of another base (by the SHA-256 of the base's weights).
+    """
+    about = read_json(adapter / ABOUT)
+    if about.get("base_sha256") != sha256(base / MODEL):
+        raise InputError(
+            f"{adapter} belongs to another base ({about.get('base')}, {str(about.get('base_sha256'))[:12]}…) than "
+            f"{base}: name that one with --base"
+        )
+    tensors, _ = read_tensors(adapter / ADAPTER)
+    try:
+        attach_tensors(generator, {k: v.float() for k, v in tensors.items()}, name)
+    except ValueError as error:
+        raise InputError(f"{adapter} does not fit {base}: {error}") from error
+    generator.eval().requires_grad_(False)
+    tokens, _ = read_tensors(adapter / CONCEPT)
+    return tokens["tokens"].float()[None], about

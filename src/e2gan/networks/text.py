@@ -1,0 +1,173 @@
+"""Prompts as tokens for the cross-attention (Sec. 4.2.1): hashed words, or a CLIP text encoder.
+
+`hashed` needs no weights: each word is a fixed pseudo-random vector. It tells concepts apart, and nothing more; the
+shape is that of CLIP's text encoder, so that the network is the same. `clip` is what the paper's counts point to
+(ViT-B/32, 512 wide), and tells how near two concepts are.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from e2gan.core.errors import InputError
+from e2gan.features.hub import CLIP_NAME, clip_tokenizer, model_config, need_transformers, pretrained_network
+
+__all__ = [
+    "CLIP_WIDTH",
+    "ClipText",
+    "encode",
+    "HASHED_WIDTH",
+    "HashedText",
+    "known_width",
+    "MAX_TOKENS",
+    "pad",
+    "text_encoder",
+    "TextEncoder",
+]
+
+MAX_TOKENS = 77  # CLIP's context length
+CLIP_WIDTH = 512  # of its text encoder
+HASHED_WIDTH = 512  # where no width is asked for: that of the paper's generator
+OPTION = "--text clip:FOLDER"
+FORMS = "'hashed', 'clip' or 'clip:NAME_OR_FOLDER' (a CLIP text model)"
+
+
+def encode(prompt: str, width: int) -> Tensor:
+    """The prompt's words as (T, width) float32 of unit variance, T at most 77; one zero token where there is no word.
+
+    The same word has the same vector in every process, on every machine and with every version of PyTorch.
+    """
+    words = re.findall(r"\w+", prompt.lower())[:MAX_TOKENS]
+    if not words:
+        return torch.zeros(1, width)
+    return torch.from_numpy(np.stack([_word(word, width) for word in words]))
+
+
+def _word(word: str, width: int) -> np.ndarray:
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(width, dtype=np.float32)
+
+
+def pad(tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Prompts of different lengths as one batch: tokens (B, T, D), mask (B, T) bool, False where there is padding."""
+    length = max(len(t) for t in tokens)
+    padded = torch.zeros(len(tokens), length, tokens[0].shape[1])
+    mask = torch.zeros(len(tokens), length, dtype=torch.bool)
+    for i, t in enumerate(tokens):
+        padded[i, : len(t)] = t
+        mask[i, : len(t)] = True
+    return padded, mask
+
+
+# -------------------------------------------------------------------------------------------------------- the encoders
+
+
+class TextEncoder(ABC):
+    """Prompts to tokens. name: as `text_encoder` takes it; width: channels of a token. Made by `text_encoder`."""
+
+    name: str
+    width: int
+
+    @abstractmethod
+    def encode(self, prompt: str) -> Tensor:
+        """The prompt as (T, width) float32 on the CPU, without padding. The tensor is the caller's own."""
+
+
+class HashedText(TextEncoder):
+    """`encode` at a fixed width."""
+
+    name = "hashed"
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def encode(self, prompt: str) -> Tensor:
+        return encode(prompt, self.width)
+
+
+_known: dict[tuple[str, str], Tensor] = {}  # (encoder, prompt) → tokens: a prompt is encoded once in a process
+
+
+class ClipText(TextEncoder):
+    """A CLIP text model, loaded when the first prompt needs it.
+
+    A token is the last layer's state after the final norm, beginning and end of the prompt included. A prompt longer
+    than the model's context is cut, and keeps its end token.
+    """
+
+    def __init__(self, name: str, width: int) -> None:
+        """name: a hub's name or a local folder; width: its width, already known."""
+        self.model_name = name
+        self.name = "clip" if name == CLIP_NAME else f"clip:{name}"
+        self.width = width
+        folder = Path(name).expanduser()
+        self._key = str(folder.resolve()) if folder.is_dir() else name
+
+    def encode(self, prompt: str) -> Tensor:
+        """Raises InputError where the model is needed and neither a folder, nor in the hub's cache, nor reachable."""
+        key = self._key, prompt
+        if key not in _known:
+            _known[key] = self._encode(prompt)
+        return _known[key].clone()
+
+    @functools.cached_property
+    def _network(self) -> tuple[Any, Any]:
+        transformers = need_transformers(f"--text {self.name}")
+        model = pretrained_network(transformers.CLIPTextModel, self.model_name, OPTION)
+        return clip_tokenizer(self.model_name, OPTION, model.config.vocab_size), model
+
+    def _encode(self, prompt: str) -> Tensor:
+        tokenizer, model = self._network
+        # One prompt alone has no padding, so that nothing need be masked.
+        ids = tokenizer(prompt, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
+        with torch.no_grad():
+            return model(input_ids=torch.tensor([ids])).last_hidden_state[0].float().clone()
+
+
+def text_encoder(name: str, width: int | None = None) -> TextEncoder:
+    """The encoder of this name: `hashed`, `clip` (ViT-B/32, the paper's), or `clip:NAME_OR_FOLDER`.
+
+    width: what the generator asks for; None takes the encoder's own (hashed: 512). No weights are loaded before a
+    prompt needs them. Raises InputError for another name, or a width that the model does not have.
+    """
+    own = known_width(name)
+    if own is None:
+        if width is not None and width < 1:
+            raise InputError(f"--text {name}: tokens of width {width} cannot be: it must be at least 1")
+        return HashedText(HASHED_WIDTH if width is None else width)
+    if width is not None and width != own:
+        raise InputError(f"--text {name} gives tokens of width {own}, not {width}: set --text-width {own}")
+    return ClipText(_model_of(name), own)
+
+
+def known_width(name: str) -> int | None:
+    """The width of an encoder's tokens, without loading weights; None for `hashed`, which takes any.
+
+    Raises InputError for another name, or a model that is not at hand or no CLIP text model.
+    """
+    if name == "hashed":
+        return None
+    model = _model_of(name)
+    return CLIP_WIDTH if model == CLIP_NAME else _config_width(model)
+
+
+@functools.cache
+def _config_width(model: str) -> int:
+    config = model_config(model, OPTION, ("clip", "clip_text_model"))
+    return int(getattr(config, "text_config", config).hidden_size)
+
+
+def _model_of(name: str) -> str:
+    kind, colon, model = name.partition(":")
+    if kind != "clip" or bool(colon) != bool(model.strip()):
+        raise InputError(f"--text {name}: unknown; there are {FORMS}")
+    return model.strip() or CLIP_NAME

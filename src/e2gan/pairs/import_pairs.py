@@ -1,0 +1,282 @@
+"""Pairs that the user has: side by side in one image, in two folders under the same names; or two kinds of pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from e2gan.config import PairsConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG, plain, write_json, write_jsonl
+from e2gan.core.images import Pixels, list_images, read_image, resize, square, write_png
+from e2gan.core.outputs import partial_of, versions, writing
+from e2gan.core.progress import in_threads, track
+from e2gan.data.pair_set import ROWS
+from e2gan.data.photos import (
+    INDEX,
+    Item,
+    assign_splits,
+    file_hash,
+    listing_hash,
+    make_id,
+    pixel_hash,
+    shown,
+    shuffled,
+    too_small,
+    write_images,
+)
+
+__all__ = ["import_pairs", "Imported"]
+
+PHOTOS = "photos"
+ASPECT = 0.02
+FOLDERS: dict[str, str] = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+FOLDERS |= {"test": "test", "testing": "test"}
+
+
+@dataclass
+class Imported:
+    """What a user should know of an import. skipped: (file, reason)."""
+
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a pair comes from: two files, or one (`edit` None). split: by its folder."""
+
+    name: str
+    photo: Path
+    edit: Path | None
+    split: str | None
+
+
+@dataclass(frozen=True)
+class _Pair:
+    source: _Source
+    photo: Pixels
+    edit: Pixels
+    width: int
+    height: int
+    sha256: str
+    pixels: str
+
+
+def import_pairs(config: PairsConfig) -> Imported | None:
+    """Write OUT and its photo set OUT/photos; None where the same is there already.
+
+    Raises InputError where the files do not match, or fewer than three pairs can be used.
+    """
+    found = Imported()
+    if config.aligned is not None:
+        teacher, (sources, files_hash) = "aligned", _aligned(config)
+    elif config.unpaired:
+        teacher, (sources, files_hash) = "unpaired", _unmatched(config, found)
+    else:
+        teacher, (sources, files_hash) = "before/after", _matched(config, found)
+    settings = plain(config) | {
+        "concept": " ".join((config.concept or "").split()),
+        "teacher": teacher,
+        "photos": PHOTOS,
+        "files_sha256": files_hash,
+    }
+    settings |= {k: str(Path(settings[k]).resolve()) for k in ("aligned", "before", "after") if settings[k]}
+    with writing(config.out, "pairs", settings) as folder:
+        if folder is None:
+            return None
+        _write(folder, sources, config, settings, found)
+    return found
+
+
+# --------------------------------------------------------------------------------------------------- finding the pairs
+
+
+def _images(folder: Path, config: PairsConfig) -> list[Path]:
+    """The images of a folder without this stage's own output, should that lie in it."""
+    own = [path.resolve() for path in (config.out, partial_of(config.out))]
+    files = [path for path in list_images(folder) if not any(path.resolve().is_relative_to(o) for o in own)]
+    if not files:
+        raise InputError(f"{folder} holds no images (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
+    return files
+
+
+def _split_of(path: Path, root: Path) -> str | None:
+    parts = path.relative_to(root).parts
+    return FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
+
+
+def _aligned(config: PairsConfig) -> tuple[list[_Source], str]:
+    root = cast(Path, config.aligned)
+    files = _images(root, config)
+    sources = [_Source(shown(path, root), path, None, _split_of(path, root)) for path in files]
+    return sources, listing_hash(root, files)
+
+
+def _matched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
+    before, after = cast(Path, config.before), cast(Path, config.after)
+    photos, edits = _images(before, config), _images(after, config)
+    # By path and stem where the two folders have the same subfolders, else by stem alone.
+    ways = [
+        _partners(photos, edits, lambda p, root: p.relative_to(root).with_suffix("").as_posix().lower(), before, after),
+        _partners(photos, edits, lambda p, _: p.stem.lower(), before, after),
+    ]
+    partners = max(ways, key=len)
+    if 2 * len(partners) < min(len(photos), len(edits)) or not partners:
+        lonely = shown(next(path for path in photos if path not in partners), before)
+        raise InputError(
+            f"only {len(partners)} of the {len(photos)} images of {before} have a partner in {after}: "
+            f"e.g. {lonely} has no {Path(lonely).stem}.* there (edits need their photos' names)"
+        )
+    taken = set(partners.values())
+    for count, folder in ((len(photos) - len(partners), before), (len(edits) - len(taken), after)):
+        if count:
+            found.notes.append(f"{count} image{'s' * (count > 1)} of {folder} without a partner left out")
+    sources = [_Source(shown(p, before), p, e, _split_of(p, before)) for p, e in partners.items()]
+    return sources, listing_hash(before, photos) + listing_hash(after, edits)
+
+
+def _unmatched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
+    """Pictures of two kinds, the i-th beside the i-th of each split's folder: a set needs an edit a photo, no more."""
+    before, after = cast(Path, config.before), cast(Path, config.after)
+    photos, edits = _images(before, config), _images(after, config)
+    sides = [defaultdict(list), defaultdict(list)]
+    for side, root, paths in zip(sides, (before, after), (photos, edits), strict=True):
+        for path in paths:
+            side[_split_of(path, root)].append(path)
+    sources = []
+    for split, ours in sides[0].items():
+        theirs = {shown(path, after): path for path in sides[1].get(split, [])}
+        edits_here = [theirs[name] for name in shuffled(theirs, config.seed)]
+        sources += [_Source(shown(p, before), p, e, split) for p, e in zip(ours, edits_here, strict=False)]
+    if not sources:
+        raise InputError(f"{before} and {after} have no folder in common: both need train and test, or neither")
+    for count, folder in ((len(photos) - len(sources), before), (len(edits) - len(sources), after)):
+        if count:
+            found.notes.append(f"{count} image{'s' * (count > 1)} of {folder} left out: the other folder has fewer")
+    return sources, listing_hash(before, photos) + listing_hash(after, edits)
+
+
+def _partners(
+    photos: Sequence[Path], edits: Sequence[Path], name: Callable[[Path, Path], str], before: Path, after: Path
+) -> dict[Path, Path]:
+    """Photo → edit where exactly one of each has the name."""
+    both: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
+    for path in photos:
+        both[name(path, before)][0].append(path)
+    for path in edits:
+        both[name(path, after)][1].append(path)
+    return {ours[0]: theirs[0] for ours, theirs in both.values() if len(ours) == len(theirs) == 1}
+
+
+# --------------------------------------------------------------------------------------------------- reading a pair
+
+
+def _read(source: _Source, config: PairsConfig) -> _Pair | tuple[str, str]:
+    """The pair at the working size, or (file, reason)."""
+    try:
+        photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit, config)
+        for image, name in ((photo, "photo"), (edit, "edit")):
+            if reason := too_small(image, config.size):
+                raise InputError(f"the {name}'s {reason}")
+        height, width = photo.shape[:2]
+        if edit.shape != photo.shape and not config.unpaired:
+            edit = resize(edit, (height, width))
+        photo, edit = square(photo, config.size), square(edit, config.size)
+        return _Pair(source, photo, edit, width, height, file_hash(source.photo), pixel_hash(photo))
+    except InputError as error:
+        reason = str(error).removeprefix(f"{source.photo}: ")
+        if source.edit is not None and reason.startswith(f"{source.edit}: "):
+            reason = f"its edit ({shown(source.edit, source.edit.parent)}) {reason.removeprefix(f'{source.edit}: ')}"
+        return source.name, reason
+
+
+def _halves(source: _Source, config: PairsConfig) -> tuple[Pixels, Pixels]:
+    image = read_image(source.photo)
+    width = image.shape[1]
+    if width % 2:
+        raise InputError(f"its width, {width} pixels, is odd: it cannot be two images side by side")
+    left, right = image[:, : width // 2], image[:, width // 2 :]
+    return (left, right) if config.direction == "AtoB" else (right, left)
+
+
+def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels]:
+    photo, edit = read_image(before), read_image(after)
+    if config.unpaired:
+        return photo, edit
+    aspect = (photo.shape[1] / photo.shape[0]) / (edit.shape[1] / edit.shape[0])
+    if not 1 - ASPECT <= aspect <= 1 + ASPECT:
+        frames = [f"{image.shape[1]}×{image.shape[0]}" for image in (photo, edit)]
+        raise InputError(f"photo and edit differ in shape ({frames[0]} and {frames[1]} pixels)")
+    return photo, edit
+
+
+# ------------------------------------------------------------------------------------------------------- writing all
+
+
+def _write(
+    folder: Path, sources: Sequence[_Source], config: PairsConfig, settings: Mapping[str, Any], found: Imported
+) -> None:
+    (folder / "images").mkdir()
+    read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
+    kept: dict[str, _Source] = {}
+
+    def items() -> Iterator[Item]:
+        for name, pair in _once(read, found):
+            kept[name] = pair.source
+            write_png(folder / f"images/{name}.png", pair.edit)
+            yield name, pair.photo, "", pair.source.name, pair.width, pair.height, pair.sha256
+
+    photos = write_images(folder / PHOTOS, items())
+    if len(photos) < 3:
+        why = f"; {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
+        raise InputError(f"{len(photos)} usable pair{'s' * (len(photos) != 1)}, and at least 3 are needed{why}")
+    splits = _splits(list(kept.values()), config.seed, found)
+    photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
+    write_jsonl(folder / PHOTOS / INDEX, map(plain, photos))
+    photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
+    write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
+    about = {"prompt": settings["concept"], "teacher": settings["teacher"], "seed": config.seed, "score": None}
+    rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
+    write_jsonl(folder / ROWS, rows)
+
+
+def _once(pairs: Iterable[_Pair | tuple[str, str]], found: Imported) -> Iterator[tuple[str, _Pair]]:
+    """Each photo once, with its id; what is left out goes to `found.skipped`."""
+    first: dict[str, str] = {}
+    ids: set[str] = set()
+    for pair in pairs:
+        if not isinstance(pair, _Pair):
+            found.skipped.append(pair)
+        elif twin := first.get(pair.sha256) or first.get(pair.pixels):
+            found.skipped.append((pair.source.name, f"the same picture as ‘{twin}’"))
+        else:
+            first[pair.sha256] = first[pair.pixels] = pair.source.name
+            yield make_id(pair.source.photo.stem, pair.sha256, ids), pair
+
+
+def _splits(sources: Sequence[_Source], seed: int, found: Imported) -> list[str]:
+    """The splits of the folders train, val and test where the user has them; else by seed."""
+    given = [source.split for source in sources]
+    names = [source.name for source in sources]
+    present = set(given)
+    if None in present or "train" not in present or present == {"train"}:
+        if present != {None}:
+            found.notes.append("split 80/10/10 by seed: not all pairs lie in folders train, and val or test")
+        return assign_splits(names, seed)
+    splits: list[str] = [split or "train" for split in given]
+    if "test" not in present:
+        found.notes.append("no folder test: its pairs are those of val, and a tenth of train became val")
+        splits = ["test" if split == "val" else split for split in splits]
+    elif "val" not in present:
+        found.notes.append("no folder val: a tenth of train became val")
+    if "val" not in splits:
+        train = shuffled([name for name, split in zip(names, splits, strict=True) if split == "train"], seed)
+        if len(train) < 2:
+            raise InputError("the folder train holds one usable pair, and at least 2 are needed: one becomes val")
+        val = set(train[: max(1, round(len(train) / 10))])
+        return ["val" if name in val else split for name, split in zip(names, splits, strict=True)]
+    return splits

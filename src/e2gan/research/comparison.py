@@ -1,0 +1,167 @@
+"""Models trained and scored for a comparison, each once: what a rerun finds whole it does not do again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2gan.config import Metric
+from e2gan.core.errors import InputError
+from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
+from e2gan.core.images import Pixels, sheet, write_png
+from e2gan.data.pair_set import PairSet
+from e2gan.editing.predictor import Predictor
+from e2gan.measure.metrics import Score, Scorer
+from e2gan.networks.models import ADAPTER, MODEL, Model
+from e2gan.train.loop import METRICS, NO_MATTER, Trained
+
+__all__ = ["aligned", "Cell", "Lab", "load_sets", "mean_cell", "settings_with_sets", "slug", "Subject"]
+
+SHEET_ROWS, SHEET_SIDE = 4, 128
+
+
+def slug(text: str) -> str:
+    """A prompt or a name as a folder's name."""
+    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if found and text.isascii():
+        return found
+    return f"{found}-{sha1(text.encode()).hexdigest()[:8]}".lstrip("-")  # other scripts leave too little to tell apart
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained model: a whole one, or an adapter on a base. parameters: those that were trained for the concept."""
+
+    folder: Path
+    parameters: int
+    base: Path | None = None
+
+    @classmethod
+    def of(cls, trained: Trained, base: Path | None = None) -> Subject:
+        return cls(trained.folder, trained.parameters, base)
+
+    def load(self) -> Model:
+        if self.base is None:
+            return Model.load(model=self.folder)
+        return Model.load(base=self.base, adapter=(self.folder,))
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / (MODEL if self.base is None else ADAPTER)
+
+    @property
+    def log(self) -> dict[str, float]:
+        """The last line of its training's log: steps, seconds, losses."""
+        return read_jsonl(self.folder / METRICS)[-1]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one concept: its score on the test photos, what was trained, for how long, and what it stores."""
+
+    score: Score
+    parameters: int
+    steps: int
+    seconds: float
+    bytes: int
+
+
+class Lab:
+    """Scores subjects on test photos, and puts them side by side. `out`: the comparison's folder."""
+
+    def __init__(self, out: Path, metric: Metric, features: Path | None, inception: str | None, device: str) -> None:
+        """Raises InputError where the metric's network is not at hand."""
+        self.out, self.metric, self.device = out, metric, device
+        self.scorer = Scorer(metric, features=features, inception=inception)
+        self.kept: dict[tuple[Path, str], tuple[Pixels, Pixels]] = {}
+
+    def _arrays(self, pair_set: PairSet, split: str = "test") -> tuple[Pixels, Pixels]:
+        """Photos and edits of a split, read once for all of a comparison's rows."""
+        key = pair_set.folder, split
+        if key not in self.kept:
+            self.kept[key] = pair_set.arrays(split)[:2]
+        return self.kept[key]
+
+    def folder(self, *parts: str) -> Path:
+        folder = self.out.joinpath("models", *map(slug, parts))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def cell(self, subject: Subject, pair_set: PairSet, split: str = "test") -> Cell:
+        """The subject's score on a split, once for these weights, pairs and metric."""
+        key = {
+            "metric": self.metric,
+            "split": split,
+            "weights_sha256": sha256(subject.weights),
+            "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
+        }
+        known = subject.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-{split}.json"
+        if known.exists() and (found := read_json(known)).get("key") == key:
+            score = Score(**found["score"])
+        else:
+            photos, targets = self._arrays(pair_set, split)
+            edits = Predictor(subject.load(), self.device).batch(photos)
+            score = self.scorer(edits, targets, paired=pair_set.paired)
+            write_json(known, {"key": key, "score": score})
+        log = subject.log
+        return Cell(score, subject.parameters, int(log["step"]), log["seconds"], subject.weights.stat().st_size)
+
+    def photo_as_it_is(self, pair_set: PairSet) -> Score:
+        """What leaving the photo alone scores: the line that an edit has to beat."""
+        photos, targets = self._arrays(pair_set)
+        return self.scorer(photos, targets, paired=pair_set.paired)
+
+    def sheet(self, path: Path, pair_set: PairSet, subjects: Sequence[tuple[str, Subject]]) -> None:
+        """A few test photos: photo, teacher, each subject."""
+        photos, targets = self._arrays(pair_set)
+        rows = np.unique(np.linspace(0, len(photos) - 1, SHEET_ROWS).round().astype(int))
+        columns: list[Pixels] = [photos[rows], targets[rows]]
+        columns += [Predictor(subject.load(), self.device).batch(photos[rows]) for _, subject in subjects]
+        larger = -(-SHEET_SIDE // pair_set.size)  # whole pixels, so that a small image is seen as it is
+        pictures = [
+            [picture.repeat(larger, 0).repeat(larger, 1) for picture in row] for row in zip(*columns, strict=True)
+        ]
+        write_png(path, sheet(pictures, ["photo", "teacher", *(name for name, _ in subjects)]))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text as lines of columns, the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([f"{r[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(r[1:], widths[1:], strict=True))])
+        for r in rows
+    ]
+
+
+def mean_cell(cells: Sequence[Cell], of: Callable[[Cell], float]) -> float:
+    return float(np.mean([of(cell) for cell in cells]))
+
+
+REPORTING = ("out", "metric", "features", "inception", "paper", "device", "number")
+
+
+def settings_with_sets(config: Any, sets: Sequence[PairSet], **more: object) -> dict[str, Any]:
+    """The settings of a comparison that decide what is trained, with the state of the pair sets it is made on.
+
+    How it is scored and where it runs do not count: another metric scores the same models.
+    """
+    settings = {k: v for k, v in plain(config).items() if k not in REPORTING}
+    if "training" in settings:
+        settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NO_MATTER, "device")}
+    return settings | {"pairs_sha256": [sha256(s.folder / "metadata.jsonl") for s in sets]} | plain(more)
+
+
+def load_sets(folders: Sequence[Path]) -> list[PairSet]:
+    """The pair sets of a comparison. Raises InputError where two have the same folder name, or the same prompt."""
+    sets = [PairSet.load(folder) for folder in folders]
+    for what, of in (("folder name", lambda s: slug(s.folder.name)), ("prompt", lambda s: s.prompt)):
+        names = [of(s) for s in sets]
+        if twice := next((n for n in names if names.count(n) > 1), None):
+            raise InputError(f"two of the pair sets have the {what} '{twice}': a comparison needs to tell them apart")
+    return sets

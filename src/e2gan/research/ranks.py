@@ -1,0 +1,297 @@
+"""Algorithm 1: the ranks of an adapter, found by doubling them until the metric no longer falls.
+
+Read as the text of Sec. 4.2.2 has it, where the pseudocode differs: rank 1 is trained too, the metric is that of the
+validation photos, and the ranks returned are the best seen, not the ones after them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from e2gan.config import Ranks, RanksConfig
+from e2gan.core.device import resolve_device
+from e2gan.core.errors import InputError
+from e2gan.core.files import plain, read_json, read_tensors, sha256, write_json, write_tensors
+from e2gan.core.outputs import growing, partial_of
+from e2gan.core.plots import Line, plot_lines
+from e2gan.core.progress import note
+from e2gan.data.pair_set import PairSet
+from e2gan.editing.predictor import Predictor
+from e2gan.measure.metrics import BESIDE, Score, Scorer
+from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
+from e2gan.networks.lora_training import train_mode
+from e2gan.networks.models import MODEL, Model, base_folder, encoder_of, load_discriminator, load_generator
+from e2gan.research.comparison import aligned, settings_with_sets
+from e2gan.train.batches import TrainingData
+from e2gan.train.loop import CHECKPOINT, check_fit, train
+from e2gan.train.step import Trainer
+
+__all__ = ["find_ranks", "RanksFound", "search", "Step"]
+
+LEVELS = ("level1", "level2", "level3", "level4", "tb")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the search: e more epochs at these ranks, and what the metric was then."""
+
+    ranks: Ranks
+    score: Score
+    parameters: int
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Concept:
+    """The search on one concept. best: index of the step whose ranks it asks for."""
+
+    prompt: str
+    pairs: Path
+    history: list[Step]
+    best: int
+
+
+@dataclass(frozen=True)
+class RanksFound:
+    """What Algorithm 1 came to: each rank the largest that a concept asked for."""
+
+    out: Path
+    metric: str
+    ranks: Ranks
+    parameters: int
+    concepts: list[Concept]
+    already_done: bool = False
+
+    def __str__(self) -> str:
+        rows = [["ranks", "parameters", *(c.prompt for c in self.concepts)]]
+        for i in range(max(len(c.history) for c in self.concepts)):
+            step = next(c.history[i] for c in self.concepts if i < len(c.history))
+            rows.append([shown(step.ranks), f"{step.parameters:,}", *(_cell(c, i) for c in self.concepts)])
+        lines = aligned(rows)
+        images = sorted({c.history[0].score.images for c in self.concepts})
+        seen = " to ".join(map(str, images if len(images) < 3 else (images[0], images[-1])))
+        lines.append(f"{self.metric} on {seen} validation photos; * is the best of its concept; {BESIDE}")
+        lines.append(f"ranks {shown(self.ranks)} ({self.parameters:,} parameters) in {self.out}")
+        if self.already_done:
+            lines.append("searched already: nothing to do")
+        return "\n".join(lines)
+
+
+def _cell(concept: Concept, i: int) -> str:
+    if i >= len(concept.history):
+        return ""
+    return f"{concept.history[i].score}{'*' if i == concept.best else ' '}"
+
+
+def shown(ranks: Ranks) -> str:
+    """Ranks of the four levels of the SL and of the TB, e.g. 1,4,8,8 +1."""
+    return f"{ranks.level1},{ranks.level2},{ranks.level3},{ranks.level4} +{ranks.tb}"
+
+
+# ----------------------------------------------------------------------------------------------------- Algorithm 1
+
+
+def search(
+    measure: Callable[[Ranks], Step], start: int, thresholds: Ranks, gain: float = 0.0
+) -> tuple[list[Step], int]:
+    """Double the ranks while the metric falls. Returns the steps taken, and the index of the best one.
+
+    measure: trains on at these ranks and gives the metric, lower is better. thresholds: where each rank stops to
+    double. gain: the fraction by which a step must undercut the best before it, or the search is saturated.
+    """
+    history: list[Step] = []
+    ranks = at_most(Ranks(**dict.fromkeys(LEVELS, start)), thresholds)
+    while True:
+        history.append(measure(ranks))
+        best = min(range(len(history)), key=lambda i: history[i].score.value)
+        if saturated([s.score.value for s in history], gain) or ranks == doubled(ranks, thresholds):
+            return history, best
+        ranks = doubled(ranks, thresholds)
+
+
+def saturated(values: Sequence[float], gain: float) -> bool:
+    """Whether the last value is no better than the best before it."""
+    return len(values) > 1 and not values[-1] < min(values[:-1]) * (1 - gain)
+
+
+def doubled(ranks: Ranks, thresholds: Ranks) -> Ranks:
+    return at_most(Ranks(**{level: 2 * getattr(ranks, level) for level in LEVELS}), thresholds)
+
+
+def at_most(ranks: Ranks, thresholds: Ranks) -> Ranks:
+    return Ranks(**{level: min(getattr(ranks, level), getattr(thresholds, level)) for level in LEVELS})
+
+
+def largest(found: Sequence[Ranks]) -> Ranks:
+    """The largest rank of each level over the concepts."""
+    return Ranks(**{level: max(getattr(ranks, level) for ranks in found) for level in LEVELS})
+
+
+# -------------------------------------------------------------------------------------------------- one concept
+
+
+class Measure:
+    """Trains an adapter e epochs further at given ranks, from where the step before left it, and scores it.
+
+    A step's folder holds its checkpoint while it trains, then `state.safetensors` and `step.json`: what is whole is
+    not done again.
+    """
+
+    def __init__(self, config: RanksConfig, base: Path, pair_set: PairSet, folder: Path, scorer: Scorer) -> None:
+        self.config, self.base, self.folder, self.scorer = config, base, folder, scorer
+        self.pair_set = pair_set
+        self.device = resolve_device(config.training.device)
+        _, settings = load_generator(base)
+        self.data = TrainingData.load([pair_set], encoder_of(settings, config.text)).to(self.device)
+        self.photos, self.targets, _ = pair_set.arrays("val")
+        self.number = 0
+
+    def __call__(self, ranks: Ranks) -> Step:
+        number, self.number = self.number, self.number + 1
+        folder = self._step(number)
+        if (folder / "step.json").exists():
+            return step_of(read_json(folder / "step.json"))
+        folder.mkdir(parents=True, exist_ok=True)
+        note(f'"{self.pair_set.prompt}": ranks {shown(ranks)}')
+        training = replace(self.config.training, seed=self.config.training.seed + number)
+        torch.manual_seed(training.seed)
+        generator, discriminator = self._networks(ranks, number)
+        trainer = Trainer(generator, discriminator, training)
+        result = train(trainer, self.data, folder)
+        trainer.use_average()
+        tokens = self.data.tokens.cpu() if generator.config.takes_prompt else None
+        model = Model(generator.eval(), tokens, self.pair_set.prompt, self.data.size, folder)
+        edits = Predictor(model, self.config.training.device).batch(self.photos)
+        adapter = adapter_tensors(generator)
+        state = {f"discriminator.{n}": t for n, t in discriminator.state_dict().items()}
+        write_tensors(folder / "state.safetensors", state | {f"adapter.{n}": t for n, t in adapter.items()})
+        step = Step(
+            ranks=ranks,
+            score=self.scorer(edits, self.targets),
+            parameters=sum(t.numel() for t in adapter.values()),
+            steps=result.steps,
+            seconds=result.seconds,
+        )
+        write_json(folder / "step.json", step)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        return step
+
+    def _step(self, number: int) -> Path:
+        return self.folder / f"step{number}"
+
+    def _networks(self, ranks: Ranks, number: int) -> tuple[Generator, Discriminator]:
+        """The base with the adapter of the step before, grown to these ranks; its discriminator likewise."""
+        generator, _ = load_generator(self.base)
+        discriminator = load_discriminator(self.base)
+        layers = rank_of_layers(generator, ranks)
+        if number == 0:
+            attach(generator, layers)
+        else:
+            state, _ = read_tensors(self._step(number - 1) / "state.safetensors")
+            attach_tensors(generator, _part(state, "adapter."))
+            grow(generator, layers)
+            discriminator.load_state_dict(_part(state, "discriminator."))
+        train_mode(generator).to(self.device)
+        return generator, discriminator.to(self.device).train()
+
+
+def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+
+
+def step_of(found: dict[str, Any]) -> Step:
+    return Step(**{**found, "ranks": Ranks(**found["ranks"]), "score": Score(**found["score"])})
+
+
+# --------------------------------------------------------------------------------------------------------- the stage
+
+
+def find_ranks(config: RanksConfig) -> RanksFound:
+    """Algorithm 1 on the sampled concepts. Killed at any point and run again, it goes on.
+
+    Writes `out` (what `adapt --ranks` takes) and a plot beside it; meanwhile its work lies in `OUT.partial`. Raises
+    InputError for bad settings or folders, a metric that is not at hand, and fewer than two validation photos.
+    """
+    config.check()
+    base = base_folder(config.base)
+    sets = [PairSet.load(folder) for folder in sampled(config)]
+    settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
+    if config.out.exists():
+        return _found_already(config, settings)
+    scorer = Scorer(config.metric, features=config.features, inception=config.inception)
+    work = partial_of(config.out)
+    concepts = []
+    with growing(work, "ranks", settings):
+        for pair_set in sets:  # before hours of work on the first
+            splits = [row["split"] for row in pair_set.rows]
+            check_fit(config.training, pair_set.size, splits.count("train"))
+            if splits.count("val") < 2:
+                raise InputError(f"{pair_set.folder} has too few validation photos: the search needs at least 2")
+        for i, pair_set in enumerate(sets):
+            measure = Measure(config, base, pair_set, work / f"concept{i}", scorer)
+            history, best = search(measure, config.start, config.thresholds, config.gain)
+            concepts.append(Concept(pair_set.prompt, pair_set.folder, history, best))
+    ranks = largest([c.history[c.best].ranks for c in concepts])
+    generator, _ = load_generator(base)
+    attach(generator, rank_of_layers(generator, ranks))
+    count = sum(p.numel() for p in generator.parameters() if p.requires_grad)
+    found = RanksFound(out=config.out, metric=config.metric, ranks=ranks, parameters=count, concepts=concepts)
+    plot(found)
+    write_json(config.out, plain(found) | {"stage": "ranks", "settings": settings})
+    shutil.rmtree(work)
+    return found
+
+
+def sampled(config: RanksConfig) -> list[Path]:
+    """The K concepts of Alg. 1, in the order given."""
+    if config.sample is None or config.sample >= len(config.pairs):
+        return list(config.pairs)
+    rng = np.random.default_rng(config.training.seed)
+    return [config.pairs[i] for i in sorted(rng.choice(len(config.pairs), config.sample, replace=False))]
+
+
+def _found_already(config: RanksConfig, settings: dict[str, Any]) -> RanksFound:
+    if config.out.is_dir():
+        raise InputError(f"{config.out} is a folder: name a file with --out")
+    found = read_json(config.out)
+    if not isinstance(found, dict) or found.get("stage") != "ranks" or found.get("settings") != plain(settings):
+        raise InputError(f"{config.out} holds something else: choose another --out, or delete it")
+    concepts = [
+        Concept(c["prompt"], Path(c["pairs"]), [step_of(s) for s in c["history"]], c["best"]) for c in found["concepts"]
+    ]
+    ranks = Ranks(**found["ranks"])
+    return RanksFound(config.out, found["metric"], ranks, found["parameters"], concepts, already_done=True)
+
+
+def plot(found: RanksFound) -> None:
+    """The metric over the ranks, a curve a concept, its best step ringed: `OUT` with the ending png."""
+    longest = max((c.history for c in found.concepts), key=len)
+    lines = [
+        Line(
+            name=c.prompt,
+            x=range(len(c.history)),
+            y=[s.score.value for s in c.history],
+            low=[s.score.low for s in c.history],
+            high=[s.score.high for s in c.history],
+            mark=c.best,
+        )
+        for c in found.concepts
+    ]
+    plot_lines(
+        found.out.with_suffix(".png"),
+        lines,
+        title="Algorithm 1: ranks of the sampling layers, four levels, + of the transformer block",
+        x_label="ranks",
+        y_label=f"{found.metric}, validation photos",
+        ticks=[shown(s.ranks) for s in longest],
+    )

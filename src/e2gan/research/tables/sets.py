@@ -1,0 +1,56 @@
+"""Pair sets made from pair sets: at another size, or with each photo as its own edit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from e2gan.core.files import CONFIG, plain, read_json, sha256, write_jsonl
+from e2gan.core.images import Pixels, read_image, resize, write_png
+from e2gan.core.outputs import writing
+from e2gan.data.pair_set import ROWS, PairSet
+from e2gan.data.photos import INDEX
+
+__all__ = ["identity_set", "resized_set"]
+
+
+def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
+    """The pair set with its photos at another size, the same splits; made once for each set of photos."""
+    photo_set = pair_set.photos
+    photos = out / f"photos-{sha256(photo_set.folder / INDEX)[:12]}"
+    facts = {"size": size, "photos_sha256": sha256(photo_set.folder / INDEX)}
+    with writing(photos, "photos", facts) as folder:
+        if folder is not None:
+            for photo in photo_set.photos:
+                _resize(photo_set.folder / photo.file, folder / photo.file, size)
+            write_jsonl(folder / INDEX, map(plain, photo_set.photos))
+    return _derive(pair_set, out / pair_set.folder.name, photos, size, lambda row: pair_set.folder / row["file_name"])
+
+
+def identity_set(pair_set: PairSet, out: Path) -> PairSet:
+    """The photos of a pair set, each its own edit: what trains an autoencoder."""
+    files = {photo.id: pair_set.photos.folder / photo.file for photo in pair_set.photos.photos}
+    return _derive(
+        pair_set, out, pair_set.photo_folder, pair_set.size, lambda row: files[row["photo"]], prompt="the photo itself"
+    )
+
+
+def _derive(
+    pair_set: PairSet, out: Path, photos: Path, size: int, file_of: Callable[[dict], Path], prompt: str | None = None
+) -> PairSet:
+    settings = read_json(pair_set.folder / CONFIG)["settings"]
+    settings |= {"from_sha256": sha256(pair_set.folder / ROWS), "size": size, "concept": prompt or pair_set.prompt}
+    settings |= {"photos": os.path.relpath(photos.resolve(), out.resolve())}
+    with writing(out, "pairs", settings) as folder:
+        if folder is not None:
+            for row in pair_set.rows:
+                _resize(file_of(row), folder / row["file_name"], size)
+            write_jsonl(folder / ROWS, [row | {"prompt": settings["concept"]} for row in pair_set.rows])
+    return PairSet.load(out)
+
+
+def _resize(source: Path, target: Path, size: int) -> None:
+    image: Pixels = read_image(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_png(target, image if image.shape[0] == size else resize(image, (size, size)))

@@ -1,7 +1,0 @@
-"""Each of the paper's tables and figures as one command (`e2gan table N`)."""
-
-from __future__ import annotations
-
-from e2gan.tables.run import TableResult, run_table
-
-__all__ = ["TableResult", "run_table"]

@@ -1,0 +1,427 @@
+"""Diffusion models as teachers, each through its own pipeline of the library diffusers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels, resize
+from e2gan.core.memory import give_back_memory
+from e2gan.core.progress import note
+from e2gan.features.hub import cached, pretrained
+from e2gan.teachers.diffusion.pipelines import (
+    IMAGES,
+    PROMPTS,
+    argument,
+    check_whole,
+    chooses_attention,
+    cut_words,
+    denoisers,
+    download_note,
+    editing,
+    fitted,
+    is_number,
+    line,
+    model_index,
+    multiple,
+    named,
+    need_diffusers,
+    own_side,
+    parameters,
+    place,
+    quiet,
+    set_scheduler,
+)
+from e2gan.teachers.diffusion.presets import Preset, find_preset
+from e2gan.teachers.diffusion.vision_language import give_token_types, image_text_processors
+from e2gan.teachers.teacher import Ask, Failed, Teacher
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["DiffusionTeacher", "Loading", "make_teacher"]
+
+BATCHABLE = ("StableDiffusionImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline")
+BATCHABLE += ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionControlNetPipeline")
+BATCHABLE += ("FluxKontextPipeline", "SanaSprintImg2ImgPipeline")
+OURS = ("generator", "output_type", "return_dict", "num_images_per_prompt", "height", "width")
+TENSORS = ("callback", "embeds", "ip_adapter", "latents", "attention_kwargs")  # in names of what no option can say
+MOST = 8  # photos a call on a GPU: more are hardly faster
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """How a diffusion model is held and run; all but the precision leaves the edits what they are, up to rounding."""
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on CUDA that has it, fp16 on other GPUs, fp32 on the CPU."""
+    batch: int | None = None
+    """Photos a call. None: by the memory of the GPU; one on the CPU."""
+    compile: bool = False
+    """Compile the denoiser (torch.compile): minutes at the start, faster steps."""
+    offload: Literal["none", "model", "sequential"] = "none"
+    """Keep weights in the CPU's memory and move them to the GPU a model, or a layer, at a time."""
+    attention: str | None = None
+    """An attention backend of diffusers, e.g. native, flash, sage, xformers."""
+
+
+class DiffusionTeacher:
+    """A pipeline of diffusers that edits photos by a prompt, as a preset says.
+
+    model: in place of the preset's checkpoint, a hub name or a folder (--model). overrides: in place of, or beside,
+    the preset's call arguments (--set NAME=VALUE); `side` among them is the working side in pixels.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        model: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        loading: Loading | None = None,
+    ) -> None:
+        self.preset = preset
+        self.model = model or preset.checkpoint
+        self.loading = loading or Loading()
+        self.arguments = {**preset.arguments, **(overrides or {})}
+        self.side: int | None = self.arguments.pop("side", preset.side)
+        if self.side is not None and not (isinstance(self.side, int) and self.side >= 8):
+            raise InputError(f"--set side={self.side}: the working side is a whole number of pixels, at least 8")
+        if self.loading.batch is not None and self.loading.batch < 1:
+            raise InputError(f"--batch {self.loading.batch} is below 1")
+        scale = self.arguments.get("true_cfg_scale", 0)
+        if is_number(scale) and scale > 1:
+            self.arguments.setdefault("negative_prompt", " ")  # without one, pipelines leave this guidance out
+        self._pipeline: Any = None
+        self._works = False  # whether a call has succeeded
+        self._told: set[str] = set()  # prompts that were looked at
+        self._announced = False
+
+    @property
+    def name(self) -> str:
+        return self.preset.name
+
+    @property
+    def deterministic(self) -> bool:
+        return self.preset.deterministic
+
+    @property
+    def batch(self) -> int:
+        """Photos a call: as asked for; else one, or on a GPU what its memory holds beside the weights.
+
+        Estimated at 10⁹ bytes for each photo of 512×512 pixels, guidance included; the caller halves what is too many.
+        """
+        if self.loading.batch or self._one_by_one() or self._device().type != "cuda":
+            return self.loading.batch or 1
+        import torch
+
+        memory = torch.cuda.get_device_properties(self._device()).total_memory / 1e9
+        photo = ((self.side or 512) / 512) ** 2
+        return max(1, min(MOST, int((memory - self.preset.memory_gb) / photo)))
+
+    # ------------------------------------------------------------------------------------------------------- settings
+
+    def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
+        """What decides the edits. Raises InputError for arguments that the pipeline does not take."""
+        diffusers = need_diffusers(self.name)
+        self._checkpoint()
+        self._check(self._class(diffusers))
+        return {
+            "preset": self.name,
+            "checkpoint": self.model,
+            "revision": self._revision(),
+            "pipeline": self.preset.pipeline,
+            "arguments": self.arguments,
+            "scheduler": self.preset.scheduler,
+            "scheduler_arguments": dict(self.preset.scheduler_arguments),
+            "side": self.side,
+            "precision": self._precision(),
+            "lora": self.preset.lora,
+            "lora_file": self.preset.lora_file,
+            **({"area": self.preset.area} if self.preset.area else {}),
+            **({} if self.preset.pass_size else {"pass_size": False}),
+        }
+
+    def _device(self) -> torch.device:
+        from e2gan.core.device import resolve_device
+
+        return resolve_device(self.loading.device)
+
+    def _precision(self) -> str:
+        """Raises InputError for a precision that the device does not have."""
+        import torch
+
+        device, asked = self._device(), self.loading.precision
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if asked == "auto":
+            return "fp32" if device.type == "cpu" else "bf16" if has_bf16 else "fp16"
+        if asked == "fp16" and device.type == "cpu":
+            raise InputError("--precision fp16 is for GPUs: take bf16 or fp32 on the CPU")
+        if asked == "bf16" and device.type == "cuda" and not has_bf16:
+            raise InputError("--precision bf16: this GPU has none: take fp16 or fp32")
+        return asked
+
+    def _class(self, diffusers: ModuleType) -> Any:
+        """The pipeline's class: the preset's, else by the checkpoint's model_index.json."""
+        if self.preset.pipeline:
+            return named(diffusers, self.preset.pipeline)
+        index = pretrained(self._noting(model_index), self._checkpoint(), "--model")
+        name = index.get("_class_name")
+        if not isinstance(name, str):
+            raise InputError(f"{self.model}: its pipeline is code of its own, which is never run: name another --model")
+        return editing(diffusers, named(diffusers, name), self.model)
+
+    def _checkpoint(self) -> str:
+        if not self.model:
+            raise InputError(
+                f"{self.name} has no checkpoint on the hub: name a folder with --model ({self.preset.obtain})"
+            )
+        return self.model
+
+    def _revision(self) -> str | None:
+        return self.preset.revision if self.model == self.preset.checkpoint else None
+
+    def _sources(self) -> list[str]:
+        """All that it loads: folders, and the hub's names, or NAME@REVISION."""
+        branch = self._revision()
+        model = f"{self.model}@{branch}" if branch else self.model
+        return [model, self.preset.lora] if self.preset.lora else [model]
+
+    def _tell(self, missing: Sequence[str]) -> None:
+        """Once: what the hub is about to be asked for, and its licences."""
+        from huggingface_hub import constants
+
+        if missing and not self._announced and not constants.HF_HUB_OFFLINE:
+            self._announced = True
+            note(download_note(self.preset, missing, len(missing) == len(self._sources())))
+
+    def _noting(self, load: Callable[..., Any]) -> Callable[..., Any]:
+        """`load` that says so before it asks the hub for what is in the cache in part, which `load` itself finds."""
+
+        def noting(name: str, **arguments: Any) -> Any:
+            if not (arguments.get("local_files_only") or Path(name).is_dir()):
+                self._tell([source for source in self._sources() if source.partition("@")[0] == name])
+            with quiet():
+                return load(name, **arguments)
+
+        return noting
+
+    def _check(self, pipeline: Any) -> tuple[str, str]:
+        """Names of the prompt's and the image's arguments. Raises InputError for call arguments that cannot be."""
+        takes = parameters(pipeline)
+        prompt = argument(self.preset.prompt, PROMPTS, takes, pipeline, "prompt")
+        image = argument(self.preset.image, IMAGES, takes, pipeline, "image")
+        others = (prompt, image, *OURS)
+        free = [name for name in takes if name not in others and not any(part in name for part in TENSORS)]
+        given = self._call_arguments()
+        if unknown := [name for name in given if name not in free]:
+            raise InputError(
+                f"--set {', '.join(unknown)}: {pipeline.__name__} takes no such argument, but {', '.join(free)}"
+            )
+        steps, strength = given.get("num_inference_steps", 1), given.get("strength", 1)
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise InputError(f"--set num_inference_steps={steps}: must be a whole number, at least 1")
+        if is_number(strength) and "num_inference_steps" in given and 0 <= steps * strength < 1:
+            raise InputError(f"--set strength={strength}: of {steps} steps that leaves none: raise one of the two")
+        return prompt, image
+
+    def _call_arguments(self) -> dict[str, Any]:
+        """Those of `arguments` that are the pipeline's."""
+        return dict(self.arguments)
+
+    # -------------------------------------------------------------------------------------------------------- loading
+
+    @quiet()
+    def load(self) -> None:
+        """The pipeline from a folder, the cache or the hub, ready on the device. Raises InputError."""
+        if self._pipeline is not None:
+            return
+        import torch
+
+        diffusers = need_diffusers(self.name)
+        device, precision = self._device(), self._precision()
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        if self.loading.offload != "none" and device.type == "cpu":
+            raise InputError(f"--offload {self.loading.offload} is for GPUs: leave it out on the CPU")
+        self._checkpoint()
+        self._tell([source for source in self._sources() if not cached(source)])
+        kind = self._class(diffusers)
+        self._names = self._check(kind)
+        at = {"revision": branch} if (branch := self._revision()) else {}
+        parts = at | image_text_processors(kind, self._checkpoint(), **at) | self._components(diffusers, dtype)
+        load = self._noting(kind.from_pretrained)
+        pipeline = pretrained(load, self._checkpoint(), "--model", dtype=dtype, use_safetensors=True, **parts)
+        check_whole(pipeline, self.model)
+        pipeline.set_progress_bar_config(disable=True)
+        set_scheduler(diffusers, pipeline, self.preset)
+        if self.preset.lora:
+            self._add_lora(pipeline, self.preset.lora)
+        give_token_types(pipeline)
+        self._prepare(pipeline)
+        if self.loading.attention:
+            self._attention(pipeline)  # raises here what it would else with the first photo
+        if self.loading.compile:
+            for denoiser in denoisers(pipeline):
+                denoiser.compile()
+        place(pipeline, device, self.loading.offload)
+        self._pipeline = pipeline
+
+    def _prepare(self, pipeline: Any) -> None:
+        """What else a kind of teacher changes in a pipeline that was loaded."""
+
+    def _add_lora(self, pipeline: Any, lora: str) -> None:
+        named = {"weight_name": self.preset.lora_file} if self.preset.lora_file else {}
+        load = getattr(pipeline, "load_lora_weights", None)
+        if load is None:
+            raise InputError(f"{self.name}: {type(pipeline).__name__} takes no LoRA: leave lora out of the preset")
+        pretrained(self._noting(load), lora, "lora in the preset", use_safetensors=True, **named)
+        if not pipeline.get_active_adapters():
+            raise InputError(f"{lora}: none of its layers are in {self.model}: name another lora in the preset")
+
+    def _attention(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """In which the denoiser uses the attention asked for. Raises InputError where it, or the machine, cannot."""
+        if not (name := self.loading.attention):
+            return nullcontext()
+        from diffusers.models.attention_dispatch import attention_backend
+
+        models = [model for model in denoisers(pipeline) if chooses_attention(model)]
+        if not models:
+            raise InputError(
+                f"--attention {name}: {type(pipeline).__name__}'s denoiser has one kind only: leave it out"
+            )
+        try:
+            with attention_backend(name):
+                pass  # it looks for the packages and the hardware that it needs
+        except (ValueError, RuntimeError, ImportError) as error:
+            raise InputError(f"--attention {name}: {line(error)}") from None
+        return attention_backend(name)
+
+    def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:  # noqa: ARG002
+        """Parts of the pipeline that do not lie in its checkpoint."""
+        return {}
+
+    def close(self) -> None:
+        """See `Teacher.close`."""
+        self._pipeline = None
+        give_back_memory()
+
+    # -------------------------------------------------------------------------------------------------------- editing
+
+    def edit(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
+        """Edits at the working side, uint8 (H, W, 3) RGB, in the photos' order; see `Teacher.edit`."""
+        self.load()
+        sizes: dict[tuple[int, int], list[int]] = defaultdict(list)  # one call has images of one size
+        for i, photo in enumerate(photos):
+            sizes[self._size(photo)].append(i)
+        edits: dict[int, Pixels | Failed] = {}
+        for size, rows in sizes.items():
+            together = 1 if self._one_by_one() else len(rows)
+            for start in range(0, len(rows), together):
+                some = rows[start : start + together]
+                found = self._call([photos[i] for i in some], size, ask, [seeds[i] for i in some])
+                edits |= dict(zip(some, found, strict=True))
+        return [edits[i] for i in range(len(photos))]
+
+    def _one_by_one(self) -> bool:
+        if self.preset.one_by_one is not None:
+            return self.preset.one_by_one
+        return (self.preset.pipeline or type(self._pipeline).__name__) not in BATCHABLE
+
+    def _size(self, photo: Pixels) -> tuple[int, int]:
+        """(height, width) that the pipeline works at: the photo's aspect, both sides multiples of what it needs."""
+        side, step = self.side or own_side(self._pipeline), multiple(self._pipeline)
+        return fitted(photo.shape[0], photo.shape[1], side, step, self.preset.area)
+
+    def _inputs(self, photos: Sequence[Pixels], size: tuple[int, int]) -> list[Image.Image]:
+        """What the pipeline's image argument gets for the photos."""
+        return [Image.fromarray(resize(photo, size)) for photo in photos]
+
+    @quiet()
+    def _call(
+        self, photos: Sequence[Pixels], size: tuple[int, int], ask: Ask, seeds: Sequence[int]
+    ) -> list[Pixels | Failed]:
+        import torch
+
+        pipeline, (prompt, image) = self._pipeline, self._names
+        if ask.prompt not in self._told and (cut := cut_words(pipeline, ask.prompt)):
+            note(f"{self.name}: {cut}")
+        self._told.add(ask.prompt)
+        images = self._inputs(photos, size)
+        # On the CPU: the same noise on every device, and for a photo whatever its neighbours are.
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        single = self._one_by_one()
+        arguments = self._call_arguments()
+        if not single:  # a pipeline that gets a list of prompts wants lists of all texts
+            texts = {name for name, value in arguments.items() if "prompt" in name and isinstance(value, str)}
+            arguments |= {name: [arguments[name]] * len(images) for name in texts}
+        arguments |= {
+            prompt: ask.prompt if single else [ask.prompt] * len(images),
+            image: images[0] if single else images,
+            "generator": generators[0] if single else generators,
+            "output_type": "np",
+        }
+        takes = parameters(type(pipeline))
+        if self.preset.pass_size and "height" in takes and "width" in takes:
+            arguments |= {"height": size[0], "width": size[1]}
+        try:
+            # Half precision may overflow: the pixels tell, not NumPy's warnings.
+            with self._attention(pipeline), np.errstate(invalid="ignore"):
+                output = pipeline(**arguments)
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+            if self._works:  # so the settings can be, and it is the photo
+                raise
+            raise InputError(f"{type(pipeline).__name__}: {line(error)}: change it with --set or --model") from error
+        self._works = True
+        flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
+        if len(output.images) != len(images):
+            raise InputError(f"{type(pipeline).__name__} made {len(output.images)} images of {len(images)} photos")
+        return [_pixels(x, bad) for x, bad in zip(output.images, flagged, strict=True)]
+
+
+def make_teacher(
+    name: str,
+    model: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    loading: Loading | None = None,
+    presets: Path | None = None,
+) -> Teacher:
+    """The teacher of a preset's name, or of "diffusers:MODEL". presets: a user's own TOML file of presets."""
+    preset = find_preset(name, presets)
+    if preset.kind == "controlnet-normal":
+        from e2gan.teachers.diffusion.normals import NormalTeacher
+
+        return NormalTeacher(preset, model, overrides, loading)
+    if preset.kind == "instruct-diffusion":
+        from e2gan.teachers.diffusion.instruct_diffusion import InstructDiffusionTeacher
+
+        return InstructDiffusionTeacher(preset, model, overrides, loading)
+    if preset.kind == "ledits":
+        from e2gan.teachers.diffusion.ledits import LeditsTeacher
+
+        return LeditsTeacher(preset, model, overrides, loading)
+    if preset.kind == "null-text":
+        from e2gan.teachers.diffusion.null_text import NullTextTeacher
+
+        return NullTextTeacher(preset, model, overrides, loading)
+    return DiffusionTeacher(preset, model, overrides, loading)
+
+
+# ------------------------------------------------------------------------------------------------------ what comes back
+
+
+def _pixels(image_HWC: np.ndarray, flagged: bool) -> Pixels | Failed:
+    """Floats in 0..1 to uint8 (H, W, 3)."""
+    if flagged:
+        return Failed("flagged by the safety checker")
+    if not np.isfinite(image_HWC).all():
+        return Failed("not a number (NaN) among its pixels; --precision fp32 may mend it")
+    return (image_HWC.clip(0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The teacher that needs no weights: 38 classical image operations."""

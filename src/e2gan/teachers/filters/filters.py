@@ -1,0 +1,163 @@
+"""The teacher that needs no weights: classical image operations that imitate edits by a prompt.
+
+Each filter is deterministic and a function of the photo alone: no noise, which no network could learn. Those of kind
+"colour" look at one pixel at a time; all others at edges, regions, neighbourhoods or the place in the photo.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from e2gan.core.errors import InputError
+from e2gan.teachers.filters import drawing, effects
+from e2gan.teachers.filters.pixels import Floats
+from e2gan.teachers.teacher import Ask
+
+__all__ = ["apply", "Filter", "FILTERS", "FilterTeacher", "find", "Kind"]
+
+Kind = Literal["colour", "light", "edges", "regions", "texture"]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One concept that the built-in teacher knows."""
+
+    name: str
+    """Short name, one word."""
+    prompt: str
+    """The same as a user would ask for it."""
+    kind: Kind
+    """What it looks at: colour (of one pixel), light (with its place or surroundings), edges, regions, texture."""
+    function: Callable[[Floats], Floats]
+    """float32 (H, W, 3) RGB in 0..1 to the same; may leave the range, `apply` clips."""
+
+
+FILTERS: dict[str, Filter] = {
+    f.name: f
+    for f in (
+        Filter("autumn", "make it autumn", "colour", effects.autumn),
+        Filter("spring", "make it spring", "colour", effects.spring),
+        Filter("winter", "make it winter", "light", effects.winter),
+        Filter("dusk", "make it dusk", "light", effects.dusk),
+        Filter("night", "make it a moonlit night", "light", effects.night),
+        Filter("sunrise", "make it sunrise", "light", effects.sunrise),
+        Filter("golden", "make it golden hour", "light", effects.golden_hour),
+        Filter("fog", "make it foggy", "light", effects.fog),
+        Filter("rain", "make it rainy", "light", effects.rain),
+        Filter("storm", "make it stormy", "light", effects.storm),
+        Filter("desert", "put it in a hot desert", "light", effects.desert),
+        Filter("underwater", "put it underwater", "light", effects.underwater),
+        Filter("cyberpunk", "make it cyberpunk", "light", effects.cyberpunk),
+        Filter("sepia", "as a sepia photo", "colour", effects.sepia),
+        Filter("mono", "make it black and white", "colour", effects.black_and_white),
+        Filter("vintage", "as a vintage film photo", "light", effects.vintage),
+        Filter("infrared", "as an infrared photo", "colour", effects.infrared),
+        Filter("crossprocess", "as a cross-processed photo", "colour", effects.cross_process),
+        Filter("thermal", "as a thermal image", "colour", effects.thermal),
+        Filter("hdr", "as an HDR photo", "light", effects.hdr),
+        Filter("dream", "make it dreamy", "light", effects.dream),
+        Filter("miniature", "make it look like a miniature", "light", effects.miniature),
+        Filter("sketch", "as a pencil sketch", "edges", drawing.sketch),
+        Filter("crayon", "as a coloured pencil drawing", "edges", drawing.crayon),
+        Filter("charcoal", "as a charcoal drawing", "edges", drawing.charcoal),
+        Filter("neon", "make it glow with neon lines", "edges", drawing.neon),
+        Filter("comic", "as a comic book panel", "edges", drawing.comic),
+        Filter("cartoon", "make it a cartoon", "edges", drawing.cartoon),
+        Filter("stone", "carve it in stone", "edges", drawing.stone),
+        Filter("blueprint", "as a blueprint", "edges", drawing.blueprint),
+        Filter("watercolour", "as a watercolour painting", "texture", drawing.watercolour),
+        Filter("oil", "as an oil painting", "texture", drawing.oil),
+        Filter("popart", "as pop art", "regions", drawing.pop_art),
+        Filter("mosaic", "as a mosaic", "regions", drawing.mosaic),
+        Filter("glass", "as a stained glass window", "regions", drawing.stained_glass),
+        Filter("lowpoly", "as low-poly art", "regions", drawing.low_poly),
+        Filter("pixel", "as pixel art", "regions", drawing.pixel_art),
+        Filter("halftone", "as a newspaper halftone print", "texture", drawing.halftone),
+    )
+}
+
+
+def _plain(text: str) -> str:
+    """What two spellings of one name share: case, punctuation and American spelling do not count."""
+    words = re.findall(r"[^\W_]+", text.casefold())
+    return " ".join(words).replace("color", "colour")
+
+
+_BY_TEXT = {_plain(text): f for f in FILTERS.values() for text in (f.name, f.prompt)}
+
+
+def find(text: str) -> Filter:
+    """The filter of this name ("autumn") or prompt ("make it autumn"), in any case and punctuation.
+
+    Raises InputError where there is none, with the nearest ones and all names.
+    """
+    wanted = _plain(text)
+    if wanted in _BY_TEXT:
+        return _BY_TEXT[wanted]
+    words = set(wanted.split())
+    close = [f for f in FILTERS.values() if f.name in words]  # "a lovely autumn day"
+    close += [_BY_TEXT[match] for match in difflib.get_close_matches(wanted, _BY_TEXT, n=3, cutoff=0.55)]
+    hint = " or ".join(dict.fromkeys(f'{f.name} ("{f.prompt}")' for f in close[:3]))
+    shown = " ".join(text.split())
+    raise InputError(
+        f'no built-in filter is called "{shown}"'
+        + (f"; did you mean {hint}?" if hint else ".")
+        + f" There are: {', '.join(FILTERS)}"
+    )
+
+
+def apply(chosen: Filter, photo_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The edited photo: uint8 (H, W, 3) RGB to the same shape, at least 8 pixels a side. The photo is left as it is.
+
+    Raises ValueError for another shape or dtype.
+    """
+    if photo_HWC.dtype != np.uint8 or photo_HWC.ndim != 3 or photo_HWC.shape[2] != 3:
+        raise ValueError(f"a photo is uint8 (H, W, 3), not {photo_HWC.dtype} {photo_HWC.shape}")
+    edited = chosen.function(photo_HWC.astype(np.float32) / 255)
+    return (np.clip(edited, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+class FilterTeacher:
+    """A filter beside other teachers."""
+
+    batch = 16
+    deterministic = True
+
+    def __init__(self, chosen: Filter) -> None:
+        self.filter = chosen
+        self.name = f"filters:{chosen.name}"
+
+    @classmethod
+    def named(cls, teacher: str, concept: str) -> FilterTeacher:
+        """Of "filters:NAME"; of "filters", the concept's own. Raises InputError where there is none."""
+        kind, colon, name = teacher.partition(":")
+        if kind != "filters" or (colon and not name.strip()):
+            raise InputError(f"--teacher {teacher}: unknown; there are 'filters' and 'filters:NAME'")
+        if name:
+            return cls(find(name))
+        try:
+            return cls(find(concept))
+        except InputError as error:
+            more = (
+                "a diffusion model takes any prompt: --teacher flux2-klein; --teacher filters:NAME gives a filter yours"
+            )
+            raise InputError(f"{error} ({more})") from None
+
+    def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
+        return {"filter": self.filter.name}
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def edit(self, photos: Sequence[NDArray[np.uint8]], ask: Ask, seeds: Sequence[int]) -> list[Any]:  # noqa: ARG002
+        return [apply(self.filter, photo) for photo in photos]
+
+    def close(self) -> None:
+        """Nothing to give back."""

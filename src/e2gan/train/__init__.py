@@ -1,0 +1,1 @@
+"""The stages `base`, `adapt` and `scratch`."""

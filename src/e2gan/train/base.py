@@ -1,0 +1,113 @@
+"""The base: one generator trained on several concepts, told apart by their prompts (Sec. 4.2.1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from e2gan.config import BaseConfig, GeneratorConfig, ScratchConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import sha256, write_bytes
+from e2gan.data.pair_set import PairSet
+from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.generator import Generator
+from e2gan.networks.models import (
+    MODEL,
+    base_folder,
+    encoder_of,
+    fingerprint,
+    generator_config,
+    load_discriminator,
+    load_generator,
+    read_settings,
+    write_networks,
+)
+from e2gan.networks.text import TextEncoder, known_width, text_encoder
+from e2gan.train.batches import TrainingData
+from e2gan.train.loop import Trained, TrainingResult, run
+from e2gan.train.step import Trainer, parameters
+
+__all__ = ["train_base"]
+
+
+def train_base(config: BaseConfig) -> Trained:
+    """Train the base on the training pairs of all concepts, mixed. Run again, it goes on, or finds it done.
+
+    Raises InputError for bad settings or pair sets, and where a loss is no longer finite.
+    """
+    config.check()
+    sets = [PairSet.load(folder) for folder in config.pairs]
+    config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
+    data = TrainingData.load(sets, encoder)
+    concepts = {s.prompt: sha256(s.folder / "metadata.jsonl") for s in sets}
+    extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
+    if config.start is not None:
+        extra["start_sha256"] = sha256(config.start / MODEL)
+
+    def make(device: torch.device) -> Trainer:
+        if config.start is None:
+            generator, discriminator = Generator(config.generator), Discriminator()
+        else:
+            generator, discriminator = load_generator(config.start)[0], load_discriminator(config.start)
+            generator.requires_grad_(True)
+        return Trainer(generator.to(device).train(), discriminator.to(device).train(), config.training)
+
+    def write(folder: Path, trainer: Trainer, result: TrainingResult) -> None:
+        write_networks(folder, trainer.generator, trainer.discriminator)
+        write_bytes(folder / "README.md", card(config, list(concepts), data, result).encode())
+
+    result = run("base", config, config.out, make, data, write, extra)
+    return Trained(folder=config.out, what="base", parameters=parameters(Generator(config.generator)), result=result)
+
+
+Stage = TypeVar("Stage", BaseConfig, ScratchConfig)
+
+
+def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
+    """The settings' text encoder, and the settings with a generator of its width; `hashed` follows the generator's."""
+    width = known_width(config.text) or config.generator.text_width
+    generator = replace(config.generator, text_width=width)
+    return replace(config, generator=generator), text_encoder(config.text, width)
+
+
+def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncoder]:
+    """The settings with the generator and the text encoder of the base that is gone on from."""
+    settings = read_settings(base_folder(start), ("base",))
+    generator = generator_config(settings)
+    if config.generator not in (GeneratorConfig(), generator):
+        raise InputError(f"--start {start}: its generator is another than the one asked for: leave those options out")
+    if config.text not in ("hashed", settings["text"]):
+        raise InputError(
+            f"--start {start}: its text encoder is {settings['text']}, not {config.text}: leave --text out"
+        )
+    return replace(config, generator=generator, text=settings["text"]), encoder_of(settings)
+
+
+def card(config: BaseConfig, prompts: list[str], data: TrainingData, result: TrainingResult) -> str:
+    """The model card, in the form that model hubs read."""
+    lines = [
+        "---",
+        "library_name: e2gan",
+        "pipeline_tag: image-to-image",
+        "---",
+        "# E²GAN base",
+        "",
+        "A generator that edits a photo by a prompt, made to carry LoRA adapters of further edits.",
+        "",
+        f"- parameters: {parameters(Generator(config.generator)):,}",
+        f"- trained on: {len(data)} pairs of {len(data.photos)} photos at {data.size}×{data.size} pixels",
+        f"- concepts: {'; '.join(prompts)}",
+        f"- text encoder: {config.text}",
+        f"- training: {result.steps} steps of {config.training.batch}, {result.seconds:.0f} s, "
+        f"seed {config.training.seed}",
+        f"- last training L1: {result.l1:.1f} of 255",
+        "",
+        "The licence is that of the photos and of the teacher's edits that it was trained on.",
+        "",
+        "    e2gan adapt --base <this folder> --pairs <pair set> --out <adapter>",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""Training pairs on the device: every pixel once, as uint8; a batch is an index, a flip and a crop there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from e2gan.config import TrainingConfig
+from e2gan.core.errors import InputError
+from e2gan.networks.text import TextEncoder, pad
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e2gan.data.pair_set import PairSet
+from e2gan.networks.pixels import from_pixels
+
+__all__ = ["Batch", "TrainingData"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """photo, target: (B, 3, H, W) float32 in [-1, 1]; tokens: (B, T, D) float32; mask: (B, T) bool."""
+
+    photo: Tensor
+    target: Tensor
+    tokens: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Pairs of one or several concepts. Concepts that share a photo share its pixels.
+
+    photos: (P, 3, H, W) uint8; edits: (N, 3, H, W) uint8; photo_of, concept_of: (N,) int64;
+    tokens: (C, T, D) float32; mask: (C, T) bool. paired: whether a batch's targets are its own photos' edits; without,
+    they are drawn apart.
+    """
+
+    photos: Tensor
+    edits: Tensor
+    photo_of: Tensor
+    concept_of: Tensor
+    tokens: Tensor
+    mask: Tensor
+    paired: bool = True
+
+    def __len__(self) -> int:
+        return len(self.edits)
+
+    @property
+    def size(self) -> int:
+        return self.edits.shape[-1]
+
+    def to(self, device: torch.device) -> TrainingData:
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: t.to(device) for name, t in held.items() if isinstance(t, Tensor)})
+
+    @classmethod
+    def load(
+        cls,
+        sets: Sequence[PairSet],
+        encoder: TextEncoder,
+        selection: Path | None = None,
+        *,
+        unpaired: bool = False,
+    ) -> TrainingData:
+        """The training pairs of several sets; of a selection's photos alone where one is given.
+
+        unpaired: draw photos and edits apart, which sets that hold no pairs need. Raises InputError where the sets'
+        working sizes differ, one has no training pair, or none of the selection's, and where the encoder is not there.
+        """
+        if lonely := [s.folder for s in sets if not s.paired and not unpaired]:
+            raise InputError(f"{lonely[0]} holds no pairs: only `e2gan scratch --unpaired` trains on it")
+        sizes = sorted({s.size for s in sets})
+        if len(sizes) > 1:
+            raise InputError(f"the pair sets have different sizes ({', '.join(map(str, sizes))}): make them with one")
+        photos: list[np.ndarray] = []
+        row_of: dict[tuple[str, str], int] = {}
+        edits, photo_of, concept_of = [], [], []
+        for concept, pair_set in enumerate(sets):
+            set_photos, set_edits, ids = pair_set.arrays("train", selection)
+            folder = str(pair_set.photos.folder.resolve())
+            for photo, name in zip(set_photos, ids, strict=True):
+                key = (folder, name)
+                if key not in row_of:
+                    row_of[key] = len(photos)
+                    photos.append(photo)
+                photo_of.append(row_of[key])
+            edits.append(set_edits)
+            concept_of += [concept] * len(ids)
+        tokens, mask = pad([encoder.encode(s.prompt) for s in sets])
+        return cls(
+            photos=_channels_first(np.stack(photos)),
+            edits=_channels_first(np.concatenate(edits)),
+            photo_of=torch.tensor(photo_of),
+            concept_of=torch.tensor(concept_of),
+            tokens=tokens,
+            mask=mask,
+            paired=not unpaired,
+        )
+
+    def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator) -> Batch:
+        """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU."""
+        own = rows if self.paired else torch.randint(len(self), rows.shape, generator=rng).to(rows.device)
+        photo, target = self.photos[self.photo_of[rows]], self.edits[own]
+        both = torch.cat([photo, target], dim=1)
+        if config.crop is not None and config.crop < self.size:
+            top, left = torch.randint(self.size - config.crop + 1, (2,), generator=rng).tolist()
+            both = both[:, :, top : top + config.crop, left : left + config.crop]
+        if config.flip:
+            mirrored = (torch.rand(len(rows), generator=rng) < 0.5).to(both.device)
+            both = torch.where(mirrored[:, None, None, None], both.flip(3), both)
+        photo, target = from_pixels(both).chunk(2, dim=1)
+        concept = self.concept_of[rows]
+        return Batch(photo.contiguous(), target.contiguous(), self.tokens[concept], self.mask[concept])
+
+
+def _channels_first(images: np.ndarray) -> Tensor:
+    """(N, H, W, 3) → (N, 3, H, W), the same pixels."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))

@@ -1,0 +1,237 @@
+"""The loop that all trainings share: base, adapter, scratch (Sec. 5.1)."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from e2gan.config import TrainingConfig
+from e2gan.core.device import autocast, resolve_device
+from e2gan.core.errors import InputError
+from e2gan.core.files import plain, read_tensors, write_bytes, write_tensors
+from e2gan.core.meter import Meter
+from e2gan.core.outputs import State, claim, finish, partial_of
+from e2gan.train.batches import Batch, TrainingData
+from e2gan.train.step import Trainer
+
+__all__ = ["check_fit", "run", "Trained", "TrainingResult"]
+
+CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"
+NO_MATTER = ("save_every", "tensorboard")  # settings that leave a run the same one
+LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training came to. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs."""
+
+    steps: int
+    seconds: float
+    l1: float | None
+    already_done: bool = False
+
+
+def rows_of(step: int, count: int, batch: int, seed: int) -> Tensor:
+    """The rows of a step: a permutation an epoch. A function of seed and step alone: a resume needs no state."""
+    per_epoch = max(1, count // batch)
+    epoch, place = divmod(step, per_epoch)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+    return order[place * batch : (place + 1) * batch]
+
+
+def batches(data: TrainingData, config: TrainingConfig, start: int) -> Iterator[Batch]:
+    """The batches from a step on, without end. All chance of a step comes from (seed, step)."""
+    step = start
+    while True:
+        rng = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 2 + 1)
+        torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))  # z, where it is dropout
+        yield data.batch(rows_of(step, len(data), config.batch, config.seed).to(data.photos.device), config, rng)
+        step += 1
+
+
+def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
+    """Train to the end of the settings, from the checkpoint in `folder` where there is one.
+
+    Writes `metrics.jsonl` and `checkpoint.safetensors` into `folder`. Raises InputError where a loss is no longer
+    finite; the last good checkpoint stays.
+    """
+    config = trainer.config
+    total = config.steps or config.epochs * max(1, len(data) // config.batch)
+    step, seconds = resume(trainer, folder)
+    with autocast(trainer.device, config.precision):
+        pass  # "auto" is measured here, not in the first step's time
+    begun = saved = time.monotonic()
+    before, sums, l1 = seconds, {}, None
+
+    def done() -> float:
+        return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
+
+    log = Log(folder, step, tensorboard=config.tensorboard)
+    with closing(log), Meter("training", photos_a_step=config.batch) as meter:
+        meter.begin(step, done(), seconds)
+        for batch in batches(data, config, step):
+            if done() >= 1:
+                break
+            trainer.set_learning_rate(done(), step)
+            for name, loss in trainer.step(batch, step).items():
+                sums[name] = sums.get(name, 0) + loss
+            step += 1
+            seconds = before + time.monotonic() - begun
+            if step % LOG_EVERY and done() < 1:
+                meter.update(step, done(), seconds)
+                continue
+            count = step % LOG_EVERY or LOG_EVERY
+            losses = {name: float(value) / count for name, value in sums.items()}
+            if not all(map(math.isfinite, losses.values())):
+                raise InputError(_diverged(step, folder))
+            sums = {}
+            log.write(step, seconds, losses)
+            if "l1" in losses:
+                l1 = losses["l1"] = losses["l1"] * 127.5
+            meter.update(step, done(), seconds, **losses)
+            if time.monotonic() - saved >= config.save_every and done() < 1:
+                if not trainer.finite():
+                    raise InputError(_diverged(step, folder))
+                save(trainer, folder, step, seconds)
+                saved = time.monotonic()
+    if not trainer.finite():
+        raise InputError(_diverged(step, folder))
+    return TrainingResult(steps=step, seconds=round(seconds, 3), l1=None if l1 is None else round(l1, 3))
+
+
+def _diverged(step: int, folder: Path) -> str:
+    kept = f"the last good checkpoint is kept in {folder}" if (folder / CHECKPOINT).exists() else "no checkpoint yet"
+    return f"training diverged at step {step}: a loss is not finite; lower --lr and use another --out ({kept})"
+
+
+def save(trainer: Trainer, folder: Path, step: int, seconds: float) -> None:
+    write_tensors(folder / CHECKPOINT, trainer.state(), {"step": str(step), "seconds": repr(seconds)})
+
+
+def resume(trainer: Trainer, folder: Path) -> tuple[int, float]:
+    """Step and seconds of the checkpoint, loaded into the trainer; (0, 0.0) without one."""
+    if not (folder / CHECKPOINT).exists():
+        return 0, 0.0
+    state, header = read_tensors(folder / CHECKPOINT)
+    trainer.load_state(state)
+    return int(header["step"]), float(header["seconds"])
+
+
+class Log:
+    """metrics.jsonl, cut back to the step that a run goes on from; and TensorBoard events where asked for."""
+
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
+        path = folder / METRICS
+        lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        write_bytes(path, "".join(kept).encode())
+        self.file = path.open("a", encoding="utf-8")
+        self.events: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
+        row = {"step": step, "seconds": round(seconds, 3)} | {k: round(v, 6) for k, v in losses.items()}
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+        if self.events:
+            for name, value in losses.items():
+                self.events.add_scalar(f"loss/{name}", value, step)
+
+    def close(self) -> None:
+        self.file.close()
+        if self.events:
+            self.events.close()
+
+
+def settings_of(config: Any, data: TrainingData, extra: dict[str, Any]) -> dict[str, Any]:
+    """The settings that make two runs the same one; how often to save, or where to log, does not count."""
+    settings = plain(config)
+    settings["training"] = {k: v for k, v in settings["training"].items() if k not in NO_MATTER}
+    return settings | {"size": data.size, "pairs_total": len(data)} | extra
+
+
+def run(
+    stage: str,
+    config: Any,
+    out: Path,
+    make: Callable[[torch.device], Trainer],
+    data: TrainingData,
+    write: Callable[[Path, Trainer, TrainingResult], None],
+    extra: dict[str, Any],
+) -> TrainingResult:
+    """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
+
+    `make` gives the trainer with its networks on a device, in training mode; `write` puts what was trained into the
+    partial folder.
+    """
+    training: TrainingConfig = config.training
+    check_fit(training, data.size, len(data))
+    device = resolve_device(training.device)
+    if claim(out, stage, settings_of(config, data, extra)) is State.DONE:
+        return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
+    partial = partial_of(out)
+    torch.manual_seed(training.seed)
+    trainer = make(device)
+    try:
+        result = train(trainer, data.to(device), partial)
+        trainer.use_average()
+        trainer.generator.eval()
+        write(partial, trainer, result)
+    except Exception:
+        if not (partial / CHECKPOINT).exists():
+            shutil.rmtree(partial, ignore_errors=True)  # nothing to go on from
+        raise
+    (partial / CHECKPOINT).unlink(missing_ok=True)
+    finish(out)
+    return result
+
+
+def check_fit(training: TrainingConfig, size: int, count: int) -> None:
+    """Raises InputError where settings ask for more than `count` pairs of `size` pixels, or the installation has."""
+    if training.crop is not None and training.crop > size:
+        raise InputError(f"--crop {training.crop}: the pairs have only {size} pixels")
+    if training.batch > count:
+        raise InputError(f"--batch {training.batch}: there are only {count} training pairs")
+    if training.tensorboard:
+        _need_tensorboard()
+
+
+def _need_tensorboard() -> None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise InputError("--tensorboard needs the package tensorboard: pip install 'e2gan[tensorboard]'") from None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained base, adapter or model: where it lies, its trained parameters, and how the training went."""
+
+    folder: Path
+    what: str
+    parameters: int
+    result: TrainingResult
+
+    def __str__(self) -> str:
+        if self.result.already_done:
+            return f"{self.folder}: this {self.what} is trained already, nothing to do"
+        r = self.result
+        l1 = "" if r.l1 is None else f", last training L1 {r.l1:.1f} of 255"
+        return (
+            f"{self.what} with {self.parameters:,} trained parameters in {self.folder}\n"
+            f"{r.steps} steps, {r.seconds:.0f} s{l1}"
+        )

@@ -1,0 +1,60 @@
+"""The baselines: a generator trained from scratch on one concept (Tab. 1, Tab. 8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from e2gan.config import PIX2PIX, ScratchConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import sha256
+from e2gan.data.pair_set import PairSet
+from e2gan.networks.baselines import UnpairedDiscriminator
+from e2gan.networks.generator import Generator
+from e2gan.networks.models import build_discriminator, build_generator, fingerprint, write_networks
+from e2gan.train.base import with_encoder
+from e2gan.train.batches import TrainingData
+from e2gan.train.loop import Trained, TrainingResult, run
+from e2gan.train.step import Trainer, parameters
+from e2gan.train.unpaired import UnpairedTrainer
+
+__all__ = ["train_scratch"]
+
+
+def train_scratch(config: ScratchConfig) -> Trained:
+    """Train a generator on one concept's pairs, all of its weights. Run again, it goes on, or finds it done.
+
+    `config.generator` is that of `e2gan` alone: `pix2pix` is the paper's ResNet generator with 9 RBs and no TB, the
+    U-Net and Co-Mod-GAN have the shapes that belong to the pairs' size. Raises InputError for bad settings or pairs, a
+    size that a network cannot work at, and where a loss is no longer finite.
+    """
+    config.check()
+    if config.model == "pix2pix":
+        config = replace(config, generator=PIX2PIX)
+    config, encoder = with_encoder(config)
+    pair_set = PairSet.load(config.pairs)
+    if config.training.crop is not None and config.model in ("pix2pix-unet", "comodgan"):
+        raise InputError(f"--crop: {config.model} is made for one size, that of the pairs")
+    data = TrainingData.load([pair_set], encoder, config.selection, unpaired=config.unpaired)
+    count = parameters(build_generator(config.model, config.generator, data.size))
+
+    def make(device: torch.device) -> Trainer:
+        generator = build_generator(config.model, config.generator, data.size).to(device).train()
+        discriminator = build_discriminator(config.model, data.size, unpaired=config.unpaired).to(device).train()
+        if isinstance(discriminator, UnpairedDiscriminator) and isinstance(generator, Generator):
+            return UnpairedTrainer(generator, discriminator, config.training)
+        return Trainer(generator, discriminator, config.training)
+
+    def write(folder: Path, trainer: Trainer, _: TrainingResult) -> None:
+        write_networks(folder, trainer.generator, trainer.discriminator)
+
+    extra = {
+        "prompt": pair_set.prompt,
+        "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
+        "selection_sha256": None if config.selection is None else sha256(config.selection),
+        "text_fingerprint": fingerprint(encoder),
+    }
+    result = run("scratch", config, config.out, make, data, write, extra)
+    return Trained(folder=config.out, what=config.model, parameters=count, result=result)

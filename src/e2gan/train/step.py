@@ -1,0 +1,140 @@
+"""The training step that base, adapter and scratch share (Sec. 5.1, Eq. 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from e2gan.config import TrainingConfig
+from e2gan.core.device import autocast
+from e2gan.train.batches import Batch
+from e2gan.train.losses import discriminator_loss, generator_adversarial_loss, l1_loss, r1_penalty
+
+__all__ = ["Trainer"]
+
+R1_EVERY = 16  # steps; StyleGAN2's lazy regularisation
+
+
+class Trainer:
+    """Generator, discriminator and their optimisers: everything that a step changes, and a checkpoint holds.
+
+    generator: photo, tokens, mask → edit; its trainable parameters are trained, the others are left as they are.
+    discriminator: photo, edit → logits. heads: what else the generator's optimiser trains.
+    """
+
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, config: TrainingConfig, heads: nn.Module | None = None
+    ) -> None:
+        self.generator, self.discriminator, self.config = generator, discriminator, config
+        self.device = next(generator.parameters()).device
+        self.trained = {n: p for n, p in generator.named_parameters() if p.requires_grad}
+        if heads is not None:
+            self.trained |= {f"heads.{n}": p for n, p in heads.named_parameters()}
+        adam = {"lr": config.lr, "betas": config.betas, "fused": self.device.type in ("cpu", "cuda")}
+        self.optimizer_g: torch.optim.Optimizer = torch.optim.Adam(self.trained.values(), **adam)
+        self.optimizer_d: torch.optim.Optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+        self.average = {n: p.detach().clone() for n, p in self.trained.items()} if config.ema else {}
+
+    def step(self, batch: Batch, number: int = 0) -> dict[str, Tensor]:
+        """Step `number` of a run: one update of D, then one of G (Eq. 1). Returns the losses, scalars on the device."""
+        config, losses = self.config, {}
+        with autocast(self.device, config.precision):
+            edit = self.generator(batch.photo, batch.tokens, batch.mask)
+
+        if config.gan:
+            self.discriminator.requires_grad_(True)
+            with autocast(self.device, config.precision):
+                real, fake = self._judge(batch, edit.detach())
+            losses["d"] = discriminator_loss(real, fake)
+            total = losses["d"]
+            if config.r1 and number % R1_EVERY == 0:
+                total = total + R1_EVERY * r1_penalty(self.discriminator, batch.photo, batch.target, config.r1)
+            self.optimizer_d.zero_grad(set_to_none=True)
+            total.backward()
+            self.optimizer_d.step()
+
+        total = self.content(batch, edit, losses)
+        if config.gan:
+            # Frozen, so that D's next update sees no gradient of G's.
+            self.discriminator.requires_grad_(False)
+            self.optimizer_d.zero_grad(set_to_none=True)
+            with autocast(self.device, config.precision):
+                logits = self.discriminator(batch.photo, edit)
+            losses["g"] = generator_adversarial_loss(logits)
+            total = total + config.gan * losses["g"]
+        self.optimizer_g.zero_grad(set_to_none=True)
+        total.backward()
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(list(self.trained.values()), config.clip)
+        self.optimizer_g.step()
+
+        for name, mean in self.average.items():
+            mean.lerp_(self.trained[name].detach(), 1 - config.ema)
+        return {k: v.detach() for k, v in losses.items()}
+
+    def _judge(self, batch: Batch, edit: Tensor) -> Sequence[Tensor]:
+        """D's logits of the teacher's edits and of ours: in one call, unless it compares the images of a batch."""
+        if getattr(self.discriminator, "compares_batch", False):
+            return [self.discriminator(batch.photo, seen) for seen in (batch.target, edit)]
+        return self.discriminator(batch.photo.repeat(2, 1, 1, 1), torch.cat([batch.target, edit])).chunk(2)
+
+    def content(self, batch: Batch, edit: Tensor, losses: dict[str, Tensor]) -> Tensor:
+        """What holds the edit to its target: λ·L1 of Eq. 1. Adds its parts to `losses`."""
+        losses["l1"] = l1_loss(edit, batch.target)
+        return self.config.l1 * losses["l1"]
+
+    def set_learning_rate(self, done: float, step: int = 0) -> None:
+        """Learning rate of a step, when this fraction of the run, 0 to 1, is done."""
+        factor = 1.0
+        if self.config.schedule == "linear":
+            factor = min(1.0, 2 * (1 - done))
+        elif self.config.schedule == "cosine":
+            factor = (1 + math.cos(math.pi * done)) / 2
+        if step < self.config.warmup:
+            factor *= (step + 1) / self.config.warmup
+        for optimizer in (self.optimizer_g, self.optimizer_d):
+            optimizer.param_groups[0]["lr"] = self.config.lr * factor
+
+    def use_average(self) -> None:
+        """Put the moving average in the generator's place."""
+        with torch.no_grad():
+            for name, mean in self.average.items():
+                self.trained[name].copy_(mean)
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that a step changes, by name."""
+        buffers = dict(self.generator.named_buffers())
+        state = {f"generator.{n}": t for n, t in (self.trained | buffers).items()}
+        state |= {f"discriminator.{n}": t for n, t in self.discriminator.state_dict().items()}
+        state |= {f"average.{n}": t for n, t in self.average.items()}
+        for part, optimizer in (("g", self.optimizer_g), ("d", self.optimizer_d)):
+            for i, moments in optimizer.state_dict()["state"].items():
+                state |= {f"adam_{part}.{i}.{n}": t for n, t in moments.items()}
+        return state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave. Raises KeyError where a tensor is missing."""
+        with torch.no_grad():
+            for name, tensor in (self.trained | dict(self.generator.named_buffers())).items():
+                tensor.copy_(state[f"generator.{name}"])
+            for name, tensor in self.discriminator.state_dict().items():
+                tensor.copy_(state[f"discriminator.{name}"])
+            for name, tensor in self.average.items():
+                tensor.copy_(state[f"average.{name}"])
+        for part, optimizer in (("g", self.optimizer_g), ("d", self.optimizer_d)):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, tensor in state.items():
+                if key.startswith(f"adam_{part}."):
+                    _, i, name = key.split(".")
+                    moments.setdefault(int(i), {})[name] = tensor
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+
+    def finite(self) -> bool:
+        return all(bool(t.isfinite().all()) for t in self.trained.values())
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,265 @@
+"""Data selection: the kept photos stand for the others, the file is what `pairs` reads, reruns and bad input."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2gan.choose.clusters import representatives
+from e2gan.choose.photos import Selection, select_photos
+from e2gan.config import PairsConfig, PhotosConfig, SelectConfig
+from e2gan.core.errors import InputError
+from e2gan.core.files import read_json, sha256, write_json
+from e2gan.core.images import encode_png, read_image
+from e2gan.data.photos import PhotoSet, prepare_photos
+from e2gan.features.embeddings import embed
+from e2gan.pairs.make import make_pairs
+
+COLOURS = ((200, 40, 40), (40, 160, 60), (50, 70, 200), (220, 200, 60))
+
+
+def scene(kind: int, seed: int, side: int = 32) -> np.ndarray:
+    """A picture of one of four colours, with a little noise: photos of a kind are like one another."""
+    rng = np.random.default_rng(seed)
+    return np.clip(rng.normal(COLOURS[kind], 6, (side, side, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 photos, ten of each colour; the file names tell the kind."""
+    root = tmp_path_factory.mktemp("selection")
+    (root / "camera").mkdir()
+    for i in range(40):
+        (root / "camera" / f"kind{i % 4}-{i:02}.png").write_bytes(encode_png(scene(i % 4, i)))
+    prepare_photos(PhotosConfig(folder=root / "camera", out=root / "photos", size=32))
+    return root / "photos"
+
+
+@pytest.fixture
+def photos(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "photos"))
+
+
+def select(photos: Path, **settings: object) -> Selection:
+    return select_photos(SelectConfig(photos=photos, **settings))  # pyright: ignore[reportArgumentType]
+
+
+def train_ids(photos: Path) -> list[str]:
+    return [photo.id for photo in PhotoSet.load(photos).split("train")]
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ----------------------------------------------------------------------------------------------------------- the choice
+
+
+def test_one_photo_of_each_kind_is_kept(photos: Path) -> None:
+    result = select(photos, keep=4)
+    assert sorted(name[:5] for name in result.ids) == ["kind0", "kind1", "kind2", "kind3"]
+    assert str(result).startswith(f"kept 4 of 32 training photos of {photos}, one of each of 4 clusters")
+    assert str(photos / "selection.json") in str(result)
+
+
+def test_the_file_says_what_was_chosen_and_how(photos: Path) -> None:
+    select(photos, keep=5, seed=3)
+    found = read_json(photos / "selection.json")
+    train = train_ids(photos)
+    assert found["ids"] == [name for name in train if name in found["ids"]]
+    assert len(found["ids"]) == found["keep"] == 5
+    assert (found["method"], found["embedding"], found["seed"]) == ("similarity", "gradient-colour", 3)
+    assert found["photos_sha256"] == sha256(photos / "photos.jsonl")
+    assert list(found["clusters"]) == train
+    assert {found["clusters"][name] for name in found["ids"]} == set(range(5))
+    assert "numpy" in found["versions"]
+    rows = embed(PhotoSet.load(photos).array(train), "gradient-colour")
+    again = representatives(rows, 5, 3)
+    assert found["ids"] == [train[i] for i in sorted(again.chosen)]
+    assert list(found["clusters"].values()) == again.cluster.tolist()
+
+
+def test_pairs_are_made_of_the_kept_photos_and_of_all_the_others_splits(photos: Path, tmp_path: Path) -> None:
+    kept = select(photos, keep=6, sheet=False)
+    result = make_pairs(PairsConfig(photos=photos, concept="sepia", out=tmp_path / "sepia"))
+    assert (result.train, result.val, result.test) == (6, 4, 4)
+    assert {path.stem for path in (tmp_path / "sepia" / "images").iterdir()} >= set(kept.ids)
+
+
+def test_chance_takes_any_photos_and_embeds_nothing(photos: Path) -> None:
+    result = select(photos, keep=9, method="random", seed=1, embedding="clip", model="/nowhere")
+    found = read_json(photos / "selection.json")
+    assert set(result.ids) < set(train_ids(photos))
+    assert len(set(result.ids)) == 9
+    assert (found["method"], found["embedding"], found["clusters"]) == ("random", None, {})
+    assert "by chance" in str(result)
+    assert select(photos, keep=9, method="random", seed=1).already_done
+    assert select(photos, keep=9, method="random", seed=2).ids != result.ids
+
+
+def test_more_than_there_are_keeps_all_and_says_so(photos: Path) -> None:
+    for keep, method in ((32, "similarity"), (400, "similarity"), (400, "random")):
+        result = select(photos, keep=keep, method=method)
+        assert result.ids == train_ids(photos)
+        assert f"--keep {keep}: there are no more than 32 training photos, so all are kept" in str(result)
+
+
+def test_photos_that_do_not_differ_are_told(photos: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.arange(32)[:, None] % 3)
+    result = select(photos, keep=5, embedding=str(tmp_path / "rows.npy"))
+    assert len(set(result.ids)) == 5
+    assert "only 3 photos differ" in str(result)
+
+
+def test_embeddings_of_ones_own_are_rows_in_the_photos_order(photos: Path, tmp_path: Path) -> None:
+    train = train_ids(photos)
+    groups = np.array([i // 8 for i in range(32)])
+    np.save(tmp_path / "rows.npy", np.eye(4)[groups] + 0.01 * np.random.default_rng(0).standard_normal((32, 4)))
+    result = select(photos, keep=4, embedding=str(tmp_path / "rows.npy"))
+    assert [train.index(name) // 8 for name in result.ids] == [0, 1, 2, 3]
+    np.save(tmp_path / "rows.npy", np.eye(4)[np.arange(32) % 4] + 0.01 * np.random.default_rng(0).random((32, 4)))
+    other = select(photos, keep=4, embedding=str(tmp_path / "rows.npy"))  # the same name, but other rows in it
+    assert not other.already_done
+    assert sorted(train.index(name) % 4 for name in other.ids) == [0, 1, 2, 3]
+    assert "embedding_sha256" in str(other)
+
+
+def test_squeezenet_on_real_photographs(shared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for kind in ("faces", "landscapes"):
+        for path in sorted((shared / "photos" / kind).iterdir())[:15]:
+            shutil.copy(path, folder / f"{kind}-{path.name}")
+    prepare_photos(PhotosConfig(folder=folder, out=tmp_path / "photos", size=64))
+    features = shared / "features" / "squeezenet11.safetensors"
+    result = select(tmp_path / "photos", keep=2, embedding="squeezenet", features=features)
+    assert sorted(name.split("-")[0] for name in result.ids) == ["faces", "landscapes"]
+
+
+# -------------------------------------------------------------------------------------------------------------- reruns
+
+
+def test_a_rerun_does_nothing_and_other_settings_replace_it_with_a_note(photos: Path) -> None:
+    first = select(photos, keep=4)
+    before = state(photos)
+    again = select(photos, keep=4, device="cpu")  # where it is computed is no other selection
+    assert again.already_done
+    assert "nothing to do" in str(again)
+    assert replace(again, already_done=False) == first
+    assert state(photos) == before
+    other = select(photos, keep=8)
+    assert len(other.ids) == len(read_json(photos / "selection.json")["ids"]) == 8
+    assert "replaced an earlier selection (of other keep)" in str(other)
+    assert state(photos)["selection.png"] != before["selection.png"]
+    assert select(photos, keep=4).ids == first.ids
+    assert state(photos)["selection.json"] == before["selection.json"]
+
+
+def test_other_photos_are_another_selection(photos: Path) -> None:
+    select(photos, keep=4)
+    lines = (photos / "photos.jsonl").read_text().splitlines(keepends=True)
+    (photos / "photos.jsonl").write_text("".join(lines[:-8]))
+    result = select(photos, keep=4)
+    assert not result.already_done
+    assert "photos_sha256" in str(result)
+
+
+def test_a_file_that_is_not_whole_is_written_anew(photos: Path) -> None:
+    ids = select(photos, keep=4).ids
+    found = read_json(photos / "selection.json")
+    for broken in ({"ids": []}, {"ids": ["gone"]}, {"ids": [["a"]]}, {"ids": None}, {"clusters": None}):
+        write_json(photos / "selection.json", found | broken)
+        assert select(photos, keep=4).ids == ids
+        assert read_json(photos / "selection.json") == found
+
+
+def test_a_selection_that_another_made_is_not_replaced(photos: Path, tmp_path: Path) -> None:
+    for content in ({"ids": train_ids(photos)[:3]}, ["a"], {"stage": "concepts"}):
+        write_json(photos / "selection.json", content)
+        with pytest.raises(InputError, match="was not written by e2gan select"):
+            select(photos, keep=4)
+        assert read_json(photos / "selection.json") == content
+    (photos / "selection.json").write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        select(photos, keep=4)
+    out = tmp_path / "new" / "mine.json"
+    assert select(photos, keep=4, out=out).out == out
+    assert {path.name for path in out.parent.iterdir()} == {"mine.json", "mine.png"}
+
+
+def test_a_failure_leaves_the_earlier_selection(photos: Path) -> None:
+    select(photos, keep=4)
+    before = state(photos)
+    (photos / PhotoSet.load(photos).split("train")[5].file).write_bytes(b"")
+    with pytest.raises(InputError, match="is empty"):
+        select(photos, keep=6)
+    after = state(photos)
+    assert after["selection.json"] == before["selection.json"]
+    assert after["selection.png"] == before["selection.png"]
+    assert not [name for name in after if ".tmp" in name]
+
+
+# ----------------------------------------------------------------------------------------------------------- the sheet
+
+
+def test_the_sheet_is_there_where_it_is_asked_for(photos: Path) -> None:
+    picture = photos / "selection.png"
+    assert select(photos, keep=4).sheet == picture
+    height, width, _ = read_image(picture).shape
+    assert width > 800
+    assert height > 5 * 112  # a row of the kept, and each of four clusters
+    bare = select(photos, keep=6, sheet=False)
+    assert bare.sheet is None
+    assert not picture.exists()  # it showed another selection
+    done = select(photos, keep=6)
+    assert done.already_done
+    assert picture.exists()
+
+
+def test_the_sheet_shows_the_kept_photos_first(photos: Path) -> None:
+    result = select(photos, keep=4)
+    picture = read_image(photos / "selection.png").astype(int)
+    middle = next(y for y in range(200) if (picture[y, 60] < 250).any() and (picture[y, 110] < 250).any()) + 56
+    for i, name in enumerate(result.ids):
+        seen = picture[middle - 20 : middle + 20, 6 + 116 * i + 20 : 6 + 116 * i + 90].mean((0, 1))
+        assert seen == pytest.approx(COLOURS[int(name[4])], abs=8)
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+
+
+def test_bad_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for message, settings in (
+        ("--keep 0: must be at least 1", {"keep": 0}),
+        ("--method best", {"method": "best"}),
+        ("must end in .json", {"out": tmp_path / "selection"}),
+        ("--out needs a folder", {"out": tmp_path / "file" / "a.json"}),
+        ("--out needs a file", {"out": folder_named_json(tmp_path)}),
+        ("--embedding wavelets: unknown", {"embedding": "wavelets"}),
+        ("needs --features", {"embedding": "squeezenet"}),
+        ("nosuch.safetensors", {"embedding": "squeezenet", "features": tmp_path / "nosuch.safetensors"}),
+        ("nosuch.npy", {"embedding": str(tmp_path / "nosuch.npy")}),
+        ("2 rows for 32 photos", {"embedding": str(rows(tmp_path, 2))}),
+        ("is no photo set", {"photos": tmp_path}),
+    ):
+        before = state(tmp_path)
+        with pytest.raises(InputError) as caught:
+            select(**{"photos": photos, "keep": 4} | settings)  # pyright: ignore[reportArgumentType]
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert state(tmp_path) == before
+
+
+def folder_named_json(folder: Path) -> Path:
+    (folder / "x.json").mkdir()
+    return folder / "x.json"
+
+
+def rows(folder: Path, count: int) -> Path:
+    np.save(folder / "few.npy", np.ones((count, 3)))
+    return folder / "few.npy"

@@ -1,0 +1,293 @@
+"""Any image file that a person has: read as it looks, or refused in one line."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from e2gan.core.errors import InputError
+from e2gan.core.images import (
+    IMAGE_SUFFIXES,
+    encode_jpeg,
+    encode_png,
+    list_images,
+    read_image,
+    resize,
+    sheet,
+    square,
+    write_png,
+)
+
+
+def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    """Smooth colours with a bright top left corner, so that every turn of it looks different."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(40, 200, (4, 5, 3), np.uint8))
+    image = np.array(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    image[: height // 4, : width // 4] = (250, 240, 230)
+    return image
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG file of this size with next to no data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
+
+
+def far(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(float) - b).max())
+
+
+# ----------------------------------------------------------------------------------------------------- read as it looks
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    upright = picture()
+    # How a camera held that way stores the scene.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png"), upright)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
+    levels = np.array([[0, 257, 128 * 257, 65535]], np.uint16).repeat(3, 0)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(levels).save(tmp_path / name)
+        assert read_image(tmp_path / name)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_sixteen_bit_colour_png(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    pixels = np.array([[[65535, 32896, 0], [0, 257, 65535]]], ">u2")
+    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(data)
+    assert read_image(tmp_path / "a.png").tolist() == [[[255, 128, 0], [0, 1, 255]]]
+
+
+def test_float_tiff(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.0, 0.5, 1.0]], np.float32)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_cmyk_is_converted(tmp_path: Path) -> None:
+    image = Image.fromarray(picture())
+    image.convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    assert far(read_image(tmp_path / "a.jpg"), picture()) < 40
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(float) - picture()).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_lies_over_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new(mode, (4, 1), (0, 0, 0, 0) if mode == "RGBA" else (0, 0))
+    image.putpixel((1, 0), (10, 20, 30, 255) if mode == "RGBA" else (10, 255))
+    image.putpixel((2, 0), (0, 0, 0, 128) if mode == "RGBA" else (0, 128))
+    image.save(tmp_path / "a.png")
+    seen = read_image(tmp_path / "a.png")[0]
+    assert seen[0].tolist() == [255, 255, 255]
+    assert seen[1].tolist() == ([10, 20, 30] if mode == "RGBA" else [10, 10, 10])
+    assert abs(int(seen[2, 0]) - 127) <= 1
+
+
+def test_palette_with_transparency_lies_over_white(tmp_path: Path) -> None:
+    image = Image.new("P", (3, 1))
+    image.putpalette([200, 0, 0, 0, 100, 0, 0, 0, 50])
+    for x in range(3):
+        image.putpixel((x, 0), x)
+    image.save(tmp_path / "one.png", transparency=1)
+    image.save(tmp_path / "each.png", transparency=bytes([255, 0, 255]))
+    for name in ("one.png", "each.png"):
+        assert read_image(tmp_path / name)[0].tolist() == [[200, 0, 0], [255, 255, 255], [0, 0, 50]]
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_an_animation_gives_its_first_frame(tmp_path: Path, name: str) -> None:
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ((200, 0, 0), (0, 200, 0), (0, 0, 200))]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=50)
+    image = read_image(tmp_path / name)
+    assert image.shape == (30, 40, 3)
+    assert far(image, np.broadcast_to([200, 0, 0], image.shape)) <= 8
+
+
+def test_grey_bilevel_and_one_pixel(tmp_path: Path) -> None:
+    Image.new("L", (1, 1), 77).save(tmp_path / "grey.png")
+    Image.new("1", (5, 4), 1).save(tmp_path / "bits.png")
+    assert read_image(tmp_path / "grey.png").tolist() == [[[77, 77, 77]]]
+    assert read_image(tmp_path / "bits.png").tolist() == [[[255] * 3] * 5] * 4
+
+
+def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
+    (tmp_path / "really-a-png.jpg").write_bytes(encode_png(picture()))
+    assert np.array_equal(read_image(tmp_path / "really-a-png.jpg"), picture())
+
+
+# ------------------------------------------------------------------------------------------------------------- refused
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("shopping list\nmilk\n")
+    (tmp_path / "empty.png").write_bytes(b"")
+    jpeg, png = encode_jpeg(picture(200, 300), 90), encode_png(picture(200, 300))
+    (tmp_path / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (tmp_path / "cut.png").write_bytes(png[: len(png) // 2])
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    (tmp_path / "folder.png").mkdir()
+    assert "no image" in refused(tmp_path / "text.jpg")
+    assert "empty" in refused(tmp_path / "empty.png")
+    assert "damaged" in refused(tmp_path / "cut.jpg")
+    assert "damaged" in refused(tmp_path / "cut.png")
+    assert "HEIC cannot be read" in refused(tmp_path / "phone.heic")
+    assert "no file" in refused(tmp_path / "folder.png")
+    assert "no such file" in refused(tmp_path / "absent.png")
+
+
+def test_every_cut_of_a_file_is_an_image_or_an_input_error(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(picture()).quantize(16).save(tmp_path / "a.png", transparency=3)
+    Image.fromarray(picture()).save(tmp_path / "a.tif", compression="tiff_lzw")
+    Image.fromarray(picture()).save(tmp_path / "a.gif")
+    Image.fromarray(picture()).save(tmp_path / "a.webp")
+    rng = np.random.default_rng(0)
+    seen = {"image": 0, "refused": 0}
+    for path in sorted(tmp_path.glob("a.*")):
+        whole = path.read_bytes()
+        damaged = tmp_path / f"damaged{path.suffix}"
+        for _ in range(40):
+            data = bytearray(whole[: rng.integers(1, len(whole))] if rng.random() < 0.5 else whole)
+            for at in rng.integers(0, len(data), 4):
+                data[at] = rng.integers(256)
+            damaged.write_bytes(data)
+            try:
+                image = read_image(damaged)
+            except InputError as error:
+                seen["refused"] += "\n" not in str(error)
+            else:
+                seen["image"] += 1
+                assert image.dtype == np.uint8
+                assert image.ndim == 3
+    assert min(seen.values()) > 10
+    assert sum(seen.values()) == 5 * 40
+
+
+def test_a_huge_image_is_refused_by_its_header(tmp_path: Path) -> None:
+    import tracemalloc
+
+    (tmp_path / "huge.png").write_bytes(png_header(40_000, 40_000))
+    tracemalloc.start()
+    message = refused(tmp_path / "huge.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "40000×40000" in message
+    assert peak < 50e6
+
+
+def test_a_large_image_gives_no_warning_and_the_limit_stays_pillows(tmp_path: Path) -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    (tmp_path / "large.png").write_bytes(png_header(13_500, 13_500))  # 182 million: Pillow alone refuses it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "damaged" in refused(tmp_path / "large.png")
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_corrupt_exif_is_ignored_without_a_warning_in_many_threads(tmp_path: Path) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\x12\x01\x03\0\xff\xff\xff\x7f\xff\xff\xff\x7f" * 2
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    filters = list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ThreadPoolExecutor(8) as pool:
+            shapes = {image.shape for image in pool.map(read_image, [tmp_path / "a.jpg"] * 64)}
+    assert shapes == {picture().shape}
+    assert warnings.filters == filters
+
+
+# ---------------------------------------------------------------------------------------------- lists, sizes, the sheet
+
+
+def test_list_images_is_recursive_sorted_and_leaves_hidden_files_out(tmp_path: Path) -> None:
+    for name in ("b/2.PNG", "a.jpg", "B.jpeg", "b/._2.png", ".trash/x.jpg", "notes.txt", "b/c/1.webp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
+    assert found == ["B.jpeg", "a.jpg", "b/2.PNG", "b/c/1.webp"]
+    assert ".heic" in IMAGE_SUFFIXES
+    with pytest.raises(InputError, match="is no folder"):
+        list_images(tmp_path / "absent")
+    with pytest.raises(InputError, match="is a file"):
+        list_images(tmp_path / "a.jpg")
+
+
+def test_square_takes_the_centre_and_both_directions_of_scale() -> None:
+    photo = np.zeros((40, 100, 3), np.uint8)
+    photo[:, 30:70] = (10, 200, 90)
+    for size in (16, 40, 80):
+        assert far(square(photo, size), np.broadcast_to([10, 200, 90], (size, size, 3))) == 0
+    assert square(photo[:, :1], 8).shape == (8, 8, 3)
+
+
+def test_shrinking_is_antialiased() -> None:
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert far(resize(stripes, (32, 64)), np.full((32, 64, 3), 127.5)) < 12
+
+
+def test_write_png_keeps_every_pixel(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", picture())
+    assert np.array_equal(read_image(tmp_path / "a.png"), picture())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_sheet_holds_every_cell_unchanged_beside_its_labels() -> None:
+    rows = [[picture(seed=10 * i + j) for j in range(3)] for i in range(2)]
+    long = ["photo", "a very long prompt that cannot fit over so small a picture, whatever is done", "Aquarell 水彩"]
+    canvas = sheet(rows, long, ["first", "второй"])
+    height, width, _ = rows[0][0].shape
+    windows = np.lib.stride_tricks.sliding_window_view(canvas, (height, width, 3))[:, :, 0]
+    for row in rows:
+        for cell in row:
+            corners = (windows[:, :, 0, 0] == cell[0, 0]).all(-1) & (windows[:, :, -1, -1] == cell[-1, -1]).all(-1)
+            assert any(np.array_equal(windows[y, x], cell) for y, x in np.argwhere(corners))
+    assert (canvas < 100).all(-1).any()
+    assert len(sheet([rows[0], rows[0][:1]], ["a", "b", "c"])) > 2 * height
+    with pytest.raises(ValueError, match="one size"):
+        sheet([[picture(), picture(8, 8)]], ["a", "b"])

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from e2gan.cli import main
+from e2gan.config import PAPER, PIX2PIX, CostConfig, GeneratorConfig, Ranks
+from e2gan.core.errors import InputError
+from e2gan.measure.cost import measure_cost, multiply_accumulates, training_flops
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import attach, rank_of_layers
+from tests.conftest import Project
+
+SMALL = GeneratorConfig(width=8, heads=2, text_width=16)
+
+
+def test_macs_are_the_papers() -> None:
+    layers, attention = multiply_accumulates(Generator(PAPER), 256)
+    assert layers == 23_130_800_128
+    # 1,024 positions at an eighth of 256: self-attention 2·1024²·256, cross-attention 2·1024·77·256
+    assert attention == 2 * 1024 * 256 * (1024 + 77)
+    assert multiply_accumulates(Generator(PIX2PIX), 256) == (49_551_507_456, 0)
+
+
+def test_pix2pix_counted_at_the_outputs_is_tab_1s() -> None:
+    found = measure_cost(CostConfig(generator=PIX2PIX, size=64, repeat=1))
+    # Tab. 1 says 56.9 G at 256×256, sixteen times the pixels
+    assert found.gmacs_at_output * 16 == pytest.approx(56.9, rel=0.003)
+    assert found.parameters == 11_378_179
+    assert found.parameters_tb == 0
+
+
+def test_cost_of_the_default_generator() -> None:
+    found = measure_cost(CostConfig(generator=SMALL, size=32, repeat=1))
+    assert found.parameters == found.parameters_rb + found.parameters_tb + found.parameters_sl
+    assert found.latency_ms > 0
+    assert found.step_gflops_adapter < found.step_gflops
+    assert "parameters" in str(found)
+
+
+def test_frozen_layers_save_their_weight_gradients() -> None:
+    whole = Generator(PAPER)
+    adapted = Generator(PAPER)
+    attach(adapted, rank_of_layers(adapted, Ranks()))
+    before = {n: p.clone() for n, p in adapted.named_parameters()}
+    assert training_flops(adapted, 32) < 0.8 * training_flops(whole, 32)
+    # counting is a real step, but leaves the weights as they were
+    assert all((before[n] == p).all() for n, p in adapted.named_parameters())
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(InputError, match="--size"):
+        measure_cost(CostConfig(size=100))
+    with pytest.raises(InputError, match="--heads"):
+        measure_cost(CostConfig(generator=replace(SMALL, heads=7)))
+
+
+def test_a_base_and_a_model_on_disk_are_counted_too(project: Project, capsys: pytest.CaptureFixture) -> None:
+    for arguments in (f"--base {project.base} --adapter {project.adapter}", f"--model {project.model}"):
+        assert main(f"cost {arguments} --size 32 --repeat 1 --json".split()) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["bytes_model"] > 0
+        assert found["step_gflops_adapter"] < found["step_gflops"]

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
+from e2gan.core.errors import InputError
+from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
+from e2gan.networks.resized_conv import ResizedConv2d, folds
+from e2gan.train.step import parameters
+
+SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
+
+
+def edit(config: GeneratorConfig, height: int = 32, width: int = 32, *, seed: int = 0) -> torch.Tensor:
+    torch.manual_seed(seed)
+    generator = Generator(config).eval()
+    return generator(torch.rand(2, 3, height, width) * 2 - 1, torch.randn(2, 4, config.text_width))
+
+
+def test_parameter_counts_are_the_papers() -> None:
+    generator = Generator(PAPER)
+    assert parameters(generator) == 7_055_619  # Tab. 10: 7.1 M
+    assert parameters(generator.blocks) == 3_540_480  # Fig. 4: 3.54 M
+    assert parameters(generator.transformers["2"].block) == 1_578_240  # Fig. 4: 1.58 M # pyright: ignore
+    assert sum(parameters(generator.get_submodule(n)) for n in sampling_layers(generator)) == 1_936_899
+    assert parameters(Generator(PIX2PIX)) == 11_378_179  # Tab. 1: 11.4 M
+    assert parameters(Discriminator()) == 2_767_809  # 2.77 M
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_preset_has_the_papers_parameters(preset: str) -> None:
+    assert parameters(Generator(PRESETS[preset])) == 7_055_619
+
+
+def test_crucial_layers_are_the_papers() -> None:
+    generator = Generator(PAPER)
+    levels = sorted(sampling_layers(generator).values())
+    assert levels == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len(transformer_layers(generator)) == 12
+
+
+@pytest.mark.parametrize(
+    ("norm", "padding", "upsample", "skip"),
+    list(
+        itertools.product(
+            ["instance", "batch", "layer", "none"], ["reflect", "zero"], ["transpose", "resize"], [True, False]
+        )
+    ),
+)
+def test_variants_keep_size_and_range(norm: str, padding: str, upsample: str, skip: bool) -> None:
+    config = replace(SMALL, norm=norm, padding=padding, upsample=upsample, skip=skip)
+    out = edit(config, 24, 40)
+    assert out.shape == (2, 3, 24, 40)
+    assert out.abs().max() <= 1
+
+
+@pytest.mark.parametrize("transformers", [(), (0,), (1,), (3,), (0, 2), (0, 1, 2, 3)])
+@pytest.mark.parametrize("around", ["conv", "pool", "none"])
+def test_transformers_go_where_they_are_put(transformers: tuple[int, ...], around: str) -> None:
+    config = replace(SMALL, transformers=transformers, around=around)
+    assert edit(config).shape == (2, 3, 32, 32)
+    generator = Generator(config)
+    assert len(transformer_layers(generator)) == 12 * len(transformers)
+    expected = 6 + (2 * len(transformers) if around == "conv" else 0)
+    assert len(sampling_layers(generator)) == expected
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 3, 16, 16), (2, 5, 24, 17)])
+def test_a_folded_convolution_is_that_of_the_enlarged_map(shape: tuple[int, ...], *, bias: bool) -> None:
+    torch.manual_seed(0)
+    conv = ResizedConv2d(shape[1], 4, 3, padding=1, bias=bias).double()
+    found = []
+    for run in (conv, lambda x: torch.nn.Conv2d.forward(conv, torch.nn.Upsample(scale_factor=2)(x))):
+        x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+        out = run(x)
+        assert out.shape == (shape[0], 4, 2 * shape[2], 2 * shape[3])
+        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *conv.parameters()])))
+    assert folds(x)
+    assert not torch.equal(found[0][0], found[1][0])  # two ways, not one
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_is_not_faster_or_leaves_the_machine_is_not_folded() -> None:
+    assert not folds(torch.empty(1, 8, 8, 8))
+    assert not folds(torch.empty(1, 8, 64, 64, device="meta"))
+
+
+def test_without_cross_attention_the_prompt_is_not_needed() -> None:
+    generator = Generator(replace(SMALL, cross_attention=False)).eval()
+    assert generator(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
+
+
+def with_every_layer_awake(config: GeneratorConfig) -> Generator:
+    torch.manual_seed(0)
+    generator = Generator(config).eval()
+    with torch.no_grad():
+        for p in generator.parameters():
+            if not p.any():
+                p.normal_(0, 0.1)
+    return generator
+
+
+def test_the_prompt_changes_the_edit_and_padding_does_not() -> None:
+    generator = with_every_layer_awake(SMALL)
+    photo, tokens = torch.rand(1, 3, 32, 32), torch.randn(1, 4, 16)
+    out = generator(photo, tokens)
+    assert not torch.allclose(out, generator(photo, -tokens), atol=1e-3)
+    padded = torch.cat([tokens, torch.full((1, 3, 16), 9.0)], dim=1)
+    mask = torch.tensor([[True] * 4 + [False] * 3])
+    torch.testing.assert_close(generator(photo, padded, mask), out, atol=1e-5, rtol=0)
+
+
+def test_with_the_skip_an_untrained_generator_returns_the_photo() -> None:
+    photo = torch.rand(1, 3, 32, 32) * 1.98 - 0.99
+    out = Generator(SMALL).eval()(photo, torch.randn(1, 4, 16))
+    torch.testing.assert_close(out, photo, atol=1e-3, rtol=0)
+
+
+def test_z_is_dropout_while_training_only() -> None:
+    generator = with_every_layer_awake(replace(SMALL, z=0.5))
+    photo, tokens = torch.rand(1, 3, 32, 32), torch.randn(1, 4, 16)
+    assert torch.equal(generator(photo, tokens), generator(photo, tokens))
+    generator.train()
+    assert not torch.equal(generator(photo, tokens), generator(photo, tokens))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"transformers": (4,)}, {"transformers": (1, 1)}, {"heads": 7}, {"z": 1.0}, {"width": 0}, {"blocks": -1}]
+)
+def test_impossible_settings_are_refused(wrong: dict) -> None:
+    with pytest.raises(InputError, match="--"):
+        Generator(replace(SMALL, **wrong))
+
+
+def test_discriminator_gives_a_logit_a_patch_that_sees_the_photo() -> None:
+    discriminator = Discriminator(8)
+    photo, edited = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    logits = discriminator(photo, edited)
+    assert logits.shape == (2, 1, 6, 6)
+    assert not torch.allclose(discriminator(1 - photo, edited), logits)
+    assert discriminator(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).shape == (1, 1, 2, 2)

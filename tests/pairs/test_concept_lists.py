@@ -1,0 +1,283 @@
+"""Lists of concepts: what they mean, that mistakes are told with their place, and the list that ships."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2gan.core.errors import InputError
+from e2gan.core.names import LONGEST, slug
+from e2gan.pairs.concept_lists import ConceptRow, read_concepts, shipped_lists
+from e2gan.teachers.filters.filters import FILTERS, find
+from e2gan.teachers.settings import parse_settings
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str | bytes, name: str = "list.toml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+def refusal(path: Path) -> str:
+    """The message about a file, without its folder."""
+    with pytest.raises(InputError) as refused:
+        read_concepts(path)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    return message.removeprefix(f"{path.parent}/")
+
+
+# ------------------------------------------------------------------------------------------------------------- meaning
+
+
+def test_toml_with_defaults(write: Write) -> None:
+    path = write("""
+        [defaults]
+        teacher = ["sd-img2img", "command:python edit.py {input} {output}"]
+        source = "a landscape"
+        settings = { strength = 0.6, steps = 20 }
+
+        [[concept]]
+        prompt = "make it   autumn "
+
+        [[concept]]
+        name = "van_gogh-2"
+        prompt = "as a van Gogh painting"
+        source = "a street"
+        teacher = "instruct-pix2pix"
+        settings = { steps = 50, scheduler = "ddim", eta = [0, 1.5], tiled = true }
+
+        [[concept]]
+        prompt = "make it dusk"
+        teacher = []
+    """)
+    both = ("sd-img2img", "command:python edit.py {input} {output}")
+    rows, common = read_concepts(path), {"strength": 0.6, "steps": 20}
+    assert rows == [
+        ConceptRow("make-it-autumn", "make it autumn", "a landscape", both, common, frozenset(common)),
+        ConceptRow(
+            "van_gogh-2",
+            "as a van Gogh painting",
+            "a street",
+            ("instruct-pix2pix",),
+            {"strength": 0.6, "steps": 50, "scheduler": "ddim", "eta": [0, 1.5], "tiled": True},
+            frozenset({"strength"}),
+        ),
+        ConceptRow("make-it-dusk", "make it dusk", "a landscape", (), common, frozenset(common)),
+    ]
+    # What a filter or a program cannot take of the defaults passes it by; what is its own does not.
+    assert rows[0].settings_of(["filters"]) == {}
+    assert rows[0].settings_of(both) == common
+    assert rows[1].settings_of(["filters"]).keys() == {"steps", "scheduler", "eta", "tiled"}
+
+
+def test_csv_of_a_spreadsheet(write: Write) -> None:
+    """With a byte order mark, Windows line ends, empty cells and lines, quotes, and its columns in another order."""
+    text = (
+        "\ufeffPrompt,name,teacher,settings,source\r\n"
+        "make it autumn,,sd-img2img instruct-pix2pix; filters:autumn,strength=0.6; steps=20 ;,a park\r\n"
+        ",,,,\r\n"
+        "\r\n"
+        '"like ""Starry Night"", by night",gogh,"command:python edit.py {input} {output}; sd-img2img",,\r\n'
+        "mach es größer,,,,\r\n"
+    )
+    autumn, gogh, larger = read_concepts(write(text, "list.CSV"))
+    teachers = ("sd-img2img", "instruct-pix2pix", "filters:autumn")
+    assert autumn == ConceptRow("make-it-autumn", "make it autumn", "a park", teachers, {"strength": 0.6, "steps": 20})
+    teachers = ("command:python edit.py {input} {output}", "sd-img2img")
+    assert gogh == ConceptRow("gogh", 'like "Starry Night", by night', None, teachers)
+    assert larger == ConceptRow(slug("mach es größer"), "mach es größer")
+
+
+def test_a_column_of_prompts_is_enough(write: Write) -> None:
+    rows = read_concepts(write("prompt\nmake it autumn\nmake it dusk\n", "list.csv"))
+    assert [(row.name, row.prompt) for row in rows] == [
+        ("make-it-autumn", "make it autumn"),
+        ("make-it-dusk", "make it dusk"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Make it autumn!", "make-it-autumn"),
+        ("  as a 1970s photo, faded ", "as-a-1970s-photo-faded"),
+        ("秋にする", ""),
+        ("!?", ""),
+        ("word " * 30, "word-"),
+    ],
+)
+def test_a_slug_is_a_folders_name_and_another_for_another_text(text: str, name: str) -> None:
+    assert slug(text).startswith(name)
+    assert 1 <= len(slug(text)) <= LONGEST
+    assert slug(text) == slug(text)
+    if name in ("", "word-"):
+        assert slug(text) != slug(text + "冬")
+
+
+def test_the_list_of_the_built_in_filters_is_theirs() -> None:
+    rows = read_concepts(shipped_lists()["filters"])
+    assert rows == [ConceptRow(f.name, f.prompt, None, (f"filters:{f.name}",)) for f in FILTERS.values()]
+    assert all(find(row.teachers[0].removeprefix("filters:")).prompt == row.prompt for row in rows)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_lists()))
+def test_all_lists_that_ship_are_right(name: str) -> None:
+    assert read_concepts(shipped_lists()[name])
+
+
+# ------------------------------------------------------------------------------------------------------------ mistakes
+
+ONE = '[[concept]]\nprompt = "make it autumn"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "list.toml: lists no concepts"),
+        ("prompt = 1 2", "list.toml: is not TOML: .*line 1"),
+        ('concepts = "x"', "list.toml: unknown key 'concepts'; there are concept, defaults"),
+        ('[concept]\nprompt = "x"', r"concept must be a list of tables: \[\[concept\]\]"),
+        ("concept = [1]", "concept must be a list of tables"),
+        (ONE + "defaults = 1", "concept 1: unknown key 'defaults'"),
+        ("defaults = 1\n" + ONE, "defaults must be a table"),
+        (
+            '[defaults]\nprompt = "x"\n' + ONE,
+            r"list.toml, \[defaults\]: unknown key 'prompt'; there are source, teacher",
+        ),
+        ("[defaults]\nteacher = 1\n" + ONE, r"list.toml, \[defaults\]: teacher must be a text or a list"),
+        (
+            ONE + '[[concept]]\nprompt = "x"\nteachers = "y"',
+            "list.toml, concept 2: unknown key 'teachers'; there are name",
+        ),
+        ("[[concept]]\nname = 'x'", "concept 1: has no prompt"),
+        ("[[concept]]\nprompt = ' '", "concept 1: the prompt is empty"),
+        ("[[concept]]\nprompt = 3", "concept 1: prompt must be a text"),
+        (ONE + "name = 3", "concept 1: name must be a text"),
+        (ONE + "name = 'Van Gogh'", "concept 1: the name 'Van Gogh' must .*: write it as 'van-gogh'"),
+        (ONE + "name = '../x'", "write it as 'x'"),
+        (ONE + "name = ''", "the name '' must .*, or left out"),
+        (ONE + f"name = '{'x' * 65}'", "at most 64 characters"),
+        (ONE + "source = ''", "concept 1: the source is empty"),
+        (ONE + "teacher = ['a', ' ']", "concept 1: a teacher's name is empty"),
+        (ONE + "teacher = ['a', 'a']", "concept 1: a teacher is named twice: a, a"),
+        (ONE + "teacher = ['a', 1]", "teacher must be a text or a list of texts"),
+        (ONE + "settings = 'a=1'", "concept 1: settings must be a table"),
+        (ONE + "settings = { a = 1979-05-27 }", "concept 1: settings.a must be true, false"),
+        (ONE + "settings = { a = nan }", "concept 1: settings.a must be true, false, a finite number"),
+        (ONE + "settings = { 'a b' = 1 }", "concept 1: settings: 'a b' is no name"),
+        (ONE + ONE, "concept 2: the name 'make-it-autumn' is that of concept 1 too: give one"),
+        (
+            ONE + '[[concept]]\nname = "a"\nprompt = "Make it  AUTUMN"',
+            "concept 2: the prompt 'Make it AUTUMN' is that of",
+        ),
+        (ONE + '[[concept]]\nname = "make-it-autumn"\nprompt = "x"', "concept 2: the name 'make-it-autumn' is that of"),
+    ],
+)
+def test_mistakes_in_toml_are_told_with_their_place(text: str, message: str, write: Write) -> None:
+    assert re.search(message, refusal(write(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "list.csv: lists no concepts"),
+        ("prompt\n", "list.csv: lists no concepts"),
+        ("make it autumn\n", "list.csv, line 1: unknown column 'make it autumn'; there are name, prompt"),
+        ("name;prompt\n", "list.csv, line 1: unknown column 'name;prompt'; .* separated by commas"),
+        ("prompt,prompt\n", "line 1: there are two columns 'prompt'"),
+        ("name,source\na,b\n", "line 1: there is no column 'prompt'"),
+        ("prompt,source\na,b\nc\n", "list.csv, line 3: has 1 fields, the header 2"),
+        (
+            "prompt,source\na night, with stars,b\n",
+            "line 2: has 3 fields, the header 2: put a text with commas in double",
+        ),
+        ("name,prompt\na,\n", "line 2: the prompt is empty"),
+        ('prompt\n"a\nb"\n\n"c\n', "list.csv, line 5: is not CSV"),
+        ('prompt\n"a" b\n', "list.csv, line 2: is not CSV"),
+        ("prompt,settings\na,strength\n", "list.csv, line 2: settings strength: write NAME=VALUE"),
+        ("prompt,settings\na,b=1;b=2\n", "line 2: settings b=2: b is set twice"),
+        ("prompt,teacher\na,sd command:python x.py\n", "line 2: separate a command from other teachers by ';'"),
+        ('prompt,name\n"a\nb",\nA B,c\n', "list.csv, line 4: the prompt 'A B' is that of line 2 too"),
+    ],
+)
+def test_mistakes_in_csv_are_told_with_their_line(text: str, message: str, write: Write) -> None:
+    assert re.search(message, refusal(write(text, "list.csv")))
+
+
+@pytest.mark.parametrize("name", ["list.toml", "list.csv"])
+def test_another_encoding_is_told_with_the_line(name: str, write: Write) -> None:
+    assert "line 2: is not UTF-8" in refusal(write("prompt\nmake it größer\n".encode("latin-1"), name))
+    assert "line 1: is not UTF-8" in refusal(write("prompt\n".encode("utf-16"), name))
+
+
+def test_files_that_are_no_list(tmp_path: Path, write: Write) -> None:
+    assert "there is no such file (lists that are built in: filters" in refusal(tmp_path / "absent.toml")
+    assert "a list of concepts is a .toml or .csv file" in refusal(write("{}", "list.json"))
+    (tmp_path / "folder.csv").mkdir()
+    assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.csv")
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("-3", -3),
+        ("0.5", 0.5),
+        (".5", 0.5),
+        ("1e-3", 0.001),
+        ("true", True),
+        ("False", False),
+        ("text", "text"),
+        (" a b=c ", "a b=c"),
+        ("1_000", "1_000"),
+        ("nan", "nan"),
+        ("v1.5", "v1.5"),
+        ('"20"', "20"),
+        ("[1, 2.5]", [1, 2.5]),
+        ("stabilityai/sd-turbo", "stabilityai/sd-turbo"),
+    ],
+)
+def test_a_setting_is_of_the_type_that_it_looks_like(text: str, value: Any) -> None:
+    (found,) = parse_settings([f"a={text}"]).values()
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_settings_keep_their_order_and_names() -> None:
+    assert list(parse_settings(["b=1", "a.c=0.5", "num_inference_steps = 20"])) == ["b", "a.c", "num_inference_steps"]
+    assert parse_settings([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a"], "--set a: write NAME=VALUE"),
+        (["a="], "--set a=: write NAME=VALUE"),
+        (["=1"], "'' is no name"),
+        (["guidance-scale=7"], "'guidance-scale' is no name of an argument"),
+        (["a=1", "a=2"], "--set a=2: a is set twice"),
+        (["a=[1"], "--set a=.1: is not JSON"),
+        (['a="b'], "is not JSON .*; put a text in double quotes"),
+        (["a=1e999"], "a finite number"),
+        (["a=[null]"], "or a list of these"),
+        (["a=[NaN]"], "a finite number"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(texts: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_settings(texts)

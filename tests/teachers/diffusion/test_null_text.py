@@ -1,0 +1,485 @@
+"""Null-text inversion and prompt-to-prompt, on a Stable Diffusion of random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from torch import Tensor
+
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels, resize
+from e2gan.teachers.diffusion import null_text
+from e2gan.teachers.diffusion.diffusion import Loading, make_teacher
+from e2gan.teachers.diffusion.null_text import (
+    Inversion,
+    NullTextTeacher,
+    ddim_invert,
+    decode,
+    edit,
+    encode,
+    invert,
+    sample,
+)
+from e2gan.teachers.diffusion.pipelines import need_diffusers
+from e2gan.teachers.diffusion.presets import Preset, find_preset
+from e2gan.teachers.diffusion.prompt_to_prompt import (
+    AttentionControl,
+    added_words,
+    align_words,
+    amplified,
+    controlled,
+    map_tokens,
+    split_words,
+    token_factors,
+    tokenize,
+)
+from e2gan.teachers.teacher import Ask, Failed
+from tests.teachers.diffusion.tiny_diffusion import (
+    tiny_scheduler,
+    tiny_text,
+    tiny_unet,
+    tiny_vae,
+    write_stable_diffusion,
+)
+
+SOURCE = "a photo of a landscape"
+AUTUMN = "a photo of a landscape in autumn"
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def photo() -> Pixels:
+    return resize(skimage.data.astronaut(), (32, 32))
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Attention at a half, a quarter and an eighth of the latent's side, and a prompt that matters."""
+    diffusers = need_diffusers("this test")
+    torch.manual_seed(0)
+    unet = tiny_unet(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    )
+    vae = tiny_vae()
+    vae.register_to_config(scaling_factor=4.0)  # random encoders give small latents: to unit variance
+    with torch.no_grad():
+        for name, weights in unet.named_parameters():
+            if name.startswith("conv_out"):
+                weights.mul_(0.1)  # noise that changes slowly along the path, as a trained network's does
+            if "attn2.to_v" in name or "attn2.to_out.0.weight" in name:
+                weights.mul_(3)
+    pipeline = diffusers.StableDiffusionPipeline(
+        vae=vae,
+        unet=unet,
+        scheduler=tiny_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        **tiny_text(tmp_path_factory.mktemp("words")),
+    )
+    for network in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        network.eval().requires_grad_(False)
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def latent(pipeline: Any, photo: Pixels) -> Tensor:
+    return encode(pipeline, photo)
+
+
+@pytest.fixture(scope="module")
+def inversion(pipeline: Any, photo: Pixels) -> Inversion:
+    return invert(pipeline, photo, SOURCE, steps=STEPS)
+
+
+def mse(a: Tensor, b: Tensor) -> float:
+    return (a - b).square().mean().item()
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "pairs"),
+    [
+        ("a photo of a cat", "a photo of a cat", [0, 1, 2, 3, 4]),
+        ("a photo of a cat", "a photo of a cat in autumn", [0, 1, 2, 3, 4, None, None]),
+        ("a photo of a cat", "an oil painting", [None, None, None]),
+        ("a cat on a chair", "a black cat on a red chair", [0, None, 1, 2, 3, None, 4]),
+        ("a photo of a cat", "a photo of a dog", [0, 1, 2, 3, 4]),  # swapped: dog looks where cat looked
+        ("a red car, a blue bike", "a blue bike, a red car", None),
+        ("a photo of a cat", "a photo of two big dogs", [0, 1, 2, None, None, None]),
+        ("a cat in the snow", "a cat", [0, 1]),
+        ("", "a cat", [None, None]),
+        ("a cat", "", []),
+    ],
+)
+def test_words_are_aligned(source: str, target: str, pairs: list[int | None] | None) -> None:
+    old, new = split_words(source), split_words(target)
+    found = align_words(old, new)
+    if pairs is not None:
+        assert found == pairs
+    else:  # reordered: every word has its own again, each once
+        assert sorted(i for i in found if i is not None) == list(range(len(old)))
+        assert [old[i] for i in found if i is not None] == new
+
+
+def test_words_added_are_the_new_and_the_swapped_once_each() -> None:
+    def added(source: str, target: str) -> list[str]:
+        return added_words(split_words(source), split_words(target))
+
+    assert added(SOURCE, AUTUMN) == ["in", "autumn"]
+    assert added("a photo of a cat", "A photo of a dog, a dog!") == ["dog"]
+    assert added("a cat", "cat a") == []
+
+
+def test_words_keep_hyphens_and_apostrophes_and_lose_case() -> None:
+    assert split_words("Low-poly art, it's  Nice.") == ["low-poly", "art", ",", "it's", "nice", "."]
+
+
+@pytest.mark.parametrize("prompt", ["", "auto in autumn", "Low-poly art, it's nice... in 1999!", "naïve café — 東京"])
+def test_tokens_are_those_of_the_tokenizer(pipeline: Any, prompt: str) -> None:
+    tokens = tokenize(prompt, pipeline.tokenizer, 77)
+    assert tokens.ids == pipeline.tokenizer(prompt, padding="max_length", max_length=77)["input_ids"]
+    assert tokens.ids[tokens.end] == pipeline.tokenizer.eos_token_id
+    for word, place in zip(tokens.words, tokens.places, strict=True):
+        pieces = pipeline.tokenizer.decode([tokens.ids[i] for i in place])
+        assert pieces.replace(" ", "") == word
+
+
+def test_map_pairs_pieces_and_keeps_a_swapped_word_its_weight(pipeline: Any) -> None:
+    source, target = (tokenize(p, pipeline.tokenizer, 77) for p in ("in ab", "in snow ab"))
+    tokens = map_tokens(source, target)
+    (new_in, new_snow, new_ab), (old_in, old_ab) = target.places, source.places
+    assert not tokens.taken[list(new_snow)].any()
+    assert tokens.weights[list(new_in), list(old_in)].tolist() == [1] * len(new_in)
+    assert tokens.weights[list(new_ab), list(old_ab)].tolist() == [1, 1]
+    assert tokens.weights[0, 0] == tokens.weights[target.end, source.end] == tokens.weights[76, 76] == 1
+    swap = map_tokens(source, tokenize("in abcd", pipeline.tokenizer, 77))
+    assert swap.weights[2:6, list(old_ab)].eq(0.25).all()  # two pieces' attention shared by four
+    assert swap.weights[2:6].sum() == len(old_ab)
+
+
+def test_amplification_by_number_words_and_text() -> None:
+    assert amplified(2, SOURCE, AUTUMN) == {"in": 2, "autumn": 2}
+    assert amplified(1, SOURCE, AUTUMN) == {}
+    assert amplified("autumn=5, photo=0.5", SOURCE, AUTUMN) == {"autumn": 5, "photo": 0.5}
+    assert amplified({"Autumn": 5}, SOURCE, AUTUMN) == {"autumn": 5}
+    with pytest.raises(InputError, match='no word "winter", but a, photo, of, landscape, in, autumn'):
+        amplified("winter=5", SOURCE, AUTUMN)
+    for wrong in ("autumn", "autumn=x", "=5", "", float("nan"), True, {"autumn": None}, {}):
+        with pytest.raises(InputError, match="--set amplify="):
+            amplified(wrong, SOURCE, AUTUMN)  # type: ignore[arg-type]
+
+
+# ----------------------------------------------------------------------------------------------------------- inversion
+
+
+def test_ddim_inversion_and_sampling_with_guidance_1_return(pipeline: Any, latent: Tensor) -> None:
+    errors = []
+    for steps in (12, 48):
+        path = ddim_invert(pipeline, latent, SOURCE, steps)
+        assert path.shape == (steps + 1, *latent.shape[1:])
+        assert torch.equal(path[:1], latent)
+        errors.append(mse(sample(pipeline, path[-1:], SOURCE, steps=steps, guidance=1), latent))
+    assert errors[0] < 0.02 * latent.var().item()
+    assert errors[1] < errors[0] / 2
+
+
+def test_null_text_returns_where_guidance_alone_does_not(
+    pipeline: Any, photo: Pixels, latent: Tensor, inversion: Inversion
+) -> None:
+    plain = mse(sample(pipeline, inversion.latents[-1:], SOURCE, steps=STEPS), latent)
+    optimised = mse(inversion.reconstruction[:1], latent)
+    assert optimised < 0.7 * plain
+    assert optimised == pytest.approx(inversion.errors[-1])
+    longer = invert(pipeline, photo, SOURCE, steps=STEPS, inner_steps=30)
+    assert longer.errors[-1] < 0.7 * optimised
+
+
+def test_inversion_keeps_what_sampling_needs(pipeline: Any, inversion: Inversion) -> None:
+    noise = inversion.reconstruction[-1:]
+    assert torch.equal(noise, inversion.latents[-1:])
+    again = sample(pipeline, noise, SOURCE, steps=STEPS, nulls=inversion.nulls)
+    torch.testing.assert_close(again, inversion.reconstruction[:1], rtol=0, atol=1e-4)
+    assert inversion.nulls.shape == (STEPS, 77, 16)
+    assert inversion.evaluations == STEPS * (1 + 1 + 11)  # there; with the prompt; without it, the last to check
+    assert not inversion.nulls.requires_grad
+
+
+def test_early_stop_spares_steps_and_no_inner_step_is_plain_sampling(
+    pipeline: Any, photo: Pixels, inversion: Inversion
+) -> None:
+    early = invert(pipeline, photo, SOURCE, steps=STEPS, early_stop=1.0)
+    assert early.evaluations < inversion.evaluations
+    none = invert(pipeline, photo, SOURCE, steps=STEPS, inner_steps=0)
+    plain = sample(pipeline, none.latents[-1:], SOURCE, steps=STEPS)
+    torch.testing.assert_close(none.reconstruction[:1], plain, rtol=0, atol=1e-4)
+
+
+def test_inversion_follows_a_model_that_predicts_velocity(
+    pipeline: Any, latent: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dict(pipeline.scheduler.config) | {"prediction_type": "v_prediction"}
+    monkeypatch.setattr(pipeline, "scheduler", type(pipeline.scheduler).from_config(config))
+    path = ddim_invert(pipeline, latent, SOURCE, 24)
+    assert mse(sample(pipeline, path[-1:], SOURCE, steps=24, guidance=1), latent) < 0.02 * latent.var().item()
+
+
+# --------------------------------------------------------------------------------------------------------------- edits
+
+
+def test_the_same_prompt_gives_the_reconstruction(pipeline: Any, inversion: Inversion) -> None:
+    for share in (0.0, 0.5, 1.0):
+        same = edit(pipeline, inversion, SOURCE, self_replace=share, cross_replace=share)
+        torch.testing.assert_close(same, inversion.reconstruction[:1], rtol=0, atol=1e-4)
+
+
+def test_edits_follow_the_prompt_and_each_option(pipeline: Any, inversion: Inversion) -> None:
+    free = {"self_replace": 0, "cross_replace": 0, "amplify": 1}
+    edits = [
+        edit(pipeline, inversion, AUTUMN, **free),
+        edit(pipeline, inversion, "a photo of a desert", **free),
+        edit(pipeline, inversion, AUTUMN, **free | {"self_replace": 1}),
+        edit(pipeline, inversion, AUTUMN, **free | {"cross_replace": 0.5}),
+        edit(pipeline, inversion, AUTUMN, **free | {"cross_replace": 1}),
+        edit(pipeline, inversion, AUTUMN, **free | {"cross_replace": 1, "amplify": 5}),
+        inversion.reconstruction[:1],
+    ]
+    for i, one in enumerate(edits):
+        assert one.isfinite().all()
+        for other in edits[:i]:
+            assert (one - other).abs().max() > 1e-3
+    for amplify in (1, 5):  # only in the steps of cross_replace, as the authors' code has it
+        assert torch.equal(edits[0], edit(pipeline, inversion, AUTUMN, **free | {"amplify": amplify}))
+
+
+@pytest.mark.parametrize(("sides", "pixels"), [((64, 64), 32 * 32), ((64, 97), 32 * 49), ((15, 16), 8 * 8)])
+def test_self_attention_is_the_source_s_on_all_levels_but_the_finest(
+    sides: tuple[int, int], pixels: int, pipeline: Any, inversion: Inversion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """null_text_w_ptp.ipynb replaces it over at most 32**2 pixels, of latents of 64×64."""
+    seen: list[AttentionControl] = []
+
+    class SeenError(Exception):
+        pass
+
+    def stop(_: Any, control: AttentionControl) -> None:
+        seen.append(control)
+        raise SeenError
+
+    monkeypatch.setattr(null_text, "controlled", stop)
+    path = torch.zeros(STEPS + 1, 4, *sides)
+    with pytest.raises(SeenError):
+        edit(pipeline, dataclasses.replace(inversion, latents=path, reconstruction=path), AUTUMN)
+    assert seen[0].self_limit == pixels
+
+
+def test_shared_words_keep_the_photo_nearer(pipeline: Any, inversion: Inversion) -> None:
+    photo = inversion.reconstruction[:1]
+    tied = edit(pipeline, inversion, AUTUMN, self_replace=1, cross_replace=1, amplify=1)
+    free = edit(pipeline, inversion, AUTUMN, self_replace=0, cross_replace=0, amplify=1)
+    assert mse(tied, photo) < mse(free, photo)
+
+
+def attention(layer: Any, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps (batch, heads, pixels, tokens) and values (batch, heads, tokens, width), written from the formula."""
+    query, key, value = (
+        linear(y).unflatten(2, (layer.heads, -1)).transpose(1, 2)
+        for linear, y in ((layer.to_q, x), (layer.to_k, context), (layer.to_v, context))
+    )
+    return (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1), value
+
+
+def test_maps_are_the_source_s_and_amplified_in_every_attention(pipeline: Any) -> None:
+    """Inputs and outputs of the UNet's own layers, against maps that this test computes and changes itself."""
+    prompts = [tokenize(p, pipeline.tokenizer, 77) for p in ("", SOURCE, AUTUMN)]
+    factors = token_factors(prompts[2], {"autumn": 5.0})
+    control = AttentionControl(map_tokens(*prompts[1:]), factors, cross_steps=1, self_steps=1, self_limit=16)
+    calls: list[tuple[Any, Tensor, Tensor | None, Tensor]] = []
+
+    def hook(layer: Any, inputs: tuple[Tensor, ...], named: dict[str, Any], output: Tensor) -> None:
+        calls.append((layer, inputs[0], named["encoder_hidden_states"], output))
+
+    layers = [m for n, m in pipeline.unet.named_modules() if n.endswith(("attn1", "attn2"))]
+    hooks = [layer.register_forward_hook(hook, with_kwargs=True) for layer in layers]
+    texts = pipeline.text_encoder(torch.tensor([tokens.ids for tokens in prompts]))[0]
+    latents = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    before = dict(pipeline.unet.attn_processors)
+    with torch.no_grad(), controlled(pipeline.unet, control):
+        for control.step in range(2):
+            pipeline.unet(latents, 500, encoder_hidden_states=texts)
+    for handle in hooks:
+        handle.remove()
+    assert dict(pipeline.unet.attn_processors) == before
+    assert len(calls) == 2 * len(layers) == 2 * 14
+    assert {x.shape[1] for _, x, *_ in calls} == {64, 16}
+
+    shared = list(range(1, prompts[1].end))  # the source's pieces open the target, too
+    autumn = list(prompts[2].places[-1])
+    for n, (layer, x, context, output) in enumerate(calls):
+        first = n < len(layers)
+        with torch.no_grad():
+            maps, values = attention(layer, x, x if context is None else context)
+            own = maps.clone()
+            if context is None and first and x.shape[1] <= 16:
+                maps[2] = maps[1]
+            if context is not None and first:
+                maps[2][..., [0, *shared]] = maps[1][..., [0, *shared]]
+                maps[2][..., prompts[2].end] = maps[1][..., prompts[1].end]
+                maps[2][..., prompts[2].end + 1 :] = maps[1][..., prompts[2].end + 1 :]
+                maps[2][..., autumn] = 5 * own[2][..., autumn]
+            expected = layer.to_out[0]((maps @ values).transpose(1, 2).flatten(2))
+            unchanged = layer.to_out[0]((own @ values).transpose(1, 2).flatten(2))
+        torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+        changes = first and (context is not None or x.shape[1] <= 16)
+        assert torch.allclose(output[2], unchanged[2], rtol=1e-4, atol=1e-5) != changes
+
+
+# --------------------------------------------------------------------------------------------------------- the teacher
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stable_diffusion(tmp_path_factory.mktemp("sd") / "sd", safety="passes")
+
+
+def teacher(folder: Path, loading: Loading | None = None, **options: Any) -> NullTextTeacher:
+    arguments = {"num_inference_steps": 2, "inner_steps": 1}
+    preset = Preset(name="null-text", kind="null-text", checkpoint=str(folder), side=16, arguments=arguments)
+    return NullTextTeacher(preset, overrides=options, loading=loading)
+
+
+def test_teacher_edits_each_photo_from_source_to_prompt(folder: Path) -> None:
+    made = teacher(folder, Loading(batch=8))
+    assert (made.name, made.batch, made.deterministic) == ("null-text", 1, True)
+    photos = [resize(skimage.data.astronaut(), (40, 60)), resize(skimage.data.coffee(), (33, 33))]
+    ask = Ask("a photo of autumn", "a photo of a city")
+    edits = made.edit(photos, ask, [0, 1])
+    assert [e.shape for e in edits if not isinstance(e, Failed)] == [(16, 24, 3), (16, 16, 3)]
+    assert all(isinstance(e, np.ndarray) and e.dtype == np.uint8 and e.std() > 1 for e in edits)
+    alone = made.edit(photos[1:], ask, [7])  # neither the seed nor the batch plays a role
+    np.testing.assert_array_equal(alone[0], edits[1])
+    other = made.edit(photos[1:], Ask("a photo of autumn", "a face"), [1])
+    assert not np.array_equal(np.asarray(other[0]), np.asarray(edits[1]))
+    made.close()
+
+
+def test_teacher_is_the_functions(folder: Path, photo: Pixels) -> None:
+    made = teacher(folder, self_replace=0.8, amplify="autumn=5", guidance_scale=3)
+    made.load()
+    pipeline, small = made._pipeline, resize(photo, (16, 16))
+    inversion = invert(pipeline, small, SOURCE, steps=2, guidance=3, inner_steps=1)
+    image = decode(pipeline, edit(pipeline, inversion, AUTUMN, self_replace=0.8, amplify={"autumn": 5}))
+    expected = ((image[0].permute(1, 2, 0) + 1) * 127.5).numpy()
+    (found,) = made.edit([photo], Ask(AUTUMN, SOURCE), [0])
+    assert isinstance(found, np.ndarray)
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_lower_precision_is_for_the_edit_alone(folder: Path, photo: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Inversion] = []
+    monkeypatch.setattr(null_text, "edit", lambda p, inv, *a, **k: (seen.append(inv), edit(p, inv, *a, **k))[1])
+    edits = []
+    for precision in ("fp32", "bf16"):
+        made = teacher(folder, Loading(precision=precision), guidance_scale=2)
+        assert made.settings(Ask(AUTUMN, SOURCE))["precision"] == precision
+        edits += [np.asarray(e, int) for e in made.edit([photo], Ask(AUTUMN, SOURCE), [0])]
+    assert torch.equal(seen[0].nulls, seen[1].nulls)
+    assert seen[1].latents.dtype == torch.float32
+    assert not np.array_equal(edits[0], edits[1])
+    assert np.abs(edits[0] - edits[1]).mean() < 3
+
+
+def test_teacher_refuses_flagged_and_broken_edits_for_good(folder: Path, photo: Pixels, tmp_path: Path) -> None:
+    flags = teacher(write_stable_diffusion(tmp_path / "flags", safety="flags"))
+    assert flags.edit([photo], Ask(AUTUMN, SOURCE), [0]) == [Failed("flagged by the safety checker", again=False)]
+    broken = teacher(folder)
+    broken.load()
+    broken._pipeline.unet.conv_out.bias.data.fill_(float("nan"))
+    (found,) = broken.edit([photo], Ask(AUTUMN, SOURCE), [0])
+    assert isinstance(found, Failed)
+    assert "not a number" in found.reason
+    assert not found.again
+
+
+def test_settings_tell_all_that_decides(folder: Path) -> None:
+    settings = teacher(folder, cross_replace=1).settings(Ask(AUTUMN, SOURCE))
+    assert settings["arguments"] == {
+        "num_inference_steps": 2,
+        "guidance_scale": 7.5,
+        "self_replace": 0.5,
+        "cross_replace": 1,
+        "amplify": {"in": 2.0, "autumn": 2.0},
+        "inner_steps": 1,
+        "early_stop": 1e-5,
+    }
+    assert (settings["checkpoint"], settings["side"], settings["precision"]) == (str(folder), 16, "fp32")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strength": 1}, "--set strength: null-text takes no such argument, but num_inference_steps, guidance_scale"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0: must be a whole number, at least 1"),
+        ({"num_inference_steps": 2.5}, "num_inference_steps=2.5"),
+        ({"inner_steps": -1}, "inner_steps=-1"),
+        ({"guidance_scale": 0.5}, "guidance_scale=0.5: must be a number from 1"),
+        ({"guidance_scale": float("nan")}, "guidance_scale=nan"),
+        ({"self_replace": 1.2}, "self_replace=1.2: must be a number from 0 to 1"),
+        ({"cross_replace": True}, "cross_replace=True"),
+        ({"early_stop": "soon"}, "early_stop=soon"),
+        ({"amplify": "autumn"}, "--set amplify=autumn: must be a number, or words as in autumn=5,red=2"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        teacher(Path("nowhere"), **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_loading_and_prompts_are_told_in_one_line(folder: Path, photo: Pixels) -> None:
+    with pytest.raises(InputError, match="--offload sequential: null-text needs gradients: take --offload model"):
+        teacher(folder, Loading(offload="sequential"))
+    with pytest.raises(InputError, match="--compile: null-text changes the attention at every step"):
+        teacher(folder, Loading(compile=True))
+    with pytest.raises(InputError, match="--attention: null-text changes the attention at every step"):
+        teacher(folder, Loading(attention="native"))
+    with pytest.raises(InputError, match="is the source prompt too: say with --source"):
+        teacher(folder).settings(Ask("A photo", "a photo"))
+    assert teacher(folder, amplify="photo=5").settings(Ask("a photo", "a photo"))  # stronger, which is an edit
+    with pytest.raises(InputError, match='no word "snow"'):
+        teacher(folder, amplify="snow=5").settings(Ask(AUTUMN, SOURCE))
+    with pytest.raises(InputError, match="word pieces, and the text encoder reads 75: shorten it"):
+        teacher(folder).edit([photo], Ask("autumn " * 80, SOURCE), [0])
+
+
+def test_wrong_models_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such folder"):
+        teacher(tmp_path / "absent").load()
+    with pytest.raises(InputError, match="the model was trained with 1000 steps: take fewer"):
+        teacher(folder, num_inference_steps=1000).load()
+    with pytest.raises(InputError, match="the model was trained with 1000 steps: take fewer"):
+        teacher(folder, num_inference_steps=2000).load()
+    editing = write_stable_diffusion(tmp_path / "editing", "StableDiffusionInstructPix2PixPipeline")
+    with pytest.raises(InputError, match="is no text-to-image Stable Diffusion 1 or 2: name one with --model"):
+        teacher(editing).load()
+
+
+def test_the_shipped_preset_is_the_papers() -> None:
+    made = make_teacher("null-text")
+    assert isinstance(made, NullTextTeacher)
+    assert made.model == find_preset("null-text").checkpoint == "CompVis/stable-diffusion-v1-4"
+    options = dataclasses.asdict(made.options)
+    assert (options["num_inference_steps"], options["guidance_scale"], options["cross_replace"]) == (50, 7.5, 0.8)
+    assert 0.5 <= options["self_replace"] <= 0.8
+    assert options["amplify"] in (2, 5)
