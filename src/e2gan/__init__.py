@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from e2gan.demo.demo import run_demo
     from e2gan.editing.edit import edit
     from e2gan.editing.predictor import Predictor
-    from e2gan.export import export_model
+    from e2gan.export.export import export_model
     from e2gan.measure.cost import measure_cost
     from e2gan.measure.distances import frechet_distance
     from e2gan.measure.evaluate import evaluate
@@ -94,7 +94,7 @@ _PUBLIC = {
     "measure.distances": "frechet_distance",
     "measure.evaluate": "evaluate",
     "measure.cost": "measure_cost",
-    "export": "export_model",
+    "export.export": "export_model",
     "research.ranks": "find_ranks",
     "research.crucial": "find_crucial",
     "research.tables": "run_table",

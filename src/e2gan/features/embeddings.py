@@ -22,9 +22,9 @@ from torch import Tensor
 
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
+from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.progress import in_threads, track
-from e2gan.data.photos import file_hash
 from e2gan.features.hub import CLIP_NAME, image_statistics, model_config, need_transformers, pretrained_network
 from e2gan.features.squeezenet import SqueezeNetFeatures
 
@@ -419,7 +419,7 @@ def embedding_settings(embedding: str, features: Path | None, model: str | None,
     own = embedding.lower().endswith(".npy")
     return {
         "embedding": embedding,
-        "embedding_sha256": file_hash(Path(embedding).expanduser()) if own else None,
+        "embedding_sha256": sha256(Path(embedding).expanduser()) if own else None,
         "model": model,
-        "features_sha256": None if features is None else file_hash(features),
+        "features_sha256": None if features is None else sha256(features),
     }

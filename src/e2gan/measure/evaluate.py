@@ -24,7 +24,8 @@ from e2gan.features.inception import InceptionFeatures
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.distances import Distance, distance
 from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
-from e2gan.networks.models import ASSETS, Model
+from e2gan.networks.folders import ASSETS
+from e2gan.networks.models import Model
 from e2gan.train.step import parameters
 
 __all__ = ["evaluate", "Evaluation", "Metrics", "pixel_metrics", "shown", "TeacherMetrics"]
