@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from e2gan.choose.photos import select_photos
     from e2gan.config import (
         PRESETS,
+        RECIPES,
         AdaptConfig,
         BaseConfig,
         ChooseConfig,
@@ -71,7 +72,7 @@ _PUBLIC = {
         "PhotosConfig SelectConfig PairsConfig TeachConfig ChooseConfig ConceptsConfig BaseConfig AdaptConfig "
         "ScratchConfig FinetuneConfig RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig "
         "EditConfig DemoConfig "
-        "GeneratorConfig TrainingConfig Ranks PRESETS"
+        "GeneratorConfig TrainingConfig Ranks PRESETS RECIPES"
     ),
     "core.errors": "InputError",
     "data.photos": "prepare_photos PhotoSet",
@@ -128,6 +129,7 @@ __all__ = [
     "PhotoSet",
     "PhotosConfig",
     "Predictor",
+    "RECIPES",
     "Ranks",
     "RanksConfig",
     "ScratchConfig",
