@@ -17,10 +17,10 @@ from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.teachers.diffusion import diffusion
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher, Loading, make_teacher
 from e2gan.teachers.diffusion.pipelines import need_diffusers
 from e2gan.teachers.diffusion.presets import SHIPPED, load_presets
+from e2gan.teachers.diffusion.registry import make_teacher
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
 from e2gan.teachers.teacher import Ask
 from tests.teachers.diffusion.tiny_editors import BUILDERS, write_editor, write_lora
 
@@ -246,14 +246,14 @@ def test_the_lora_and_its_licence_are_told_before_anything_is_loaded(
 ) -> None:
     events: list[str] = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(diffusion, "note", lambda text: events.append(text))
+    monkeypatch.setattr("e2gan.teachers.diffusion.teacher.note", lambda text: events.append(text))
 
     def load(_: object, name: str, *__: object, **___: object) -> None:
         events.append(name)
         raise InputError("no hub here")
 
-    for module in ("diffusion", "vision_language"):
-        monkeypatch.setattr(f"e2gan.teachers.{module}.pretrained", load)
+    for module in ("teacher", "vision_language"):
+        monkeypatch.setattr(f"e2gan.teachers.diffusion.{module}.pretrained", load)
     editor = make_teacher("qwen-edit-lightning")
     with pytest.raises(InputError, match="no hub here"):
         editor.load()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher
 from e2gan.teachers.diffusion.pipelines import is_number
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
-from e2gan.features.hub import brief, need_transformers
+from e2gan.features.hub import need_transformers
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +31,11 @@ __all__ = [
     "fitted",
     "IMAGES",
     "is_number",
-    "line",
     "model_index",
     "multiple",
     "named",
     "need_diffusers",
+    "number",
     "own_side",
     "parameters",
     "place",
@@ -113,6 +113,13 @@ def editing(diffusers: ModuleType, kind: Any, model: str) -> Any:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def number(value: Any, name: str, least: float, most: float) -> float:
+    """The argument `name` as a number. Raises InputError where it is none, or out of range."""
+    if not is_number(value) or not least <= value <= most:
+        raise InputError(f"--set {name}={value}: must be a number from {least:g} to {most:g}")
+    return float(value)
 
 
 def parameters(kind: Any) -> list[str]:
@@ -237,7 +244,3 @@ def cut_words(pipeline: Any, prompt: str) -> str | None:
     if pieces <= CLIP_READS:
         return None
     return f"the prompt has {pieces - 2} word pieces, and the text encoder reads the first {CLIP_READS - 2}: shorten it"
-
-
-def line(error: Exception) -> str:
-    return brief(error)

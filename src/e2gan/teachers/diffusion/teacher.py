@@ -1,4 +1,4 @@
-"""Diffusion models as teachers, each through its own pipeline of the library diffusers."""
+"""What all diffusion teachers are: a pipeline of the library diffusers, checked, loaded and called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.core.memory import give_back_memory
 from e2gan.core.progress import note
-from e2gan.features.hub import cached, pretrained
+from e2gan.features.hub import brief, cached, pretrained
 from e2gan.teachers.diffusion.pipelines import (
     IMAGES,
     PROMPTS,
@@ -30,7 +30,6 @@ from e2gan.teachers.diffusion.pipelines import (
     editing,
     fitted,
     is_number,
-    line,
     model_index,
     multiple,
     named,
@@ -41,21 +40,22 @@ from e2gan.teachers.diffusion.pipelines import (
     quiet,
     set_scheduler,
 )
-from e2gan.teachers.diffusion.presets import Preset, find_preset
+from e2gan.teachers.diffusion.presets import Preset
 from e2gan.teachers.diffusion.vision_language import give_token_types, image_text_processors
-from e2gan.teachers.teacher import Ask, Failed, Teacher
+from e2gan.teachers.teacher import Ask, Failed
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DiffusionTeacher", "Loading", "make_teacher"]
+__all__ = ["DiffusionTeacher", "Loading"]
 
 BATCHABLE = ("StableDiffusionImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline")
 BATCHABLE += ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionControlNetPipeline")
 BATCHABLE += ("FluxKontextPipeline", "SanaSprintImg2ImgPipeline")
-OURS = ("generator", "output_type", "return_dict", "num_images_per_prompt", "height", "width")
-TENSORS = ("callback", "embeds", "ip_adapter", "latents", "attention_kwargs")  # in names of what no option can say
-MOST = 8  # photos a call on a GPU: more are hardly faster
+SET_HERE = ("generator", "output_type", "return_dict", "num_images_per_prompt", "height", "width")
+NOT_TEXT = ("callback", "embeds", "ip_adapter", "latents", "attention_kwargs")  # parts of names of tensors and code
+MAX_BATCH = 8  # photos a call on a GPU: more are hardly faster
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # --precision → torch's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +105,10 @@ class DiffusionTeacher:
         self._works = False  # whether a call has succeeded
         self._told: set[str] = set()  # prompts that were looked at
         self._announced = False
+        self._validate()
+
+    def _validate(self) -> None:
+        """What a kind of teacher wants of its settings. Raises InputError."""
 
     @property
     def name(self) -> str:
@@ -126,7 +130,7 @@ class DiffusionTeacher:
 
         memory = torch.cuda.get_device_properties(self._device()).total_memory / 1e9
         photo = ((self.side or 512) / 512) ** 2
-        return max(1, min(MOST, int((memory - self.preset.memory_gb) / photo)))
+        return max(1, min(MAX_BATCH, int((memory - self.preset.memory_gb) / photo)))
 
     # ------------------------------------------------------------------------------------------------------- settings
 
@@ -220,8 +224,8 @@ class DiffusionTeacher:
         takes = parameters(pipeline)
         prompt = argument(self.preset.prompt, PROMPTS, takes, pipeline, "prompt")
         image = argument(self.preset.image, IMAGES, takes, pipeline, "image")
-        others = (prompt, image, *OURS)
-        free = [name for name in takes if name not in others and not any(part in name for part in TENSORS)]
+        others = (prompt, image, *SET_HERE)
+        free = [name for name in takes if name not in others and not any(part in name for part in NOT_TEXT)]
         given = self._call_arguments()
         if unknown := [name for name in given if name not in free]:
             raise InputError(
@@ -249,7 +253,7 @@ class DiffusionTeacher:
 
         diffusers = need_diffusers(self.name)
         device, precision = self._device(), self._precision()
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        dtype = getattr(torch, DTYPES[precision])
         if self.loading.offload != "none" and device.type == "cpu":
             raise InputError(f"--offload {self.loading.offload} is for GPUs: leave it out on the CPU")
         self._checkpoint()
@@ -302,7 +306,7 @@ class DiffusionTeacher:
             with attention_backend(name):
                 pass  # it looks for the packages and the hardware that it needs
         except (ValueError, RuntimeError, ImportError) as error:
-            raise InputError(f"--attention {name}: {line(error)}") from None
+            raise InputError(f"--attention {name}: {brief(error)}") from None
         return attention_backend(name)
 
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:  # noqa: ARG002
@@ -326,9 +330,9 @@ class DiffusionTeacher:
         for size, rows in sizes.items():
             together = 1 if self._one_by_one() else len(rows)
             for start in range(0, len(rows), together):
-                some = rows[start : start + together]
-                found = self._call([photos[i] for i in some], size, ask, [seeds[i] for i in some])
-                edits |= dict(zip(some, found, strict=True))
+                batch = rows[start : start + together]
+                made = self._call([photos[i] for i in batch], size, ask, [seeds[i] for i in batch])
+                edits |= dict(zip(batch, made, strict=True))
         return [edits[i] for i in range(len(photos))]
 
     def _one_by_one(self) -> bool:
@@ -379,40 +383,12 @@ class DiffusionTeacher:
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
             if self._works:  # so the settings can be, and it is the photo
                 raise
-            raise InputError(f"{type(pipeline).__name__}: {line(error)}: change it with --set or --model") from error
+            raise InputError(f"{type(pipeline).__name__}: {brief(error)}: change it with --set or --model") from error
         self._works = True
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
         if len(output.images) != len(images):
             raise InputError(f"{type(pipeline).__name__} made {len(output.images)} images of {len(images)} photos")
         return [_pixels(x, bad) for x, bad in zip(output.images, flagged, strict=True)]
-
-
-def make_teacher(
-    name: str,
-    model: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    loading: Loading | None = None,
-    presets: Path | None = None,
-) -> Teacher:
-    """The teacher of a preset's name, or of "diffusers:MODEL". presets: a user's own TOML file of presets."""
-    preset = find_preset(name, presets)
-    if preset.kind == "controlnet-normal":
-        from e2gan.teachers.diffusion.normals import NormalTeacher
-
-        return NormalTeacher(preset, model, overrides, loading)
-    if preset.kind == "instruct-diffusion":
-        from e2gan.teachers.diffusion.instruct_diffusion import InstructDiffusionTeacher
-
-        return InstructDiffusionTeacher(preset, model, overrides, loading)
-    if preset.kind == "ledits":
-        from e2gan.teachers.diffusion.ledits import LeditsTeacher
-
-        return LeditsTeacher(preset, model, overrides, loading)
-    if preset.kind == "null-text":
-        from e2gan.teachers.diffusion.null_text import NullTextTeacher
-
-        return NullTextTeacher(preset, model, overrides, loading)
-    return DiffusionTeacher(preset, model, overrides, loading)
 
 
 # ------------------------------------------------------------------------------------------------------ what comes back
