@@ -35,7 +35,7 @@ def make(name: str, config: PairsConfig) -> CommandTeacher:
 
     Names leave out folders, which may be all that two commands differ in.
     """
-    teacher = CommandTeacher(name.removeprefix(PREFIX), config.teach.batch, config.teach.timeout)
+    teacher = CommandTeacher(name.partition(":")[2], config.teach.batch, config.teach.timeout)
     commands = [CommandTeacher(other.removeprefix(PREFIX)) for other in config.teacher if other.startswith(PREFIX)]
     if any(other.name == teacher.name and other.arguments != teacher.arguments for other in commands):
         teacher.name = f"{teacher.name[: len(PREFIX) + LONGEST - 9]}-{_tag(teacher.arguments)}"
