@@ -82,21 +82,21 @@ def _end_with_parent() -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the program and all that it started: asked first, then killed."""
+
+    def send(number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # all of them have ended
+            os.killpg(process.pid, number)
+
+    if not hasattr(os, "killpg"):  # Windows
+        process.kill()
+        return
     try:
-        _signal(process, signal.SIGTERM)
+        send(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
     finally:
-        _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
+        send(signal.SIGKILL)
         process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # all of them have ended
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, number)
-        else:
-            process.terminate()
 
 
 def _failure(status: int) -> str:

@@ -246,6 +246,7 @@ def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
     assert np.corrcoef(rounded.ravel(), exact.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.slow
 def test_a_compiled_model_edits_the_same(sd: Path) -> None:
     """The denoiser is compiled, and nothing else; that the code made for it is right is torch's own to test."""
     eager = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))

@@ -223,6 +223,7 @@ def test_amplification_by_number_words_and_text() -> None:
 # ----------------------------------------------------------------------------------------------------------- inversion
 
 
+@pytest.mark.slow
 def test_ddim_inversion_and_sampling_with_guidance_1_return(pipeline: Any, latent: Tensor) -> None:
     errors = []
     for steps in (12, 48):
@@ -234,6 +235,7 @@ def test_ddim_inversion_and_sampling_with_guidance_1_return(pipeline: Any, laten
     assert errors[1] < errors[0] / 2
 
 
+@pytest.mark.slow
 def test_null_text_returns_where_guidance_alone_does_not(
     pipeline: Any, photo: Pixels, latent: Tensor, inversion: Inversion
 ) -> None:

@@ -36,18 +36,6 @@ from e2gan.teachers.diffusion.prompt_to_prompt import (
 from e2gan.teachers.diffusion.teacher import DTYPES, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
 
-__all__ = [
-    "ddim_invert",
-    "decode",
-    "edit",
-    "encode",
-    "Inversion",
-    "invert",
-    "NullTextOptions",
-    "NullTextTeacher",
-    "optimise_null",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class NullTextOptions:
@@ -160,19 +148,13 @@ def invert(pipeline: Any, photo: Pixels, prompt: str, options: NullTextOptions) 
     """Null-text inversion of a photo, uint8 (H, W, 3) RGB with sides that are multiples of 8.
 
     pipeline: a StableDiffusionPipeline of version 1 or 2, float32, its networks frozen (gradients go through the UNet).
-    prompt: what the photo shows. One inversion serves many edits. Raises InputError for a prompt that is too long, or
-    more steps than the model was trained with.
+    prompt: what the photo shows. One inversion serves many edits. The null embeddings are optimised along the path of
+    `ddim_invert` (Algorithm 1): each step begins with the embedding of the step before, and Adam anew, at a rate that
+    falls from 0.01 by half. Raises InputError for a prompt that is too long, or more steps than the model was trained
+    with.
     """
-    latents = ddim_invert(pipeline, encode(pipeline, photo), prompt, options.num_inference_steps)
-    return optimise_null(pipeline, latents, prompt, options)
-
-
-def optimise_null(pipeline: Any, latents: Tensor, prompt: str, options: NullTextOptions) -> Inversion:
-    """Null-text optimisation (Algorithm 1) along the path of `ddim_invert`.
-
-    Each step begins with the embedding of the step before, and Adam anew, at a rate that falls from 0.01 by half.
-    """
-    steps = len(latents) - 1
+    steps = options.num_inference_steps
+    latents = ddim_invert(pipeline, encode(pipeline, photo), prompt, steps)
     forward, _, times = _ddim(pipeline, steps)
     text, null = _embed(pipeline, prompt), _embed(pipeline, "")
     path, nulls = [latents[-1:]], []

@@ -20,30 +20,6 @@ if TYPE_CHECKING:
 
     from e2gan.teachers.diffusion.presets import Preset
 
-__all__ = [
-    "argument",
-    "check_whole",
-    "chooses_attention",
-    "cut_words",
-    "denoisers",
-    "download_note",
-    "editing",
-    "fitted",
-    "IMAGES",
-    "is_number",
-    "model_index",
-    "multiple",
-    "named",
-    "need_diffusers",
-    "number",
-    "own_side",
-    "parameters",
-    "place",
-    "PROMPTS",
-    "quiet",
-    "set_scheduler",
-]
-
 PROMPTS = ("prompt", "instruction", "text")
 IMAGES = ("image", "images", "input_image", "input_images")
 OTHER_IMAGES = ("mask_image", "mask", "control_image")  # a pipeline that wants these edits no photo by a prompt alone

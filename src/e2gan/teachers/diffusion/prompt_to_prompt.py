@@ -19,22 +19,6 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError
 
-__all__ = [
-    "added_words",
-    "align_words",
-    "amplified",
-    "Amplify",
-    "AttentionControl",
-    "controlled",
-    "map_tokens",
-    "read_factors",
-    "split_words",
-    "token_factors",
-    "tokenize",
-    "TokenMap",
-    "Tokens",
-]
-
 Amplify = float | str | Mapping[str, float]
 """A factor for the words that the target adds to the source, or words and their factors: {"autumn": 5}, "autumn=5"."""
 
