@@ -512,7 +512,7 @@ def test_what_is_in_the_cache_in_part_is_announced_when_the_hub_is_asked(
     sd: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[dict[str, Any]] = []
-    load = DiffusionTeacher(find_preset("sd-img2img"))._noting(lambda _, **arguments: asked.append(arguments))
+    load = DiffusionTeacher(find_preset("sd-img2img"))._announcing(lambda _, **arguments: asked.append(arguments))
     load("stable-diffusion-v1-5/stable-diffusion-v1-5", local_files_only=True)
     load(str(sd))
     assert capfd.readouterr().err == ""

@@ -53,7 +53,7 @@ def write_editor(name: str, folder: Path) -> Path:
         if model is None:
             index[part] = [None, None]
             continue
-        if isinstance(model, torch.nn.Module):
+        if hasattr(model, "modules"):
             _enlarge(model)
         model.save_pretrained(folder / part)
         kind = getattr(model, "kind", type(model).__name__)

@@ -33,7 +33,7 @@ TOWARDS = 2 * np.pi  # the normal's part towards the viewer before it is scaled 
 MEAN = STD = (0.5, 0.5, 0.5)
 DEPTH = "--set depth=FOLDER"
 UNUSED = "neck.fusion_stage.layers.0.residual_layer1."  # published DPTs lack it: the first fusion has no residual
-OWN = ("controlnet", "depth", "background", "depth_scale")
+NOT_OF_THE_CALL = ("controlnet", "depth", "background", "depth_scale")
 
 
 def normals(depth_HW: Floats, background: float = 0.4) -> Floats:
@@ -142,13 +142,13 @@ class NormalTeacher(DiffusionTeacher):
         super().close()
 
     def _call_arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in self.arguments.items() if name not in OWN}
+        return {name: value for name, value in self.arguments.items() if name not in NOT_OF_THE_CALL}
 
     def _sources(self) -> list[str]:
         return [*super()._sources(), self.arguments["controlnet"], self.arguments["depth"]]
 
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:
-        load = self._noting(diffusers.ControlNetModel.from_pretrained)
+        load = self._announcing(diffusers.ControlNetModel.from_pretrained)
         name = self.arguments["controlnet"]
         return {"controlnet": pretrained(load, name, "--set controlnet=FOLDER", dtype=dtype, use_safetensors=True)}
 

@@ -170,10 +170,10 @@ def map_tokens(source: Tokens, target: Tokens) -> TokenMap:
 
 def token_factors(tokens: Tokens, factors: Mapping[str, float]) -> Tensor:
     """(L,) float32: the factor of each token's attention."""
-    found = torch.ones(len(tokens.ids))
+    weights = torch.ones(len(tokens.ids))
     for word, place in zip(tokens.words, tokens.places, strict=True):
-        found[list(place)] = factors.get(word, 1.0)
-    return found
+        weights[list(place)] = factors.get(word, 1.0)
+    return weights
 
 
 # ----------------------------------------------------------------------------------------------------------- attention
