@@ -117,12 +117,11 @@ class CommandTeacher:
         for start in range(0, len(left), size):
             batch = left[start : start + size]
             edits, error = self._run([photos[i] for i in batch], ask, [seeds[i] for i in batch])
+            for i, edit in zip(batch, edits, strict=True):
+                if error is None or not isinstance(edit, Failed):
+                    self._made[keys[i]] = edit
             if error is not None and any(isinstance(edit, Failed) for edit in edits):
-                self._made |= {
-                    keys[i]: edit for i, edit in zip(batch, edits, strict=True) if not isinstance(edit, Failed)
-                }
                 raise error
-            self._made |= {keys[i]: edit for i, edit in zip(batch, edits, strict=True)}
         edits = [self._made[key] for key in keys]
         for key in keys:
             self._made.pop(key, None)
