@@ -15,7 +15,8 @@ from e2gan.cli import main
 from e2gan.config import PRESETS
 from e2gan.core.images import Pixels, square
 from e2gan.data.builtin_photos import builtin_pictures
-from e2gan.export.formats import FORMATS, Format
+from e2gan.export.format import Format
+from e2gan.export.formats import FORMATS
 from e2gan.export.onnx import FORMAT, OnnxModel, to_onnx
 from e2gan.export.pixel_model import PixelModel
 from tests.conftest import Project

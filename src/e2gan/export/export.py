@@ -18,7 +18,8 @@ from e2gan.core.images import Pixels, list_images, read_image, resize, square
 from e2gan.core.outputs import versions, writing
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
-from e2gan.export.formats import Runner, find_format
+from e2gan.export.format import Runner
+from e2gan.export.formats import find_format
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.folders import ABOUT, ADAPTER, MODEL, adapter_folder
 from e2gan.networks.generator import Generator

@@ -15,7 +15,7 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
-from e2gan.export.formats import Format
+from e2gan.export.format import Format
 from e2gan.export.pixel_model import PixelModel
 
 if TYPE_CHECKING:
