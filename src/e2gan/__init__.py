@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         EditConfig,
         EvaluateConfig,
         ExportConfig,
-        FinetuneConfig,
         GeneratorConfig,
         PairsConfig,
         PhotosConfig,
@@ -62,14 +61,13 @@ if TYPE_CHECKING:
     from e2gan.teachers.teacher import Ask, Failed, Teacher
     from e2gan.train.adapter import adapt
     from e2gan.train.base import train_base
-    from e2gan.train.finetune import finetune_base
     from e2gan.train.scratch import train_scratch
 
 # Module → what of it is public, in the order of the data's way.
 _PUBLIC = {
     "config": (
         "PhotosConfig SelectConfig PairsConfig TeachConfig ChooseConfig ConceptsConfig BaseConfig AdaptConfig "
-        "ScratchConfig FinetuneConfig RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig "
+        "ScratchConfig RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig "
         "EditConfig DemoConfig "
         "GeneratorConfig TrainingConfig Ranks PRESETS"
     ),
@@ -88,7 +86,6 @@ _PUBLIC = {
     "train.base": "train_base",
     "train.adapter": "adapt",
     "train.scratch": "train_scratch",
-    "train.finetune": "finetune_base",
     "editing.edit": "edit",
     "editing.predictor": "Predictor",
     "measure.distances": "frechet_distance",
@@ -116,7 +113,6 @@ __all__ = [
     "EvaluateConfig",
     "ExportConfig",
     "Failed",
-    "FinetuneConfig",
     "FunctionTeacher",
     "Generator",
     "GeneratorConfig",
@@ -144,7 +140,6 @@ __all__ = [
     "export_model",
     "find_crucial",
     "find_ranks",
-    "finetune_base",
     "frechet_distance",
     "make_pair_sets",
     "make_pairs",

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from e2gan import CrucialConfig, FinetuneConfig, TrainingConfig, find_crucial, finetune_base
-from e2gan.config import PAPER, Part
+from e2gan import CrucialConfig, TrainingConfig, find_crucial
+from e2gan.config import PAPER, FinetuneConfig, Part
 from e2gan.core.errors import InputError
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model, load_generator
-from e2gan.train.finetune import part_parameters
+from e2gan.train.finetune import finetune_base, part_parameters
 from tests.conftest import Project
 
 QUICK = TrainingConfig(steps=6, batch=4, lr=2e-3, schedule="constant", precision="fp32")

@@ -24,7 +24,7 @@ from e2gan.features.hub import (
     pretrained_network,
 )
 
-__all__ = ["along", "clip_extractor", "clip_scores", "ClipModel", "directional_similarity", "prompt_direction"]
+__all__ = ["along", "clip_extractor", "ClipModel", "prompt_direction"]
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -89,31 +89,6 @@ class ClipModel:
         return F.normalize(model.text_projection(pooled), dim=1)
 
 
-def clip_scores(clip: ClipModel, images: Iterable[Pixels] | Pixels, prompt: str) -> NDArray[np.float64]:
-    """(N,) cosines between images and a prompt, -1..1."""
-    return clip.images(images).astype(np.float64) @ clip.texts([prompt])[0].astype(np.float64)
-
-
-def directional_similarity(
-    clip: ClipModel,
-    photos: Iterable[Pixels] | Pixels,
-    edits: Iterable[Pixels] | Pixels,
-    source_prompt: str,
-    prompt: str,
-) -> NDArray[np.float64]:
-    """(N,) cosines, -1..1, between what an edit changed in its photo and how the prompts differ, in CLIP's space.
-
-    As StyleGAN-NADA defines it and InstructPix2Pix measures it: differences of embeddings of unit length. An edit that
-    changed nothing has no direction and scores 0.
-    Raises InputError where the prompts are the same to CLIP, or photos and edits differ in number.
-    """
-    direction = prompt_direction(clip, source_prompt, prompt)
-    before, after = clip.images(photos), clip.images(edits)
-    if len(before) != len(after):
-        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
-    return along(direction, before, after)
-
-
 def prompt_direction(clip: ClipModel, source_prompt: str, prompt: str) -> NDArray[np.float64]:
     """(D,) of unit length: how the prompts differ. Raises InputError where they are the same to CLIP."""
     source, target = clip.texts([source_prompt, prompt]).astype(np.float64)
@@ -124,7 +99,14 @@ def prompt_direction(clip: ClipModel, source_prompt: str, prompt: str) -> NDArra
 
 
 def along(direction: NDArray[np.float64], before: Features, after: Features) -> NDArray[np.float64]:
-    """(N,) cosines of the ways from (N, D) to (N, D) with a direction (D,) of unit length; 0 where nothing changed."""
+    """(N,) cosines, -1..1, between what edits changed in photos' embeddings, (N, D) both, and a direction (D,).
+
+    With that of `prompt_direction` it is the directional similarity that StyleGAN-NADA defines and InstructPix2Pix
+    measures: differences of embeddings of unit length. An edit that changed nothing has no direction and scores 0.
+    Raises InputError where photos and edits differ in number.
+    """
+    if len(before) != len(after):
+        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
     change = after.astype(np.float64) - before.astype(np.float64)
     length = np.linalg.norm(change, axis=1)
     return np.where(length < 1e-6, 0.0, change @ direction / np.maximum(length, 1e-12))

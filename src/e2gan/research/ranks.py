@@ -24,7 +24,7 @@ from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
-from e2gan.measure.metrics import BESIDE, Score, Scorer
+from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
@@ -80,7 +80,7 @@ class RanksFound:
         lines = aligned(rows)
         images = sorted({c.history[0].score.images for c in self.concepts})
         seen = " to ".join(map(str, images if len(images) < 3 else (images[0], images[-1])))
-        lines.append(f"{self.metric} on {seen} validation photos; * is the best of its concept; {BESIDE}")
+        lines.append(f"{self.metric} on {seen} validation photos; * is the best of its concept; {SCORE_LEGEND}")
         lines.append(f"ranks {shown(self.ranks)} ({self.parameters:,} parameters) in {self.out}")
         if self.already_done:
             lines.append("searched already: nothing to do")
@@ -147,7 +147,7 @@ class Measure:
     not done again.
     """
 
-    def __init__(self, config: RanksConfig, base: Path, pair_set: PairSet, folder: Path, scorer: Scorer) -> None:
+    def __init__(self, config: RanksConfig, base: Path, pair_set: PairSet, folder: Path, scorer: MetricScorer) -> None:
         self.config, self.base, self.folder, self.scorer = config, base, folder, scorer
         self.pair_set = pair_set
         self.device = resolve_device(config.training.device)
@@ -228,7 +228,8 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
     if config.out.exists():
         return _found_already(config, settings)
-    scorer = Scorer(config.metric, features=config.features, inception=config.inception)
+    options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
+    scorer = MetricScorer(config.metric, options)
     work = partial_of(config.out)
     concepts = []
     with growing(work, "ranks", settings):

@@ -92,11 +92,11 @@ def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
 def test_a_table_killed_midway_goes_on_to_the_same_numbers(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from e2gan.research.tables import bench
+    from e2gan.research.tables import models
 
     whole = run(settings(project, "table6", tmp_path / "whole", base=project.base))
     config = settings(project, "table6", tmp_path / "killed", base=project.base)
-    real, calls = bench.adapt, [0]
+    real, calls = models.adapt, [0]
 
     def killed(config: object) -> object:
         calls[0] += 1
@@ -105,7 +105,7 @@ def test_a_table_killed_midway_goes_on_to_the_same_numbers(
         return real(config)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench, "adapt", killed)
+        patch.setattr(models, "adapt", killed)
         with pytest.raises(KeyboardInterrupt):
             run_table(config)
     again = run(config)

@@ -1,11 +1,11 @@
-"""The bench of an experiment: bases, adapters, baselines and selections by name, each made once."""
+"""The models of an experiment: bases, adapters and baselines by name, each trained once; selections of photos."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from e2gan.choose.photos import select_photos
 from e2gan.config import (
@@ -14,7 +14,6 @@ from e2gan.config import (
     BaseConfig,
     FinetuneConfig,
     GeneratorConfig,
-    Part,
     Ranks,
     ScratchConfig,
     SelectConfig,
@@ -26,29 +25,31 @@ from e2gan.core.files import sha256
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet, selected_ids
 from e2gan.data.photos import INDEX
+from e2gan.features.embeddings import KINDS
+from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.models import base_folder
-from e2gan.research.comparison import Lab, Subject, load_sets, slug
+from e2gan.research.comparison import Comparison, TrainedModel, load_sets, slug
 from e2gan.research.tables.sets import resized_set
 from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base
 from e2gan.train.finetune import finetune_base
 from e2gan.train.scratch import train_scratch
 
-__all__ = ["Bench"]
+__all__ = ["Baseline", "Models"]
 
-Kind = Literal["pix2pix", "pix2pix-unet", "comodgan", "e2gan"]
+Baseline = Literal["pix2pix", "pix2pix-unet", "comodgan", "e2gan"]
 
 
-class Bench:
-    """What an experiment is made with. sets: concepts to evaluate on; base_sets: concepts to train bases on."""
+class Models:
+    """Trains what an experiment compares. sets: concepts to evaluate on; base_sets: concepts to train bases on."""
 
     def __init__(self, config: TableConfig, out: Path) -> None:
         """Raises InputError where a pair set is missing, or the metric is not at hand."""
         self.config, self.out = config, out
-        self.lab = Lab(out, config.metric, config.features, config.inception, config.device)
-        others = [folder for folder in config.base_pairs if folder not in config.pairs]
-        found = load_sets([*config.pairs, *others])
-        by_folder = {s.folder: self._sized(s) for s in found}
+        options = NetworkOptions(features=config.features, inception=config.inception, device=config.device)
+        self.comparison = Comparison(out, config.metric, options)
+        more = [folder for folder in config.base_pairs if folder not in config.pairs]
+        by_folder = {s.folder: self._sized(s) for s in load_sets([*config.pairs, *more])}
         self.sets = [by_folder[folder] for folder in config.pairs]
         self.base_sets = [by_folder[folder] for folder in config.base_pairs]
 
@@ -73,6 +74,11 @@ class Bench:
             seed=c.seed,
         )
 
+    def _folder(self, name: str, pair_set: PairSet) -> Path:
+        """Where a model of a concept is trained, which is told."""
+        note(f'"{pair_set.prompt}": {name}')
+        return self.comparison.folder(name, pair_set.folder.name)
+
     def base(
         self, name: str = "base", *, sets: Sequence[PairSet] | None = None, generator: GeneratorConfig | None = None
     ) -> Path:
@@ -86,7 +92,7 @@ class Bench:
         note(f"{name}: {len(sets)} concepts")
         settings = BaseConfig(
             pairs=tuple(s.folder for s in sets),
-            out=self.lab.folder("bases", name),
+            out=self.comparison.folder("bases", name),
             text=c.text,
             generator=generator or c.generator,
             training=replace(self.training(c.base_epochs, c.lr), minutes=c.base_minutes, steps=c.base_steps),
@@ -101,57 +107,57 @@ class Bench:
         base: Path | None = None,
         ranks: Ranks | None = None,
         selection: Path | None = None,
-    ) -> Subject:
+    ) -> TrainedModel:
         base = self.base() if base is None else base
-        note(f'"{pair_set.prompt}": {name}')
         c = self.config
         training = self.training(c.epochs, c.adapter_lr)
         if selection is not None:  # a selection of fewer photos than a batch is one batch
             training = replace(training, batch=min(c.batch, len(selected_ids(selection))))
         settings = AdaptConfig(
             pairs=pair_set.folder,
-            out=self.lab.folder(name, pair_set.folder.name),
+            out=self._folder(name, pair_set),
             base=base,
             selection=selection,
             ranks=ranks or c.ranks,
             training=training,
         )
-        return Subject.of(adapt(settings), base)
+        return TrainedModel.of(adapt(settings), base)
 
     def scratch(
-        self, name: str, pair_set: PairSet, model: Kind, *, generator: GeneratorConfig | None = None, part: float = 1.0
-    ) -> Subject:
-        note(f'"{pair_set.prompt}": {name}')
+        self,
+        name: str,
+        pair_set: PairSet,
+        *,
+        model: Baseline,
+        generator: GeneratorConfig | None = None,
+        part: float = 1.0,
+    ) -> TrainedModel:
         c = self.config
         epochs = c.epochs if model == "e2gan" else c.baseline_epochs
         training = self.training(epochs, c.lr, part)
         if model == "comodgan":
-            own = COMODGAN_TRAINING
-            training = replace(training, lr=own.lr, betas=own.betas, r1=own.r1, schedule=own.schedule)
+            usual = COMODGAN_TRAINING
+            training = replace(training, lr=usual.lr, betas=usual.betas, r1=usual.r1, schedule=usual.schedule)
         settings = ScratchConfig(
             pairs=pair_set.folder,
-            out=self.lab.folder(name, pair_set.folder.name),
+            out=self._folder(name, pair_set),
             model=model,
             unpaired=not pair_set.paired,
             text=c.text,
             generator=generator or c.generator,
             training=training,
         )
-        return Subject.of(train_scratch(settings))
+        return TrainedModel.of(train_scratch(settings))
 
-    def tuned(
-        self, name: str, pair_set: PairSet, *, base: Path, frozen: tuple[Part, ...] = (), part: float = 1.0
-    ) -> Subject:
-        note(f'"{pair_set.prompt}": {name}')
+    def finetuned(self, name: str, pair_set: PairSet, *, base: Path, part: float = 1.0) -> TrainedModel:
         c = self.config
         settings = FinetuneConfig(
             pairs=pair_set.folder,
-            out=self.lab.folder(name, pair_set.folder.name),
+            out=self._folder(name, pair_set),
             base=base,
-            frozen=frozen,
             training=self.training(c.epochs, c.lr, part),
         )
-        return Subject.of(finetune_base(settings))
+        return TrainedModel.of(finetune_base(settings))
 
     def selection(
         self,
@@ -166,8 +172,8 @@ class Bench:
         """
         c = self.config
         embedding = embedding or c.embedding
-        here = {row["photo"] for row in pair_set.rows if row["split"] == "train"}
-        if missing := {photo.id for photo in pair_set.photos.split("train")} - here:
+        edited = {row["photo"] for row in pair_set.rows if row["split"] == "train"}
+        if missing := {photo.id for photo in pair_set.photos.split("train")} - edited:
             raise InputError(
                 f"{pair_set.folder} lacks {len(missing)} of its photo set's training photos, and this experiment "
                 f"selects by itself: make its pairs without a selection.json in {pair_set.photo_folder}"
@@ -181,16 +187,22 @@ class Bench:
             keep=keep,
             method=method,
             embedding=embedding,
-            features=c.features if embedding == "squeezenet" else None,
-            model=c.model if embedding in ("clip", "dinov2") else None,
             out=out,
             seed=c.seed,
             device=c.device,
+            **self.embedding_options(embedding),
         )
         select_photos(settings)
         return out
 
-    def keep(self, pair_set: PairSet) -> int:
-        """How many training photos a selection keeps."""
+    def embedding_options(self, embedding: str) -> dict[str, Any]:
+        """Those of --features and --model that an embedding has use for."""
+        takes = KINDS[embedding].takes if embedding in KINDS else "nothing"
+        return {takes: getattr(self.config, takes)} if takes != "nothing" else {}
+
+    def photos_to_keep(self, pair_set: PairSet, part: float | None = None) -> int:
+        """How many training photos a selection keeps: --keep, else half; or a given part of them."""
         count = sum(row["split"] == "train" for row in pair_set.rows)
+        if part is not None:
+            return max(1, round(part * count))
         return min(count, self.config.keep) if self.config.keep else max(1, count // 2)
