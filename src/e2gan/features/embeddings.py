@@ -161,7 +161,7 @@ def _facenet(source: Source) -> FeatureExtractor:
 
 def _squeezenet(source: Source) -> FeatureExtractor:
     if source.features is None:
-        raise InputError("the embedding squeezenet needs --features FILE: SqueezeNet 1.1 as safetensors")
+        raise InputError("squeezenet needs --features FILE: SqueezeNet 1.1 as safetensors")
     return SqueezeNetFeatures(source.features)
 
 

@@ -16,7 +16,6 @@ from e2gan.features.embeddings import load_embedder
 from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.features.hub import CLIP_NAME
 from e2gan.features.inception import InceptionFeatures
-from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.distances import distance
 
 __all__ = ["FeatureDistance", "METRICS", "MetricScorer", "NetworkOptions", "Score", "SCORE_LEGEND", "score_metrics"]
@@ -75,9 +74,7 @@ def _dinov2(options: NetworkOptions) -> Extractor:
 
 
 def _squeezenet(options: NetworkOptions) -> Extractor:
-    if options.features is None:
-        raise InputError("fd-squeezenet needs SqueezeNet 1.1's weights: name the file with --features")
-    return SqueezeNetFeatures(options.features)
+    return load_embedder("squeezenet", features=options.features)
 
 
 # By name, in the order in which they are printed. A new metric is one more entry.
@@ -85,7 +82,7 @@ METRICS: dict[str, FeatureDistance] = {
     metric.name: metric
     for metric in (
         FeatureDistance("fid", _inception, "inception", "FID", "KID"),
-        FeatureDistance("fd-clip", lambda options: options.clip_model.images, "clip", "fd-clip", "kd-clip"),
+        FeatureDistance("fd-clip", lambda o: o.clip_model.images, "clip", "fd-clip", "kd-clip"),
         FeatureDistance("fd-dinov2", _dinov2, "dinov2", "fd-dinov2", "kd-dinov2"),
         FeatureDistance("fd-squeezenet", _squeezenet, "features", "fd-squeezenet", "kd-squeezenet"),
         FeatureDistance("fd-random", lambda _: random_features, None, "fd-random", "kd-random"),

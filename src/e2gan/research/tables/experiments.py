@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -19,21 +16,10 @@ from e2gan.choose.concepts import choose_concepts
 from e2gan.config import ConceptsConfig, GeneratorConfig, Ranks
 from e2gan.core.errors import InputError
 from e2gan.data.pair_set import PairSet
-from e2gan.research.comparison import TrainedModel
-from e2gan.research.tables.models import Baseline, Models
+from e2gan.research.tables.models import Method, Models, Variant
 from e2gan.research.tables.sets import identity_set
 
-__all__ = ["Experiment", "EXPERIMENTS", "Variant"]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row: its name, and how its model for a concept comes to be. x: its place on these curves."""
-
-    name: str
-    train: Callable[[PairSet], TrainedModel]
-    x: float | None = None
-    curves: tuple[str, ...] = ()
+__all__ = ["Experiment", "EXPERIMENTS"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +34,9 @@ class Experiment:
 def quality(models: Models) -> list[Variant]:
     """The baselines, and the adapter on a selection of half of the photos."""
     return [
-        _scratch(models, "pix2pix", model="pix2pix"),
-        _scratch(models, "pix2pix-zero-distilled (Co-Mod-GAN)", "comodgan", model="comodgan"),
-        _selected(models, "adapter", "adapter selected"),
+        models.scratch("pix2pix", model="pix2pix"),
+        models.scratch("pix2pix-zero-distilled (Co-Mod-GAN)", "comodgan", model="comodgan"),
+        models.adapter("adapter", "adapter selected", selection=models.selection()),
     ]
 
 
@@ -101,18 +87,18 @@ def lora_ranks(models: Models) -> list[Variant]:
     }
     if models.config.ranks not in sets.values():
         sets["the ranks given"] = models.config.ranks
-    whole = _all_weights(models)
-    return [*(_adapter(models, name, ranks=ranks) for name, ranks in sets.items()), whole]
+    whole = models.all_weights(base=models.base())
+    return [*(models.adapter(name, ranks=ranks) for name, ranks in sets.items()), whole]
 
 
 def what_is_tuned(models: Models) -> list[Variant]:
     """LoRA on the sampling layers, on the TB, on both; and all weights."""
     ranks = models.config.ranks
-    whole = _all_weights(models)
+    whole = models.all_weights(base=models.base())
     return [
-        _adapter(models, "LoRA on the SL", ranks=replace(ranks, tb=0)),
-        _adapter(models, "LoRA on the TB", ranks=Ranks(level1=0, level2=0, level3=0, level4=0, tb=ranks.tb)),
-        _adapter(models, "LoRA on SL and TB", ranks=ranks),
+        models.adapter("LoRA on the SL", ranks=replace(ranks, tb=0)),
+        models.adapter("LoRA on the TB", ranks=Ranks(level1=0, level2=0, level3=0, level4=0, tb=ranks.tb)),
+        models.adapter("LoRA on SL and TB", ranks=ranks),
         whole,
     ]
 
@@ -121,9 +107,9 @@ def selection_method(models: Models) -> list[Variant]:
     """Adapters on all photos, on those chosen by clustering, and on as many by chance."""
     part = f"{models.config.keep} photos" if models.config.keep else "half"
     return [
-        _adapter(models, "all photos"),
-        _selected(models, f"{part} by clustering", "by clustering"),
-        _selected(models, f"{part} by chance", "by chance", method="random"),
+        models.adapter("all photos"),
+        models.adapter(f"{part} by clustering", "by clustering", selection=models.selection()),
+        models.adapter(f"{part} by chance", "by chance", selection=models.selection("random")),
     ]
 
 
@@ -134,25 +120,24 @@ def selection_embedding(models: Models) -> list[Variant]:
         names["squeezenet"] = None
     if len(names) < 2:
         raise InputError("this experiment compares embeddings: name another with --embedding, or --features FILE")
-    return [_selected(models, f"selected by {name}", embedding=name) for name in names]
+    return [models.adapter(f"selected by {name}", selection=models.selection(embedding=name)) for name in names]
 
 
 def number_of_clusters(models: Models) -> list[Variant]:
     """Adapters on an eighth, a quarter, a half and all of the photos, by clustering and by chance."""
-    methods: dict[str, Literal["similarity", "random"]] = {"by clustering": "similarity", "by chance": "random"}
-    parts = [
-        replace(
-            _selected(models, f"{part:.3g} of the photos, {curve}", part=part, method=method), x=part, curves=(curve,)
-        )
-        for curve, method in methods.items()
-        for part in (0.125, 0.25, 0.5)
-    ]
-    return [*parts, replace(_adapter(models, "all photos"), x=1.0, curves=tuple(methods))]
+    methods: dict[str, Method] = {"by clustering": "similarity", "by chance": "random"}
+    variants = []
+    for curve, method in methods.items():
+        for part in (0.125, 0.25, 0.5):
+            selection = models.selection(method, part=part)
+            variant = models.adapter(f"{part:.3g} of the photos, {curve}", selection=selection)
+            variants.append(replace(variant, x=part, curves=(curve,)))
+    return [*variants, replace(models.adapter("all photos"), x=1.0, curves=tuple(methods))]
 
 
 def data_sets(models: Models) -> list[Variant]:
     """Whole data sets, not edits: pix2pix and this generator, both from scratch; unpaired sets unpaired."""
-    return [_scratch(models, "pix2pix", model="pix2pix"), _scratch(models, "this generator", "e2gan")]
+    return [models.scratch("pix2pix", model="pix2pix"), models.scratch("this generator", "e2gan")]
 
 
 def architecture(models: Models) -> list[Variant]:
@@ -167,7 +152,7 @@ def architecture(models: Models) -> list[Variant]:
         "no TB, 3 RBs": replace(g, transformers=(), cross_attention=False),
         "no TB, 9 RBs": replace(g, blocks=9, transformers=(), cross_attention=False),
     }
-    return [_scratch(models, name, generator=generator) for name, generator in generators.items()]
+    return [models.scratch(name, generator=generator) for name, generator in generators.items()]
 
 
 def text(models: Models) -> list[Variant]:
@@ -178,7 +163,7 @@ def text(models: Models) -> list[Variant]:
         name: models.base(name, generator=replace(models.config.generator, cross_attention=attends))
         for name, attends in names.items()
     }
-    return [_adapter(models, name, base=base) for name, base in bases.items()]
+    return [models.adapter(name, base=base) for name, base in bases.items()]
 
 
 def transfer(models: Models) -> list[Variant]:
@@ -190,67 +175,22 @@ def transfer(models: Models) -> list[Variant]:
     variants = []
     for part in (0.25, 0.5, 1.0):
         at = f"{part:.0%}"
-        from_other, from_base = (partial(_finetuned, models, base=folder, part=part) for folder in (other, base))
+        other_name = f"from {first.prompt}"
         curves = {
-            "from scratch": _scratch(models, f"from scratch, {at} of the training", f"scratch {at}", part=part),
-            f"from {first.prompt}": from_other(f"from {first.prompt}, {at} of the training", f"from one {at}"),
-            "from the base": from_base(f"from the base, {at} of the training", f"from the base {at}"),
+            "from scratch": models.scratch(f"from scratch, {at} of the training", f"scratch {at}", part=part),
+            other_name: models.all_weights(
+                f"{other_name}, {at} of the training", f"from one {at}", base=other, part=part
+            ),
+            "from the base": models.all_weights(
+                f"from the base, {at} of the training", f"from the base {at}", base=base, part=part
+            ),
         }
         variants += [replace(variant, x=part, curves=(curve,)) for curve, variant in curves.items()]
     return variants
 
 
-# ------------------------------------------------------------------------------------------------------ kinds of rows
-# `folder` is the models' folder, where it has another name than the row.
-
-
-def _adapter(
-    models: Models, name: str, folder: str | None = None, *, base: Path | None = None, ranks: Ranks | None = None
-) -> Variant:
-    return Variant(name, partial(models.adapter, folder or name, base=base, ranks=ranks))
-
-
-def _selected(
-    models: Models,
-    name: str,
-    folder: str | None = None,
-    *,
-    part: float | None = None,
-    method: Literal["similarity", "random"] = "similarity",
-    embedding: str | None = None,
-) -> Variant:
-    """An adapter on a selection of the training photos."""
-
-    def train(pair_set: PairSet) -> TrainedModel:
-        selection = models.selection(pair_set, models.photos_to_keep(pair_set, part), method, embedding)
-        return models.adapter(folder or name, pair_set, selection=selection)
-
-    return Variant(name, train)
-
-
 def _on_base(models: Models, name: str, sets: list[PairSet]) -> Variant:
-    """An adapter on a base of these concepts."""
-    return _adapter(models, name, f"on {name}", base=models.base(name, sets=sets))
-
-
-def _scratch(
-    models: Models,
-    name: str,
-    folder: str | None = None,
-    *,
-    model: Baseline = "e2gan",
-    generator: GeneratorConfig | None = None,
-    part: float = 1.0,
-) -> Variant:
-    return Variant(name, partial(models.scratch, folder or name, model=model, generator=generator, part=part))
-
-
-def _finetuned(models: Models, name: str, folder: str, *, base: Path, part: float = 1.0) -> Variant:
-    return Variant(name, partial(models.finetuned, folder, base=base, part=part))
-
-
-def _all_weights(models: Models) -> Variant:
-    return _finetuned(models, "all weights of the base", "all weights", base=models.base())
+    return models.adapter(name, f"on {name}", base=models.base(name, sets=sets))
 
 
 def _need_bases(models: Models, count: int) -> None:
@@ -271,10 +211,7 @@ def _clustered(models: Models, keep: int) -> list[PairSet]:
         pairs=tuple(s.folder for s in models.base_sets),
         keep=keep,
         out=models.out / f"concepts-{keep}.json",
-        embedding=c.embedding,
-        seed=c.seed,
-        device=c.device,
-        **models.embedding_options(c.embedding),
+        **models.embedding_settings(c.embedding),
     )
     kept = {str(concept.pairs) for concept in choose_concepts(settings).keep}
     return [s for s in models.base_sets if str(s.folder) in kept]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,13 +35,27 @@ from e2gan.train.base import train_base
 from e2gan.train.finetune import finetune_base
 from e2gan.train.scratch import train_scratch
 
-__all__ = ["Baseline", "Models"]
+__all__ = ["Models", "Variant"]
 
-Baseline = Literal["pix2pix", "pix2pix-unet", "comodgan", "e2gan"]
+Method = Literal["similarity", "random"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of an experiment: its name, and how its model for a concept is trained. x: its place on these curves."""
+
+    name: str
+    train: Callable[[PairSet], TrainedModel]
+    x: float | None = None
+    curves: tuple[str, ...] = ()
 
 
 class Models:
-    """Trains what an experiment compares. sets: concepts to evaluate on; base_sets: concepts to train bases on."""
+    """What an experiment compares: bases, trained at once, and variants, whose models are trained later.
+
+    sets: concepts to evaluate on; base_sets: concepts to train bases on. A model's folder is named as its variant,
+    where no other `folder` is given.
+    """
 
     def __init__(self, config: TableConfig, out: Path) -> None:
         """Raises InputError where a pair set is missing, or the metric is not at hand."""
@@ -74,11 +88,6 @@ class Models:
             seed=c.seed,
         )
 
-    def _folder(self, name: str, pair_set: PairSet) -> Path:
-        """Where a model of a concept is trained, which is told."""
-        note(f'"{pair_set.prompt}": {name}')
-        return self.comparison.folder(name, pair_set.folder.name)
-
     def base(
         self, name: str = "base", *, sets: Sequence[PairSet] | None = None, generator: GeneratorConfig | None = None
     ) -> Path:
@@ -102,76 +111,96 @@ class Models:
     def adapter(
         self,
         name: str,
-        pair_set: PairSet,
+        folder: str | None = None,
         *,
         base: Path | None = None,
         ranks: Ranks | None = None,
-        selection: Path | None = None,
-    ) -> TrainedModel:
-        base = self.base() if base is None else base
+        selection: Callable[[PairSet], Path] | None = None,
+    ) -> Variant:
+        """Adapters on the usual base, or on another, of all training photos, or of those in a selection.json."""
         c = self.config
-        training = self.training(c.epochs, c.adapter_lr)
-        if selection is not None:  # a selection of fewer photos than a batch is one batch
-            training = replace(training, batch=min(c.batch, len(selected_ids(selection))))
-        settings = AdaptConfig(
-            pairs=pair_set.folder,
-            out=self._folder(name, pair_set),
-            base=base,
-            selection=selection,
-            ranks=ranks or c.ranks,
-            training=training,
-        )
-        return TrainedModel.of(adapt(settings), base)
+
+        def train(pair_set: PairSet) -> TrainedModel:
+            on = self.base() if base is None else base
+            training = self.training(c.epochs, c.adapter_lr)
+            photos = None if selection is None else selection(pair_set)
+            if photos is not None:  # a selection of fewer photos than a batch is one batch
+                training = replace(training, batch=min(c.batch, len(selected_ids(photos))))
+            out = self._folder(folder or name, pair_set)
+            settings = AdaptConfig(
+                pairs=pair_set.folder, out=out, base=on, selection=photos, ranks=ranks or c.ranks, training=training
+            )
+            return TrainedModel.of(adapt(settings), on)
+
+        return Variant(name, train)
 
     def scratch(
         self,
         name: str,
-        pair_set: PairSet,
+        folder: str | None = None,
         *,
-        model: Baseline,
+        model: Literal["pix2pix", "comodgan", "e2gan"] = "e2gan",
         generator: GeneratorConfig | None = None,
         part: float = 1.0,
-    ) -> TrainedModel:
+    ) -> Variant:
+        """Models from scratch, for a part of the training."""
         c = self.config
-        epochs = c.epochs if model == "e2gan" else c.baseline_epochs
-        training = self.training(epochs, c.lr, part)
+        training = self.training(c.epochs if model == "e2gan" else c.baseline_epochs, c.lr, part)
         if model == "comodgan":
             usual = COMODGAN_TRAINING
             training = replace(training, lr=usual.lr, betas=usual.betas, r1=usual.r1, schedule=usual.schedule)
-        settings = ScratchConfig(
-            pairs=pair_set.folder,
-            out=self._folder(name, pair_set),
-            model=model,
-            unpaired=not pair_set.paired,
-            text=c.text,
-            generator=generator or c.generator,
-            training=training,
-        )
-        return TrainedModel.of(train_scratch(settings))
 
-    def finetuned(self, name: str, pair_set: PairSet, *, base: Path, part: float = 1.0) -> TrainedModel:
-        c = self.config
-        settings = FinetuneConfig(
-            pairs=pair_set.folder,
-            out=self._folder(name, pair_set),
-            base=base,
-            training=self.training(c.epochs, c.lr, part),
-        )
-        return TrainedModel.of(finetune_base(settings))
+        def train(pair_set: PairSet) -> TrainedModel:
+            settings = ScratchConfig(
+                pairs=pair_set.folder,
+                out=self._folder(folder or name, pair_set),
+                model=model,
+                unpaired=not pair_set.paired,
+                text=c.text,
+                generator=generator or c.generator,
+                training=training,
+            )
+            return TrainedModel.of(train_scratch(settings))
+
+        return Variant(name, train)
+
+    def all_weights(
+        self, name: str = "all weights of the base", folder: str = "all weights", *, base: Path, part: float = 1.0
+    ) -> Variant:
+        """A base's own weights, all fine-tuned, for a part of the training."""
+        training = self.training(self.config.epochs, self.config.lr, part)
+
+        def train(pair_set: PairSet) -> TrainedModel:
+            out = self._folder(folder, pair_set)
+            settings = FinetuneConfig(pairs=pair_set.folder, out=out, base=base, training=training)
+            return TrainedModel.of(finetune_base(settings))
+
+        return Variant(name, train)
+
+    def _folder(self, name: str, pair_set: PairSet) -> Path:
+        """Where a model of a concept is trained, which is told."""
+        note(f'"{pair_set.prompt}": {name}')
+        return self.comparison.folder(name, pair_set.folder.name)
 
     def selection(
-        self,
-        pair_set: PairSet,
-        keep: int,
-        method: Literal["similarity", "random"] = "similarity",
-        embedding: str | None = None,
-    ) -> Path:
+        self, method: Method = "similarity", *, embedding: str | None = None, part: float | None = None
+    ) -> Callable[[PairSet], Path]:
+        """How to select training photos of a concept: --keep of them, else half; or a given part."""
+
+        def select(pair_set: PairSet) -> Path:
+            count = sum(row["split"] == "train" for row in pair_set.rows)
+            keep = min(count, self.config.keep) if self.config.keep else max(1, count // 2)
+            if part is not None:
+                keep = max(1, round(part * count))
+            return self._select(pair_set, keep, method, embedding or self.config.embedding)
+
+        return select
+
+    def _select(self, pair_set: PairSet, keep: int, method: Method, embedding: str) -> Path:
         """The selection.json of K training photos; one for all concepts of the same photos.
 
         Raises InputError where the pair set holds a part of its photos only: it was selected before.
         """
-        c = self.config
-        embedding = embedding or c.embedding
         edited = {row["photo"] for row in pair_set.rows if row["split"] == "train"}
         if missing := {photo.id for photo in pair_set.photos.split("train")} - edited:
             raise InputError(
@@ -183,26 +212,14 @@ class Models:
         photos = sha256(pair_set.photo_folder / INDEX)[:12]
         out = folder / f"{photos}-{method}-{slug(Path(embedding).stem)}-{keep}.json"
         settings = SelectConfig(
-            photos=pair_set.photo_folder,
-            keep=keep,
-            method=method,
-            embedding=embedding,
-            out=out,
-            seed=c.seed,
-            device=c.device,
-            **self.embedding_options(embedding),
+            photos=pair_set.photo_folder, keep=keep, method=method, out=out, **self.embedding_settings(embedding)
         )
         select_photos(settings)
         return out
 
-    def embedding_options(self, embedding: str) -> dict[str, Any]:
-        """Those of --features and --model that an embedding has use for."""
+    def embedding_settings(self, embedding: str) -> dict[str, Any]:
+        """What a selection of photos or concepts embeds with; of --features and --model, what it has use for."""
+        c = self.config
         takes = KINDS[embedding].takes if embedding in KINDS else "nothing"
-        return {takes: getattr(self.config, takes)} if takes != "nothing" else {}
-
-    def photos_to_keep(self, pair_set: PairSet, part: float | None = None) -> int:
-        """How many training photos a selection keeps: --keep, else half; or a given part of them."""
-        count = sum(row["split"] == "train" for row in pair_set.rows)
-        if part is not None:
-            return max(1, round(part * count))
-        return min(count, self.config.keep) if self.config.keep else max(1, count // 2)
+        network = {} if takes == "nothing" else {takes: getattr(c, takes)}
+        return {"embedding": embedding, "seed": c.seed, "device": c.device} | network

@@ -18,8 +18,8 @@ from e2gan.networks.models import MODEL, base_folder
 from e2gan.research.comparison import Result, TrainedModel, mean_over, settings_with_sets, slug
 from e2gan.research.crucial import NAMES, find_crucial
 from e2gan.research.tables.costs import TableRow, compare_costs
-from e2gan.research.tables.experiments import EXPERIMENTS, Experiment, Variant
-from e2gan.research.tables.models import Models
+from e2gan.research.tables.experiments import EXPERIMENTS, Experiment
+from e2gan.research.tables.models import Models, Variant
 from e2gan.research.tables.paper import SOURCES, paper_numbers
 
 __all__ = ["run_table", "TableResult", "TableRow"]
