@@ -24,7 +24,7 @@ from e2gan.features.hub import need_transformers
 from e2gan.features.inception import Inception, InceptionFeatures
 from e2gan.measure.distances import distance
 from e2gan.measure.evaluate import evaluate, metrics, pixel_metrics
-from e2gan.measure.metrics import METRICS, FeatureDistance
+from e2gan.measure.metrics import METRICS, FeatureDistance, MetricScorer, NetworkOptions
 from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
@@ -178,6 +178,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     return found
 
 
+@pytest.mark.slow
 def test_every_metric_is_the_one_of_its_network(project: Project, networks: Networks, tmp_path: Path) -> None:
     found = evaluate(
         EvaluateConfig(
@@ -252,18 +253,13 @@ def mean_colours(images: np.ndarray) -> np.ndarray:
     return images.mean((1, 2)).astype(np.float32)
 
 
-def test_a_metric_is_added_by_one_entry(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    refused = f"crucial --base {project.base} --pairs {project.sepia} --out {tmp_path / 'c'} --metric fd-colours"
-    assert main(refused.split()) == 2
-    error = capsys.readouterr().err
-    assert "--metric fd-colours: unknown; there are fid, fd-squeezenet, fd-random, l1" in error
-    assert error.count("\n") == 1
-    entry = FeatureDistance("fd-colours", lambda _: mean_colours, None, "fd-colours", "kd-colours")
-    monkeypatch.setitem(METRICS, "fd-colours", entry)
-    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path / "e"))
-    written = read_json(tmp_path / "e" / "metrics.json")
+COLOURS = FeatureDistance("fd-colours", lambda _: mean_colours, None, "fd-colours", "kd-colours")
+
+
+def test_a_metric_is_added_by_one_entry(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
+    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path))
+    written = read_json(tmp_path / "metrics.json")
     photos, targets, _ = PairSet.load(project.sepia).arrays("test")
     expected = distance(mean_colours(photos), mean_colours(targets))
     assert written["photo"]["fd_colours"] == vars(expected)
@@ -271,8 +267,32 @@ def test_a_metric_is_added_by_one_entry(
     line = next(line for line in str(found).splitlines() if line.startswith("fd-colours"))
     assert f"{expected.frechet:.3g} [{expected.low:.3g}, {expected.high:.3g}]" in line
     assert any(line.startswith("kd-colours") for line in str(found).splitlines())
-    tables = f"table 6 --base {project.base} --pairs {project.sepia} --out {tmp_path} --metric fd-colours --steps 1"
-    assert main([*tables.split(), "--epochs", "1"]) == 0
+
+
+@pytest.mark.parametrize("command", ["crucial", "ranks", "table 6"])
+def test_commands_know_the_metrics_that_are_registered(
+    command: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / ("ranks.json" if command == "ranks" else "out")
+    arguments = f"{command} --base {project.base} --pairs {project.sepia} --metric fd-colours --out {out}".split()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "--metric fd-colours: unknown; there are fid, fd-squeezenet, fd-random, l1" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
+    photos, targets, _ = PairSet.load(project.sepia).arrays("test")
+    score = MetricScorer("fd-colours", NetworkOptions())(photos, targets)
+    assert score.value == distance(mean_colours(photos), mean_colours(targets)).frechet
+
+
+@pytest.mark.slow
+def test_a_table_of_a_metric_of_ones_own(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
+    command = f"table 6 --base {project.base} --pairs {project.sepia} --out {tmp_path} --metric fd-colours --steps 1"
+    assert main(command.split()) == 0
     assert "fd-colours on 3 test photos" in capsys.readouterr().out
 
 

@@ -119,6 +119,7 @@ def test_find_ranks_writes_what_adapt_takes_with_its_history_and_plot(
         find_ranks(settings(project, out, start=2))
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_it_goes_on_to_the_same_result(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

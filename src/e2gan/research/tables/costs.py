@@ -74,8 +74,8 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, di
         if not known.exists():
             note(f"{method}: one step at {size} pixels")
             write_json(known, measure(method, size, config))
-        found = read_json(known)
-        measured[method] = Measured(**{**found, "flops": StepFlops(**found["flops"])})
+        record = read_json(known)
+        measured[method] = Measured(**{**record, "flops": StepFlops(**record["flops"])})
     chart(out / f"{name}.png", measured, paper)
     rows = [_row(method, m) for method, m in measured.items()]
     device = resolve_device(config.device)
