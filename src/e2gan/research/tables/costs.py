@@ -74,8 +74,8 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, di
         if not known.exists():
             note(f"{method}: one step at {size} pixels")
             write_json(known, measure(method, size, config))
-        record = read_json(known)
-        measured[method] = Measured(**{**record, "flops": StepFlops(**record["flops"])})
+        found = read_json(known)
+        measured[method] = Measured(**{**found, "flops": StepFlops(**found["flops"])})
     chart(out / f"{name}.png", measured, paper)
     rows = [_row(method, m) for method, m in measured.items()]
     device = resolve_device(config.device)
@@ -153,22 +153,12 @@ def _row(method: str, m: Measured) -> TableRow:
 
 
 def chart(path: Path, measured: dict[str, Measured], paper: dict[str, dict[str, float]]) -> None:
-    names = list(measured)
-
-    def published(column: str) -> list[float | None]:
-        return [paper.get(name, {}).get(column) for name in names]
-
-    found = measured.values()
+    names, costs = list(measured), list(measured.values())
+    published = [paper.get(name, {}).get("seconds a concept") for name in names]
+    seconds = [m.seconds * m.steps for m in costs]
     panels = [
-        Panel("operations of a concept's training", "PFLOP", names, [total_flops(m) / 1e15 for m in found], (), True),
-        Panel(
-            "time of a concept's training",
-            "seconds",
-            names,
-            [m.seconds * m.steps for m in found],
-            published("seconds a concept"),
-            logarithmic=True,
-        ),
-        Panel("stored a concept", "MB", names, [m.stored / 1e6 for m in found], (), True),
+        Panel("operations of a concept's training", "PFLOP", names, [total_flops(m) / 1e15 for m in costs], (), True),
+        Panel("time of a concept's training", "seconds", names, seconds, published, logarithmic=True),
+        Panel("stored a concept", "MB", names, [m.stored / 1e6 for m in costs], (), True),
     ]
     plot_bars(path, panels)
