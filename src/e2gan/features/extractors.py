@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from e2gan.core.images import Pixels, read_image
 from e2gan.core.progress import in_threads, track
 
 __all__ = [
+    "checked_weights",
     "Extractor",
     "FeatureExtractor",
     "Features",
@@ -162,6 +163,19 @@ class PretrainedNetwork(FeatureExtractor):
     def extract(self, prepared_NHWC: Pixels) -> Features:
         x = normalised(prepared_NHWC, self.mean, self.std)
         return self.run(x.to(self.device)).float().cpu().numpy()
+
+
+def checked_weights(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]], path: Path, network: str
+) -> dict[str, Tensor]:
+    """A file's tensors of these names as float32. Raises InputError where one is absent, or of another shape."""
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise InputError(f"{path} is not {network}: it has no {name}")
+        if tuple(tensors[name].shape) != tuple(shape):
+            actual, wanted = ("×".join(map(str, s)) for s in (tensors[name].shape, shape))
+            raise InputError(f"{path} is not {network}: {name} is {actual}, not {wanted}")
+    return {name: tensors[name].float() for name in shapes}
 
 
 class RandomFeatures(FeatureExtractor):

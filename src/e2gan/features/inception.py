@@ -22,7 +22,7 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors, sha256
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, normalised
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
 __all__ = ["download_inception", "Inception", "InceptionFeatures"]
 
@@ -215,17 +215,12 @@ def _load(path: Path) -> tuple[Inception, bool]:
     tensors, published = _read(path)
     with torch.device("meta"):  # draws no weights, and leaves the random generator alone
         network = Inception()
-    weights = {}
-    for name, expected in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):  # older files have none, and nothing here needs them
-            weights[name] = torch.zeros((), dtype=torch.long)
-            continue
-        if name not in tensors:
-            raise InputError(f"{path} is not the Inception network of FID: it has no {name}")
-        if tensors[name].shape != expected.shape:
-            actual, wanted = ("×".join(map(str, shape)) for shape in (tensors[name].shape, expected.shape))
-            raise InputError(f"{path} is not the Inception network of FID: {name} is {actual}, not {wanted}")
-        weights[name] = tensors[name].float()
+    # Older files have no count of batches, and nothing here needs it.
+    counts = {
+        name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith("num_batches_tracked")
+    }
+    shapes = {name: w.shape for name, w in network.state_dict().items() if name not in counts}
+    weights = checked_weights(tensors, shapes, path, "the Inception network of FID") | counts
     network.load_state_dict(weights, assign=True)
     return network.eval().requires_grad_(False), published
 

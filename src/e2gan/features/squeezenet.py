@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, normalised
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
 __all__ = ["SqueezeNetFeatures"]
 
@@ -35,13 +34,7 @@ class SqueezeNetFeatures(FeatureExtractor):
     def __init__(self, path: Path) -> None:
         """Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0)."""
         tensors, _ = read_tensors(path)
-        for name, shape in self._shapes().items():
-            if name not in tensors:
-                raise InputError(f"{path} is not SqueezeNet 1.1: it has no {name}")
-            if tuple(tensors[name].shape) != shape:
-                actual = "×".join(map(str, tensors[name].shape))
-                raise InputError(f"{path} is not SqueezeNet 1.1: {name} is {actual}, not {'×'.join(map(str, shape))}")
-        self.weights = {name: tensors[name].float() for name in self._shapes()}
+        self.weights = checked_weights(tensors, self._shapes(), path, "SqueezeNet 1.1")
 
     def prepare(self, image_HWC: Pixels) -> Pixels:
         return image_HWC

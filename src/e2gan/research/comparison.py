@@ -20,7 +20,17 @@ from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
 from e2gan.networks.models import ADAPTER, MODEL, Model
 from e2gan.train.loop import METRICS, NO_MATTER, Trained
 
-__all__ = ["aligned", "Comparison", "load_sets", "mean_over", "Result", "settings_with_sets", "slug", "TrainedModel"]
+__all__ = [
+    "aligned",
+    "Comparison",
+    "load_sets",
+    "mean_over",
+    "Result",
+    "settings_with_sets",
+    "slug",
+    "TrainedModel",
+    "Variant",
+]
 
 SHEET_ROWS, SHEET_SIDE = 4, 128
 
@@ -71,6 +81,16 @@ class Result:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison: its name, and how its model for a concept is trained. x: its place on these curves."""
+
+    name: str
+    train: Callable[[PairSet], TrainedModel]
+    x: float | None = None
+    curves: tuple[str, ...] = ()
+
+
 class Comparison:
     """Scores models on test photos, and puts their edits side by side. `out`: the comparison's folder."""
 
@@ -79,6 +99,21 @@ class Comparison:
         self.out, self.metric, self.device = out, metric, options.device
         self.scorer = MetricScorer(metric, options)
         self.arrays_read: dict[tuple[Path, str], tuple[Pixels, Pixels]] = {}
+
+    def run(self, variants: Sequence[Variant], sets: Sequence[PairSet]) -> list[list[Result]]:
+        """Train each variant on each concept and score it: its results by concept. Writes a sheet a concept."""
+        results: list[list[Result]] = []
+        trained: list[list[TrainedModel]] = [[] for _ in sets]
+        for variant in variants:
+            results.append([])
+            for pair_set, of_set in zip(sets, trained, strict=True):
+                of_set.append(variant.train(pair_set))
+                results[-1].append(self.result(of_set[-1], pair_set))
+        names = [variant.name for variant in variants]
+        for pair_set, of_set in zip(sets, trained, strict=True):
+            path = self.out / f"sheet-{slug(pair_set.folder.name)}.png"
+            self.sheet(path, pair_set, list(zip(names, of_set, strict=True)))
+        return results
 
     def _arrays(self, pair_set: PairSet, split: str = "test") -> tuple[Pixels, Pixels]:
         """Photos and edits of a split, read once for all of a comparison's rows."""

@@ -20,11 +20,11 @@ from e2gan.research.comparison import (
     Comparison,
     Result,
     TrainedModel,
+    Variant,
     aligned,
     load_sets,
     mean_over,
     settings_with_sets,
-    slug,
 )
 from e2gan.train.finetune import finetune_base, part_parameters
 
@@ -80,37 +80,36 @@ def find_crucial(config: CrucialConfig) -> Crucial:
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
     comparison = Comparison(config.out, config.metric, options)
     with growing(config.out, "crucial", settings_with_sets(config, sets, base_sha256=sha256(base / MODEL))):
-        return _compare(config, base, sets, comparison)
+        variants = [_frozen(config, base, comparison, part) for part in NAMES]
+        results = comparison.run(variants, sets)
+        generator, _ = load_generator(base)
+        sizes = {part: sum(p.numel() for p in group) for part, group in part_parameters(generator).items()}
+        rows = [
+            Frozen(part, sizes[part] if part else 0, mean_over(of_part, lambda r: r.score.value), of_part)
+            for part, of_part in zip(NAMES, results, strict=True)
+        ]
+        crucial = Crucial(config.out, config.metric, [s.prompt for s in sets], rows)
+        plot(crucial)
+        write_json(config.out / "crucial.json", crucial)
+        return crucial
 
 
-def _compare(config: CrucialConfig, base: Path, sets: list[PairSet], comparison: Comparison) -> Crucial:
-    generator, _ = load_generator(base)
-    sizes = {part: sum(p.numel() for p in group) for part, group in part_parameters(generator).items()}
-    rows = []
-    models: dict[str, list[tuple[str, TrainedModel]]] = {s.folder.name: [] for s in sets}
-    for part, name in NAMES.items():
-        results = []
-        for pair_set in sets:
-            note(f'"{pair_set.prompt}": {name}')
-            settings = FinetuneConfig(
-                pairs=pair_set.folder,
-                out=comparison.folder(name, pair_set.folder.name),
-                base=base,
-                frozen=() if part is None else (part,),
-                text=config.text,
-                training=config.training,
-            )
-            model = TrainedModel.of(finetune_base(settings))
-            models[pair_set.folder.name].append((name, model))
-            results.append(comparison.result(model, pair_set))
-        count = sizes[part] if part else 0
-        rows.append(Frozen(part, count, mean_over(results, lambda r: r.score.value), results))
-    crucial = Crucial(config.out, config.metric, [s.prompt for s in sets], rows)
-    for pair_set in sets:
-        comparison.sheet(config.out / f"sheet-{slug(pair_set.folder.name)}.png", pair_set, models[pair_set.folder.name])
-    plot(crucial)
-    write_json(config.out / "crucial.json", crucial)
-    return crucial
+def _frozen(config: CrucialConfig, base: Path, comparison: Comparison, part: Part | None) -> Variant:
+    """The base fine-tuned with a part of it frozen."""
+
+    def train(pair_set: PairSet) -> TrainedModel:
+        note(f'"{pair_set.prompt}": {NAMES[part]}')
+        settings = FinetuneConfig(
+            pairs=pair_set.folder,
+            out=comparison.folder(NAMES[part], pair_set.folder.name),
+            base=base,
+            frozen=() if part is None else (part,),
+            text=config.text,
+            training=config.training,
+        )
+        return TrainedModel.of(finetune_base(settings))
+
+    return Variant(NAMES[part], train)
 
 
 def plot(crucial: Crucial) -> None:

@@ -16,7 +16,8 @@ from e2gan.choose.concepts import choose_concepts
 from e2gan.config import ConceptsConfig, GeneratorConfig, Ranks
 from e2gan.core.errors import InputError
 from e2gan.data.pair_set import PairSet
-from e2gan.research.tables.models import Method, Models, Variant
+from e2gan.research.comparison import Variant
+from e2gan.research.tables.models import Method, Models
 from e2gan.research.tables.sets import identity_set
 
 __all__ = ["Experiment", "EXPERIMENTS"]

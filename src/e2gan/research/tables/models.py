@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,26 +28,16 @@ from e2gan.data.photos import INDEX
 from e2gan.features.embeddings import KINDS
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.models import base_folder
-from e2gan.research.comparison import Comparison, TrainedModel, load_sets, slug
+from e2gan.research.comparison import Comparison, TrainedModel, Variant, load_sets, slug
 from e2gan.research.tables.sets import resized_set
 from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base
 from e2gan.train.finetune import finetune_base
 from e2gan.train.scratch import train_scratch
 
-__all__ = ["Models", "Variant"]
+__all__ = ["Method", "Models"]
 
 Method = Literal["similarity", "random"]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row of an experiment: its name, and how its model for a concept is trained. x: its place on these curves."""
-
-    name: str
-    train: Callable[[PairSet], TrainedModel]
-    x: float | None = None
-    curves: tuple[str, ...] = ()
 
 
 class Models:

@@ -15,11 +15,11 @@ from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
 from e2gan.measure.metrics import SCORE_LEGEND, Score
 from e2gan.networks.models import MODEL, base_folder
-from e2gan.research.comparison import Result, TrainedModel, mean_over, settings_with_sets, slug
+from e2gan.research.comparison import Result, Variant, mean_over, settings_with_sets
 from e2gan.research.crucial import NAMES, find_crucial
 from e2gan.research.tables.costs import TableRow, compare_costs
 from e2gan.research.tables.experiments import EXPERIMENTS, Experiment
-from e2gan.research.tables.models import Models, Variant
+from e2gan.research.tables.models import Models
 from e2gan.research.tables.paper import SOURCES, paper_numbers
 
 __all__ = ["run_table", "TableResult", "TableRow"]
@@ -117,26 +117,10 @@ def run_table(config: TableConfig) -> TableResult | str:
     with growing(result.out, name, settings):
         photo = _photo_row(models)  # first, because it is quick and a metric that does not fit the sets shows here
         variants = EXPERIMENTS[name].variants(models)
-        results = _train_and_score(variants, models)
+        results = models.comparison.run(variants, models.sets)
         result = replace(result, rows=[photo, *_rows(variants, results, models)])
         plot(result, EXPERIMENTS[name], variants, results, config.metric)
         return _write(result)
-
-
-def _train_and_score(variants: list[Variant], models: Models) -> list[list[Result]]:
-    """Each variant's results on each concept; and a sheet a concept, with all variants."""
-    results = []
-    trained: list[list[tuple[str, TrainedModel]]] = [[] for _ in models.sets]
-    for variant in variants:
-        of_concepts = []
-        for pair_set, of_set in zip(models.sets, trained, strict=True):
-            model = variant.train(pair_set)
-            of_set.append((variant.name, model))
-            of_concepts.append(models.comparison.result(model, pair_set))
-        results.append(of_concepts)
-    for pair_set, of_set in zip(models.sets, trained, strict=True):
-        models.comparison.sheet(models.out / f"sheet-{slug(pair_set.folder.name)}.png", pair_set, of_set)
-    return results
 
 
 def _photo_row(models: Models) -> TableRow:
