@@ -45,13 +45,13 @@ from e2gan.config import PIX2PIX, Init
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.images import list_images, read_image, square
-from e2gan.core.outputs import make_folder, versions, writing
+from e2gan.core.outputs import make_folder, read_settings, versions, writing
 from e2gan.core.progress import in_threads, note, track
-from e2gan.data.photos import Item, evenly, file_hash, listing_hash, make_id, shuffled, write_photo_set
+from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
 from e2gan.features.embeddings import embed_files
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.metrics import NetworkOptions
-from e2gan.networks.models import MODEL, base_folder, generator_config, read_settings
+from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.research.comparison import Comparison, TrainedModel, slug
 from e2gan.teachers.filters.filters import FILTERS, Kind, find
 from e2gan.train.loop import METRICS, Trained
@@ -169,7 +169,7 @@ class Base:
     @classmethod
     def load(cls, name: str, folder: Path | None) -> Base:
         where = base_folder(folder)
-        settings = read_settings(where, ("base",))
+        settings = read_settings(where, ("base",), "base")
         return cls(name, where, frozenset(settings["concepts"]), generator_config(settings), settings["text"])
 
 
@@ -217,7 +217,7 @@ def squares(root: Path, jobs: Sequence[tuple[Path, str]], size: int) -> Iterator
     photos = in_threads(lambda job: read_image(job[0]), jobs)
     for (path, split), photo in zip(jobs, photos, strict=True):
         # Named by the file, not by its pixels, so that the sets of two sizes call a photo the same.
-        digest, (height, width) = file_hash(path), photo.shape[:2]
+        digest, (height, width) = sha256(path), photo.shape[:2]
         name = path.relative_to(root).as_posix()
         yield make_id(path.stem, digest, taken), square(photo, size), split, name, width, height, digest
 

@@ -24,12 +24,13 @@ import tyro
 from e2gan.choose.concepts import choose_concepts
 from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, Norm, PairsConfig, TrainingConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_tensors, write_bytes, write_json, write_tensors
+from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.images import list_images, read_image, square
-from e2gan.core.outputs import writing
+from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
-from e2gan.data.photos import Item, PhotoSet, file_hash, make_id, shuffled, write_photo_set
-from e2gan.networks.models import DISCRIMINATOR, MODEL, base_folder, load_generator, read_settings
+from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder
+from e2gan.networks.models import load_generator
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, find
 from e2gan.train.base import train_base
@@ -100,7 +101,7 @@ class Recipe:
             if name != PHOTO:
                 find(name)
         if self.start is not None:
-            read_settings(base_folder(self.start), ("base",))
+            read_settings(base_folder(self.start), ("base",), "base")
             if self.preset != "residual" or self.norm is not None or self.concepts:
                 raise InputError("--start: the base brings its generator and its concepts: leave the others out")
         known = {} if self.styles is None else style_prompts(self.styles)
@@ -144,7 +145,7 @@ def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterat
     """The same places for every size, since all chance comes from the seed and the file's place in the list."""
     taken: set[str] = set()
     for i, path in enumerate(files):
-        photo, name, file = read_image(path), str(path.relative_to(recipe.photos)), file_hash(path)
+        photo, name, file = read_image(path), str(path.relative_to(recipe.photos)), sha256(path)
         rng = np.random.default_rng((recipe.seed, i))
         _, count, least = SOURCES[path.parent.name]
         height, width = photo.shape[:2]
@@ -153,9 +154,9 @@ def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterat
             top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
             image = square(photo[top : top + side, left : left + side], size)
             # Named by the file and the crop, not by its pixels, so that the sets of all sizes call a crop the same.
-            sha256 = hashlib.sha256(f"{name} {top} {left} {side} {file}".encode()).hexdigest()
+            crop = hashlib.sha256(f"{name} {top} {left} {side} {file}".encode()).hexdigest()
             split = "val" if name in val else "train"
-            yield make_id(path.stem, sha256, taken), image, split, name, width, height, sha256
+            yield make_id(path.stem, crop, taken), image, split, name, width, height, crop
 
 
 def choose(recipe: Recipe, photos: Path) -> list[str]:

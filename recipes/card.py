@@ -17,7 +17,8 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, list_images, read_image, square
 from e2gan.data.photos import evenly
 from e2gan.editing.predictor import Predictor
-from e2gan.networks.models import Model, base_folder, load_generator, samples
+from e2gan.networks.folders import base_folder, shipped_adapters
+from e2gan.networks.models import Model, load_generator
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.filters.filters import FILTERS, apply
 from e2gan.teachers.teacher import Ask, Failed
@@ -76,7 +77,7 @@ def main() -> int:
             print(
                 row(prompt, Model.load(base=card.base, prompt=prompt), photos, teach(card, prompt, photos)), flush=True
             )
-        for name, folder in samples().items() if card.base is None else ():
+        for name, folder in shipped_adapters().items() if card.base is None else ():
             model = Model.load(adapter=(folder,))
             line = row(model.prompt, model, photos, teach(card, model.prompt, photos))
             print(line.replace("|", f"| adapter `{name}`:", 1), flush=True)

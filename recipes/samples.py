@@ -20,7 +20,7 @@ from e2gan.config import Init
 from e2gan.core.files import write_bytes
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
-from e2gan.networks.models import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
+from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
 from e2gan.teachers.filters.filters import FILTERS, find
 
 

@@ -11,7 +11,8 @@ from e2gan.cli import main
 from e2gan.core.files import read_json
 from e2gan.core.images import read_image, resize, write_png
 from e2gan.data.builtin_photos import test_pictures as pictures_of_no_training
-from e2gan.networks.models import ABOUT, DISCRIMINATOR, MODEL, base_folder, load_discriminator, load_generator, samples
+from e2gan.networks.folders import ABOUT, DISCRIMINATOR, MODEL, base_folder, shipped_adapters
+from e2gan.networks.models import load_discriminator, load_generator
 from e2gan.teachers.filters.filters import FILTERS, apply
 from e2gan.train.step import parameters
 
@@ -34,7 +35,7 @@ def test_the_base_is_there_in_half_precision() -> None:
 
 
 def test_five_small_adapters_ship_of_concepts_that_the_base_has_not_learned() -> None:
-    found = samples()
+    found = shipped_adapters()
     assert len(found) == 5
     size = sum(file.stat().st_size for folder in found.values() for file in folder.iterdir())
     assert size < 1_000_000
@@ -42,7 +43,7 @@ def test_five_small_adapters_ship_of_concepts_that_the_base_has_not_learned() ->
     assert all(read_json(folder / ABOUT)["prompt"] not in learned for folder in found.values())
 
 
-@pytest.mark.parametrize("name", samples())
+@pytest.mark.parametrize("name", shipped_adapters())
 def test_a_sample_edits_by_its_name(name: str, tmp_path: Path) -> None:
     photo = resize(next(iter(pictures_of_no_training().values())), (128, 192))
     write_png(tmp_path / "photo.png", photo)
@@ -60,4 +61,4 @@ def test_an_unknown_name_is_told_with_those_that_ship(tmp_path: Path, capsys: py
     assert main(command) == 2
     error = capsys.readouterr().err
     assert "nothing is no adapter" in error
-    assert all(name in error for name in samples())
+    assert all(name in error for name in shipped_adapters())

@@ -251,7 +251,7 @@ def test_wrong_folders_are_told_in_one_line(
 
 
 def test_without_a_base_that_ships_one_line_says_what_to_do(project: Project, tmp_path: Path) -> None:
-    from e2gan.networks.models import base_folder
+    from e2gan.networks.folders import base_folder
 
     try:
         assert (base_folder(None) / "model.safetensors").is_file()

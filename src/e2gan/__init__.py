@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from e2gan.choose.photos import select_photos
     from e2gan.config import (
         PRESETS,
+        RECIPES,
         AdaptConfig,
         BaseConfig,
         ChooseConfig,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from e2gan.demo.demo import run_demo
     from e2gan.editing.edit import edit
     from e2gan.editing.predictor import Predictor
-    from e2gan.export import export_model
+    from e2gan.export.export import export_model
     from e2gan.measure.cost import measure_cost
     from e2gan.measure.distances import frechet_distance
     from e2gan.measure.evaluate import evaluate
@@ -69,7 +70,7 @@ _PUBLIC = {
         "PhotosConfig SelectConfig PairsConfig TeachConfig ChooseConfig ConceptsConfig BaseConfig AdaptConfig "
         "ScratchConfig RanksConfig CrucialConfig EvaluateConfig TableConfig CostConfig ExportConfig "
         "EditConfig DemoConfig "
-        "GeneratorConfig TrainingConfig Ranks PRESETS"
+        "GeneratorConfig TrainingConfig Ranks PRESETS RECIPES"
     ),
     "core.errors": "InputError",
     "data.photos": "prepare_photos PhotoSet",
@@ -91,7 +92,7 @@ _PUBLIC = {
     "measure.distances": "frechet_distance",
     "measure.evaluate": "evaluate",
     "measure.cost": "measure_cost",
-    "export": "export_model",
+    "export.export": "export_model",
     "research.ranks": "find_ranks",
     "research.crucial": "find_crucial",
     "research.tables": "run_table",
@@ -124,6 +125,7 @@ __all__ = [
     "PhotoSet",
     "PhotosConfig",
     "Predictor",
+    "RECIPES",
     "Ranks",
     "RanksConfig",
     "ScratchConfig",

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "evaluate": (c.EvaluateConfig, "e2gan.measure.evaluate:evaluate"),
     "table": (c.TableConfig, "e2gan.research.tables:run_table"),
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
-    "export": (c.ExportConfig, "e2gan.export:export_model"),
+    "export": (c.ExportConfig, "e2gan.export.export:export_model"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
 }
 
@@ -171,21 +171,50 @@ def _overview() -> str:
     return "\n".join(lines)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Start:
+    """The flags that decide what the other settings start from, as they were typed."""
+
+    recipe: str | None = None
+    preset: str | None = None
+    ranks: str | None = None
+    model: str | None = None
+    base: str | None = None
+    start: str | None = None
+    epochs: str | None = None
+    steps: str | None = None
+    minutes: str | None = None
+
+    def check(self) -> None:
+        for flag, known in (("recipe", c.RECIPES), ("preset", c.PRESETS)):
+            value = getattr(self, flag)
+            if value is not None and value not in known:
+                raise InputError(f"invalid choice '{value}' for --{flag}: there are {', '.join(known)}")
+
+
 def _parse(name: str, arguments: list[str]) -> Any:
-    """The settings of a command with --dry-run, --json and --preset, by tyro from the dataclasses."""
+    """The settings of a command by tyro from its dataclass, with --dry-run and --json, and where they fit, --recipe,
+    --preset and --ranks."""
     import tyro
 
     settings = COMMANDS[name][0]
+    names = {f.name for f in dataclasses.fields(settings)}
+    start = _Start()
+    # Read first and alone. What is unknown here, or wrong, the second reading below tells.
+    with contextlib.suppress(SystemExit):
+        start, _ = tyro.cli(_Start, args=arguments, return_unknown_args=True, add_help=False, console_outputs=False)
     fields: list[Any] = [
-        ("settings", Annotated[settings, tyro.conf.arg(name="")], _defaults(settings, arguments)),
+        ("settings", Annotated[settings, tyro.conf.arg(name="")], _defaults(name, start)),
         ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved settings and stop.")], False),
         ("json", Annotated[bool, tyro.conf.arg(help="Print one JSON object on standard output.")], False),
     ]
-    if "generator" in {f.name for f in dataclasses.fields(settings)}:
-        presets = Literal[tuple(c.PRESETS)]  # type: ignore[valid-type]
+    if "training" in names and name in ("base", "adapt", "scratch"):
+        text = "What the options below start from: " + "; ".join(f"{n}, {r.about}" for n, r in c.RECIPES.items()) + "."
+        fields.append(("recipe", _choice(c.RECIPES, text), None))
+    if "generator" in names:
         text = "The generator that the options below start from: the paper's, with the photo's way around, for devices."
-        fields.append(("preset", Annotated[presets, tyro.conf.arg(help=text)], "residual"))
-    if "ranks" in {f.name for f in dataclasses.fields(settings)}:
+        fields.append(("preset", _choice(c.PRESETS, text), None))
+    if "ranks" in names:
         text = "ranks.json of `e2gan ranks`, which the options --level1 to --tb then start from."
         fields.append(("ranks", Annotated[Path | None, tyro.conf.arg(help=text)], None))
     invocation = dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True)
@@ -200,34 +229,58 @@ def _parse(name: str, arguments: list[str]) -> Any:
         raise InputError(f"{_one_line(errors.getvalue())} (see: e2gan {name} --help)") from None
 
 
-def _defaults(settings: type, arguments: list[str]) -> Any:
-    """The defaults of a command, which --preset, --ranks and --model in the arguments decide in part."""
+def _choice(names: Iterable[str], text: str) -> Any:
+    """The type of a flag that takes one of these names, or is left out."""
     import tyro
 
-    preset = _value(arguments, "--preset") or "residual"
-    ranks = _value(arguments, "--ranks")
-    values = {}
+    return Annotated[str | None, tyro.conf.arg(help=text, metavar=f"{{{','.join(names)}}}")]
+
+
+def _defaults(name: str, start: _Start) -> Any:
+    """The defaults of a command, which --recipe, --preset, --ranks and --model decide in part."""
+    import tyro
+
+    settings = COMMANDS[name][0]
+    start.check()
+    values: dict[str, Any] = {}
+    if start.recipe is not None and name in ("base", "adapt", "scratch"):
+        values = _recipe(start, start.recipe, name)
+    if name == "scratch" and start.model == "comodgan":
+        length = {k: getattr(values["training"], k) for k in ("minutes", "batch")} if values else {}
+        values["training"] = dataclasses.replace(c.COMODGAN_TRAINING, **length)
+    if start.preset is not None:
+        values["generator"] = c.PRESETS[start.preset]
+    if start.ranks:
+        values["ranks"] = c.Ranks.load(Path(start.ranks))
     for f in dataclasses.fields(settings):
-        if f.name == "generator" and preset in c.PRESETS:
-            values[f.name] = c.PRESETS[preset]
-        elif f.name == "ranks" and ranks:
-            values[f.name] = c.Ranks.load(Path(ranks))
-        elif f.name == "training" and settings is c.ScratchConfig and _value(arguments, "--model") == "comodgan":
-            values[f.name] = c.COMODGAN_TRAINING
-        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             values[f.name] = tyro.MISSING
-    return settings(**values)
+    known = {f.name for f in dataclasses.fields(settings)}
+    return settings(**{k: v for k, v in values.items() if k in known})
 
 
-def _value(arguments: list[str], flag: str) -> str | None:
-    """The value of a flag, last one first, in either form: `--flag value` or `--flag=value`."""
-    found = None
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if argument == flag:
-            found = following
-        elif argument.startswith(f"{flag}="):
-            found = argument.partition("=")[2]
-    return found
+def _recipe(start: _Start, name: str, stage: Literal["base", "adapt", "scratch"]) -> dict[str, Any]:
+    """A recipe's settings of a stage. On a base of another generator than the recipe's, its training settings alone,
+    and a line on standard error that says so."""
+    from e2gan.core.outputs import read_settings
+    from e2gan.networks.folders import base_folder, generator_config
+
+    recipe, generator = c.RECIPES[name], None
+    base = {"base": start.start, "adapt": start.base, "scratch": None}[stage]
+    if recipe.generator is not None and (stage == "adapt" or base is not None):
+        folder = base_folder(None if base is None else Path(base))
+        generator = generator_config(read_settings(folder, ("base",), "base"))
+        if not recipe.fits(generator):
+            line = f"recipe {name}: {folder} has another generator, so that its training settings alone are taken"
+            print(f"e2gan: {line}", file=sys.stderr)
+    values = recipe.settings(stage, generator)
+    if stage == "scratch" and start.model != "e2gan":
+        values.pop("text", None)  # the other models take no prompt
+    # A length that was typed is the only one.
+    if start.steps or start.epochs or start.minutes:
+        lengths = {"minutes": None, "steps": None}
+        values["training"] = dataclasses.replace(values["training"], **lengths)
+    return values
 
 
 def _one_line(box: str) -> str:

@@ -13,9 +13,11 @@ from onnx import numpy_helper
 from e2gan import ExportConfig, Generator, InputError, Model, Predictor, export_model
 from e2gan.cli import main
 from e2gan.config import PRESETS
-from e2gan.core.images import square
+from e2gan.core.images import Pixels, square
 from e2gan.data.builtin_photos import builtin_pictures
-from e2gan.export.onnx import OnnxModel, PixelModel, to_onnx
+from e2gan.export.formats import FORMATS, Format
+from e2gan.export.onnx import FORMAT, OnnxModel, to_onnx
+from e2gan.export.pixel_model import PixelModel
 from tests.conftest import Project
 
 
@@ -105,7 +107,6 @@ def test_a_file_that_differs_is_refused_and_not_kept(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exporter that loses a layer: a generator whose last bias is another one when it is exported."""
-    import e2gan.export.onnx as module
 
     def broken(model: PixelModel, size: int | None, facts: dict[str, str]) -> bytes:
         bias = model.generator.level1_out[-1].bias
@@ -115,7 +116,7 @@ def test_a_file_that_differs_is_refused_and_not_kept(
             bias -= 0.5  # pyright: ignore
         return data
 
-    monkeypatch.setattr(module, "to_onnx", broken)
+    monkeypatch.setitem(FORMATS, "onnx", lambda: replace(FORMAT, write=broken))
     config = ExportConfig(base=project.base, adapter=project.adapter, out=tmp_path / "onnx", size=32)
     with pytest.raises(InputError, match="differs from PyTorch"):
         export_model(config)
@@ -130,3 +131,25 @@ def test_photos_to_check_on_can_be_named(project: Project, tmp_path: Path) -> No
     found = export_model(ExportConfig(model=project.model, out=tmp_path / "o", photos=project.photos, size=32))
     assert found.parity is not None
     assert found.parity.photos == 8
+
+
+class Doubled:
+    """The file of the format that a test adds: it holds nothing, and doubles."""
+
+    def __init__(self, path: Path) -> None:
+        self.providers, self.text = ["test"], path.read_text()
+
+    def __call__(self, photos_NHWC: Pixels) -> Pixels:
+        return np.clip(photos_NHWC.astype(int) * 2, 0, 255).astype(np.uint8)
+
+
+def test_a_new_format_is_one_entry_and_is_checked_as_the_others_are(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = Format("effect.txt", ("numpy",), require=lambda: None, write=lambda *_: b"twice", load=Doubled)
+    monkeypatch.setitem(FORMATS, "doubled", lambda: added)
+    config = ExportConfig(model=project.model, format="doubled", out=tmp_path / "o", size=32)
+    with pytest.raises(InputError, match="differs from PyTorch"):
+        export_model(config)
+    with pytest.raises(InputError, match="--format flash: unknown; there are onnx, doubled"):
+        export_model(replace(config, format="flash"))

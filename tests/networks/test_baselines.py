@@ -13,16 +13,10 @@ from torch import Tensor, nn
 
 from e2gan.config import PIX2PIX, GeneratorConfig
 from e2gan.core.errors import InputError
-from e2gan.networks.baselines import (
+from e2gan.networks.baselines.comodgan import (
     ComodganConfig,
     ComodganDiscriminator,
     ComodganGenerator,
-    PatchNCE,
-    UNet,
-    UNetConfig,
-    UnpairedDiscriminator,
-)
-from e2gan.networks.baselines.comodgan import (
     Conv,
     Dense,
     ModulatedConv,
@@ -32,7 +26,8 @@ from e2gan.networks.baselines.comodgan import (
     fir_up,
     minibatch_deviation,
 )
-from e2gan.networks.baselines.patchnce import channels_of, contrastive_loss, features
+from e2gan.networks.baselines.patchnce import PatchNCE, UnpairedDiscriminator, channels_of, contrastive_loss, features
+from e2gan.networks.baselines.unet import UNet, UNetConfig
 from e2gan.networks.generator import Generator
 from e2gan.train.losses import discriminator_loss, generator_adversarial_loss, l1_loss, r1_penalty
 from e2gan.train.step import parameters

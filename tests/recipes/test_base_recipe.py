@@ -13,7 +13,7 @@ from PIL import Image
 
 from e2gan.core.files import read_json, read_jsonl
 from e2gan.data.builtin_photos import builtin_pictures
-from e2gan.networks.models import base_folder
+from e2gan.networks.folders import base_folder
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "base.py"
 

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import pytest
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.images import Pixels, encode_png, read_image, resize
+from e2gan.core.images import Pixels, read_image, resize
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.function import FunctionTeacher
@@ -190,7 +189,7 @@ def test_a_neural_network_of_another_program(shared: Path) -> None:
     assert np.abs(edits[0].astype(float) - given[0]).mean() > 20
 
 
-# --------------------------------------------------------------------------------------------------- as they are made
+# ------------------------------------------------------------------------------------------------- when it ends badly
 
 STEPS = """
 import sys, time
@@ -198,23 +197,16 @@ from pathlib import Path
 from PIL import Image, ImageOps
 source, target, here = map(Path, sys.argv[1:4])
 photos = sorted(source.iterdir())
+with (here / "log").open("a") as file:
+    print(*(Image.open(path).width for path in photos), file=file)
 def invert(path):
     ImageOps.invert(Image.open(path)).save(target / path.name)
-def wait():
-    while not (here / "go").exists():
-        time.sleep(0.02)
 """
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("e2gan.teachers.command.SETTLED", 0.3)
-    monkeypatch.setattr("e2gan.teachers.command.POLL", 0.05)
-
-
-@pytest.fixture
 def steps(script: Callable[..., Path], tmp_path: Path) -> Callable[..., CommandTeacher]:
-    """A teacher that is a program of these lines."""
+    """A teacher that is a program of these lines; the widths of the photos that it gets are in the file log."""
 
     def make(lines: str, **options: Any) -> CommandTeacher:
         return CommandTeacher(f"{PYTHON} {script(STEPS + lines)} {{input}} {{output}} '{tmp_path}'", **options)
@@ -222,44 +214,35 @@ def steps(script: Callable[..., Path], tmp_path: Path) -> Callable[..., CommandT
     return make
 
 
-@pytest.mark.usefixtures("hasty")
-def test_an_edit_is_given_while_the_program_makes_the_others(
-    steps: Callable[..., CommandTeacher], tmp_path: Path
+def test_what_a_program_made_before_it_failed_is_not_asked_for_again(
+    steps: Callable[..., CommandTeacher], tmp_path: Path, temporary: Path
 ) -> None:
-    given = photos(3)
-    teacher = steps("invert(photos[1]); wait(); invert(photos[0]); (target / '0002.png').touch()")
-    some = teacher.edits(given, ASK, [0] * 3)
-    i, edit = next(some)
-    assert i == 1
-    np.testing.assert_array_equal(edit, 255 - given[1])
-    (tmp_path / "go").touch()
-    rest = dict(some)
-    assert set(rest) == {0, 2}
-    np.testing.assert_array_equal(rest[0], 255 - given[0])
-    assert reasons([rest[2]]) == ["the program's edit cannot be used: is empty"]
-
-
-def test_what_a_program_made_before_it_failed_is_given(steps: Callable[..., CommandTeacher], temporary: Path) -> None:
-    told = []
+    told, given = [], photos(4)
     for k in (1, 3):
         lines = f"for path in photos[:{k}]: invert(path)\n(target / photos[{k}].name).write_bytes(b'half')\n"
-        teacher, made = steps(f"{lines}raise ValueError(f'cannot edit {{photos[{k}]}}')"), []
+        teacher = steps(f"{lines}raise ValueError(f'cannot edit {{photos[{k}]}}')")
         with pytest.raises(RuntimeError) as failed:
-            made.extend(teacher.edits(photos(4), ASK, [0] * 4))  # keeps what came before the exception
-        assert [i for i, _ in made] == list(range(k))
-        for i, edit in made:
-            np.testing.assert_array_equal(edit, 255 - photos(4)[i])
+            teacher.edit(given, ASK, [0] * 4)
         told.append(str(failed.value))
+        for photo, edit in zip(given[:k], teacher.edit(given[:k], ASK, [0] * k), strict=True):
+            np.testing.assert_array_equal(edit, 255 - photo)
+    assert (tmp_path / "log").read_text() == "16 17 18 19\n" * 2
     # Which photo it was does not make it another reason.
     assert told == ["the program ended with status 1: ValueError: cannot edit the photo"] * 2
     assert not list(temporary.iterdir())
 
 
-def test_what_a_program_made_before_its_time_was_over_is_given(steps: Callable[..., CommandTeacher]) -> None:
-    teacher, made = steps("invert(photos[1]); time.sleep(60)", timeout=3), []
+def test_what_a_program_made_before_its_time_was_over_is_not_asked_for_again(
+    steps: Callable[..., CommandTeacher], tmp_path: Path
+) -> None:
+    teacher, given = steps("invert(photos[-1])\nif len(photos) > 1: time.sleep(60)", timeout=3), photos(2)
     with pytest.raises(TimeoutError):
-        made.extend(teacher.edits(photos(2), ASK, [0, 0]))
-    assert [i for i, _ in made] == [1]
+        teacher.edit(given, ASK, [0, 0])
+    for photo, edit in zip(given, teacher.edit(given, ASK, [0, 0]), strict=True):
+        np.testing.assert_array_equal(edit, 255 - photo)
+    assert (tmp_path / "log").read_text() == "16 17\n16\n"
+    teacher.edit(given[:1], ASK, [0])  # what was given once is made anew
+    assert (tmp_path / "log").read_text() == "16 17\n16\n16\n"
 
 
 def test_a_program_that_fails_after_its_last_edit_has_made_them_all(
@@ -270,116 +253,28 @@ def test_a_program_that_fails_after_its_last_edit_has_made_them_all(
     assert "cannot say goodbye" in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("hasty")
-def test_a_file_is_not_taken_before_it_is_whole(steps: Callable[..., CommandTeacher]) -> None:
-    (edit,) = steps("""
-invert(photos[0])
-whole = (target / "0000.png").read_bytes()
-with (target / "0000.png").open("wb") as file:
-    for part in (whole[:300], whole[300:600], whole[600:]):
-        file.write(part)
-        file.flush()
-        time.sleep(0.8)
-""").edit(photos(1), ASK, [0])
-    np.testing.assert_array_equal(edit, 255 - photos(1)[0])
-
-
-def test_a_file_is_not_taken_before_it_has_been_left_alone(
-    steps: Callable[..., CommandTeacher], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("e2gan.teachers.command.POLL", 0.05)
-    monkeypatch.setattr("e2gan.teachers.command.SETTLED", 10)
-    draft = "(target / '0000.png').write_bytes(photos[0].read_bytes())"
-    (edit,) = steps(f"{draft}; time.sleep(0.6); invert(photos[0])").edit(photos(1), ASK, [0])
-    np.testing.assert_array_equal(edit, 255 - photos(1)[0])
-
-
-@pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("changed", [True, False])
-def test_a_draft_that_was_taken_for_the_edit_ends_the_run(
-    changed: bool, steps: Callable[..., CommandTeacher], tmp_path: Path
-) -> None:
-    again = "ImageOps.invert(done)" if changed else "done"
-    again = f"done = Image.open(target / '0000.png'); {again}.save(target / '0000.png', compress_level=0)"
-    teacher = steps(f"invert(photos[0]); wait(); {again}; invert(photos[1])")
-    some = teacher.edits(photos(2), ASK, [0, 0])
-    assert next(some)[0] == 0
-    (tmp_path / "go").touch()
-    if changed:
-        with pytest.raises(InputError, match=r"wrote an edit again, more than 0\.3 s after it was whole"):
-            list(some)
-    else:
-        assert [i for i, _ in some] == [1]
-
-
-@pytest.mark.usefixtures("hasty")
-def test_who_stops_asking_stops_the_program(
-    steps: Callable[..., CommandTeacher], tmp_path: Path, temporary: Path
-) -> None:
-    teacher = steps("import os; (here / 'pid').write_text(str(os.getpid())); invert(photos[0]); time.sleep(60)")
-    some = teacher.edits(photos(2), ASK, [0, 0])
-    assert next(some)[0] == 0
-    pid = int((tmp_path / "pid").read_text())
-    assert alive(pid)
-    some.close()
-    assert not alive(pid)
-    assert not list(temporary.iterdir())
-
-
 DRIVER = """
 import sys
-from pathlib import Path
-from e2gan.images import read_image, write_png
-from e2gan.teachers import command
+import numpy as np
+from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.teacher import Ask
-command.SETTLED, command.POLL = 0.2, 0.05
-folder, kept = map(Path, sys.argv[2:])
-left = [path for path in sorted(folder.iterdir()) if not (kept / path.name).exists()]
-teacher = command.CommandTeacher(sys.argv[1])
-for i, edit in teacher.edits([read_image(path) for path in left], Ask("inverted"), [0] * len(left)):
-    write_png(kept / left[i].name, edit)
+CommandTeacher(sys.argv[1]).edit([np.zeros((8, 8, 3), np.uint8)], Ask("inverted"), [0])
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent was killed")
-def test_killed_in_the_midst_of_a_batch_no_photo_is_edited_twice_but_the_one_at_hand(
-    script: Callable[..., Path], tmp_path: Path, temporary: Path
+def test_a_killed_process_leaves_no_program_running(
+    steps: Callable[..., CommandTeacher], script: Callable[..., Path], tmp_path: Path, temporary: Path
 ) -> None:
-    given, kept, log = tmp_path / "given", tmp_path / "kept", tmp_path / "log"
-    given.mkdir()
-    kept.mkdir()
-    for i, photo in enumerate(photos(5)):
-        (given / f"{i}.png").write_bytes(encode_png(photo))
-    program = script(
-        STEPS
-        + """
-import os
-(here / "pid").write_text(str(os.getpid()))
-for i, path in enumerate(photos):
-    with (here / "log").open("a") as file:
-        print(Image.open(path).width, file=file)
-    if i == 2:
-        wait()
-    invert(path)
-"""
-    )
-    command = f"{PYTHON} {program} {{input}} {{output}} '{tmp_path}'"
-    driver = [PYTHON, script(DRIVER, "driver.py"), command, given, kept]
-    environment = os.environ | {"TMPDIR": str(temporary)}
-    with subprocess.Popen(driver, env=environment) as process:
+    program = steps("import os; (here / 'pid').write_text(str(os.getpid())); time.sleep(60)")
+    pid = tmp_path / "pid"
+    driver = [PYTHON, script(DRIVER, "driver.py"), program.command]
+    with subprocess.Popen(driver, env=os.environ | {"TMPDIR": str(temporary)}) as process:
         deadline = time.monotonic() + 60
-        while len(list(kept.glob("*.png"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+        while not (pid.exists() and pid.read_text()) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
-    done = {path.name: path.read_bytes() for path in kept.glob("*.png")}
-    assert len(done) == 2
-    assert vanishes(int((tmp_path / "pid").read_text()))  # else it would go on editing beside the next one
-    (tmp_path / "go").touch()
-    subprocess.run(driver, env=environment, check=True)
-    assert Counter(log.read_text().split()) == {"16": 1, "17": 1, "18": 2, "19": 1, "20": 1}
-    assert all((kept / name).read_bytes() == data for name, data in done.items())
-    for i, photo in enumerate(photos(5)):
-        np.testing.assert_array_equal(read_image(kept / f"{i}.png"), 255 - photo)
+    assert vanishes(int(pid.read_text()))
 
 
 # ---------------------------------------------------------------------------------------------------- what goes wrong
@@ -451,7 +346,7 @@ def test_how_a_program_ended_is_told(code: str, message: str) -> None:
 def test_a_program_that_takes_too_long_is_killed_with_what_it_started(
     kind: str, script: Callable[..., Path], tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("e2gan.teachers.command.GRACE", 0.3)
+    monkeypatch.setattr("e2gan.teachers.program.GRACE", 0.3)
     teacher = CommandTeacher(f"{PYTHON} {script(HANG)} {tmp_path / 'pid'} {kind}", timeout=2.5)
     start = time.monotonic()
     with pytest.raises(TimeoutError, match=r"longer than 2\.5 s"):

@@ -63,14 +63,14 @@ def representatives(x: NDArray, k: int, seed: int = 0) -> Representatives:
     rows, mean, scale = _centred(x)
     first, kind = _distinct(rows)
     if len(first) <= k:
-        found = _repeats(rows, first, kind, min(k, len(rows)))
+        clustering = _repeats(rows, first, kind, min(k, len(rows)))
     else:
-        found = _clustered(rows, first, kind, k, seed)
+        clustering = _clustered(rows, first, kind, k, seed)
     return Representatives(
-        chosen=found.chosen,
-        cluster=found.cluster,
-        distance=found.distance * scale,
-        centres=found.centres * scale + mean,
+        chosen=clustering.chosen,
+        cluster=clustering.cluster,
+        distance=clustering.distance * scale,
+        centres=clustering.centres * scale + mean,
         distinct=len(first),
     )
 
@@ -148,9 +148,9 @@ def _nearest_of_each(cluster: Indices, distance: NDArray[np.float64], k: int) ->
     least = np.full(k, np.inf)
     np.minimum.at(least, cluster, distance)
     near = np.flatnonzero(distance <= least[cluster] * (1 + TIE))
-    found = np.empty(k, np.int64)
-    found[cluster[near[::-1]]] = near[::-1]  # of several that are written, the last stays
-    return found
+    nearest = np.empty(k, np.int64)
+    nearest[cluster[near[::-1]]] = near[::-1]  # of several that are written, the last stays
+    return nearest
 
 
 def _centres(rows: Rows, weight: Rows, k: int, seed: int) -> NDArray[np.float64]:
@@ -202,7 +202,7 @@ def _fill(rows: Rows, cluster: Indices, centres: NDArray[np.float64]) -> None:
 
 def _distance(rows: Rows, cluster: Indices, centres: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N,) of each row to the centre of its cluster."""
-    found = np.empty(len(rows))
+    distance = np.empty(len(rows))
     for part in _chunks(rows):
-        found[part] = np.linalg.norm(rows[part] - centres[cluster[part]], axis=1)
-    return found
+        distance[part] = np.linalg.norm(rows[part] - centres[cluster[part]], axis=1)
+    return distance

@@ -15,11 +15,11 @@ from e2gan.choose.clusters import representatives
 from e2gan.choose.photos import titled
 from e2gan.config import ConceptsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_json
+from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
-from e2gan.core.outputs import changed, earlier, make_folder, replaced, versions
+from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
 from e2gan.data.pair_set import ROWS, PairSet
-from e2gan.data.photos import file_hash, read_stack, shuffled
+from e2gan.data.photos import read_stack, shuffled
 from e2gan.features.embeddings import embed_files, embedding_settings
 
 __all__ = ["choose_concepts", "Concept", "Concepts"]
@@ -73,10 +73,8 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     config.check()
     sets = _load(config.pairs)
     settings = _settings(config, sets)
-    found = earlier(config.out, "concepts")
-    old = found.get("settings") if found is not None else None
-    old = old if isinstance(old, dict) else {}
-    if found is not None and changed(old, settings) == [] and (chosen := _read(found, sets)):
+    earlier = earlier_file(config.out, "concepts", settings)
+    if earlier is not None and not earlier[1] and (chosen := _read(earlier[0], sets)):
         if not all(sheet.exists() for sheet in _sheets(config.out, chosen[1])):
             _draw(config, sets, *chosen)
         return _result(config, *chosen, already_done=True)
@@ -84,8 +82,8 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     if config.keep >= len(sets):
         notes.append(f"--keep {config.keep}: there are no more than {len(sets)} concepts, so all are kept")
     keep, rest = _choose(config, sets, notes)
-    if found is not None:
-        notes.append(replaced(old, settings, "choice"))
+    if earlier is not None:
+        notes.append(replaced_note("choice", earlier[1]))
     make_folder(config.out.parent)
     _draw(config, sets, keep, rest)
     written = {"stage": "concepts", "keep": keep, "rest": rest, "settings": settings, "versions": versions()}
@@ -120,7 +118,7 @@ def _settings(config: ConceptsConfig, sets: Sequence[PairSet]) -> dict[str, Any]
     chance = config.method == "random"
     about = {"keep": config.keep, "method": config.method, "seed": config.seed}
     about["samples"] = None if chance else config.samples
-    about["pairs"] = [[str(s.folder), file_hash(s.folder / ROWS)] for s in sets]
+    about["pairs"] = [[str(s.folder), sha256(s.folder / ROWS)] for s in sets]
     return about | embedding_settings(config.embedding, config.features, config.model, chance)
 
 
@@ -134,15 +132,15 @@ def _choose(config: ConceptsConfig, sets: Sequence[PairSet], notes: list[str]) -
     if config.method == "random":
         chosen = sorted(np.random.default_rng(config.seed).choice(len(sets), count, replace=False).tolist())
     else:
-        found = representatives(_means(config, sets), config.keep, config.seed)
-        if found.distinct < count:
+        clustering = representatives(_means(config, sets), config.keep, config.seed)
+        if clustering.distinct < count:
             notes.append(
-                f"only {found.distinct} concepts differ in {config.embedding}: some are kept beside their like"
+                f"only {clustering.distinct} concepts differ in {config.embedding}: some are kept beside their like"
             )
-        chosen = sorted(found.chosen.tolist())
+        chosen = sorted(clustering.chosen.tolist())
         # A cluster's number is that of the concept kept for it, in the order that the user gave.
-        number = {int(found.cluster[row]): i for i, row in enumerate(chosen)}
-        cluster = [number[int(c)] for c in found.cluster]
+        number = {int(clustering.cluster[row]): i for i, row in enumerate(chosen)}
+        cluster = [number[int(c)] for c in clustering.cluster]
     concepts = [Concept(s.prompt, str(s.folder), c) for s, c in zip(sets, cluster, strict=True)]
     return [concepts[i] for i in chosen], [c for i, c in enumerate(concepts) if i not in chosen]
 
@@ -172,10 +170,10 @@ def _means(config: ConceptsConfig, sets: Sequence[PairSet]) -> NDArray[np.float6
 # ----------------------------------------------------------------------------------------------------- what comes of it
 
 
-def _read(found: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Concept], list[Concept]] | None:
+def _read(choice: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Concept], list[Concept]] | None:
     """The choice in an earlier file; None where that is not whole, for a hand may have been at it."""
     try:
-        keep, rest = ([Concept(c["prompt"], c["pairs"], c["cluster"]) for c in found[n]] for n in ("keep", "rest"))
+        keep, rest = ([Concept(c["prompt"], c["pairs"], c["cluster"]) for c in choice[n]] for n in ("keep", "rest"))
     except (KeyError, TypeError):
         return None
     folders = sorted(str(c.pairs) for c in (*keep, *rest))

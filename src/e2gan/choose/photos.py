@@ -12,11 +12,11 @@ import numpy as np
 from e2gan.choose.clusters import representatives
 from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_json
+from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, resize, sheet, write_png
-from e2gan.core.outputs import changed, earlier, make_folder, replaced, versions
+from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
 from e2gan.data.pair_set import SELECTION
-from e2gan.data.photos import INDEX, Photo, PhotoSet, file_hash
+from e2gan.data.photos import INDEX, Photo, PhotoSet
 from e2gan.features.embeddings import embed_files, embedding_settings
 
 __all__ = ["select_photos", "Selection"]
@@ -69,19 +69,20 @@ def select_photos(config: SelectConfig) -> Selection:
     out = config.out or config.photos / SELECTION
     picture = out.with_suffix(".png")
     settings = _settings(config)
-    found = earlier(out, "select")
-    if found is not None and changed(found, settings) == [] and _whole(found, photos):
+    earlier = earlier_file(out, "select", settings)
+    if earlier is not None and not earlier[1] and _whole(earlier[0], photos):
+        selection = earlier[0]
         if config.sheet and not picture.exists():
-            write_png(picture, _sheet(photo_set, found["ids"], found["clusters"]))
-        return _result(config, found, len(photos), already_done=True)
+            write_png(picture, _sheet(photo_set, selection["ids"], selection["clusters"]))
+        return _result(config, selection, len(photos), already_done=True)
     ids, clusters, notes = _choose(config, photo_set, photos)
-    if found is not None:
-        notes.append(replaced(found, settings, "selection") + "; pair sets made from it keep its photos")
+    if earlier is not None:
+        notes.append(replaced_note("selection", earlier[1]) + "; pair sets made from it keep its photos")
     written = {"stage": "select", **settings, "ids": ids, "clusters": clusters, "versions": versions()}
     make_folder(out.parent)
     if config.sheet:
         write_png(picture, _sheet(photo_set, ids, clusters))
-    elif found is not None:
+    elif earlier is not None:
         picture.unlink(missing_ok=True)  # it shows the earlier selection
     write_json(out, written)
     return _result(config, written, len(photos), notes)
@@ -90,14 +91,14 @@ def select_photos(config: SelectConfig) -> Selection:
 def _settings(config: SelectConfig) -> dict[str, Any]:
     """What decides the choice, as the file has it."""
     about = {"method": config.method, "keep": config.keep, "seed": config.seed}
-    about["photos_sha256"] = file_hash(config.photos / INDEX)
+    about["photos_sha256"] = sha256(config.photos / INDEX)
     # By chance nothing is embedded, whatever the embedding is set to.
     return about | embedding_settings(config.embedding, config.features, config.model, config.method == "random")
 
 
-def _whole(found: Mapping[str, Any], photos: Sequence[Photo]) -> bool:
+def _whole(selection: Mapping[str, Any], photos: Sequence[Photo]) -> bool:
     """Whether an earlier file has what its settings promise; a hand may have been at it."""
-    ids, clusters = found.get("ids"), found.get("clusters")
+    ids, clusters = selection.get("ids"), selection.get("clusters")
     names = {photo.id for photo in photos}
     known = isinstance(ids, list) and bool(ids) and all(isinstance(name, str) and name in names for name in ids)
     return known and isinstance(clusters, dict) and names.issuperset(clusters)
@@ -116,12 +117,14 @@ def _choose(
         return [photos[i].id for i in sorted(rows)], {}, notes
     files = [photo_set.folder / photo.file for photo in photos]
     kind = {"features": config.features, "model": config.model, "device": config.device}
-    found = representatives(embed_files(files, photo_set.size, config.embedding, **kind), config.keep, config.seed)
-    if found.distinct < len(found.chosen):
-        more = len(found.chosen) - found.distinct
-        notes.append(f"only {found.distinct} photos differ in {config.embedding}: {more} are kept beside their like")
-    clusters = {photo.id: int(c) for photo, c in zip(photos, found.cluster, strict=True)}
-    return [photos[i].id for i in sorted(found.chosen)], clusters, notes
+    clustering = representatives(embed_files(files, photo_set.size, config.embedding, **kind), config.keep, config.seed)
+    if clustering.distinct < len(clustering.chosen):
+        more = len(clustering.chosen) - clustering.distinct
+        notes.append(
+            f"only {clustering.distinct} photos differ in {config.embedding}: {more} are kept beside their like"
+        )
+    clusters = {photo.id: int(c) for photo, c in zip(photos, clustering.cluster, strict=True)}
+    return [photos[i].id for i in sorted(clustering.chosen)], clusters, notes
 
 
 def _result(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
 from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, GeneratorConfig, Norm, Ranks, Upsample
+from e2gan.config.recipes import RECIPES, Recipe
 from e2gan.config.research import CrucialConfig, FinetuneConfig, Part, RanksConfig, TableConfig
 from e2gan.config.stages import (
     AdaptConfig,
@@ -26,8 +27,8 @@ from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
 __all__ = [
     "AdaptConfig",
     "BaseConfig",
-    "ChooseConfig",
     "COMODGAN_TRAINING",
+    "ChooseConfig",
     "ConceptsConfig",
     "CostConfig",
     "CrucialConfig",
@@ -39,19 +40,21 @@ __all__ = [
     "GeneratorConfig",
     "Init",
     "Norm",
-    "PairsConfig",
     "PAPER",
-    "Part",
-    "PhotosConfig",
     "PIX2PIX",
     "PRESETS",
+    "PairsConfig",
+    "Part",
+    "PhotosConfig",
+    "RECIPES",
     "Ranks",
     "RanksConfig",
+    "Recipe",
     "ScratchConfig",
     "SelectConfig",
+    "THRESHOLDS",
     "TableConfig",
     "TeachConfig",
-    "THRESHOLDS",
     "TrainingConfig",
     "Upsample",
 ]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import at_least, need, positive, side
 
 __all__ = ["ChooseConfig", "ConceptsConfig", "PairsConfig", "PhotosConfig", "SelectConfig", "TeachConfig"]
 
@@ -29,8 +29,8 @@ class PhotosConfig:
     """Seed of the split 80/10/10 (Sec. 5.1)."""
 
     def check(self) -> None:
-        need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
-        need(self.limit is None or self.limit >= 3, f"--limit {self.limit}: must be at least 3")
+        side("size", self.size)
+        at_least("limit", self.limit, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class SelectConfig:
     """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
-        need(self.keep >= 1, f"--keep {self.keep}: must be at least 1")
+        at_least("keep", self.keep, 1)
         need(self.method in ("similarity", "random"), f"--method {self.method}: must be similarity or random")
         named = self.out is None or self.out.suffix.lower() == ".json"
         need(named, f"--out {self.out}: must end in .json (its sheet is a .png of the same name)")
@@ -116,10 +116,9 @@ class TeachConfig:
     def check(self) -> None:
         at_least("seeds", self.seeds, 1)
         at_least("retries", self.retries, 0)
-        need(self.batch is None or self.batch >= 1, f"--batch {self.batch}: must be at least 1")
-        need(self.timeout is None or self.timeout > 0, f"--timeout {self.timeout}: must be positive")
-        positive = self.max_residual is None or self.max_residual > 0
-        need(positive, f"--max-residual {self.max_residual}: must be positive")
+        at_least("batch", self.batch, 1)
+        positive("timeout", self.timeout)
+        positive("max-residual", self.max_residual)
         need(bool(self.source.strip()), '--source is empty: say what the photos show, e.g. "a photo"')
         need(self.aesthetic is None or self.clip is not None, "--aesthetic needs --clip, whose embeddings it reads")
         self.part()
@@ -207,7 +206,7 @@ class PairsConfig:
             self.concept is None or bool(self.concept.strip()),
             '--concept is empty: say what the edit does, e.g. "make it autumn"',
         )
-        need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
+        side("size", self.size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,8 +237,8 @@ class ConceptsConfig:
 
     def check(self) -> None:
         need(bool(self.pairs), "--pairs is empty: name at least one pair set")
-        need(self.keep >= 1, f"--keep {self.keep}: must be at least 1")
-        need(self.samples >= 1, f"--samples {self.samples}: must be at least 1")
+        at_least("keep", self.keep, 1)
+        at_least("samples", self.samples, 1)
         need(self.method in ("similarity", "random"), f"--method {self.method}: must be similarity or random")
         named = self.out.suffix.lower() == ".json"
         need(named, f"--out {self.out}: must end in .json (its pictures are .png beside it)")

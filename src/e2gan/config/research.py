@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.network import THRESHOLDS, GeneratorConfig, Ranks
 from e2gan.config.training import TrainingConfig
 
@@ -49,7 +49,7 @@ class RanksConfig:
 
     def check(self) -> None:
         need(bool(self.pairs), "--pairs is empty: name at least one pair set")
-        need(self.sample is None or self.sample >= 1, f"--sample {self.sample}: must be at least 1")
+        at_least("sample", self.sample, 1)
         at_least("start", self.start, 1)
         need(self.out.suffix == ".json", f"--out {self.out}: must end in .json (its plot is a .png of the same name)")
         at_least("gain", self.gain, 0)
@@ -166,18 +166,14 @@ class TableConfig:
         for name in ("epochs", "baseline_epochs", "base_epochs", "batch"):
             at_least(name.replace("_", "-"), getattr(self, name), 1)
         for name in ("minutes", "steps", "base_minutes", "base_steps"):
-            value = getattr(self, name)
-            need(value is None or value > 0, f"--{name.replace('_', '-')} {value}: must be positive")
+            positive(name.replace("_", "-"), getattr(self, name))
         for of in ("", "base_"):
             both = getattr(self, f"{of}minutes") and getattr(self, f"{of}steps")
             flag = of.replace("_", "-")
             need(not both, f"--{flag}minutes and --{flag}steps: name one of them")
         for name in ("lr", "adapter_lr"):
-            need(getattr(self, name) > 0, f"--{name.replace('_', '-')} {getattr(self, name)}: must be positive")
-        need(
-            self.size is None or (self.size >= 32 and self.size % 8 == 0),
-            f"--size {self.size}: must be a multiple of 8, and at least 32",
-        )
-        need(self.keep is None or self.keep >= 1, f"--keep {self.keep}: must be at least 1")
+            positive(name.replace("_", "-"), getattr(self, name))
+        side("size", self.size)
+        at_least("keep", self.keep, 1)
         self.generator.check()
         self.ranks.check()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import at_least, need, one_model, positive, side, strength
 from e2gan.config.network import GeneratorConfig, Ranks
 from e2gan.config.training import TrainingConfig
 
@@ -152,9 +152,7 @@ class EvaluateConfig:
     """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
-        need(
-            self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
-        )
+        one_model(self)
         named = self.base or self.adapter or self.model or self.out
         need(named is not None, "name --out: the base that ships is no place to write to")
         at_least("rows", self.rows, 1)
@@ -184,11 +182,9 @@ class CostConfig:
     """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
-        need(
-            self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
-        )
+        one_model(self)
         need(self.adapter is None or self.base is not None, "--adapter needs its --base")
-        need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
+        side("size", self.size)
         at_least("repeat", self.repeat, 1)
         self.generator.check()
         self.ranks.check()
@@ -206,8 +202,8 @@ class ExportConfig:
     """Adapter to merge: a folder, or the name of one that ships."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
-    format: Literal["onnx"] = "onnx"
-    """onnx: uint8 NHWC in and out, for ONNX Runtime."""
+    format: str = "onnx"
+    """Kind of the file. onnx: uint8 NHWC in and out, for ONNX Runtime."""
     size: int | None = None
     """Fixed height and width; a multiple of 8 (default: any height and width that are)."""
     strength: float = 1.0
@@ -216,15 +212,9 @@ class ExportConfig:
     """Folder of photos to check the file on (default: photographs that ship with scikit-image)."""
 
     def check(self) -> None:
-        need(
-            self.model is None or (self.base is None and self.adapter is None), "--model excludes --base and --adapter"
-        )
-        need(self.model is not None or self.adapter is not None, "name an --adapter, or a --model from scratch")
-        need(
-            self.size is None or (self.size >= 32 and self.size % 8 == 0),
-            f"--size {self.size}: must be a multiple of 8, and at least 32",
-        )
-        need(0 <= self.strength <= 1.5, f"--strength {self.strength}: must lie in 0..1.5")
+        one_model(self, required=True)
+        side("size", self.size)
+        strength(self.strength)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,18 +245,14 @@ class EditConfig:
     """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
-        need(self.model is None or (self.base is None and not self.adapter), "--model excludes --base and --adapter")
-        need(self.model is not None or bool(self.adapter), "name an --adapter, or a --model from scratch")
-        need(0 <= self.strength <= 1.5, f"--strength {self.strength}: must lie in 0..1.5")
+        one_model(self, required=True)
+        strength(self.strength)
         need(
             self.weights is None or len(self.weights) == len(self.adapter),
             f"--weights: {len(self.weights or ())} given for {len(self.adapter)} adapters",
         )
         need(self.side is None or self.side == 0 or self.side >= 32, f"--side {self.side}: 0, or at least 32")
-        need(
-            self.tile is None or (self.tile >= 64 and self.tile % 8 == 0),
-            f"--tile {self.tile}: must be a multiple of 8, and at least 64",
-        )
+        side("tile", self.tile, 64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,5 +272,5 @@ class DemoConfig:
     seed: int = 0
 
     def check(self) -> None:
-        need(self.size >= 32 and self.size % 8 == 0, f"--size {self.size}: must be a multiple of 8, and at least 32")
-        need(self.minutes > 0, f"--minutes {self.minutes}: must be positive")
+        side("size", self.size)
+        positive("minutes", self.minutes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import at_least, need, positive, side
 
 __all__ = ["COMODGAN_TRAINING", "TrainingConfig"]
 
@@ -57,22 +57,19 @@ class TrainingConfig:
 
     def check(self) -> None:
         at_least("epochs", self.epochs, 1)
-        need(self.steps is None or self.steps >= 1, f"--steps {self.steps}: must be at least 1")
-        need(self.minutes is None or self.minutes > 0, f"--minutes {self.minutes}: must be positive")
+        at_least("steps", self.steps, 1)
+        positive("minutes", self.minutes)
         at_least("batch", self.batch, 1)
-        need(self.lr > 0, f"--lr {self.lr}: must be positive")
+        positive("lr", self.lr)
         need(all(0 <= b < 1 for b in self.betas), f"--betas {self.betas}: each must be at least 0 and below 1")
         at_least("warmup", self.warmup, 0)
-        need(self.clip is None or self.clip > 0, f"--clip {self.clip}: must be positive")
+        positive("clip", self.clip)
         at_least("l1", self.l1, 0)
         at_least("gan", self.gan, 0)
         need(self.l1 > 0 or self.gan > 0, "--l1 0 and --gan 0: nothing would be trained")
         at_least("r1", self.r1, 0)
         need(0 <= self.ema < 1, f"--ema {self.ema}: must be at least 0 and below 1")
-        need(
-            self.crop is None or (self.crop >= 32 and self.crop % 8 == 0),
-            f"--crop {self.crop}: must be a multiple of 8, and at least 32",
-        )
+        side("crop", self.crop)
         at_least("save-every", self.save_every, 0)
 
 

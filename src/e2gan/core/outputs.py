@@ -1,7 +1,8 @@
-"""What a stage writes: folders that are whole or not there, and how an earlier run of the same is found.
+"""What a stage writes, and how a rerun finds it: whole, half done, or another run's.
 
 A stage writes into `OUT.partial` and renames it to `OUT` when all is written. A run that was killed leaves the
-partial folder, and the same command goes on from it.
+partial folder, and the same command goes on from it. A run is the same one where its stage and its settings are, with
+the hashes of its inputs among them: `differences` is the one comparison, for folders and for single JSON files.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from contextlib import contextmanager, suppress
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from e2gan.core.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
 from e2gan.core.files import CONFIG, plain, read_json, write_json
 
-__all__ = ["claim", "claim_in_place", "growing", "make_folder", "State", "versions", "writing"]
+__all__ = ["State", "claim", "claim_in_place", "differences", "earlier_file", "finish", "growing", "make_folder"]
+__all__ += ["partial_of", "read_settings", "replaced_note", "versions", "writing"]
 
 ELSEWHERE = "choose another --out, or delete it"
+PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn")
+
+# What a setting counts as where a folder of an earlier version lacks it, or where this version no longer has it; None
+# where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
+ABSENT: dict[str, Any] = {}
 
 
 class State(Enum):
@@ -35,18 +38,92 @@ class State(Enum):
 
 
 def partial_of(out: Path) -> Path:
+    """The folder that a stage writes to until its output is whole."""
     return out.with_name(out.name + ".partial")
 
 
 def versions() -> dict[str, str]:
     """Versions of the packages that decide what a run gives."""
-    found = {}
-    for name in ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    installed = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed
+
+
+# ------------------------------------------------------------------------------------------------------- the same run
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "") -> list[str]:
+    """The names of the settings in which two runs differ, `training.lr` for one inside a group."""
+    names = []
+    for key in sorted({*old, *new}):
+        name = f"{group}{key}"
+        before, after = (settings.get(key, ABSENT.get(name)) for settings in (old, new))
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            names += differences(before, after, f"{name}.")
+        elif before != after:
+            names.append(name)
+    return names
+
+
+def read_settings(folder: Path, stages: Sequence[str], what: str) -> dict[str, Any]:
+    """The settings in a finished folder's config.json. stages: those that write such a folder. what: what it is called.
+
+    Raises InputError where the folder is none, or of another stage.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder} is no {what}: it has no {CONFIG} (make one with: e2gan {stages[0]})")
+    config = read_json(folder / CONFIG)
+    stage = config.get("stage") if isinstance(config, dict) else None
+    if stage not in stages or not isinstance(config.get("settings"), dict):
+        raise InputError(f"{folder} holds the output of '{stage}', not a {what}")
+    return config["settings"]
+
+
+def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]] | None:
+    """The JSON file that a run of the stage wrote at `out`, and the settings in which it differs; None without one.
+
+    The file holds `stage`, and its settings under `settings` or beside it. Raises InputError for a file that another
+    program wrote: only this program's own is its to replace.
+    """
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: --out needs a file")
+    if not out.exists():
+        return None
+    content = read_json(out)
+    if not isinstance(content, dict) or content.get("stage") != stage:
+        raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
+    stored = content.get("settings", {name: content.get(name) for name in settings})
+    return content, differences(stored if isinstance(stored, dict) else {}, plain(settings))
+
+
+def replaced_note(what: str, changed: Sequence[str]) -> str:
+    """What a user should know where a file of other settings is replaced."""
+    return f"replaced an earlier {what} (of other {', '.join(changed) or 'content'})"
+
+
+def _config(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in plain(settings).items() if name != "out"}
+    return {"stage": stage, "settings": settings, "versions": versions()}
+
+
+def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_change: Sequence[str] = ()) -> bool:
+    """Whether any of `may_change` differs. Raises InputError where anything else does."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder: {mend}")
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{folder} already holds something else: {mend}")
+    stored = read_json(folder / CONFIG)
+    if stored.get("stage") != config["stage"]:
+        raise InputError(f"{folder} holds the output of '{stored.get('stage')}', not of '{config['stage']}': {mend}")
+    changed = differences(stored.get("settings", {}), config["settings"])
+    if fixed := [name for name in changed if name.partition(".")[0] not in may_change]:
+        raise InputError(f"{folder} was made with other settings ({', '.join(fixed)}): {mend}")
+    return bool(changed)
+
+
+# ------------------------------------------------------------------------------------------------------------ folders
 
 
 def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequence[str] = ()) -> State:
@@ -71,74 +148,36 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequen
             if _same_or_refuse(partial, config, mend, may_change):
                 write_json(partial / CONFIG, config)
             return State.RESUME
-        if any(not p.name.startswith(CONFIG) for p in partial.iterdir()):
+        if any(not path.name.startswith(CONFIG) for path in partial.iterdir()):
             raise InputError(f"{partial} holds files that this program did not write: move it away")
     try:
-        partial.mkdir(parents=True, exist_ok=True)
-        write_json(partial / CONFIG, config)
-    except OSError as error:
+        _begin(partial, config, out)
+    except InputError:
         with suppress(OSError):
             partial.rmdir()
-        raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
+        raise
     return State.FRESH
 
 
 def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any]) -> None:
     """As `claim`, for a folder that grows in its place, of parts that are each whole by themselves."""
     config = _config(stage, settings)
-    if not _vacant(out):
+    if _vacant(out):
+        _begin(out, config, out)
+    else:
         _same_or_refuse(out, config, ELSEWHERE)
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / CONFIG, config)
-    except OSError as error:
-        raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
-
-
-@contextmanager
-def growing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
-    """`claim_in_place` for a stage that may yet refuse its input: then an empty claim is taken back."""
-    claim_in_place(out, stage, settings)
-    try:
-        yield
-    except InputError:
-        if all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
-            shutil.rmtree(out)
-        raise
-
-
-def _config(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {k: v for k, v in plain(settings).items() if k != "out"}
-    return {"stage": stage, "settings": settings, "versions": versions()}
 
 
 def _vacant(out: Path) -> bool:
     return not out.exists() or (out.is_dir() and not any(out.iterdir()))
 
 
-def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_change: Sequence[str] = ()) -> list[str]:
-    """Those of `may_change` that are others now. Raises InputError where anything else is."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder: {mend}")
-    if not (folder / CONFIG).exists():
-        raise InputError(f"{folder} already holds something else: {mend}")
-    found = read_json(folder / CONFIG)
-    if found.get("stage") != config["stage"]:
-        raise InputError(f"{folder} holds the output of '{found.get('stage')}', not of '{config['stage']}': {mend}")
-    old, new = found.get("settings", {}), config["settings"]
-    changed = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
-    if fixed := [k for k in changed if k not in may_change]:
-        names = ", ".join(_inside(k, old.get(k), new.get(k)) for k in fixed)
-        raise InputError(f"{folder} was made with other settings ({names}): {mend}")
-    return changed
-
-
-def _inside(name: str, old: object, new: object) -> str:
-    """The setting's name, or, where it is a group, the names of those in it that differ."""
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return name
-    return ", ".join(f"{name}.{k}" for k in sorted({*old, *new}) if old.get(k) != new.get(k))
+def _begin(folder: Path, config: Mapping[str, Any], out: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CONFIG, config)
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
 def finish(out: Path) -> None:
@@ -165,34 +204,21 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[Path
         raise
 
 
+@contextmanager
+def growing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
+    """`claim_in_place` for a stage that may yet refuse its input: then an empty claim is taken back."""
+    claim_in_place(out, stage, settings)
+    try:
+        yield
+    except InputError:
+        if all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
+            shutil.rmtree(out)
+        raise
+
+
 def make_folder(folder: Path) -> None:
     """A folder that outputs go into, made where it is missing. Raises InputError where a file is in its place."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise InputError(f"{folder} is a file, or lies in one: --out needs a folder") from None
-
-
-def earlier(out: Path, stage: str) -> dict[str, Any] | None:
-    """The JSON file that a run of the stage wrote there; None where there is nothing.
-
-    Raises InputError for what another wrote: only the program's own is its to replace.
-    """
-    if out.is_dir():
-        raise InputError(f"{out} is a folder: --out needs a file")
-    if not out.exists():
-        return None
-    found = read_json(out)
-    if not isinstance(found, dict) or found.get("stage") != stage:
-        raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
-    return found
-
-
-def changed(found: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """The settings in which an earlier file differs."""
-    return [name for name, value in settings.items() if name not in found or found[name] != value]
-
-
-def replaced(found: Mapping[str, Any], settings: Mapping[str, Any], what: str) -> str:
-    """The note on an earlier file of other settings."""
-    return f"replaced an earlier {what} (of other {', '.join(changed(found, settings)) or 'content'})"

@@ -14,9 +14,9 @@ import numpy as np
 
 from e2gan.config import PhotosConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, read_json, read_jsonl, write_jsonl
+from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
 from e2gan.core.images import Pixels, list_images, read_image, square, write_png
-from e2gan.core.outputs import partial_of, writing
+from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.core.summary import told
 
@@ -56,18 +56,14 @@ class PhotoSet:
     def load(cls, folder: Path) -> PhotoSet:
         """Raises InputError where the folder is none, or is not whole."""
         folder = Path(folder)
-        if not (folder / CONFIG).is_file():
-            raise InputError(f"{folder} is no photo set: it has no {CONFIG} (make one with: e2gan photos)")
-        config = read_json(folder / CONFIG)
-        if config.get("stage") != "photos":
-            raise InputError(f"{folder} holds the output of '{config.get('stage')}', not a photo set")
+        settings = read_settings(folder, ("photos",), "photo set")
         names = [f.name for f in fields(Photo)]
         try:
-            size = int(config["settings"]["size"])
-            found = [Photo(**{name: row[name] for name in names}) for row in read_jsonl(folder / INDEX)]
+            size = int(settings["size"])
+            photos = [Photo(**{name: row[name] for name in names}) for row in read_jsonl(folder / INDEX)]
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder} is no photo set of this version: {type(error).__name__} {error}") from error
-        return cls(folder, size, found)
+        return cls(folder, size, photos)
 
     def split(self, name: str) -> list[Photo]:
         return [photo for photo in self.photos if photo.split == name]
@@ -181,7 +177,7 @@ def _check(path: Path, size: int) -> _Usable | _Unusable:
         if reason := too_small(photo, size):
             return _Unusable(path, reason)
         image = square(photo, size)
-        return _Usable(path, image, photo.shape[1], photo.shape[0], file_hash(path), pixel_hash(image))
+        return _Usable(path, image, photo.shape[1], photo.shape[0], sha256(path), pixel_hash(image))
     except InputError as error:
         return _Unusable(path, str(error).removeprefix(f"{path}: "))
 
@@ -226,13 +222,6 @@ def shown(path: Path, root: Path) -> str:
     """A path relative to `root`, in characters that every file and terminal can hold."""
     relative = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "\ufffd" for c in relative)
-
-
-def file_hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
 
 
 def pixel_hash(image_HWC: Pixels) -> str:

@@ -31,7 +31,7 @@ from e2gan.core.outputs import claim_in_place, versions
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
 from e2gan.demo.report import Curve, Example, Plot, Report, Table, write_report
 from e2gan.editing.predictor import Predictor
-from e2gan.export import export_model
+from e2gan.export.export import export_model
 from e2gan.export.onnx import OnnxModel
 from e2gan.measure.cost import latency, multiply_accumulates
 from e2gan.measure.evaluate import Evaluation, evaluate, shown

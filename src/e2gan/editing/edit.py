@@ -18,7 +18,8 @@ from e2gan.core.outputs import writing
 from e2gan.core.progress import track
 from e2gan.core.summary import told
 from e2gan.editing.predictor import Predictor
-from e2gan.networks.models import ADAPTER, MODEL, Model, adapter_folder, base_folder
+from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
+from e2gan.networks.models import Model
 
 __all__ = ["edit", "Edited"]
 

@@ -12,12 +12,11 @@ from torch import Tensor
 from e2gan.core.device import resolve_device
 from e2gan.core.images import Pixels, resize
 from e2gan.editing.detail import guided
-from e2gan.editing.tiles import MULTIPLE, fade, starts
-from e2gan.networks.baselines import UNet
+from e2gan.editing.tiles import edit_in_tiles
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import from_pixels, to_pixels
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "mix"]
 
 LEAST = 32
 CHUNK = 16 * 256 * 256  # pixels that run together
@@ -31,12 +30,11 @@ class Predictor:
         self.device = resolve_device(device)
         self.size = model.size
         self.generator = model.plain().eval().to(self.device)
-        self.multiple = 2**self.generator.config.depth if isinstance(self.generator, UNet) else MULTIPLE
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
     @torch.inference_mode()
     def batch(self, photos_NHWC: Pixels) -> Pixels:
-        """uint8 (N, H, W, 3) → the edits, the same. Any height and width: padded inside to multiples of 8."""
+        """uint8 (N, H, W, 3) → the edits, the same. Any height and width: padded inside to what the network takes."""
         height, width = photos_NHWC.shape[1:3]
         together = max(1, CHUNK // (height * width))
         photos = torch.from_numpy(np.ascontiguousarray(photos_NHWC)).permute(0, 3, 1, 2)
@@ -45,7 +43,8 @@ class Predictor:
 
     def _run(self, photos: Tensor) -> Tensor:
         height, width = photos.shape[2:]
-        pads = [max(-side % self.multiple, LEAST - side) for side in (height, width)]
+        multiple = int(self.generator.multiple)  # pyright: ignore[reportArgumentType]
+        pads = [max(-side % multiple, LEAST - side) for side in (height, width)]
         # Reflection where there is enough to reflect; the border pixel again where there is not.
         mode = "reflect" if pads[0] < height and pads[1] < width else "replicate"
         padded = F.pad(from_pixels(photos), (0, pads[1], 0, pads[0]), mode=mode)
@@ -75,23 +74,14 @@ class Predictor:
         scale = min(1.0, (self.size if side is None else side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
         small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
-        edited = self._tiled(small, tile) if tile is not None and max(small_size) > tile else self.batch(small[None])[0]
+        edited = (
+            edit_in_tiles(self.batch, small, tile)
+            if tile is not None and max(small_size) > tile
+            else self.batch(small[None])[0]
+        )
         if small_size != (height, width):
             edited = guided(photo_HWC, small, edited) if detail == "guided" else resize(edited, (height, width))
         return mix(photo_HWC, edited, strength)
-
-    def _tiled(self, photo_HWC: Pixels, tile: int) -> Pixels:
-        """Tiles that overlap by a quarter, faded into each other."""
-        height, width = photo_HWC.shape[:2]
-        total = np.zeros((height, width, 3), np.float32)
-        weights = np.zeros((height, width, 1), np.float32)
-        for top in starts(height, tile):
-            for left in starts(width, tile):
-                part = photo_HWC[top : top + tile, left : left + tile]
-                weight = fade(part.shape[0])[:, None, None] * fade(part.shape[1])[None, :, None]
-                total[top : top + tile, left : left + tile] += self.batch(part[None])[0] * weight
-                weights[top : top + tile, left : left + tile] += weight
-        return np.rint(total / weights).astype(np.uint8)
 
 
 def mix(photo: Pixels, edited: Pixels, strength: float) -> Pixels:

@@ -1,10 +1,33 @@
-"""Tiles that cover a photo, faded into each other."""
+"""Tiles that cover a photo, edited one by one and faded into each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-MULTIPLE = 8  # the generator halves three times; a U-Net, more often
+from e2gan.core.images import Pixels
+
+__all__ = ["edit_in_tiles", "fade", "starts"]
+
+MULTIPLE = 8  # the generator halves three times
+
+
+def edit_in_tiles(edit: Callable[[Pixels], Pixels], photo_HWC: Pixels, tile: int) -> Pixels:
+    """The photo, uint8 (H, W, 3), edited in tiles of so many pixels that overlap by a quarter; bounds memory.
+
+    edit: uint8 (1, h, w, 3) → the same.
+    """
+    height, width = photo_HWC.shape[:2]
+    total = np.zeros((height, width, 3), np.float32)
+    weights = np.zeros((height, width, 1), np.float32)
+    for top in starts(height, tile):
+        for left in starts(width, tile):
+            part = photo_HWC[top : top + tile, left : left + tile]
+            weight = fade(part.shape[0])[:, None, None] * fade(part.shape[1])[None, :, None]
+            total[top : top + tile, left : left + tile] += edit(part[None])[0] * weight
+            weights[top : top + tile, left : left + tile] += weight
+    return np.rint(total / weights).astype(np.uint8)
 
 
 def starts(length: int, tile: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""ONNX: one file of ordinary pixels in and out, the adapter merged, the prompt's keys and values constants in it."""
+"""ONNX: one file of ordinary pixels in and out, for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
-from e2gan.networks.generator import Attention, Generator, TransformerBlock
-from e2gan.networks.pixels import from_pixels, to_pixels
+from e2gan.export.formats import Format
+from e2gan.export.pixel_model import PixelModel
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,63 +35,6 @@ def require() -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise InputError(f"the ONNX export needs {name} ({error}): pip install 'e2gan[export]'") from None
-
-
-# ------------------------------------------------------------------------------------------------- what is deployed
-
-
-class FixedAttention(nn.Module):
-    """Cross-attention to a prompt that never changes: its keys and values are constants, its text layers are gone."""
-
-    def __init__(self, attention: Attention, tokens: Tensor) -> None:
-        super().__init__()
-        self.heads, self.to_q, self.to_out = attention.heads, attention.to_q, attention.to_out
-        keys, values = (
-            to(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2) for to in (attention.to_k, attention.to_v)
-        )
-        self.register_buffer("keys", keys.transpose(2, 3) * keys.shape[-1] ** -0.5)  # (1, heads, C / heads, T)
-        self.register_buffer("values", values)  # (1, heads, T, C / heads)
-
-    def forward(self, x: Tensor, *_: object) -> Tensor:
-        queries = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        attended = (queries @ self.keys).softmax(-1) @ self.values
-        return self.to_out(attended.transpose(1, 2).flatten(2))
-
-
-class PixelModel(nn.Module):
-    """A model as a device needs it: uint8 (N, H, W, 3) → uint8 (N, H, W, 3), no adapter, no tokens, no batch norm.
-
-    generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None. strength: 0 is the photo itself, 1
-    the edit.
-    """
-
-    def __init__(self, generator: Generator, tokens: Tensor | None, strength: float = 1.0) -> None:
-        super().__init__()
-        self.generator = deepcopy(generator).eval()
-        self.strength = strength
-        with torch.no_grad():
-            for module in list(self.generator.modules()):
-                if isinstance(module, TransformerBlock) and tokens is not None:
-                    setattr(module, "cross_attention", FixedAttention(module.cross_attention, tokens))  # noqa: B010
-                if isinstance(module, nn.Sequential):
-                    fold_batch_norms(module)
-        self.requires_grad_(False)
-
-    def forward(self, photo: Tensor) -> Tensor:
-        edit = to_pixels(self.generator(from_pixels(photo.permute(0, 3, 1, 2)))).permute(0, 2, 3, 1)
-        if self.strength == 1:
-            return edit
-        before = photo.float()
-        return (before + self.strength * (edit.float() - before)).round().clamp(0, 255).to(torch.uint8)
-
-
-def fold_batch_norms(layers: nn.Sequential) -> None:
-    """Put each batch norm into the convolution before it. Changes `layers` in place; the function stays the same."""
-    for i in range(1, len(layers)):
-        conv, norm = layers[i - 1], layers[i]
-        if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
-            layers[i - 1] = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
-            layers[i] = nn.Identity()
 
 
 # ------------------------------------------------------------------------------------------------------- the file
@@ -184,6 +124,7 @@ class OnnxModel:
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         if "e2gan" not in self.metadata:
             raise InputError(f"{path}: was not exported by e2gan")
+        self.providers = list(self.session.get_providers())
         self.size: int | None = int(self.metadata["size"]) if self.metadata["size"].isdigit() else None
 
     def __call__(self, photos_NHWC: Pixels) -> Pixels:
@@ -195,3 +136,6 @@ class OnnxModel:
             raise InputError(f"photos of {width}×{height}: both must be multiples of 8, and at least {LEAST}")
         (edits,) = self.session.run(["edit"], {"photo": photos_NHWC})
         return edits  # pyright: ignore[reportReturnType]
+
+
+FORMAT = Format(file="model.onnx", packages=PACKAGES, require=require, write=to_onnx, load=OnnxModel)

@@ -274,13 +274,10 @@ def embedding_settings(embedding: str, features: Path | None, model: str | None,
     """What decides the embeddings; files by their content. Raises InputError where one is missing."""
     if unused:
         return {"embedding": None, "embedding_sha256": None, "model": None, "features_sha256": None}
-    own = Path(embedding).expanduser() if embedding.lower().endswith(".npy") else None
-    try:
-        return {
-            "embedding": embedding,
-            "embedding_sha256": None if own is None else sha256(own),
-            "model": model,
-            "features_sha256": None if features is None else sha256(features),
-        }
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
+    own = embedding.lower().endswith(".npy")
+    return {
+        "embedding": embedding,
+        "embedding_sha256": sha256(Path(embedding).expanduser()) if own else None,
+        "model": model,
+        "features_sha256": None if features is None else sha256(features),
+    }

@@ -21,7 +21,8 @@ from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.measure.distances import Distance, distance
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.segmentation import Overlap, Overlaps, Palette, Segmenter, overlaps
-from e2gan.networks.models import ASSETS, Model
+from e2gan.networks.folders import ASSETS
+from e2gan.networks.models import Model
 from e2gan.train.step import parameters
 
 __all__ = ["evaluate", "Evaluation", "Metrics", "metrics", "pixel_metrics", "shown", "TeacherMetrics"]

@@ -176,6 +176,8 @@ class Generator(nn.Module):
     1 and 2 as sums before the ReLU, the TB as a residual. The parameters are the same ones.
     """
 
+    multiple = 8  # what a photo's sides are a multiple of: it is halved three times
+
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         config.check()

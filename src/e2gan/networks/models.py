@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
@@ -12,78 +11,24 @@ from torch import Tensor, nn
 
 from e2gan.config import GeneratorConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_tensors
-from e2gan.networks.baselines import (
-    ComodganConfig,
-    ComodganDiscriminator,
-    ComodganGenerator,
-    UNet,
-    UNetConfig,
-    UnpairedDiscriminator,
-)
+from e2gan.core.files import read_json, read_tensors, sha256, write_tensors
+from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.folders import (
+    ABOUT,
+    ADAPTER,
+    CONCEPT,
+    DISCRIMINATOR,
+    MODEL,
+    adapter_folder,
+    base_folder,
+    generator_config,
+)
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach_tensors, merged, set_strengths
 from e2gan.networks.text import TextEncoder, text_encoder
 
 __all__ = ["base_folder", "load_discriminator", "load_generator", "Model", "write_networks"]
-
-MODEL = "model.safetensors"
-DISCRIMINATOR = "discriminator.safetensors"
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
-CONCEPT = "concept.safetensors"
-ABOUT = "e2gan.json"
-ASSETS = Path(str(package_files("e2gan") / "assets"))
-
-
-def base_folder(base: Path | None) -> Path:
-    """The base named, or the one that ships. Raises InputError where there is none."""
-    if base is not None:
-        if not (base / MODEL).is_file():
-            raise InputError(
-                f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base})"
-            )
-        return base
-    shipped = ASSETS / "base"
-    if not (shipped / MODEL).is_file():
-        raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
-    return shipped
-
-
-def samples() -> dict[str, Path]:
-    """The adapters that ship, by name."""
-    return {path.name: path for path in sorted((ASSETS / "adapters").glob("*")) if (path / ADAPTER).is_file()}
-
-
-def adapter_folder(adapter: Path) -> Path:
-    """The adapter named: a folder, or the name of one that ships. Raises InputError where it is neither."""
-    if (adapter / ADAPTER).is_file():
-        return adapter
-    shipped = samples()
-    if str(adapter) in shipped and not adapter.exists():
-        return shipped[str(adapter)]
-    also = f"; there ship: {', '.join(shipped)}" if shipped else ""
-    raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
-
-
-def read_settings(folder: Path, stages: Sequence[str]) -> dict[str, Any]:
-    """The settings in a folder's config.json. Raises InputError where the folder is of another stage."""
-    if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} is not a folder that e2gan wrote: it has no {CONFIG}")
-    found = read_json(folder / CONFIG)
-    if found.get("stage") not in stages:
-        raise InputError(f"{folder} holds the output of '{found.get('stage')}'; expected that of {' or '.join(stages)}")
-    return found["settings"]
-
-
-def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
-    fields = dict(settings["generator"])
-    fields["transformers"] = tuple(fields["transformers"])
-    try:
-        return GeneratorConfig(**fields)
-    except TypeError as error:
-        raise InputError(f"the model's settings are not of this version: {error}") from error
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
@@ -96,7 +41,7 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
 
 def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The generator of a base or of a whole model, of any kind, in evaluation mode on the CPU, and its settings."""
-    settings = read_settings(folder, ("base", "scratch", "finetune"))
+    settings = read_settings(folder, ("base", "scratch", "finetune"), "trained model")
     network = build_generator(settings.get("model", "e2gan"), generator_config(settings), settings["size"])
     _load(network, folder / MODEL)
     return network.eval().requires_grad_(False), settings
@@ -108,8 +53,12 @@ def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module
     Raises InputError where the kind cannot work at the size.
     """
     if model == "pix2pix-unet":
+        from e2gan.networks.baselines.unet import UNet, UNetConfig
+
         return UNet(UNetConfig(size=size))
     if model == "comodgan":
+        from e2gan.networks.baselines.comodgan import ComodganConfig, ComodganGenerator
+
         return ComodganGenerator(ComodganConfig(size=size))
     return Generator(config)
 
@@ -117,8 +66,14 @@ def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module
 def build_discriminator(model: str, size: int, *, unpaired: bool = False) -> nn.Module:
     """An untrained discriminator that belongs to a kind of generator."""
     if model == "comodgan":
+        from e2gan.networks.baselines.comodgan import ComodganConfig, ComodganDiscriminator
+
         return ComodganDiscriminator(ComodganConfig(size=size))
-    return UnpairedDiscriminator() if unpaired else Discriminator()
+    if unpaired:
+        from e2gan.networks.baselines.patchnce import UnpairedDiscriminator
+
+        return UnpairedDiscriminator()
+    return Discriminator()
 
 
 def takes_prompt(generator: nn.Module) -> bool:

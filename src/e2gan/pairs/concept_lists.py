@@ -36,7 +36,7 @@ from typing import Any
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 from e2gan.core.names import LONGEST, slug
-from e2gan.teachers.settings import _SETTING, _storable, parse_settings
+from e2gan.teachers.settings import SETTING, parse_settings, storable
 
 __all__ = ["ConceptRow", "read_concepts", "shipped_lists"]
 
@@ -162,8 +162,8 @@ def _typed(where: str, table: Mapping[str, Any]) -> dict[str, Any]:
     settings = values.get("settings", {})
     need(isinstance(settings, dict), f"{where}: settings must be a table: settings = {{ strength = 0.6 }}")
     for name, value in settings.items():
-        need(bool(_SETTING.fullmatch(name)), f"{where}: settings: '{name}' is no name of an argument")
-        good = _storable(value)
+        need(bool(SETTING.fullmatch(name)), f"{where}: settings: '{name}' is no name of an argument")
+        good = storable(value)
         need(good, f"{where}: settings.{name} must be true, false, a finite number, a text, or a list of these")
     return values
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, write_json, write_jsonl
+from e2gan.core.files import CONFIG, plain, sha256, write_json, write_jsonl
 from e2gan.core.images import Pixels, list_images, read_image, resize, square, write_png
 from e2gan.core.outputs import partial_of, versions, writing
 from e2gan.core.progress import in_threads, track
@@ -19,7 +19,6 @@ from e2gan.data.photos import (
     INDEX,
     Item,
     assign_splits,
-    file_hash,
     listing_hash,
     make_id,
     pixel_hash,
@@ -186,7 +185,7 @@ def _read(source: _Source, config: PairsConfig) -> _Pair | tuple[str, str]:
         if edit.shape != photo.shape and not config.unpaired:
             edit = resize(edit, (height, width))
         photo, edit = square(photo, config.size), square(edit, config.size)
-        return _Pair(source, photo, edit, width, height, file_hash(source.photo), pixel_hash(photo))
+        return _Pair(source, photo, edit, width, height, sha256(source.photo), pixel_hash(photo))
     except InputError as error:
         reason = str(error).removeprefix(f"{source.photo}: ")
         if source.edit is not None and reason.startswith(f"{source.edit}: "):

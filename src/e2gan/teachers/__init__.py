@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
+from e2gan.teachers.settings import parse_settings
 
 if TYPE_CHECKING:
     from e2gan.config import PairsConfig
     from e2gan.teachers.teacher import Teacher
 
-__all__ = ["make_teachers", "takes_settings"]
+__all__ = ["Kind", "KINDS", "make_teachers", "takes_settings"]
 
-COMMAND = "command:"
-FILTERS = ("filters", "filters:")
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of teacher: a file with a function make(name, config) that gives the `Teacher` of a name.
+
+    takes_settings: whether --model and --set are for it: then it is make(name, config, model, arguments), with the
+    checkpoint, or None, and the arguments to set.
+    """
+
+    module: str
+    takes_settings: bool = False
+
+
+KINDS = {
+    "filters": Kind("e2gan.teachers.filters.filters"),
+    "command": Kind("e2gan.teachers.command"),
+    "diffusers": Kind("e2gan.teachers.diffusion.registry", takes_settings=True),
+}
+"""By what stands before the colon in --teacher; other names are those of diffusers' presets."""
 
 
 def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None) -> list[Teacher]:
@@ -23,55 +43,35 @@ def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None
     settings: arguments of a concept's own, as of --set, which go before those of the command. Raises InputError for an
     unknown teacher, and for a --model or --set that belongs to none of them.
     """
-    from e2gan.teachers.settings import parse_settings
-
     names = config.teacher
     models = _models(config.teach.model, [name for name in names if takes_settings(name)])
-    wanted = _by_teacher(parse_settings(config.teach.set) | dict(settings or {}), names)
-    teachers = [_make(name, models.get(name), wanted[name], config) for name in names]
-    if any(name.startswith(COMMAND) for name in names):
-        from e2gan.teachers.command import distinct
-
-        distinct(teachers)
-    return teachers
+    arguments = _arguments(parse_settings(config.teach.set) | dict(settings or {}), names)
+    return [_make(name, config, models.get(name), arguments[name]) for name in names]
 
 
 def takes_settings(name: str) -> bool:
     """Whether a teacher is a diffusion model: the others have no arguments to set."""
-    return not name.startswith((COMMAND, *FILTERS))
+    return _kind(name).takes_settings
 
 
-def _make(name: str, model: str | None, arguments: dict[str, Any], config: PairsConfig) -> Teacher:
-    teach = config.teach
-    if not takes_settings(name) and arguments:
+def _kind(name: str) -> Kind:
+    return KINDS.get(name.partition(":")[0], KINDS["diffusers"])
+
+
+def _make(name: str, config: PairsConfig, model: str | None, arguments: dict[str, Any]) -> Teacher:
+    kind = _kind(name)
+    if arguments and not kind.takes_settings:
         raise InputError(
             f"--set {next(iter(arguments))}: {name.split(':')[0]} takes no settings, only diffusion models do"
         )
-    if name.startswith(COMMAND):
-        from e2gan.teachers.command import CommandTeacher
-
-        return CommandTeacher(name.removeprefix(COMMAND), teach.batch, teach.timeout)
-    if name.startswith(FILTERS):
-        from e2gan.teachers.filters.filters import FilterTeacher
-
-        return FilterTeacher.named(name, config.concept or "")
-    from e2gan.teachers.diffusion.diffusion import Loading, make_teacher
-
-    loading = Loading(
-        device=config.device,
-        precision=teach.precision,
-        batch=teach.batch,
-        compile=teach.compile,
-        offload=teach.offload,
-        attention=teach.attention,
-    )
-    return make_teacher(name, model, arguments, loading, teach.presets)
+    make = import_module(kind.module).make
+    return make(name, config, model, arguments) if kind.takes_settings else make(name, config)
 
 
-def _models(given: tuple[str, ...], names: list[str]) -> dict[str, str]:
-    """Teacher → checkpoint. A bare one belongs to the only diffusion model there is."""
+def _models(texts: tuple[str, ...], names: list[str]) -> dict[str, str]:
+    """Teacher → checkpoint, of TEACHER=FOLDER. A bare FOLDER belongs to the only diffusion model there is."""
     models: dict[str, str] = {}
-    for text in given:
+    for text in texts:
         name, equals, folder = text.partition("=")
         if not equals or name not in names:
             if len(names) != 1:
@@ -84,17 +84,17 @@ def _models(given: tuple[str, ...], names: list[str]) -> dict[str, str]:
     return models
 
 
-def _by_teacher(settings: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Settings by teacher: NAME=VALUE is every diffusion model's, TEACHER.NAME=VALUE that one's."""
-    found: dict[str, dict[str, Any]] = {name: {} for name in names}
-    own = [name for name in names if takes_settings(name)]
+def _arguments(settings: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Teacher → arguments: NAME=VALUE is every diffusion model's, TEACHER.NAME=VALUE that one's."""
+    arguments: dict[str, dict[str, Any]] = {name: {} for name in names}
+    diffusion = [name for name in names if takes_settings(name)]
     for key, value in settings.items():
-        name, dot, argument = key.rpartition(".")
-        if dot and name in names:
-            found[name][argument] = value
-        elif dot or not own:
+        teacher, dot, argument = key.rpartition(".")
+        if dot and teacher in names:
+            arguments[teacher][argument] = value
+        elif dot or not diffusion:
             raise InputError(f"--set {key}: there is no such teacher among {', '.join(names)}")
         else:
-            for teacher in own:
-                found[teacher].setdefault(key, value)
-    return found
+            for name in diffusion:
+                arguments[name].setdefault(key, value)
+    return arguments

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import hashlib
-import math
 import os
 import re
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from e2gan.config import PairsConfig
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
 from e2gan.core.images import IMAGE_SUFFIXES, Pixels, encode_png, read_image
 from e2gan.core.progress import note
-from e2gan.teachers.teacher import Ask, Failed, Teacher
+from e2gan.teachers.program import run_program
+from e2gan.teachers.teacher import Ask, Failed
 
-__all__ = ["CommandTeacher", "distinct"]
+__all__ = ["CommandTeacher", "make"]
 
 BATCH = 32  # a program that loads weights does so anew each time it starts
-GRACE = 3.0  # seconds between asking a program to end and killing it
-POLL = 0.25  # seconds between two looks at what a running program has written
-SETTLED = 1.0  # seconds without a change after which an edit that is whole is taken: a program may write it twice
 PREFIX, LONGEST = "command:", 48  # a name's beginning, and the most characters after it
-TAIL, LINE = 12, 240  # lines, characters: how much of what a failed program said is told
 PLACEHOLDERS = ("input", "output", "photo", "edit", "prompt", "source", "seeds", "seed")
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
+
+
+def make(name: str, config: PairsConfig) -> CommandTeacher:
+    """The teacher of --teacher command:…; among commands of one name, its name ends with a hash of the command.
+
+    Names leave out folders, which may be all that two commands differ in.
+    """
+    teacher = CommandTeacher(name.partition(":")[2], config.teach.batch, config.teach.timeout)
+    commands = [CommandTeacher(other.removeprefix(PREFIX)) for other in config.teacher if other.startswith(PREFIX)]
+    if any(other.name == teacher.name and other.arguments != teacher.arguments for other in commands):
+        teacher.name = f"{teacher.name[: len(PREFIX) + LONGEST - 9]}-{_tag(teacher.arguments)}"
+    return teacher
 
 
 class CommandTeacher:
@@ -53,9 +55,8 @@ class CommandTeacher:
       {seed}             the seed, beside {photo}
     batch: photos each time it starts; with {photo} always 1. timeout: seconds it may take each time (None: any).
 
-    Its edits count as deterministic where it asks for no seed. They are taken while it runs, each as soon as it is
-    whole. What it prints is kept from the progress; when it fails, the last lines are told once. Raises InputError for
-    a command that cannot be meant.
+    Its edits count as deterministic where it asks for no seed. What it prints is kept from the progress; when it fails,
+    the last lines are told once. Raises InputError for a command that cannot be meant.
     """
 
     name: str
@@ -77,6 +78,7 @@ class CommandTeacher:
         self.timeout = timeout
         self.deterministic = not used & {"seeds", "seed"}
         self._told = False
+        self._made: dict[tuple[object, ...], Pixels | Failed] = {}  # by photo, ask and seed; not yet given
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
         """The command, and the SHA-256 of each file that it names by path: a changed script is another run."""
@@ -100,93 +102,57 @@ class CommandTeacher:
             raise InputError(f"--teacher command: there is no program '{program}': {mend}")
 
     def edit(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
-        """As the protocol says. Raises what `edits` raises."""
-        made = dict(self.edits(photos, ask, seeds))
-        return [made[i] for i in range(len(photos))]
+        """As the protocol says; Failed for an edit that is missing or unreadable.
 
-    def edits(
-        self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]
-    ) -> Generator[tuple[int, Pixels | Failed], None, None]:
-        """(Index in photos, edit) as each is made, in any order; Failed for one that is missing or unreadable.
-
-        Raises RuntimeError where the program ends with another status than 0 and TimeoutError where it was stopped,
-        after the edits that are whole, unless these are all; InputError where it cannot be started, or writes an edit
-        again that was taken. Closing the iterator stops the program.
+        Raises InputError where the program cannot be started; RuntimeError where it ends with another status than 0
+        and TimeoutError where it was stopped, unless it made all edits. Those that it made are not asked for again:
+        the next call has them, for a caller that goes on with smaller batches.
         """
-        size = 1 if self.one_by_one else max(1, len(photos))
-        for i in range(0, len(photos), size):
-            yield from self._edits(photos[i : i + size], ask, seeds[i : i + size], i)
+        keys = [
+            (hashlib.sha256(photo.tobytes()).digest(), photo.shape, ask, seed)
+            for photo, seed in zip(photos, seeds, strict=True)
+        ]
+        left = [i for i, key in enumerate(keys) if key not in self._made]
+        size = 1 if self.one_by_one else max(1, len(left))
+        for start in range(0, len(left), size):
+            batch = left[start : start + size]
+            edits, error = self._run([photos[i] for i in batch], ask, [seeds[i] for i in batch])
+            for i, edit in zip(batch, edits, strict=True):
+                if error is None or not isinstance(edit, Failed):
+                    self._made[keys[i]] = edit
+            if error is not None and any(isinstance(edit, Failed) for edit in edits):
+                raise error
+        edits = [self._made[key] for key in keys]
+        for key in keys:
+            self._made.pop(key, None)
+        return edits
 
     def close(self) -> None:
-        """Nothing stays between two calls."""
+        """See `Teacher.close`."""
+        self._made.clear()
 
-    def _edits(
-        self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int], first: int
-    ) -> Iterator[tuple[int, Pixels | Failed]]:
-        """What one start of the program gives. first: the index of the first photo."""
+    def _run(
+        self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]
+    ) -> tuple[list[Pixels | Failed], Exception | None]:
+        """The edits that one start of the program made, and how it failed itself."""
         with TemporaryDirectory(prefix="e2gan-", ignore_cleanup_errors=True) as folder:
             work = Path(folder)
-            values = _lay_out(work, photos, ask, seeds)
-            output = _Output(work / "output", len(photos), again=not self.deterministic)
-            until = math.inf if self.timeout is None else time.monotonic() + self.timeout
-            process = _start([_fill(argument, values) for argument in self.arguments], work)
-            try:
-                while not _ends(process, min(POLL, until - time.monotonic())) and time.monotonic() < until:
-                    for i, edit in output.settled():
-                        yield first + i, edit
-            finally:  # also on Ctrl-C, which does not reach it, since it runs in a session of its own
-                late = process.returncode is None
-                if late:
-                    _stop(process)
-            error = self._error(None if late else process.returncode, work)
-            if output.rewritten():
-                raise InputError(
-                    f"--teacher command: the program wrote an edit again, more than {SETTLED:g} s after it was whole: "
-                    "let it write each edit once (elsewhere first, and move it when it is done)"
-                )
-            for i, edit in output.rest():
-                if error is None or not isinstance(edit, Failed):
-                    yield first + i, edit
-            if error is not None and output.left:
-                raise error
-            if error is None and len(output.left) == len(photos) and (lines := _said(work)):
-                self._tell("no edit came of it", lines)
+            values = _write_photos(work, photos, ask, seeds)
+            # In one pass, so that braces in a prompt stay as they are.
+            arguments = [_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in self.arguments]
+            ending = run_program(arguments, work, self.timeout)
+            edits = _read_edits(work / "output", len(photos), again=not self.deterministic)
+        if ending.failure:
+            self._tell(f"it {ending.failure}", ending.printed)
+        elif ending.printed and all(isinstance(edit, Failed) for edit in edits):
+            self._tell("no edit came of it", ending.printed)
+        return edits, ending.error()
 
-    def _error(self, status: int | None, work: Path) -> Exception | None:
-        """What to raise for a program that ended with this status; None: it took too long."""
-        if status == 0:
-            return None
-        lines = _said(work)
-        if status is None:
-            how = f"took longer than {self.timeout:g} s and was stopped"
-            error: Exception = TimeoutError(f"the program {how}")
-        else:
-            how = _ended(status)
-            last = f": {lines[-1]}" if lines else ", and said nothing"
-            error = RuntimeError(f"the program {how}{last}")
-        self._tell(f"it {how}", lines)
-        return error
-
-    def _tell(self, how: str, lines: Sequence[str]) -> None:
+    def _tell(self, how: str, printed: Sequence[str]) -> None:
         if not self._told:
             self._told = True
-            head = f"{self.name} failed: {how}" + ("; the last that it said:" if lines else "")
-            note("\n".join([head, *(f"    {line}" for line in lines)]))
-
-
-def distinct(teachers: Iterable[Teacher]) -> None:
-    """Tell commands apart that differ only in what names leave out, such as folders: by a hash of the whole command.
-
-    A name that is one command's alone stays as it is.
-    """
-    commands: dict[str, list[CommandTeacher]] = {}
-    for teacher in teachers:
-        if isinstance(teacher, CommandTeacher):
-            commands.setdefault(teacher.name, []).append(teacher)
-    for name, clashing in commands.items():
-        if len({_tag(teacher.arguments) for teacher in clashing}) > 1:
-            for teacher in clashing:
-                teacher.name = f"{name[: len(PREFIX) + LONGEST - 9]}-{_tag(teacher.arguments)}"
+            head = f"{self.name} failed: {how}" + ("; the last that it said:" if printed else "")
+            note("\n".join([head, *(f"    {line}" for line in printed)]))
 
 
 # ------------------------------------------------------------------------------------------------------- the command
@@ -231,17 +197,12 @@ def _tag(arguments: Sequence[str]) -> str:
     return hashlib.sha256(shlex.join(arguments).encode()).hexdigest()[:8]
 
 
-def _fill(argument: str, values: Mapping[str, str]) -> str:
-    """In one pass, so that braces in a prompt stay as they are."""
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], argument)
+# -------------------------------------------------------------------------------------------------- photos and edits
 
 
-# ------------------------------------------------------------------------------------------------- the work's folders
-
-
-def _lay_out(work: Path, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> dict[str, str]:
+def _write_photos(work: Path, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> dict[str, str]:
     """Write what the program reads. Placeholder → its value."""
-    names = [f"{_stem(i)}.png" for i in range(len(photos))]
+    names = [f"{i:04}.png" for i in range(len(photos))]
     for part in ("input", "output"):
         (work / part).mkdir()
     for name, photo in zip(names, photos, strict=True):
@@ -258,237 +219,31 @@ def _lay_out(work: Path, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int
     }
 
 
-def _stem(index: int) -> str:
-    return f"{index:04}"
+def _read_edits(folder: Path, count: int, *, again: bool) -> list[Pixels | Failed]:
+    """The edits in the program's output folder, in the order of the photos. again: as in Failed."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []  # the program may have deleted it
+    others = [path.name for path in files if not path.stem.isdecimal()]
+    stems = [f"{i:04}" for i in range(count)]
 
+    def unnumbered(text: str) -> str:
+        """With NAME for a photo's number, which tells the user nothing, and would make equal failures differ."""
+        return re.sub(r"(?<!\d)\d{4,}(?!\d)", lambda match: "NAME" if match[0] in stems else match[0], text)
 
-Stamp = tuple[str, int, int]  # name, bytes, nanoseconds
-
-
-class _Output:
-    """The folder that a program writes into, and which edits were taken from it.
-
-    left: stem → index of the photos that no edit was taken of. again: as in Failed.
-    """
-
-    def __init__(self, folder: Path, photos: int, *, again: bool) -> None:
-        self.folder, self.again = folder, again
-        self.left = {_stem(i): i for i in range(photos)}
-        self._stems = frozenset(self.left)
-        self._seen: dict[str, tuple[Stamp | None, float]] = {}  # as a file is, and since when
-        self._taken: dict[str, tuple[Stamp, bytes]] = {}  # while the program ran; the hash of its pixels
-
-    def settled(self) -> Iterator[tuple[int, Pixels]]:
-        """Take the edits that are whole and that the program has not touched for a while."""
-        found = self._edits(self._names())
-        for stem in [stem for stem in self.left if len(found.get(stem, ())) == 1]:
-            path = self.folder / found[stem][0]
-            stamp, now = _stamp(path), time.monotonic()
-            before, since = self._seen.get(stem, (None, now))
-            if stamp is None or stamp != before:
-                self._seen[stem] = (stamp, now)
-            elif now - since >= SETTLED:
-                self._seen[stem] = (stamp, math.inf)  # one that is not whole is looked at again once it has changed
-                try:
-                    edit = read_image(path)
-                except (InputError, OSError):
-                    continue
-                if _stamp(path) == stamp:
-                    self._taken[stem] = (stamp, _pixels(edit))
-                    yield self.left.pop(stem), edit
-
-    def rest(self) -> Iterator[tuple[int, Pixels | Failed]]:
-        """Take what else there is, now that the program has ended."""
-        names = self._names()
-        found = self._edits(names)
-        others = [name for name in names if not Path(name).stem.isdecimal()]
-        other = f"; it wrote {self._worded(others[0])}" if others else "" if names else ", nor anything else"
-        for stem, i in list(self.left.items()):
-            edits = found.get(stem, [])
-            if not edits:
-                edit = self._failed(f"the program wrote no edit under the photo's name NAME.png{other}")
-            elif len(edits) > 1:
-                all_of_them = self._worded(" and ".join(edits))
-                edit = self._failed(f"the program wrote more than one edit of the photo: {all_of_them}")
-            else:
-                edit = self._read(self.folder / edits[0])
-            if not isinstance(edit, Failed):
-                del self.left[stem]
-            yield i, edit
-
-    def rewritten(self) -> bool:
-        """Whether an edit became another one after it was taken, which would make what was taken a draft."""
-        found = self._edits(self._names())
-        for stem, (stamp, pixels) in self._taken.items():
-            for path in [self.folder / name for name in found.get(stem, ())]:
-                if _stamp(path) != stamp:
-                    edit = self._read(path)
-                    if isinstance(edit, Failed) or _pixels(edit) != pixels:
-                        return True
-        return False
-
-    def _names(self) -> list[str]:
-        try:
-            with os.scandir(self.folder) as entries:
-                return sorted(entry.name for entry in entries)
-        except OSError:  # the program may have deleted it
-            return []
-
-    def _edits(self, names: Sequence[str]) -> dict[str, list[str]]:
-        """Stem → the files that may be that photo's edit, in whatever image format."""
-        found: dict[str, list[str]] = {}
-        for name in names:
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122 (a Path each is slow for a folder looked at so often)
-            if stem in self._stems and suffix.lower() in IMAGE_SUFFIXES:
-                found.setdefault(stem, []).append(name)
-        return found
-
-    def _read(self, path: Path) -> Pixels | Failed:
-        try:
-            return read_image(path)
-        except InputError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            reason = re.sub(r" \(\d+ bytes not processed\)", "", reason)  # else each would be another reason
-            return self._failed(f"the program's edit cannot be used: {reason}")
-
-    def _failed(self, reason: str) -> Failed:
-        return Failed(reason, again=self.again)
-
-    def _worded(self, names: str) -> str:
-        """With NAME for the number that a photo is called by here."""
-        return re.sub(r"(?<!\d)\d{4,}(?!\d)", lambda m: "NAME" if m[0] in self._stems else m[0], names)
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return path.name, found.st_size, found.st_mtime_ns
-
-
-def _pixels(image: Pixels) -> bytes:
-    return hashlib.sha256(image.tobytes()).digest()
-
-
-# ------------------------------------------------------------------------------------------------------- the process
-
-
-def _start(arguments: list[str], work: Path) -> subprocess.Popen[bytes]:
-    """Start the program. Its output goes to files, since a pipe that nobody reads would stop it."""
-    with (work / "stdout").open("wb") as out, (work / "stderr").open("wb") as err:
-        try:
-            return subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                preexec_fn=_end_with_this_process(),
-            )
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
-                raise  # want of memory or processes: this batch's alone
-            why = error.strerror or str(error)
-            raise InputError(f"--teacher command: '{arguments[0]}' cannot be started: {why}") from None
-
-
-def _find_prctl() -> Callable[[int, int], int] | None:
-    # PyDLL keeps Python's lock during the call: between fork and exec nothing may wait for another thread.
-    try:
-        prctl = ctypes.PyDLL(None).prctl
-    except (OSError, AttributeError, TypeError):
-        return None
-    prctl.argtypes = [ctypes.c_int, ctypes.c_ulong]
-    return prctl
-
-
-_PRCTL = _find_prctl() if sys.platform == "linux" else None
-_PDEATHSIG = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
-
-
-def _end_with_this_process() -> Callable[[], None] | None:
-    """What a new process does first, so that it is asked to end when this one is gone, by kill -9 too. Linux has it.
-
-    To be exact, when the thread is gone that started it.
-    """
-    if _PRCTL is None:
-        return None
-    prctl, parent, number = _PRCTL, os.getpid(), int(signal.SIGTERM)
-
-    def ask() -> None:  # after the fork: two system calls, no imports, no locks
-        prctl(_PDEATHSIG, number)
-        if os.getppid() != parent:  # gone already
-            os._exit(1)
-
-    return ask
-
-
-def _ends(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether it has ended, or does so within these seconds."""
-    try:
-        process.wait(max(0.0, seconds))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the program and all that it started: asked first, then killed."""
-    try:
-        _signal(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
-    finally:
-        _signal(process, getattr(signal, "SIGKILL", signal.SIGTERM))
-        process.wait()
-
-
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # all of them have ended
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, number)
+    other = f"; it wrote {unnumbered(others[0])}" if others else "" if files else ", nor anything else"
+    edits: list[Pixels | Failed] = []
+    for stem in stems:
+        written = [path for path in files if path.stem == stem and path.suffix.lower() in IMAGE_SUFFIXES]
+        if not written:
+            reason = f"the program wrote no edit under the photo's name NAME.png{other}"
+        elif len(written) > 1:
+            names = unnumbered(" and ".join(path.name for path in written))
+            reason = f"the program wrote more than one edit of the photo: {names}"
         else:
-            process.terminate()
-
-
-def _ended(status: int) -> str:
-    if status > 0:
-        return f"ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"was killed by {name}" + (" (perhaps for want of memory)" if name == "SIGKILL" else "")
-
-
-def _said(work: Path) -> list[str]:
-    return _tail(work / "stderr", work) or _tail(work / "stdout", work)
-
-
-def _tail(path: Path, work: Path) -> list[str]:
-    """The last lines of an output, of at most LINE characters each, without colours and the states of progress bars."""
-    with path.open("rb") as f:
-        f.seek(0, os.SEEK_END)
-        f.seek(max(0, f.tell() - 16384))
-        text = f.read().decode("utf-8", "replace")
-    text = _in_words(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text), work)
-    lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
-    return [line[:LINE] for line in lines if line][-TAIL:]
-
-
-def _in_words(text: str, work: Path) -> str:
-    """Without the names of temporary files: they tell the user nothing, and would make equal failures differ."""
-    roots = sorted({str(work), str(work.resolve())}, key=len, reverse=True)
-    root = "(?:" + "|".join(map(re.escape, roots)) + ")"
-    suffix = "(?:" + "|".join(map(re.escape, sorted(IMAGE_SUFFIXES))) + r")\b"
-    here = r"(?<![\w/\\])(?:\.[/\\]+)?"  # a program may have gone into the folder
-    for pattern, words in (
-        (rf"(?:{root}[/\\]+|{here})input[/\\]+\d{{4,}}{suffix}", "the photo"),
-        (rf"(?:{root}[/\\]+|{here})output[/\\]+\d{{4,}}{suffix}", "the edit"),
-        (rf"{root}[/\\]+(input|output|seeds)\b(?:\.txt)?", r"{\1}"),
-        (root, "its folder"),
-        (rf"{here}\d{{4,}}{suffix}", "the photo"),
-    ):
-        text = re.sub(pattern, words, text)
-    return text
+            try:
+                edits.append(read_image(written[0]))
+                continue
+            except InputError as error:
+                reason = f"the program's edit cannot be used: {str(error).removeprefix(f'{written[0]}: ')}"
+                reason = re.sub(r" \(\d+ bytes not processed\)", "", reason)  # else each would be another reason
+        edits.append(Failed(reason, again=again))
+    return edits

@@ -46,11 +46,11 @@ class FunctionTeacher:
     ) -> None:
         need(callable(function), f"a teacher's function must be callable, not {type(function).__name__}")
         need(batch >= 1, f"batch={batch}: must be at least 1")
-        own = getattr(function, "__name__", "<no name>")
-        if name is None and own.startswith("<"):  # a lambda, a partial, an object
+        function_name = getattr(function, "__name__", "<no name>")
+        if name is None and function_name.startswith("<"):  # a lambda, a partial, an object
             raise InputError('a function without a name of its own needs one: FunctionTeacher(…, name="my-edit")')
         self.function = function
-        self.name = f"function:{own}" if name is None else name.strip()
+        self.name = f"function:{function_name}" if name is None else name.strip()
         need(bool(self.name), "name: must not be empty")
         self.batch = batch
         self.deterministic = deterministic
@@ -72,15 +72,17 @@ class FunctionTeacher:
 
     def edit(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
         """As the protocol says. Raises InputError where the function gives no edits, or not as many, or no pixels."""
-        given = self.function([photo.copy() for photo in photos], ask.prompt, list(seeds))
-        if not isinstance(given, Iterable):
-            raise InputError(f"{self.name}: must return a list of edits, not {type(given).__name__}")
-        edits = list(given)
+        returned = self.function([photo.copy() for photo in photos], ask.prompt, list(seeds))
+        if not isinstance(returned, Iterable):
+            raise InputError(f"{self.name}: must return a list of edits, not {type(returned).__name__}")
+        edits = list(returned)
         if len(edits) != len(photos):
             raise InputError(f"{self.name}: returned {len(edits)} edits of {len(photos)} photos: return one for each")
         for i, edit in enumerate(edits):
             if not isinstance(edit, Failed) and not _is_pixels(edit):
-                raise InputError(f"{self.name}: edit {i} is {_told(edit)}: return uint8 (H, W, 3), RGB in 0..255")
+                raise InputError(
+                    f"{self.name}: edit {i} is {_description(edit)}: return uint8 (H, W, 3), RGB in 0..255"
+                )
         return edits
 
     def close(self) -> None:
@@ -93,6 +95,6 @@ def _is_pixels(edit: object) -> bool:
     return edit.shape[2] == 3 and edit.size > 0
 
 
-def _told(edit: object) -> str:
+def _description(edit: object) -> str:
     shape, kind = getattr(edit, "shape", None), getattr(edit, "dtype", None)
     return f"{type(edit).__name__}" + (f" {kind} {tuple(shape)}" if shape is not None else "")

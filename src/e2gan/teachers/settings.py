@@ -11,13 +11,10 @@ from typing import Any
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 
-__all__ = ["parse_settings"]
+__all__ = ["parse_settings", "SETTING", "storable"]
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_SETTING = re.compile(r"([\w:/.-]+\.)?[A-Za-z_]\w*", re.ASCII)  # TEACHER.NAME is that teacher's alone
-
-
-# -------------------------------------------------------------------------------------------------------- settings
+SETTING = re.compile(r"([\w:/.-]+\.)?[A-Za-z_]\w*", re.ASCII)  # TEACHER.NAME is that teacher's alone
 
 
 def parse_settings(texts: Iterable[str], where: str = "--set") -> dict[str, Any]:
@@ -32,7 +29,7 @@ def parse_settings(texts: Iterable[str], where: str = "--set") -> dict[str, Any]
         name, equals, value = text.partition("=")
         name = name.strip()
         need(bool(equals) and bool(value.strip()), f"{where} {text}: write NAME=VALUE")
-        need(bool(_SETTING.fullmatch(name)), f"{where} {text}: '{name}' is no name of an argument")
+        need(bool(SETTING.fullmatch(name)), f"{where} {text}: '{name}' is no name of an argument")
         need(name not in settings, f"{where} {text}: {name} is set twice")
         settings[name] = _value(value.strip(), f"{where} {text}")
     return settings
@@ -50,11 +47,12 @@ def _value(text: str, where: str) -> Any:
             raise InputError(f"{where}: is not JSON ({error}); put a text in double quotes") from None
     else:
         return text
-    need(_storable(value), f"{where}: a value is true, false, a finite number, a text, or a list of these")
+    need(storable(value), f"{where}: a value is true, false, a finite number, a text, or a list of these")
     return value
 
 
-def _storable(value: object) -> bool:
+def storable(value: object) -> bool:
+    """Whether a value may be an argument of a teacher: JSON keeps it as it is."""
     if isinstance(value, list):
-        return all(map(_storable, value))
+        return all(map(storable, value))
     return isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))

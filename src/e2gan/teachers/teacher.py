@@ -34,11 +34,6 @@ class Teacher(Protocol):
     name: as it stands in metadata.jsonl and in file names, e.g. "sd-img2img" or "filters:autumn".
     batch: photos at a time; the caller halves it where memory runs out.
     deterministic: whether the same photo gives the same edit with any seed, so that trying again is useless.
-
-    A teacher whose edits come one after the other may have, besides `edit`,
-    edits(photos, ask, seeds) -> Iterator[tuple[int, Pixels | Failed]]: as `edit`, but yields each as it is made, with
-    its index in photos, in any order and at most once; what was yielded before an exception counts, and closing the
-    iterator stops the work.
     """
 
     @property

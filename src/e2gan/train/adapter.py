@@ -13,23 +13,13 @@ from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.data.pair_set import PairSet
+from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, MODEL, adapter_folder, base_folder
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from
 from e2gan.networks.lora_training import train_mode
-from e2gan.networks.models import (
-    ABOUT,
-    ADAPTER,
-    ADAPTER_CONFIG,
-    CONCEPT,
-    MODEL,
-    adapter_folder,
-    base_folder,
-    encoder_of,
-    load_discriminator,
-    load_generator,
-)
+from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, batches, run
+from e2gan.train.loop import Trained, TrainingResult, batches, identity_of, run
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
@@ -69,10 +59,7 @@ def adapt(config: AdaptConfig) -> Trained:
         facts = about(config, pair_set.prompt, folder, base_hash, data, result)
         write_adapter(partial, generator, layers, encoder.encode(pair_set.prompt), facts)
 
-    extra = {
-        "prompt": pair_set.prompt,
-        "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
-        "selection_sha256": None if config.selection is None else sha256(config.selection),
+    extra = identity_of(pair_set, config.selection) | {
         "base_sha256": base_hash,
         "generator": settings["generator"],
         "start_sha256": [sha256(path / ADAPTER) for path in starts],

@@ -11,20 +11,12 @@ import torch
 from e2gan.config import BaseConfig, GeneratorConfig, ScratchConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
-from e2gan.data.pair_set import PairSet
+from e2gan.core.outputs import read_settings
+from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.networks.generator import Generator
-from e2gan.networks.models import (
-    MODEL,
-    base_folder,
-    encoder_of,
-    fingerprint,
-    generator_config,
-    load_discriminator,
-    load_generator,
-    read_settings,
-    write_networks,
-)
+from e2gan.networks.models import encoder_of, fingerprint, load_discriminator, load_generator, write_networks
 from e2gan.networks.text import TextEncoder, known_width, text_encoder
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, run
@@ -42,7 +34,7 @@ def train_base(config: BaseConfig) -> Trained:
     sets = [PairSet.load(folder) for folder in config.pairs]
     config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
     data = TrainingData.load(sets, encoder)
-    concepts = {s.prompt: sha256(s.folder / "metadata.jsonl") for s in sets}
+    concepts = {s.prompt: sha256(s.folder / ROWS) for s in sets}
     extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
     if config.start is not None:
         extra["start_sha256"] = sha256(config.start / MODEL)
@@ -75,7 +67,7 @@ def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
 
 def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncoder]:
     """The settings with the generator and the text encoder of the base that is gone on from."""
-    settings = read_settings(base_folder(start), ("base",))
+    settings = read_settings(base_folder(start), ("base",), "base")
     generator = generator_config(settings)
     if config.generator not in (GeneratorConfig(), generator):
         raise InputError(f"--start {start}: its generator is another than the one asked for: leave those options out")

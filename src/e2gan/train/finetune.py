@@ -9,10 +9,11 @@ import torch
 from e2gan.config import FinetuneConfig, Part
 from e2gan.core.files import sha256
 from e2gan.data.pair_set import PairSet
+from e2gan.networks.folders import MODEL, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
-from e2gan.networks.models import MODEL, base_folder, encoder_of, load_discriminator, load_generator, write_networks
+from e2gan.networks.models import encoder_of, load_discriminator, load_generator, write_networks
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, run
+from e2gan.train.loop import Trained, TrainingResult, identity_of, run
 from e2gan.train.step import Trainer
 
 __all__ = ["finetune_base", "part_parameters"]
@@ -52,9 +53,7 @@ def finetune_base(config: FinetuneConfig) -> Trained:
     def write(partial: Path, trainer: Trainer, _: TrainingResult) -> None:
         write_networks(partial, trainer.generator, trainer.discriminator)
 
-    extra = {
-        "prompt": pair_set.prompt,
-        "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
+    extra = identity_of(pair_set) | {
         "base_sha256": sha256(folder / MODEL),
         "generator": settings["generator"],
         "text": settings["text"],

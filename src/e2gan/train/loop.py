@@ -18,9 +18,10 @@ from torch import Tensor
 from e2gan.config import TrainingConfig
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_tensors, write_bytes, write_tensors
+from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
 from e2gan.core.meter import Meter
 from e2gan.core.outputs import State, claim, finish, partial_of
+from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.step import Trainer
 
@@ -155,6 +156,15 @@ class Log:
         self.file.close()
         if self.events:
             self.events.close()
+
+
+def identity_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, Any]:
+    """What of a concept's pairs decides a training: the prompt, and hashes of the set's rows and of a selection."""
+    return {
+        "prompt": pair_set.prompt,
+        "pairs_sha256": sha256(pair_set.folder / ROWS),
+        "selection_sha256": None if selection is None else sha256(selection),
+    }
 
 
 def settings_of(config: Any, data: TrainingData, extra: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,58 @@
-"""Eq. 1: λ·L1 plus the conditional adversarial loss, in its non-saturating form."""
+"""Eq. 1: λ·L1 plus the conditional adversarial loss, in its non-saturating form; and the registry of content losses.
+
+    G: λ·L1(G(x, prompt), y) + gan · -log D(x, G(x, prompt))          D: -log D(x, y) - log(1 - D(x, G(x, prompt)))
+
+`LOSSES` has what holds an edit to its target: `train.step.Trainer` sums them, and adds the adversarial part.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["discriminator_loss", "generator_adversarial_loss", "l1_loss", "r1_penalty"]
+from e2gan.config import TrainingConfig
+
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "content_loss",
+    "discriminator_loss",
+    "generator_adversarial_loss",
+    "l1_loss",
+    "r1_penalty",
+]
 
 
 def l1_loss(edit: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of (B, 3, H, W) in [-1, 1], in fp32; 1/127.5 is one 8-bit level."""
     return F.l1_loss(edit.float(), target.float())
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of an edit against its target, both (B, 3, H, W) in [-1, 1], and the setting that weighs it; 0: none."""
+
+    of: Callable[[Tensor, Tensor], Tensor]
+    weight: Callable[[TrainingConfig], float]
+
+
+LOSSES: dict[str, Loss] = {"l1": Loss(l1_loss, weight=lambda config: config.l1)}
+"""Name in metrics.jsonl → loss. A new one is a function in a file of its own, and an entry here."""
+
+
+def content_loss(edit: Tensor, target: Tensor, config: TrainingConfig, losses: dict[str, Tensor]) -> Tensor:
+    """The weighted sum of all losses of the edit against its target; each joins `losses` by its name."""
+    total = torch.zeros((), device=edit.device)
+    for name, loss in LOSSES.items():
+        weight = loss.weight(config)
+        if weight or name == "l1":  # L1 is told whatever its weight: it is what a run is followed by
+            losses[name] = loss.of(edit, target)
+            total = total + weight * losses[name]
+    return total
 
 
 def generator_adversarial_loss(logits_fake: Tensor) -> Tensor:

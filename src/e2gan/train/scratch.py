@@ -9,14 +9,13 @@ import torch
 
 from e2gan.config import PIX2PIX, ScratchConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import sha256
 from e2gan.data.pair_set import PairSet
-from e2gan.networks.baselines import UnpairedDiscriminator
+from e2gan.networks.baselines.patchnce import UnpairedDiscriminator
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import build_discriminator, build_generator, fingerprint, write_networks
 from e2gan.train.base import with_encoder
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, run
+from e2gan.train.loop import Trained, TrainingResult, identity_of, run
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
 
@@ -50,10 +49,7 @@ def train_scratch(config: ScratchConfig) -> Trained:
     def write(folder: Path, trainer: Trainer, _: TrainingResult) -> None:
         write_networks(folder, trainer.generator, trainer.discriminator)
 
-    extra = {
-        "prompt": pair_set.prompt,
-        "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
-        "selection_sha256": None if config.selection is None else sha256(config.selection),
+    extra = identity_of(pair_set, config.selection) | {
         "text_fingerprint": fingerprint(encoder),
     }
     result = run("scratch", config, config.out, make, data, write, extra)

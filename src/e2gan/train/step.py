@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from e2gan.config import TrainingConfig
 from e2gan.core.device import autocast
 from e2gan.train.batches import Batch
-from e2gan.train.losses import discriminator_loss, generator_adversarial_loss, l1_loss, r1_penalty
+from e2gan.train.losses import content_loss, discriminator_loss, generator_adversarial_loss, r1_penalty
 
 __all__ = ["Trainer"]
 
@@ -82,9 +82,8 @@ class Trainer:
         return self.discriminator(batch.photo.repeat(2, 1, 1, 1), torch.cat([batch.target, edit])).chunk(2)
 
     def content(self, batch: Batch, edit: Tensor, losses: dict[str, Tensor]) -> Tensor:
-        """What holds the edit to its target: λ·L1 of Eq. 1. Adds its parts to `losses`."""
-        losses["l1"] = l1_loss(edit, batch.target)
-        return self.config.l1 * losses["l1"]
+        """What holds the edit to its target: λ·L1 of Eq. 1, and what else `LOSSES` has. Adds its parts to `losses`."""
+        return content_loss(edit, batch.target, self.config, losses)
 
     def set_learning_rate(self, done: float, step: int = 0) -> None:
         """Learning rate of a step, when this fraction of the run, 0 to 1, is done."""

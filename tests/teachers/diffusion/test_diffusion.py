@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.features.hub import pretrained
-from e2gan.teachers.diffusion import diffusion
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher, Loading, make_teacher
 from e2gan.teachers.diffusion.normals import DepthEstimator, normal_image, normals
 from e2gan.teachers.diffusion.pipelines import quiet
 from e2gan.teachers.diffusion.presets import find_preset
+from e2gan.teachers.diffusion.registry import make_teacher
+from e2gan.teachers.diffusion.teacher import MAX_BATCH, DiffusionTeacher, Loading
 from e2gan.teachers.teacher import Ask, Failed
 from tests.teachers.diffusion.tiny_diffusion import (
     tiny_controlnet,
@@ -246,6 +246,7 @@ def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
     assert np.corrcoef(rounded.ravel(), exact.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.slow
 def test_a_compiled_model_edits_the_same(sd: Path) -> None:
     """The denoiser is compiled, and nothing else; that the code made for it is right is torch's own to test."""
     eager = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
@@ -461,14 +462,14 @@ def events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What is told and what is loaded, in order, with an empty cache; in place of the hub, a line that ends it."""
     found: list[str] = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(diffusion, "note", lambda text: found.append(text))
+    monkeypatch.setattr("e2gan.teachers.diffusion.teacher.note", lambda text: found.append(text))
 
     def load(_: object, name: str, *__: object, **___: object) -> None:
         found.append(name)
         raise InputError("no hub here")
 
-    for module in ("diffusion", "normals"):
-        monkeypatch.setattr(f"e2gan.teachers.{module}.pretrained", load)
+    for module in ("teacher", "normals"):
+        monkeypatch.setattr(f"e2gan.teachers.diffusion.{module}.pretrained", load)
     return found
 
 
@@ -511,7 +512,7 @@ def test_what_is_in_the_cache_in_part_is_announced_when_the_hub_is_asked(
     sd: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[dict[str, Any]] = []
-    load = DiffusionTeacher(find_preset("sd-img2img"))._noting(lambda _, **arguments: asked.append(arguments))
+    load = DiffusionTeacher(find_preset("sd-img2img"))._announcing(lambda _, **arguments: asked.append(arguments))
     load("stable-diffusion-v1-5/stable-diffusion-v1-5", local_files_only=True)
     load(str(sd))
     assert capfd.readouterr().err == ""
@@ -824,4 +825,4 @@ def test_on_a_gpu_the_batch_follows_its_memory(sd: Path, monkeypatch: pytest.Mon
             torch.cuda, "get_device_properties", lambda _, m=memory: type("GPU", (), {"total_memory": m * 1e9})
         )
         assert one.batch == batch
-    assert diffusion.MOST == 8
+    assert MAX_BATCH == 8

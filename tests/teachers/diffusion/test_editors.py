@@ -17,10 +17,10 @@ from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.teachers.diffusion import diffusion
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher, Loading, make_teacher
 from e2gan.teachers.diffusion.pipelines import need_diffusers
 from e2gan.teachers.diffusion.presets import SHIPPED, load_presets
+from e2gan.teachers.diffusion.registry import make_teacher
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
 from e2gan.teachers.teacher import Ask
 from tests.teachers.diffusion.tiny_editors import BUILDERS, write_editor, write_lora
 
@@ -108,7 +108,14 @@ def test_every_editor_is_run_here() -> None:
 # ------------------------------------------------------------------------------------------------------------- editing
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name != "qwen-edit-lightning"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.startswith("longcat") else [])
+        for name in PRESETS
+        if name != "qwen-edit-lightning"
+    ],
+)
 def test_it_edits_a_photo_by_prompt_and_seed(name: str, folder: Callable[[str], Path]) -> None:
     editor, shot = teacher(name, folder(name)), photo(name)
     edits = [
@@ -246,14 +253,14 @@ def test_the_lora_and_its_licence_are_told_before_anything_is_loaded(
 ) -> None:
     events: list[str] = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(diffusion, "note", lambda text: events.append(text))
+    monkeypatch.setattr("e2gan.teachers.diffusion.teacher.note", lambda text: events.append(text))
 
     def load(_: object, name: str, *__: object, **___: object) -> None:
         events.append(name)
         raise InputError("no hub here")
 
-    for module in ("diffusion", "vision_language"):
-        monkeypatch.setattr(f"e2gan.teachers.{module}.pretrained", load)
+    for module in ("teacher", "vision_language"):
+        monkeypatch.setattr(f"e2gan.teachers.diffusion.{module}.pretrained", load)
     editor = make_teacher("qwen-edit-lightning")
     with pytest.raises(InputError, match="no hub here"):
         editor.load()
@@ -320,6 +327,7 @@ def test_a_processor_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         teacher("qwen-edit", model).load()
 
 
+@pytest.mark.slow
 def test_ledits_takes_the_arguments_of_both_of_its_calls(folder: Callable[[str], Path]) -> None:
     shot = photo("ledits")
     model = folder("ledits")

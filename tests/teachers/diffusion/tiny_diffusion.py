@@ -68,15 +68,13 @@ def tiny_text(folder: Path, width: int = WIDTH) -> dict[str, Any]:
     return {"text_encoder": transformers.CLIPTextModel(config), "tokenizer": tokenizer}
 
 
-def tiny_vae() -> Any:
+def tiny_vae(widths: tuple[int, ...] = (8, 16), **more: Any) -> Any:
     diffusers = need_diffusers("this test")
     return diffusers.AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=32,
+        block_out_channels=widths,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
+        **{"latent_channels": 4, "norm_num_groups": 4, "sample_size": 32} | more,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from e2gan.features.hub import need_transformers
-from e2gan.teachers.diffusion.pipelines import need_diffusers
+from e2gan.teachers.diffusion.pipelines import need_diffusers, quiet
+from tests.teachers.diffusion.tiny_diffusion import tiny_scheduler, tiny_unet, tiny_vae
 
 __all__ = ["BUILDERS", "write_editor", "write_lora"]
 
@@ -31,15 +33,40 @@ CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-DOWN, UP = "DownEncoderBlock2D", "UpDecoderBlock2D"
+TEXT_ENCODER = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+DECODER = TEXT_ENCODER | {"num_key_value_heads": 1, "head_dim": 8}
+TRANSFORMER = {"num_layers": 1, "attention_head_dim": 8, "num_attention_heads": 2, "joint_attention_dim": 16}
+VAE = {"norm_num_groups": 2, "sample_size": 64}
 VIDEO = {"video_processor_type": "Qwen2VLVideoProcessor", "patch_size": 4, "merge_size": 2}
 
 
+Parts = dict[str, Any]
+
+
+@quiet()
 def write_editor(name: str, folder: Path) -> Path:
-    """The tiny model of a preset in a folder; the same weights each time."""
+    """The tiny model of a preset in a folder: parts in subfolders and model_index.json; the same weights each time."""
     torch.manual_seed(0)
-    BUILDERS[name](folder)
+    kind, parts, settings = BUILDERS[name]()
+    index: Parts = {"_class_name": kind, "_diffusers_version": diffusers.__version__, **settings}
+    for part, model in parts.items():
+        if model is None:
+            index[part] = [None, None]
+            continue
+        if hasattr(model, "modules"):
+            _enlarge(model)
+        model.save_pretrained(folder / part)
+        kind = getattr(model, "kind", type(model).__name__)
+        index[part] = ["diffusers" if hasattr(diffusers, kind) else "transformers", kind]
+    (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def _enlarge(network: torch.nn.Module) -> None:
+    """Fresh linear layers are so small that a prompt would change no pixel by a whole step of 255."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Linear | torch.nn.Embedding):
+            layer.weight.data *= 3
 
 
 def write_lora(model: Path, folder: Path, file: str | None) -> Path:
@@ -113,41 +140,20 @@ def _gemma_tokenizer() -> Any:
 def _clip(tokenizer: Any, projected: bool = False) -> Any:
     config = transformers.CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_attention_heads=2,
-        num_hidden_layers=2,
-        projection_dim=16,
+        **TEXT_ENCODER | {"num_hidden_layers": 2, "projection_dim": 16},
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    kind = transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel
-    return kind(config)
+    return (transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel)(config)
 
 
 def _vision_language(tokenizer: Any, qwen3: bool = False) -> Any:
     """Qwen2.5-VL, or Qwen3-VL: 16 wide, patches of 4 pixels."""
-    ids = {
-        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-        for name, token in (
-            ("image", "image_pad"),
-            ("video", "video_pad"),
-            ("vision_start", "vision_start"),
-            ("vision_end", "vision_end"),
-        )
-    }
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 8,
-        "max_position_embeddings": 4096,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
-    }
+    tokens = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
+    ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in tokens.items()}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    text = DECODER | {"vocab_size": len(tokenizer), "max_position_embeddings": 4096, "rope_parameters": rope}
     vision = {"depth": 1, "num_heads": 2, "in_channels": 3, "patch_size": 4, "hidden_size": 16}
     vision |= {"intermediate_size": 16, "out_hidden_size": 16}
     if qwen3:
@@ -159,129 +165,79 @@ def _vision_language(tokenizer: Any, qwen3: bool = False) -> Any:
     return transformers.Qwen2_5_VLForConditionalGeneration(config)
 
 
-def _save_processor(folder: Path, tokenizer: Any) -> None:
+@dataclass
+class _Processor:
     """A processor of text and images as the hub has it, with its part for videos, which nothing here uses."""
-    Qwen2VLImageProcessorPil(patch_size=4, min_pixels=8 * 8, max_pixels=32 * 32).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "video_preprocessor_config.json").write_text(json.dumps(VIDEO))
+
+    kind: str
+    tokenizer: Any
+
+    def save_pretrained(self, folder: Path) -> None:
+        Qwen2VLImageProcessorPil(patch_size=4, min_pixels=8 * 8, max_pixels=32 * 32).save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        (folder / "video_preprocessor_config.json").write_text(json.dumps(VIDEO))
 
 
-# ---------------------------------------------------------------------------------------------------------- the rest
-
-
-def _vae(latent: int, blocks: int = 2, width: int = 8, **more: Any) -> Any:
-    return diffusers.AutoencoderKL(
-        block_out_channels=(width,) * blocks,
-        down_block_types=(DOWN,) * blocks,
-        up_block_types=(UP,) * blocks,
-        layers_per_block=1,
-        latent_channels=latent,
-        norm_num_groups=2,
-        sample_size=64,
-        **more,
-    )
-
-
-def _unet(**more: Any) -> Any:
-    return diffusers.UNet2DConditionModel(
-        **{
-            "block_out_channels": (8, 16),
-            "layers_per_block": 1,
-            "sample_size": 32,
-            "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
-            "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
-            "cross_attention_dim": 16,
-            "attention_head_dim": 2,
-            "norm_num_groups": 4,
-            **more,
-        }
-    )
+def _seeing(name: str, qwen3: bool = False) -> Parts:
+    """Tokenizer, processor, which the pipeline calls `name`, and text encoder of an editor that reads the photo too."""
+    tokenizer = _qwen_tokenizer()
+    processor = _Processor("Qwen3VLProcessor" if qwen3 else "Qwen2VLProcessor", tokenizer)
+    return {"tokenizer": tokenizer, name: processor, "text_encoder": _vision_language(tokenizer, qwen3)}
 
 
 def _flow(**more: Any) -> Any:
     return diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, **more)
 
 
-def _enlarge(network: torch.nn.Module) -> None:
-    """Fresh linear layers are so small that a prompt would change no pixel by a whole step of 255."""
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Linear | torch.nn.Embedding):
-            layer.weight.data *= 3
-
-
-def _save(folder: Path, kind: str, parts: Mapping[str, Any], **settings: Any) -> None:
-    """Parts in subfolders and model_index.json; a part that is but its class's name lies there already."""
-    index: dict[str, Any] = {"_class_name": kind, "_diffusers_version": diffusers.__version__, **settings}
-    for name, part in parts.items():
-        if part is None or isinstance(part, str):
-            index[name] = ["transformers" if part else None, part]
-            continue
-        if hasattr(part, "modules"):
-            _enlarge(part)
-        part.save_pretrained(folder / name)
-        index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
-    (folder / "model_index.json").write_text(json.dumps(index))
-
-
 # ----------------------------------------------------------------------------------------------------------- pipelines
+# Each gives the pipeline's class, its parts, in the order in which their weights are drawn, and its settings.
+
+Pipeline = tuple[str, Parts, Parts]
 
 
-def _flux2_klein(folder: Path) -> None:
+def _flux2_klein() -> Pipeline:
     tokenizer = _qwen_tokenizer()
-    text = transformers.Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=28,  # the pipeline reads the layers 9, 18 and 27
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-    )
+    # The pipeline reads the layers 9, 18 and 27.
+    text = transformers.Qwen3Config(vocab_size=len(tokenizer), **DECODER | {"num_hidden_layers": 28})
     parts = {
         "tokenizer": tokenizer,
         "text_encoder": transformers.Qwen3ForCausalLM(text),
         "vae": diffusers.AutoencoderKLFlux2(
             block_out_channels=(8, 8),
-            down_block_types=(DOWN, DOWN),
-            up_block_types=(UP, UP),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
             layers_per_block=1,
             latent_channels=4,
             norm_num_groups=4,
         ),
         "transformer": diffusers.Flux2Transformer2DModel(
+            **TRANSFORMER | {"joint_attention_dim": 48, "num_single_layers": 1},
             in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=48,
             timestep_guidance_channels=16,
             axes_dims_rope=(2, 2, 2, 2),
             guidance_embeds=False,
         ),
         "scheduler": _flow(),
     }
-    _save(folder, "Flux2KleinPipeline", parts, is_distilled=True)
+    return "Flux2KleinPipeline", parts, {"is_distilled": True}
 
 
-def _flux_kontext(folder: Path) -> None:
+def _flux_kontext() -> Pipeline:
     tokenizer, tokenizer_2 = _clip_tokenizer(), _t5_tokenizer()
     text = transformers.T5Config(
         vocab_size=len(tokenizer_2), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, is_encoder_decoder=False
     )
+    without = {"use_quant_conv": False, "use_post_quant_conv": False}
     parts = {
         "tokenizer": tokenizer,
         "text_encoder": _clip(tokenizer),
         "tokenizer_2": tokenizer_2,
         "text_encoder_2": transformers.T5EncoderModel(text),
-        "vae": _vae(4, shift_factor=0.1, scaling_factor=0.4, use_quant_conv=False, use_post_quant_conv=False),
+        "vae": tiny_vae((8, 8), shift_factor=0.1, scaling_factor=0.4, **VAE, **without),
         "transformer": diffusers.FluxTransformer2DModel(
-            in_channels=16,
-            num_layers=1,
+            **TRANSFORMER,
             num_single_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=16,
+            in_channels=16,
             pooled_projection_dim=16,
             guidance_embeds=True,
             axes_dims_rope=(2, 2, 4),
@@ -290,17 +246,12 @@ def _flux_kontext(folder: Path) -> None:
         "image_encoder": None,
         "feature_extractor": None,
     }
-    _save(folder, "FluxKontextPipeline", parts)
+    return "FluxKontextPipeline", parts, {}
 
 
-def _qwen_edit(folder: Path) -> None:
-    tokenizer = _qwen_tokenizer()
-    _save_processor(folder / "processor", tokenizer)
+def _qwen_edit() -> Pipeline:
     stages = 4  # one more than the real one: it works at 1024² whatever is asked for, and fewer tokens keep that quick
-    parts = {
-        "tokenizer": tokenizer,
-        "processor": "Qwen2VLProcessor",
-        "text_encoder": _vision_language(tokenizer),
+    parts = _seeing("processor") | {
         "vae": diffusers.AutoencoderKLQwenImage(
             base_dim=1,
             z_dim=4,
@@ -311,53 +262,36 @@ def _qwen_edit(folder: Path) -> None:
             latents_std=[1.0] * 4,
         ),
         "transformer": diffusers.QwenImageTransformer2DModel(
-            in_channels=16,
-            out_channels=4,
-            num_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=16,
-            axes_dims_rope=(2, 2, 4),
-            zero_cond_t=True,
+            **TRANSFORMER, in_channels=16, out_channels=4, axes_dims_rope=(2, 2, 4), zero_cond_t=True
         ),
         "scheduler": _flow(base_shift=0.5, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02),
     }
-    _save(folder, "QwenImageEditPlusPipeline", parts)
+    return "QwenImageEditPlusPipeline", parts, {}
 
 
-def _longcat_edit(folder: Path) -> None:
-    tokenizer = _qwen_tokenizer()
-    _save_processor(folder / "text_processor", tokenizer)
-    parts = {
-        "tokenizer": tokenizer,
-        "text_processor": "Qwen2VLProcessor",
-        "text_encoder": _vision_language(tokenizer),
+def _longcat_edit() -> Pipeline:
+    parts = _seeing("text_processor") | {
         # The pipeline itself fixes 16 channels, and 1024²: hence the many narrow stages.
-        "vae": _vae(16, blocks=6, width=2, shift_factor=0.1, scaling_factor=0.4),
+        "vae": tiny_vae((2,) * 6, latent_channels=16, shift_factor=0.1, scaling_factor=0.4, **VAE),
         "transformer": diffusers.LongCatImageTransformer2DModel(
-            in_channels=64,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=16,
-            pooled_projection_dim=16,
-            axes_dims_rope=[2, 2, 4],
+            **TRANSFORMER, num_single_layers=1, in_channels=64, pooled_projection_dim=16, axes_dims_rope=[2, 2, 4]
         ),
         "scheduler": _flow(),
     }
-    _save(folder, "LongCatImageEditPipeline", parts)
+    return "LongCatImageEditPipeline", parts, {}
 
 
-def _sdxl(folder: Path) -> None:
+def _sdxl(scheduler: str = "EulerDiscreteScheduler", spacing: str = "leading") -> Pipeline:
     tokenizer = _clip_tokenizer()
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     parts = {
         "tokenizer": tokenizer,
         "text_encoder": _clip(tokenizer),
         "tokenizer_2": tokenizer,
         "text_encoder_2": _clip(tokenizer, projected=True),
-        "vae": _vae(4),
-        "unet": _unet(
+        "vae": tiny_vae((8, 8), **VAE),
+        "unet": tiny_unet(
+            sample_size=32,
             cross_attention_dim=32,
             attention_head_dim=(2, 2),
             use_linear_projection=True,
@@ -366,73 +300,54 @@ def _sdxl(folder: Path) -> None:
             addition_time_embed_dim=8,
             projection_class_embeddings_input_dim=16 + 6 * 8,
         ),
-        "scheduler": diffusers.EulerDiscreteScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            timestep_spacing="leading",
-            steps_offset=1,
-        ),
+        "scheduler": getattr(diffusers, scheduler)(**betas, timestep_spacing=spacing, steps_offset=1),
     }
-    _save(folder, "StableDiffusionXLPipeline", parts, force_zeros_for_empty_prompt=True)
+    return "StableDiffusionXLPipeline", parts, {"force_zeros_for_empty_prompt": True}
 
 
-def _sdxl_turbo(folder: Path) -> None:
-    _sdxl(folder)
-    name = "EulerAncestralDiscreteScheduler"
-    _change(folder / "scheduler" / "scheduler_config.json", _class_name=name, timestep_spacing="trailing")
-    _change(folder / "model_index.json", scheduler=["diffusers", name])
+def _sdxl_turbo() -> Pipeline:
+    return _sdxl("EulerAncestralDiscreteScheduler", "trailing")
 
 
-def _change(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def _ledits(folder: Path) -> None:
+def _ledits() -> Pipeline:
     tokenizer = _clip_tokenizer()
     parts = {
         "tokenizer": tokenizer,
         "text_encoder": _clip(tokenizer),
-        "vae": _vae(4),
-        "unet": _unet(
+        "vae": tiny_vae((8, 8), **VAE),
+        "unet": tiny_unet(
+            sample_size=32,
+            attention_head_dim=2,
             block_out_channels=(8, 16, 16),  # attention at a quarter of the latents' size, which the masks are made of
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         ),
-        "scheduler": diffusers.PNDMScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True, steps_offset=1
-        ),
+        "scheduler": tiny_scheduler(),
         "safety_checker": None,
         "feature_extractor": None,
     }
-    _save(folder, "StableDiffusionPipeline", parts, requires_safety_checker=False)
+    return "StableDiffusionPipeline", parts, {"requires_safety_checker": False}
 
 
-def _sana_sprint(folder: Path) -> None:
-    tokenizer = _gemma_tokenizer()
-    text = transformers.Gemma2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-    )
+def _sana_sprint() -> Pipeline:
+    tokenizer, blocks = _gemma_tokenizer(), ("ResBlock",) * 5 + ("EfficientViTBlock",)
+    coders = {
+        f"{coder}_{what}": value
+        for coder in ("encoder", "decoder")
+        for what, value in (
+            ("block_types", blocks),
+            ("block_out_channels", (8,) * 6),
+            ("layers_per_block", (1,) * 6),
+            ("qkv_multiscales", ((),) * 5 + ((5,),)),
+        )
+    }
     parts = {
         "tokenizer": tokenizer,
-        "text_encoder": transformers.Gemma2Model(text),
+        "text_encoder": transformers.Gemma2Model(transformers.Gemma2Config(vocab_size=len(tokenizer), **DECODER)),
         "vae": diffusers.AutoencoderDC(
+            **coders,
             latent_channels=4,
             attention_head_dim=2,
-            encoder_block_types=("ResBlock",) * 5 + ("EfficientViTBlock",),
-            decoder_block_types=("ResBlock",) * 5 + ("EfficientViTBlock",),
-            encoder_block_out_channels=(8,) * 6,
-            decoder_block_out_channels=(8,) * 6,
-            encoder_layers_per_block=(1,) * 6,
-            decoder_layers_per_block=(1,) * 6,
-            encoder_qkv_multiscales=((),) * 5 + ((5,),),
-            decoder_qkv_multiscales=((),) * 5 + ((5,),),
             downsample_block_type="conv",
             upsample_block_type="interpolate",
             scaling_factor=0.41407,
@@ -453,16 +368,11 @@ def _sana_sprint(folder: Path) -> None:
         ),
         "scheduler": diffusers.SCMScheduler(prediction_type="trigflow", sigma_data=0.5),
     }
-    _save(folder, "SanaSprintPipeline", parts)
+    return "SanaSprintPipeline", parts, {}
 
 
-def _dreamlite(folder: Path, kind: str = "DreamLitePipeline") -> None:
-    tokenizer = _qwen_tokenizer()
-    _save_processor(folder / "processor", tokenizer)
-    parts = {
-        "tokenizer": tokenizer,
-        "processor": "Qwen3VLProcessor",
-        "text_encoder": _vision_language(tokenizer, qwen3=True),
+def _dreamlite(kind: str = "DreamLitePipeline") -> Pipeline:
+    parts = _seeing("processor", qwen3=True) | {
         "vae": diffusers.AutoencoderTiny(
             encoder_block_out_channels=(8, 8),
             decoder_block_out_channels=(8, 8),
@@ -481,14 +391,14 @@ def _dreamlite(folder: Path, kind: str = "DreamLitePipeline") -> None:
         ),
         "scheduler": _flow(),
     }
-    _save(folder, kind, parts)
+    return kind, parts, {}
 
 
-def _dreamlite_mobile(folder: Path) -> None:
-    _dreamlite(folder, "DreamLiteMobilePipeline")
+def _dreamlite_mobile() -> Pipeline:
+    return _dreamlite("DreamLiteMobilePipeline")
 
 
-BUILDERS: dict[str, Callable[[Path], None]] = {
+BUILDERS: dict[str, Callable[[], Pipeline]] = {
     "flux2-klein": _flux2_klein,
     "flux-kontext": _flux_kontext,
     "qwen-edit": _qwen_edit,
@@ -502,4 +412,4 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "dreamlite": _dreamlite,
     "dreamlite-mobile": _dreamlite_mobile,
 }
-"""By a preset's name; what writes its tiny pipeline."""
+"""By a preset's name; what makes its tiny pipeline."""

@@ -257,6 +257,7 @@ class ComodganGenerator(nn.Module):
     """
 
     fixed_z: Tensor
+    multiple = 8  # what a photo's sides are a multiple of; its one size is
 
     def __init__(self, config: ComodganConfig) -> None:
         super().__init__()

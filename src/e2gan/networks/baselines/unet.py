@@ -87,6 +87,7 @@ class UNet(nn.Module):
         config.check()
         self.config = config
         levels = config.depth
+        self.multiple = 2**levels
         widths = [config.width * min(8, 2**i) for i in range(levels)]  # channels after each halving
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
@@ -141,7 +142,7 @@ class UNet(nn.Module):
         return h.float().tanh()
 
     def _check_sides(self, height: int, width: int) -> None:
-        multiple = 2**self.config.depth
+        multiple = self.multiple
         if height % multiple or width % multiple:
             raise InputError(
                 f"a photo of {width}×{height} does not fit the U-Net: it halves the photo {self.config.depth} times, "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher
 from e2gan.teachers.diffusion.pipelines import is_number
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
 if TYPE_CHECKING:
     import torch
@@ -41,11 +41,11 @@ class InstructDiffusionTeacher(DiffusionTeacher):
         pipeline.unet.register_forward_hook(for_the_pipelines_formula)
 
     def _check(self, pipeline: Any) -> tuple[str, str]:
-        found, given = super()._check(pipeline), self.arguments
-        text, image = given.get("guidance_scale", 7.5), given.get("image_guidance_scale", 1.5)
+        names = super()._check(pipeline)
+        text, image = self.arguments.get("guidance_scale", 7.5), self.arguments.get("image_guidance_scale", 1.5)
         if not (is_number(text) and text > 1 and is_number(image) and image >= 1):
             raise InputError(
                 f"--set guidance_scale={text}, image_guidance_scale={image}: {self.name} needs numbers above 1, and at "
                 "least 1"
             )
-        return found
+        return names

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher, Loading
-from e2gan.teachers.diffusion.presets import Preset
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
 __all__ = ["LeditsTeacher"]
 
@@ -24,14 +22,7 @@ class LeditsTeacher(DiffusionTeacher):
     lower the stronger), edit_guidance_scale, edit_threshold (0..1, the part of the picture that stays), and others.
     """
 
-    def __init__(
-        self,
-        preset: Preset,
-        model: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        loading: Loading | None = None,
-    ) -> None:
-        super().__init__(preset, model, overrides, loading)
+    def _validate(self) -> None:
         if self.loading.offload != "none":  # the library's pipeline puts the photo where the weights rest, on the CPU
             raise InputError(f"--offload {self.loading.offload}: {self.name} needs its weights on the GPU")
 

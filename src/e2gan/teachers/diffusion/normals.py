@@ -6,7 +6,7 @@ what is far away flattened (annotator/midas and gradio_normal2image.py of the au
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ from PIL import Image
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.features.hub import image_statistics, model_config, need_transformers, pretrained
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher, Loading
-from e2gan.teachers.diffusion.presets import Preset
+from e2gan.teachers.diffusion.pipelines import number
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -33,7 +33,7 @@ TOWARDS = 2 * np.pi  # the normal's part towards the viewer before it is scaled 
 MEAN = STD = (0.5, 0.5, 0.5)
 DEPTH = "--set depth=FOLDER"
 UNUSED = "neck.fusion_stage.layers.0.residual_layer1."  # published DPTs lack it: the first fusion has no residual
-OWN = ("controlnet", "depth", "background", "depth_scale")
+NOT_OF_THE_CALL = ("controlnet", "depth", "background", "depth_scale")
 
 
 def normals(depth_HW: Floats, background: float = 0.4) -> Floats:
@@ -122,20 +122,14 @@ class NormalTeacher(DiffusionTeacher):
     and the units of other depth networks differ.
     """
 
-    def __init__(
-        self,
-        preset: Preset,
-        model: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        loading: Loading | None = None,
-    ) -> None:
-        super().__init__(preset, model, overrides, loading)
+    _depth: DepthEstimator | None = None
+
+    def _validate(self) -> None:
         for name in ("controlnet", "depth"):
             if not isinstance(self.arguments.get(name), str):
                 raise InputError(f"{self.name}: needs a hub name or a folder: --set {name}=FOLDER")
-        self.background = _number(self.arguments.get("background", 0.4), "background", 0, 1)
-        self.depth_scale = _number(self.arguments.get("depth_scale", 1.0), "depth_scale", 1e-9, 1e9)
-        self._depth: DepthEstimator | None = None
+        self.background = number(self.arguments.get("background", 0.4), "background", 0, 1)
+        self.depth_scale = number(self.arguments.get("depth_scale", 1.0), "depth_scale", 1e-9, 1e9)
 
     def load(self) -> None:
         """See `Teacher.load`."""
@@ -148,13 +142,13 @@ class NormalTeacher(DiffusionTeacher):
         super().close()
 
     def _call_arguments(self) -> dict[str, Any]:
-        return {name: value for name, value in self.arguments.items() if name not in OWN}
+        return {name: value for name, value in self.arguments.items() if name not in NOT_OF_THE_CALL}
 
     def _sources(self) -> list[str]:
         return [*super()._sources(), self.arguments["controlnet"], self.arguments["depth"]]
 
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:
-        load = self._noting(diffusers.ControlNetModel.from_pretrained)
+        load = self._announcing(diffusers.ControlNetModel.from_pretrained)
         name = self.arguments["controlnet"]
         return {"controlnet": pretrained(load, name, "--set controlnet=FOLDER", dtype=dtype, use_safetensors=True)}
 
@@ -163,9 +157,3 @@ class NormalTeacher(DiffusionTeacher):
         maps = [normal_image(normals(self._depth(photo) * self.depth_scale, self.background)) for photo in photos]
         height, width = size
         return [Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR) for image in maps]
-
-
-def _number(value: Any, name: str, least: float, most: float) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not least <= value <= most:
-        raise InputError(f"--set {name}={value}: must be a number from {least:g} to {most:g}")
-    return float(value)

@@ -20,9 +20,7 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
-from e2gan.teachers.diffusion.diffusion import DiffusionTeacher, Loading
-from e2gan.teachers.diffusion.pipelines import need_diffusers
-from e2gan.teachers.diffusion.presets import Preset
+from e2gan.teachers.diffusion.pipelines import need_diffusers, number
 from e2gan.teachers.diffusion.prompt_to_prompt import (
     Amplify,
     AttentionControl,
@@ -35,20 +33,30 @@ from e2gan.teachers.diffusion.prompt_to_prompt import (
     token_factors,
     tokenize,
 )
+from e2gan.teachers.diffusion.teacher import DTYPES, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
 
-__all__ = [
-    "ddim_invert",
-    "decode",
-    "edit",
-    "encode",
-    "Inversion",
-    "invert",
-    "NullTextOptions",
-    "NullTextTeacher",
-    "optimise_null",
-    "sample",
-]
+
+@dataclass(frozen=True, kw_only=True)
+class NullTextOptions:
+    """The numbers of E²GAN, Sec. B.1; inner_steps and early_stop are those of null-text inversion."""
+
+    num_inference_steps: int = 50
+    guidance_scale: float = 7.5
+    self_replace: float = 0.5
+    """Share of the steps, the first ones, in which self-attention is the source's. Sec. B.1 has 0.5 to 0.8: the lower
+    end lets textures and styles change, the upper keeps the layout closer."""
+    cross_replace: float = 0.8
+    """The same for the cross-attention maps of the words that both prompts have."""
+    amplify: Amplify = 2.0
+    """Factor of the attention to the words that the prompt adds to the source prompt, or words and theirs, as in
+    "autumn=5,red=2", in cross_replace's share of the steps. Sec. B.1 has 2 or 5."""
+    inner_steps: int = 10
+    """Steps of Adam at each step of the path, at most."""
+    early_stop: float = 1e-5
+    """Mean squared error of the latent below which they end, at the path's first step; it rises towards 101 times that
+    along the path, since each step begins with the errors of those before. 0: never."""
+
 
 # --------------------------------------------------------------------------------------------------- photos and prompts
 
@@ -117,24 +125,6 @@ def ddim_invert(pipeline: Any, latent: Tensor, prompt: str, steps: int = 50) -> 
     return torch.cat(path)
 
 
-@torch.no_grad()
-def sample(
-    pipeline: Any, noise: Tensor, prompt: str, *, steps: int = 50, guidance: float = 7.5, nulls: Tensor | None = None
-) -> Tensor:
-    """DDIM sampling, from noise (1, 4, h, w) to a latent of the same shape.
-
-    nulls: those of an Inversion, (S, L, D); None: the empty prompt's own embedding at every step, plain sampling.
-    """
-    forward, _, times = _ddim(pipeline, steps)
-    text, empty, latent = _embed(pipeline, prompt), _embed(pipeline, ""), noise
-    for i, t in enumerate(times):
-        null = empty if nulls is None else nulls[i : i + 1]
-        unprompted = pipeline.unet(latent, t, encoder_hidden_states=null).sample
-        prompted = pipeline.unet(latent, t, encoder_hidden_states=text).sample
-        latent = forward.step(_guided(unprompted, prompted, guidance), t, latent).prev_sample
-    return latent
-
-
 # ---------------------------------------------------------------------------------------------------------- inversion
 
 
@@ -144,8 +134,7 @@ class Inversion:
 
     latents: (S+1, 4, h, w), the DDIM inversion, from photo to noise. nulls: (S, L, D), in the order of sampling, from
     noise to photo. reconstruction: (S+1, 4, h, w), what guided sampling goes through, in the order of latents, so that
-    reconstruction[0] is the photo's. errors: S, the mean squared error of the latent after each step of sampling.
-    evaluations: of the UNet, forward.
+    reconstruction[0] is the photo's.
     """
 
     prompt: str
@@ -153,61 +142,35 @@ class Inversion:
     latents: Tensor
     nulls: Tensor
     reconstruction: Tensor
-    errors: tuple[float, ...]
-    evaluations: int
 
 
-def invert(
-    pipeline: Any,
-    photo: Pixels,
-    prompt: str,
-    *,
-    steps: int = 50,
-    guidance: float = 7.5,
-    inner_steps: int = 10,
-    early_stop: float = 1e-5,
-) -> Inversion:
+def invert(pipeline: Any, photo: Pixels, prompt: str, options: NullTextOptions) -> Inversion:
     """Null-text inversion of a photo, uint8 (H, W, 3) RGB with sides that are multiples of 8.
 
     pipeline: a StableDiffusionPipeline of version 1 or 2, float32, its networks frozen (gradients go through the UNet).
-    prompt: what the photo shows. The other options are those of NullTextOptions. One inversion serves many edits.
-    Raises InputError for a prompt that is too long, or more steps than the model was trained with.
+    prompt: what the photo shows. One inversion serves many edits. The null embeddings are optimised along the path of
+    `ddim_invert` (Algorithm 1): each step begins with the embedding of the step before, and Adam anew, at a rate that
+    falls from 0.01 by half. Raises InputError for a prompt that is too long, or more steps than the model was trained
+    with.
     """
+    steps = options.num_inference_steps
     latents = ddim_invert(pipeline, encode(pipeline, photo), prompt, steps)
-    return optimise_null(pipeline, latents, prompt, guidance=guidance, inner_steps=inner_steps, early_stop=early_stop)
-
-
-def optimise_null(
-    pipeline: Any,
-    latents: Tensor,
-    prompt: str,
-    *,
-    guidance: float = 7.5,
-    inner_steps: int = 10,
-    early_stop: float = 1e-5,
-) -> Inversion:
-    """Null-text optimisation (Algorithm 1) along the path of `ddim_invert`; `invert` has the options.
-
-    Each step begins with the embedding of the step before, and Adam anew, at a rate that falls from 0.01 by half.
-    """
-    steps = len(latents) - 1
     forward, _, times = _ddim(pipeline, steps)
     text, null = _embed(pipeline, prompt), _embed(pipeline, "")
-    path, nulls, errors, evaluations = [latents[-1:]], [], [], steps
+    path, nulls = [latents[-1:]], []
     for i, t in enumerate(times):
         here, pivot = path[-1], latents[steps - i - 1 : steps - i]
-        enough = early_stop * (1 + 100 * i / steps)
+        enough = options.early_stop * (1 + 100 * i / steps)
         null = null.detach().clone().requires_grad_()
         adam = torch.optim.Adam([null], lr=0.01 * (1 - 0.5 * i / steps))
         with torch.no_grad():
             prompted = pipeline.unet(here, t, encoder_hidden_states=text).sample
-        left = inner_steps
+        left = options.inner_steps
         while True:
             with torch.set_grad_enabled(left > 0):
                 unprompted = pipeline.unet(here, t, encoder_hidden_states=null).sample
-                there = forward.step(_guided(unprompted, prompted, guidance), t, here).prev_sample
+                there = forward.step(_guided(unprompted, prompted, options.guidance_scale), t, here).prev_sample
                 error = F.mse_loss(there, pivot)
-            evaluations += 1
             if left == 0 or error.item() < enough:
                 break
             (null.grad,) = torch.autograd.grad(error, null)
@@ -215,25 +178,15 @@ def optimise_null(
             left -= 1
         path.append(there.detach())
         nulls.append(null.detach())
-        errors.append(error.item())
-    reconstruction = torch.cat(path[::-1])
-    return Inversion(prompt, guidance, latents, torch.cat(nulls), reconstruction, tuple(errors), evaluations + steps)
+    return Inversion(prompt, options.guidance_scale, latents, torch.cat(nulls), torch.cat(path[::-1]))
 
 
 # --------------------------------------------------------------------------------------------------------------- edits
 
 
 @torch.no_grad()
-def edit(
-    pipeline: Any,
-    inversion: Inversion,
-    prompt: str,
-    *,
-    self_replace: float = 0.5,
-    cross_replace: float = 0.8,
-    amplify: Amplify = 2.0,
-) -> Tensor:
-    """The edited latent (1, 4, h, w) float32, for `decode`; the options are those of NullTextOptions.
+def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOptions) -> Tensor:
+    """The edited latent (1, 4, h, w) float32, for `decode`, in as many steps as the inversion has.
 
     The source's branch stands on the path of the reconstruction, so that it needs no guidance: one evaluation a step,
     for its attention maps. Raises InputError for a prompt that is too long, or lacks a word to amplify.
@@ -244,9 +197,9 @@ def edit(
     height, width = inversion.latents.shape[2:]
     control = AttentionControl(
         map_tokens(_tokens(pipeline, inversion.prompt), words),
-        token_factors(words, amplified(amplify, inversion.prompt, prompt)),
-        cross_steps=round(cross_replace * steps),
-        self_steps=round(self_replace * steps),
+        token_factors(words, amplified(options.amplify, inversion.prompt, prompt)),
+        cross_steps=round(options.cross_replace * steps),
+        self_steps=round(options.self_replace * steps),
         # 32×32 of 64×64, as null_text_w_ptp.ipynb has it (pixels <= 32**2): all levels but the finest, whose halving
         # the UNet's convolutions round up.
         self_limit=math.ceil(height / 2) * math.ceil(width / 2),
@@ -267,42 +220,16 @@ def edit(
 # --------------------------------------------------------------------------------------------------------- the teacher
 
 
-@dataclass(frozen=True, kw_only=True)
-class NullTextOptions:
-    """The numbers of E²GAN, Sec. B.1; inner_steps and early_stop are those of null-text inversion."""
-
-    num_inference_steps: int = 50
-    guidance_scale: float = 7.5
-    self_replace: float = 0.5
-    """Share of the steps, the first ones, in which self-attention is the source's. Sec. B.1 has 0.5 to 0.8: the lower
-    end lets textures and styles change, the upper keeps the layout closer."""
-    cross_replace: float = 0.8
-    """The same for the cross-attention maps of the words that both prompts have."""
-    amplify: Amplify = 2.0
-    """Factor of the attention to the words that the prompt adds to the source prompt, or words and theirs, as in
-    "autumn=5,red=2", in cross_replace's share of the steps. Sec. B.1 has 2 or 5."""
-    inner_steps: int = 10
-    """Steps of Adam at each step of the path, at most."""
-    early_stop: float = 1e-5
-    """Mean squared error of the latent below which they end, at the path's first step; it rises towards 101 times that
-    along the path, since each step begins with the errors of those before. 0: never."""
-
-
 class NullTextTeacher(DiffusionTeacher):
     """Null-text inversion and prompt-to-prompt, a photo at a time: from `ask.source` to `ask.prompt`.
 
-    model, overrides, loading: as of DiffusionTeacher; overrides are NullTextOptions. The inversion is float32, since
-    the errors that it minimises are near the rounding of half precision; a lower one is for the edited pass alone.
+    The overrides of DiffusionTeacher are NullTextOptions here. The inversion is float32, since the errors that it
+    minimises are near the rounding of half precision; a lower one is for the edited pass alone.
     """
 
-    def __init__(
-        self,
-        preset: Preset,
-        model: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        loading: Loading | None = None,
-    ) -> None:
-        super().__init__(preset, model, overrides, loading)
+    options: NullTextOptions
+
+    def _validate(self) -> None:
         self.options = _options(self.arguments)
         if self.loading.offload == "sequential":
             raise InputError(f"--offload sequential: {self.name} needs gradients: take --offload model")
@@ -370,25 +297,10 @@ class NullTextTeacher(DiffusionTeacher):
 
     def _one(self, photo: Pixels, ask: Ask) -> Pixels | Failed:
         pipeline, options = self._pipeline, self.options
-        inversion = invert(
-            pipeline,
-            photo,
-            ask.source,
-            steps=options.num_inference_steps,
-            guidance=options.guidance_scale,
-            inner_steps=options.inner_steps,
-            early_stop=options.early_stop,
-        )
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self._edit_precision()]
+        inversion = invert(pipeline, photo, ask.source, options)
+        dtype = getattr(torch, DTYPES[self._edit_precision()])
         with torch.autocast(self._device().type, dtype, enabled=dtype != torch.float32):
-            latent = edit(
-                pipeline,
-                inversion,
-                ask.prompt,
-                self_replace=options.self_replace,
-                cross_replace=options.cross_replace,
-                amplify=options.amplify,
-            )
+            latent = edit(pipeline, inversion, ask.prompt, options)
         image = decode(pipeline, latent)
         if not image.isfinite().all():
             return Failed("not a number (NaN) among its pixels", again=False)
@@ -408,12 +320,12 @@ def _options(arguments: Mapping[str, Any]) -> NullTextOptions:
         value = getattr(options, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise InputError(f"--set {name}={value}: must be a whole number, at least {least}")
-    for name, least, most in (("guidance_scale", 1, 1000), ("early_stop", 0, 1000)) + SHARES:
-        value = getattr(options, name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-            raise InputError(f"--set {name}={value}: must be a number from {least} to {most}")
+    for name, least, most in (
+        ("guidance_scale", 1, 1000),
+        ("early_stop", 0, 1000),
+        ("self_replace", 0, 1),
+        ("cross_replace", 0, 1),
+    ):
+        number(getattr(options, name), name, least, most)
     read_factors(options.amplify)
     return options
-
-
-SHARES = (("self_replace", 0, 1), ("cross_replace", 0, 1))

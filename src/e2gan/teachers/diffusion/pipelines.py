@@ -13,36 +13,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
-from e2gan.features.hub import brief, need_transformers
+from e2gan.features.hub import need_transformers
 
 if TYPE_CHECKING:
     import torch
 
     from e2gan.teachers.diffusion.presets import Preset
-
-__all__ = [
-    "argument",
-    "check_whole",
-    "chooses_attention",
-    "cut_words",
-    "denoisers",
-    "download_note",
-    "editing",
-    "fitted",
-    "IMAGES",
-    "is_number",
-    "line",
-    "model_index",
-    "multiple",
-    "named",
-    "need_diffusers",
-    "own_side",
-    "parameters",
-    "place",
-    "PROMPTS",
-    "quiet",
-    "set_scheduler",
-]
 
 PROMPTS = ("prompt", "instruction", "text")
 IMAGES = ("image", "images", "input_image", "input_images")
@@ -91,14 +67,14 @@ def model_index(name: str, **arguments: Any) -> Any:
     return index
 
 
-def named(diffusers: ModuleType, name: str) -> Any:
-    found = getattr(diffusers, name, None)
-    if found is None:
+def library_class(diffusers: ModuleType, name: str) -> Any:
+    """The class of this name. Raises InputError where the library that is installed has none."""
+    if not hasattr(diffusers, name):
         raise InputError(f"diffusers {diffusers.__version__} has no {name}: pip install --upgrade diffusers")
-    return found
+    return getattr(diffusers, name)
 
 
-def editing(diffusers: ModuleType, kind: Any, model: str) -> Any:
+def editing_class(diffusers: ModuleType, kind: Any, model: str) -> Any:
     """The class that edits with a checkpoint of this class: its image-to-image counterpart, else itself."""
     auto = diffusers.pipelines.auto_pipeline
     family = next((key for key, c in auto.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.items() if c is kind), None)
@@ -115,33 +91,41 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def number(value: Any, name: str, least: float, most: float) -> float:
+    """The argument `name` as a number. Raises InputError where it is none, or out of range."""
+    if not is_number(value) or not least <= value <= most:
+        raise InputError(f"--set {name}={value}: must be a number from {least:g} to {most:g}")
+    return float(value)
+
+
 def parameters(kind: Any) -> list[str]:
+    """Names of the arguments that a pipeline class is called with."""
     parameters = inspect.signature(kind.__call__).parameters.values()
     return [p.name for p in parameters if p.name != "self" and p.kind is not p.VAR_KEYWORD]
 
 
-def argument(given: str | None, usual: Sequence[str], takes: Sequence[str], kind: Any, what: str) -> str:
+def argument_name(given: str | None, usual: Sequence[str], takes: Sequence[str], kind: Any, what: str) -> str:
     name = given or next((name for name in usual if name in takes), None)
     if name is None or name not in takes:
         raise InputError(f"{kind.__name__} takes no {name or what}, but {', '.join(takes)}: mend {what} in the preset")
     return name
 
 
-def own_side(pipeline: Any) -> int:
+def native_side(pipeline: Any) -> int:
+    """Side in pixels of the images that its model was trained on; 512 where it does not say."""
     latent = getattr(pipeline, "default_sample_size", None)
     if latent is None and hasattr(pipeline, "unet"):
         latent = pipeline.unet.config.sample_size
     return int(latent * pipeline.vae_scale_factor) if isinstance(latent, int) else 512
 
 
-def multiple(pipeline: Any) -> int:
+def side_multiple(pipeline: Any) -> int:
     """What both sides must be multiples of: 8, or what the pipeline's own preprocessing rounds to."""
     processor = getattr(pipeline, "image_processor", None)
-    own = processor.config.vae_scale_factor if processor is not None else 8
-    return math.lcm(8, int(own))
+    return math.lcm(8, int(processor.config.vae_scale_factor)) if processor is not None else 8
 
 
-def fitted(height: int, width: int, side: int, step: int, area: int | None) -> tuple[int, int]:
+def fitted_size(height: int, width: int, side: int, step: int, area: int | None) -> tuple[int, int]:
     """Height and width with the shorter one at side, or of at most area pixels, the aspect kept up to whole steps."""
     scale, whole = side / min(height, width), round
     if area and (most := math.sqrt(area / (height * width))) < scale:
@@ -179,7 +163,7 @@ def check_whole(pipeline: Any, name: str) -> None:
             )
 
 
-def place(pipeline: Any, device: torch.device, offload: str) -> None:
+def move_to_device(pipeline: Any, device: torch.device, offload: str) -> None:
     import torch
 
     try:
@@ -195,17 +179,17 @@ def place(pipeline: Any, device: torch.device, offload: str) -> None:
 
 def set_scheduler(diffusers: ModuleType, pipeline: Any, preset: Preset) -> None:
     """The preset's scheduler, or its numbers, in place of the pipeline's own. Raises InputError for unknown ones."""
-    name, own = preset.scheduler, preset.scheduler_arguments
-    if not name and not own:
+    name, arguments = preset.scheduler, preset.scheduler_arguments
+    if not name and not arguments:
         return
-    kind = named(diffusers, name) if name else type(pipeline.scheduler)
+    kind = library_class(diffusers, name) if name else type(pipeline.scheduler)
     takes = inspect.signature(kind).parameters
-    if unknown := [key for key in own if key not in takes]:
+    if unknown := [key for key in arguments if key not in takes]:
         raise InputError(
             f"{preset.name}: {kind.__name__} takes no {', '.join(unknown)}, but {', '.join(takes)}: mend "
             "scheduler_arguments in the preset"
         )
-    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **own)
+    pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **arguments)
 
 
 # ------------------------------------------------------------------------------------------------- what a user is told
@@ -214,13 +198,15 @@ def set_scheduler(diffusers: ModuleType, pipeline: Any, preset: Preset) -> None:
 def download_note(preset: Preset, missing: Sequence[str], whole: bool) -> str:
     """What the hub is asked for: names, or NAME@REVISION; whole: that it is all that the preset needs, as it stands."""
     checkpoint = f"{preset.checkpoint}@{preset.revision}" if preset.revision else preset.checkpoint
-    own = {checkpoint, preset.lora, *map(str, preset.arguments.values())} if preset.licence else set()
+    licensed = {checkpoint, preset.lora, *map(str, preset.arguments.values())} if preset.licence else set()
     names = {source: source.partition("@")[0] for source in missing}
-    about = [f"about {preset.download_gb:g} GB"] if preset.download_gb and whole and own.issuperset(missing) else []
-    if own.intersection(missing):
+    about = (
+        [f"about {preset.download_gb:g} GB"] if preset.download_gb and whole and licensed.issuperset(missing) else []
+    )
+    if licensed.intersection(missing):
         about.append(f"licence {', '.join(filter(None, (preset.licence, preset.licence_url)))}")
     for source, name in names.items():
-        if source not in own:
+        if source not in licensed:
             of = "" if len(names) == 1 else f"{name}: "
             about.append(f"{of}its licence is on its page: https://huggingface.co/{name}")
     verb = "is" if len(names) == 1 else "are"
@@ -237,7 +223,3 @@ def cut_words(pipeline: Any, prompt: str) -> str | None:
     if pieces <= CLIP_READS:
         return None
     return f"the prompt has {pieces - 2} word pieces, and the text encoder reads the first {CLIP_READS - 2}: shorten it"
-
-
-def line(error: Exception) -> str:
-    return brief(error)

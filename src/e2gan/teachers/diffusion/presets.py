@@ -79,10 +79,10 @@ def load_presets(extra: Path | None = None) -> dict[str, Preset]:
 
     Raises InputError, one line that names file and table, for what a preset cannot have.
     """
-    found: dict[str, Preset] = {}
-    for path in sorted(SHIPPED.glob("*.toml")):
-        found |= _read(path)
-    return found | _read(extra) if extra else found
+    presets: dict[str, Preset] = {}
+    for path in [*sorted(SHIPPED.glob("*.toml")), *([extra] if extra else [])]:
+        presets |= _read(path)
+    return presets
 
 
 def find_preset(name: str, extra: Path | None = None) -> Preset:

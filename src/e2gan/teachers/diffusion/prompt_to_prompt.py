@@ -19,22 +19,6 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError
 
-__all__ = [
-    "added_words",
-    "align_words",
-    "amplified",
-    "Amplify",
-    "AttentionControl",
-    "controlled",
-    "map_tokens",
-    "read_factors",
-    "split_words",
-    "token_factors",
-    "tokenize",
-    "TokenMap",
-    "Tokens",
-]
-
 Amplify = float | str | Mapping[str, float]
 """A factor for the words that the target adds to the source, or words and their factors: {"autumn": 5}, "autumn=5"."""
 
@@ -186,10 +170,10 @@ def map_tokens(source: Tokens, target: Tokens) -> TokenMap:
 
 def token_factors(tokens: Tokens, factors: Mapping[str, float]) -> Tensor:
     """(L,) float32: the factor of each token's attention."""
-    found = torch.ones(len(tokens.ids))
+    weights = torch.ones(len(tokens.ids))
     for word, place in zip(tokens.words, tokens.places, strict=True):
-        found[list(place)] = factors.get(word, 1.0)
-    return found
+        weights[list(place)] = factors.get(word, 1.0)
+    return weights
 
 
 # ----------------------------------------------------------------------------------------------------------- attention

@@ -38,25 +38,6 @@ from e2gan.teachers.filters.pixels import (
     unit,
 )
 
-__all__ = [
-    "blueprint",
-    "cartoon",
-    "charcoal",
-    "comic",
-    "crayon",
-    "halftone",
-    "low_poly",
-    "mosaic",
-    "neon",
-    "oil",
-    "pixel_art",
-    "pop_art",
-    "sketch",
-    "stained_glass",
-    "stone",
-    "watercolour",
-]
-
 
 def dodge(plane: Floats, sigma: float) -> Floats:
     """White paper that keeps only what is darker than its surroundings (colour dodge by the blurred negative)."""

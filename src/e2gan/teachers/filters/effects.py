@@ -29,31 +29,6 @@ from e2gan.teachers.filters.pixels import (
     tone,
 )
 
-__all__ = [
-    "autumn",
-    "black_and_white",
-    "cross_process",
-    "cyberpunk",
-    "desert",
-    "dream",
-    "dusk",
-    "fog",
-    "golden_hour",
-    "hdr",
-    "infrared",
-    "miniature",
-    "night",
-    "rain",
-    "sepia",
-    "spring",
-    "storm",
-    "sunrise",
-    "thermal",
-    "underwater",
-    "vintage",
-    "winter",
-]
-
 
 def foliage(photo: Floats, low: float = 66.0, high: float = 165.0) -> Floats:
     """How much each pixel looks like leaves or grass, 0..1: by hue, and not where it is nearly grey."""

@@ -15,12 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from e2gan.config import PairsConfig
+from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 from e2gan.teachers.filters import drawing, effects
 from e2gan.teachers.filters.pixels import Floats
 from e2gan.teachers.teacher import Ask
 
-__all__ = ["apply", "Filter", "FILTERS", "FilterTeacher", "find", "Kind"]
+__all__ = ["apply", "Filter", "FILTERS", "FilterTeacher", "find", "Kind", "make"]
 
 Kind = Literal["colour", "light", "edges", "regions", "texture"]
 
@@ -124,6 +126,19 @@ def apply(chosen: Filter, photo_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (np.clip(edited, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
+def make(name: str, config: PairsConfig) -> FilterTeacher:
+    """The teacher of "filters:NAME"; of "filters", the concept's own. Raises InputError where there is none."""
+    _, colon, text = name.partition(":")
+    if colon:
+        need(bool(text.strip()), f"--teacher {name}: unknown; there are 'filters' and 'filters:NAME'")
+        return FilterTeacher(find(text))
+    try:
+        return FilterTeacher(find(config.concept or ""))
+    except InputError as error:
+        more = "a diffusion model takes any prompt: --teacher flux2-klein; --teacher filters:NAME gives a filter yours"
+        raise InputError(f"{error} ({more})") from None
+
+
 class FilterTeacher:
     """A filter beside other teachers."""
 
@@ -133,22 +148,6 @@ class FilterTeacher:
     def __init__(self, chosen: Filter) -> None:
         self.filter = chosen
         self.name = f"filters:{chosen.name}"
-
-    @classmethod
-    def named(cls, teacher: str, concept: str) -> FilterTeacher:
-        """Of "filters:NAME"; of "filters", the concept's own. Raises InputError where there is none."""
-        kind, colon, name = teacher.partition(":")
-        if kind != "filters" or (colon and not name.strip()):
-            raise InputError(f"--teacher {teacher}: unknown; there are 'filters' and 'filters:NAME'")
-        if name:
-            return cls(find(name))
-        try:
-            return cls(find(concept))
-        except InputError as error:
-            more = (
-                "a diffusion model takes any prompt: --teacher flux2-klein; --teacher filters:NAME gives a filter yours"
-            )
-            raise InputError(f"{error} ({more})") from None
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
         return {"filter": self.filter.name}

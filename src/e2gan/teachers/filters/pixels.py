@@ -12,36 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-__all__ = [
-    "band",
-    "blend",
-    "blur",
-    "borders",
-    "box",
-    "contrast",
-    "flat_colours",
-    "Floats",
-    "flow",
-    "glow",
-    "gradient_map",
-    "hue_and_chroma",
-    "ink_lines",
-    "kuwahara",
-    "lightness",
-    "luma",
-    "position",
-    "rgb",
-    "saturate",
-    "screen",
-    "slope",
-    "smooth",
-    "smoothstep",
-    "step_tones",
-    "streaks",
-    "tone",
-    "unit",
-]
-
 Floats = NDArray[np.floating]  # float32 in fact, which NumPy's types lose at the first product
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601

@@ -1,4 +1,4 @@
-"""Diffusion models as teachers, each through its own pipeline of the library diffusers."""
+"""What all diffusion teachers are: a pipeline of the library diffusers, checked, loaded and called."""
 
 from __future__ import annotations
 
@@ -17,45 +17,24 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.core.memory import give_back_memory
 from e2gan.core.progress import note
-from e2gan.features.hub import cached, pretrained
-from e2gan.teachers.diffusion.pipelines import (
-    IMAGES,
-    PROMPTS,
-    argument,
-    check_whole,
-    chooses_attention,
-    cut_words,
-    denoisers,
-    download_note,
-    editing,
-    fitted,
-    is_number,
-    line,
-    model_index,
-    multiple,
-    named,
-    need_diffusers,
-    own_side,
-    parameters,
-    place,
-    quiet,
-    set_scheduler,
-)
-from e2gan.teachers.diffusion.presets import Preset, find_preset
+from e2gan.features.hub import brief, cached, pretrained
+from e2gan.teachers.diffusion import pipelines
+from e2gan.teachers.diffusion.presets import Preset
 from e2gan.teachers.diffusion.vision_language import give_token_types, image_text_processors
-from e2gan.teachers.teacher import Ask, Failed, Teacher
+from e2gan.teachers.teacher import Ask, Failed
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DiffusionTeacher", "Loading", "make_teacher"]
+__all__ = ["DiffusionTeacher", "Loading"]
 
 BATCHABLE = ("StableDiffusionImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline")
 BATCHABLE += ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionControlNetPipeline")
 BATCHABLE += ("FluxKontextPipeline", "SanaSprintImg2ImgPipeline")
-OURS = ("generator", "output_type", "return_dict", "num_images_per_prompt", "height", "width")
-TENSORS = ("callback", "embeds", "ip_adapter", "latents", "attention_kwargs")  # in names of what no option can say
-MOST = 8  # photos a call on a GPU: more are hardly faster
+SET_HERE = ("generator", "output_type", "return_dict", "num_images_per_prompt", "height", "width")
+NOT_TEXT = ("callback", "embeds", "ip_adapter", "latents", "attention_kwargs")  # parts of names of tensors and code
+MAX_BATCH = 8  # photos a call on a GPU: more are hardly faster
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # --precision → torch's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,12 +78,16 @@ class DiffusionTeacher:
         if self.loading.batch is not None and self.loading.batch < 1:
             raise InputError(f"--batch {self.loading.batch} is below 1")
         scale = self.arguments.get("true_cfg_scale", 0)
-        if is_number(scale) and scale > 1:
+        if pipelines.is_number(scale) and scale > 1:
             self.arguments.setdefault("negative_prompt", " ")  # without one, pipelines leave this guidance out
         self._pipeline: Any = None
-        self._works = False  # whether a call has succeeded
-        self._told: set[str] = set()  # prompts that were looked at
+        self._succeeded = False  # whether a call has
+        self._prompts: set[str] = set()  # whose length was looked at
         self._announced = False
+        self._validate()
+
+    def _validate(self) -> None:
+        """What a kind of teacher wants of its settings. Raises InputError."""
 
     @property
     def name(self) -> str:
@@ -126,13 +109,13 @@ class DiffusionTeacher:
 
         memory = torch.cuda.get_device_properties(self._device()).total_memory / 1e9
         photo = ((self.side or 512) / 512) ** 2
-        return max(1, min(MOST, int((memory - self.preset.memory_gb) / photo)))
+        return max(1, min(MAX_BATCH, int((memory - self.preset.memory_gb) / photo)))
 
     # ------------------------------------------------------------------------------------------------------- settings
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
         """What decides the edits. Raises InputError for arguments that the pipeline does not take."""
-        diffusers = need_diffusers(self.name)
+        diffusers = pipelines.need_diffusers(self.name)
         self._checkpoint()
         self._check(self._class(diffusers))
         return {
@@ -173,12 +156,12 @@ class DiffusionTeacher:
     def _class(self, diffusers: ModuleType) -> Any:
         """The pipeline's class: the preset's, else by the checkpoint's model_index.json."""
         if self.preset.pipeline:
-            return named(diffusers, self.preset.pipeline)
-        index = pretrained(self._noting(model_index), self._checkpoint(), "--model")
+            return pipelines.library_class(diffusers, self.preset.pipeline)
+        index = pretrained(self._announcing(pipelines.model_index), self._checkpoint(), "--model")
         name = index.get("_class_name")
         if not isinstance(name, str):
             raise InputError(f"{self.model}: its pipeline is code of its own, which is never run: name another --model")
-        return editing(diffusers, named(diffusers, name), self.model)
+        return pipelines.editing_class(diffusers, pipelines.library_class(diffusers, name), self.model)
 
     def _checkpoint(self) -> str:
         if not self.model:
@@ -196,41 +179,41 @@ class DiffusionTeacher:
         model = f"{self.model}@{branch}" if branch else self.model
         return [model, self.preset.lora] if self.preset.lora else [model]
 
-    def _tell(self, missing: Sequence[str]) -> None:
+    def _announce(self, missing: Sequence[str]) -> None:
         """Once: what the hub is about to be asked for, and its licences."""
         from huggingface_hub import constants
 
         if missing and not self._announced and not constants.HF_HUB_OFFLINE:
             self._announced = True
-            note(download_note(self.preset, missing, len(missing) == len(self._sources())))
+            note(pipelines.download_note(self.preset, missing, len(missing) == len(self._sources())))
 
-    def _noting(self, load: Callable[..., Any]) -> Callable[..., Any]:
+    def _announcing(self, load: Callable[..., Any]) -> Callable[..., Any]:
         """`load` that says so before it asks the hub for what is in the cache in part, which `load` itself finds."""
 
-        def noting(name: str, **arguments: Any) -> Any:
+        def announcing(name: str, **arguments: Any) -> Any:
             if not (arguments.get("local_files_only") or Path(name).is_dir()):
-                self._tell([source for source in self._sources() if source.partition("@")[0] == name])
-            with quiet():
+                self._announce([source for source in self._sources() if source.partition("@")[0] == name])
+            with pipelines.quiet():
                 return load(name, **arguments)
 
-        return noting
+        return announcing
 
     def _check(self, pipeline: Any) -> tuple[str, str]:
         """Names of the prompt's and the image's arguments. Raises InputError for call arguments that cannot be."""
-        takes = parameters(pipeline)
-        prompt = argument(self.preset.prompt, PROMPTS, takes, pipeline, "prompt")
-        image = argument(self.preset.image, IMAGES, takes, pipeline, "image")
-        others = (prompt, image, *OURS)
-        free = [name for name in takes if name not in others and not any(part in name for part in TENSORS)]
-        given = self._call_arguments()
-        if unknown := [name for name in given if name not in free]:
+        takes = pipelines.parameters(pipeline)
+        prompt = pipelines.argument_name(self.preset.prompt, pipelines.PROMPTS, takes, pipeline, "prompt")
+        image = pipelines.argument_name(self.preset.image, pipelines.IMAGES, takes, pipeline, "image")
+        others = (prompt, image, *SET_HERE)
+        settable = [name for name in takes if name not in others and not any(part in name for part in NOT_TEXT)]
+        arguments = self._call_arguments()
+        if unknown := [name for name in arguments if name not in settable]:
             raise InputError(
-                f"--set {', '.join(unknown)}: {pipeline.__name__} takes no such argument, but {', '.join(free)}"
+                f"--set {', '.join(unknown)}: {pipeline.__name__} takes no such argument, but {', '.join(settable)}"
             )
-        steps, strength = given.get("num_inference_steps", 1), given.get("strength", 1)
+        steps, strength = arguments.get("num_inference_steps", 1), arguments.get("strength", 1)
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
             raise InputError(f"--set num_inference_steps={steps}: must be a whole number, at least 1")
-        if is_number(strength) and "num_inference_steps" in given and 0 <= steps * strength < 1:
+        if pipelines.is_number(strength) and "num_inference_steps" in arguments and 0 <= steps * strength < 1:
             raise InputError(f"--set strength={strength}: of {steps} steps that leaves none: raise one of the two")
         return prompt, image
 
@@ -240,29 +223,30 @@ class DiffusionTeacher:
 
     # -------------------------------------------------------------------------------------------------------- loading
 
-    @quiet()
+    @pipelines.quiet()
     def load(self) -> None:
         """The pipeline from a folder, the cache or the hub, ready on the device. Raises InputError."""
         if self._pipeline is not None:
             return
         import torch
 
-        diffusers = need_diffusers(self.name)
+        diffusers = pipelines.need_diffusers(self.name)
         device, precision = self._device(), self._precision()
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        dtype = getattr(torch, DTYPES[precision])
         if self.loading.offload != "none" and device.type == "cpu":
             raise InputError(f"--offload {self.loading.offload} is for GPUs: leave it out on the CPU")
         self._checkpoint()
-        self._tell([source for source in self._sources() if not cached(source)])
+        self._announce([source for source in self._sources() if not cached(source)])
         kind = self._class(diffusers)
         self._names = self._check(kind)
-        at = {"revision": branch} if (branch := self._revision()) else {}
-        parts = at | image_text_processors(kind, self._checkpoint(), **at) | self._components(diffusers, dtype)
-        load = self._noting(kind.from_pretrained)
+        revision = {"revision": branch} if (branch := self._revision()) else {}
+        parts = revision | image_text_processors(kind, self._checkpoint(), **revision)
+        parts |= self._components(diffusers, dtype)
+        load = self._announcing(kind.from_pretrained)
         pipeline = pretrained(load, self._checkpoint(), "--model", dtype=dtype, use_safetensors=True, **parts)
-        check_whole(pipeline, self.model)
+        pipelines.check_whole(pipeline, self.model)
         pipeline.set_progress_bar_config(disable=True)
-        set_scheduler(diffusers, pipeline, self.preset)
+        pipelines.set_scheduler(diffusers, pipeline, self.preset)
         if self.preset.lora:
             self._add_lora(pipeline, self.preset.lora)
         give_token_types(pipeline)
@@ -270,20 +254,20 @@ class DiffusionTeacher:
         if self.loading.attention:
             self._attention(pipeline)  # raises here what it would else with the first photo
         if self.loading.compile:
-            for denoiser in denoisers(pipeline):
+            for denoiser in pipelines.denoisers(pipeline):
                 denoiser.compile()
-        place(pipeline, device, self.loading.offload)
+        pipelines.move_to_device(pipeline, device, self.loading.offload)
         self._pipeline = pipeline
 
     def _prepare(self, pipeline: Any) -> None:
         """What else a kind of teacher changes in a pipeline that was loaded."""
 
     def _add_lora(self, pipeline: Any, lora: str) -> None:
-        named = {"weight_name": self.preset.lora_file} if self.preset.lora_file else {}
+        file = {"weight_name": self.preset.lora_file} if self.preset.lora_file else {}
         load = getattr(pipeline, "load_lora_weights", None)
         if load is None:
             raise InputError(f"{self.name}: {type(pipeline).__name__} takes no LoRA: leave lora out of the preset")
-        pretrained(self._noting(load), lora, "lora in the preset", use_safetensors=True, **named)
+        pretrained(self._announcing(load), lora, "lora in the preset", use_safetensors=True, **file)
         if not pipeline.get_active_adapters():
             raise InputError(f"{lora}: none of its layers are in {self.model}: name another lora in the preset")
 
@@ -293,7 +277,7 @@ class DiffusionTeacher:
             return nullcontext()
         from diffusers.models.attention_dispatch import attention_backend
 
-        models = [model for model in denoisers(pipeline) if chooses_attention(model)]
+        models = [model for model in pipelines.denoisers(pipeline) if pipelines.chooses_attention(model)]
         if not models:
             raise InputError(
                 f"--attention {name}: {type(pipeline).__name__}'s denoiser has one kind only: leave it out"
@@ -302,7 +286,7 @@ class DiffusionTeacher:
             with attention_backend(name):
                 pass  # it looks for the packages and the hardware that it needs
         except (ValueError, RuntimeError, ImportError) as error:
-            raise InputError(f"--attention {name}: {line(error)}") from None
+            raise InputError(f"--attention {name}: {brief(error)}") from None
         return attention_backend(name)
 
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:  # noqa: ARG002
@@ -326,9 +310,9 @@ class DiffusionTeacher:
         for size, rows in sizes.items():
             together = 1 if self._one_by_one() else len(rows)
             for start in range(0, len(rows), together):
-                some = rows[start : start + together]
-                found = self._call([photos[i] for i in some], size, ask, [seeds[i] for i in some])
-                edits |= dict(zip(some, found, strict=True))
+                batch = rows[start : start + together]
+                made = self._call([photos[i] for i in batch], size, ask, [seeds[i] for i in batch])
+                edits |= dict(zip(batch, made, strict=True))
         return [edits[i] for i in range(len(photos))]
 
     def _one_by_one(self) -> bool:
@@ -338,23 +322,23 @@ class DiffusionTeacher:
 
     def _size(self, photo: Pixels) -> tuple[int, int]:
         """(height, width) that the pipeline works at: the photo's aspect, both sides multiples of what it needs."""
-        side, step = self.side or own_side(self._pipeline), multiple(self._pipeline)
-        return fitted(photo.shape[0], photo.shape[1], side, step, self.preset.area)
+        side, step = self.side or pipelines.native_side(self._pipeline), pipelines.side_multiple(self._pipeline)
+        return pipelines.fitted_size(photo.shape[0], photo.shape[1], side, step, self.preset.area)
 
     def _inputs(self, photos: Sequence[Pixels], size: tuple[int, int]) -> list[Image.Image]:
         """What the pipeline's image argument gets for the photos."""
         return [Image.fromarray(resize(photo, size)) for photo in photos]
 
-    @quiet()
+    @pipelines.quiet()
     def _call(
         self, photos: Sequence[Pixels], size: tuple[int, int], ask: Ask, seeds: Sequence[int]
     ) -> list[Pixels | Failed]:
         import torch
 
         pipeline, (prompt, image) = self._pipeline, self._names
-        if ask.prompt not in self._told and (cut := cut_words(pipeline, ask.prompt)):
+        if ask.prompt not in self._prompts and (cut := pipelines.cut_words(pipeline, ask.prompt)):
             note(f"{self.name}: {cut}")
-        self._told.add(ask.prompt)
+        self._prompts.add(ask.prompt)
         images = self._inputs(photos, size)
         # On the CPU: the same noise on every device, and for a photo whatever its neighbours are.
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -369,7 +353,7 @@ class DiffusionTeacher:
             "generator": generators[0] if single else generators,
             "output_type": "np",
         }
-        takes = parameters(type(pipeline))
+        takes = pipelines.parameters(type(pipeline))
         if self.preset.pass_size and "height" in takes and "width" in takes:
             arguments |= {"height": size[0], "width": size[1]}
         try:
@@ -377,42 +361,14 @@ class DiffusionTeacher:
             with self._attention(pipeline), np.errstate(invalid="ignore"):
                 output = pipeline(**arguments)
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-            if self._works:  # so the settings can be, and it is the photo
+            if self._succeeded:  # so the settings are right, and it is the photo
                 raise
-            raise InputError(f"{type(pipeline).__name__}: {line(error)}: change it with --set or --model") from error
-        self._works = True
+            raise InputError(f"{type(pipeline).__name__}: {brief(error)}: change it with --set or --model") from error
+        self._succeeded = True
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(images)
         if len(output.images) != len(images):
             raise InputError(f"{type(pipeline).__name__} made {len(output.images)} images of {len(images)} photos")
         return [_pixels(x, bad) for x, bad in zip(output.images, flagged, strict=True)]
-
-
-def make_teacher(
-    name: str,
-    model: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    loading: Loading | None = None,
-    presets: Path | None = None,
-) -> Teacher:
-    """The teacher of a preset's name, or of "diffusers:MODEL". presets: a user's own TOML file of presets."""
-    preset = find_preset(name, presets)
-    if preset.kind == "controlnet-normal":
-        from e2gan.teachers.diffusion.normals import NormalTeacher
-
-        return NormalTeacher(preset, model, overrides, loading)
-    if preset.kind == "instruct-diffusion":
-        from e2gan.teachers.diffusion.instruct_diffusion import InstructDiffusionTeacher
-
-        return InstructDiffusionTeacher(preset, model, overrides, loading)
-    if preset.kind == "ledits":
-        from e2gan.teachers.diffusion.ledits import LeditsTeacher
-
-        return LeditsTeacher(preset, model, overrides, loading)
-    if preset.kind == "null-text":
-        from e2gan.teachers.diffusion.null_text import NullTextTeacher
-
-        return NullTextTeacher(preset, model, overrides, loading)
-    return DiffusionTeacher(preset, model, overrides, loading)
 
 
 # ------------------------------------------------------------------------------------------------------ what comes back

@@ -1,0 +1,72 @@
+"""Recipes: what `base`, `adapt` and `scratch` take where nothing else is said, under one name (`--recipe`).
+
+A recipe is data. Single flags override it; without one the defaults of the settings hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from e2gan.config.network import PAPER, GeneratorConfig, Ranks
+from e2gan.config.training import TrainingConfig
+
+__all__ = ["RECIPES", "Recipe", "Stage"]
+
+Stage = Literal["base", "adapt", "scratch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings of the stages that train. generator: that of bases and of models from scratch; None leaves the default.
+
+    training: by stage. adapter: further settings of `adapt`, whatever the base.
+    """
+
+    about: str
+    training: dict[Stage, TrainingConfig]
+    generator: GeneratorConfig | None = None
+    text: str | None = None
+    adapter: dict[str, Any] = field(default_factory=dict)
+
+    def fits(self, generator: GeneratorConfig | None) -> bool:
+        """Whether a base of this generator is one of the recipe's; None: there is no base yet."""
+        return self.generator is None or generator in (None, self.generator)
+
+    def settings(self, stage: Stage, generator: GeneratorConfig | None = None) -> dict[str, Any]:
+        """The stage's settings by field, to be given to its dataclass.
+
+        generator: that of the base which is adapted or gone on from; where it is not the recipe's, the recipe's
+        training settings are all that is taken.
+        """
+        values: dict[str, Any] = {"training": self.training[stage]}
+        if not self.fits(generator):
+            return values
+        if stage == "adapt":
+            return values | self.adapter
+        network = {"generator": self.generator, "text": self.text}
+        return values | {name: value for name, value in network.items() if value is not None}
+
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe(
+        about="the paper's (Sec. 5.1, B, Fig. 3): its generator, CLIP's prompts, 100 epochs, 200 from scratch",
+        generator=PAPER,
+        text="clip",
+        adapter={"init": "random", "ranks": Ranks()},
+        training={"base": TrainingConfig(), "adapt": TrainingConfig(), "scratch": TrainingConfig(epochs=200)},
+    ),
+    # Few steps of few photos are ahead of fewer steps of many, A along the gradient of one at random (docs/log.md). The
+    # norm of an adapter's gradient is 70 in the middle and 300 at most: clipping meets the outliers alone.
+    "quick": Recipe(
+        about="minutes on a CPU: small batches at higher rates, with a warm-up and clipped gradients",
+        adapter={"init": "gradient"},
+        training={
+            "base": TrainingConfig(
+                minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), schedule="cosine", warmup=100, clip=200.0
+            ),
+            "adapt": TrainingConfig(minutes=3.0, batch=2, lr=2e-3, schedule="cosine", warmup=20, clip=200.0),
+            "scratch": TrainingConfig(minutes=3.0, batch=2, lr=5e-4, schedule="cosine", warmup=20, clip=200.0),
+        },
+    ),
+}

@@ -1,0 +1,57 @@
+"""The formats of `export`: a new one is a file of its own beside onnx.py, and an entry in `FORMATS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels
+
+if TYPE_CHECKING:
+    from e2gan.export.pixel_model import PixelModel
+
+__all__ = ["FORMATS", "Format", "Runner", "find_format"]
+
+
+class Runner(Protocol):
+    """An exported file at work: uint8 (N, H, W, 3) → uint8 (N, H, W, 3). providers: what of its runtime it uses."""
+
+    providers: list[str]
+
+    def __call__(self, photos_NHWC: Pixels) -> Pixels: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of deployable file.
+
+    file: its name in the folder. packages: those whose versions parity.json tells. require: raises InputError where one
+    is missing. write: the file's bytes; the size is that of both sides, None where any will do; the texts are what the
+    file says of itself. load: the file as it runs on a device.
+    """
+
+    file: str
+    packages: tuple[str, ...]
+    require: Callable[[], None]
+    write: Callable[[PixelModel, int | None, Mapping[str, str]], bytes]
+    load: Callable[[Path], Runner]
+
+
+def _onnx() -> Format:
+    from e2gan.export.onnx import FORMAT
+
+    return FORMAT
+
+
+FORMATS: dict[str, Callable[[], Format]] = {"onnx": _onnx}
+"""Name of --format → the format, imported when it is asked for."""
+
+
+def find_format(name: str) -> Format:
+    """Raises InputError for a name that is none."""
+    if name not in FORMATS:
+        raise InputError(f"--format {name}: unknown; there are {', '.join(FORMATS)}")
+    return FORMATS[name]()

@@ -1,0 +1,64 @@
+"""Where bases and adapters lie on disk: a folder of the user's, or the name of one that ships. Imports no torch."""
+
+from __future__ import annotations
+
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from e2gan.config import GeneratorConfig
+from e2gan.core.errors import InputError
+
+__all__ = ["ABOUT", "ADAPTER", "ADAPTER_CONFIG", "ASSETS", "CONCEPT", "DISCRIMINATOR", "MODEL"]
+__all__ += ["adapter_folder", "base_folder", "generator_config", "shipped_adapters"]
+
+MODEL = "model.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+CONCEPT = "concept.safetensors"
+ABOUT = "e2gan.json"
+ASSETS = Path(str(package_files("e2gan") / "assets"))
+
+
+def base_folder(base: Path | None) -> Path:
+    """The base named, or the one that ships. Raises InputError where there is none."""
+    if base is not None:
+        if not (base / MODEL).is_file():
+            raise InputError(
+                f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base})"
+            )
+        return base
+    shipped = ASSETS / "base"
+    if not (shipped / MODEL).is_file():
+        raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
+    return shipped
+
+
+def shipped_adapters() -> dict[str, Path]:
+    """The adapters that ship, by name."""
+    return {path.name: path for path in sorted((ASSETS / "adapters").glob("*")) if (path / ADAPTER).is_file()}
+
+
+def adapter_folder(adapter: Path) -> Path:
+    """The adapter named: a folder, or the name of one that ships. Raises InputError where it is neither."""
+    if (adapter / ADAPTER).is_file():
+        return adapter
+    shipped = shipped_adapters()
+    if str(adapter) in shipped and not adapter.exists():
+        return shipped[str(adapter)]
+    also = f"; there ship: {', '.join(shipped)}" if shipped else ""
+    raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
+
+
+def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
+    """The generator of a base's or a model's settings; what they lack has its default.
+
+    Raises InputError where they name a setting that this version does not have.
+    """
+    fields = dict(settings["generator"])
+    fields["transformers"] = tuple(fields["transformers"])
+    try:
+        return GeneratorConfig(**fields)
+    except TypeError as error:
+        raise InputError(f"the model's settings are not of this version: {error}") from error

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from e2gan import RECIPES, AdaptConfig, BaseConfig, GeneratorConfig, ScratchConfig, TrainingConfig
+from e2gan.cli import main
+from e2gan.config import COMODGAN_TRAINING, PAPER
+from e2gan.core.files import write_json
+from e2gan.networks.folders import MODEL
+
+
+def resolved(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    """What --dry-run shows."""
+    assert main([*arguments, "--dry-run"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def base_of(generator: GeneratorConfig, folder: Path) -> Path:
+    """As much of a base as a command line looks at."""
+    folder.mkdir()
+    (folder / MODEL).touch()
+    write_json(folder / "config.json", {"stage": "base", "settings": {"generator": generator}})
+    return folder
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    """Sec. 5.1: Adam at 2e-4, 100 epochs, 200 for the baselines; Fig. 3: instance norm, transposed convolutions."""
+    base = BaseConfig(pairs=(Path("a"),), out=Path("b"), **RECIPES["paper"].settings("base"))
+    assert (base.training.lr, base.training.epochs, base.training.batch, base.text) == (2e-4, 100, 1, "clip")
+    assert (base.generator.norm, base.generator.upsample, base.generator.skip) == ("instance", "transpose", False)
+    adapter = AdaptConfig(pairs=Path("a"), out=Path("b"), **RECIPES["paper"].settings("adapt"))
+    assert (adapter.init, adapter.training.epochs, vars(adapter.ranks)["level4"]) == ("random", 100, 8)
+    scratch = ScratchConfig(pairs=Path("a"), out=Path("b"), **RECIPES["paper"].settings("scratch"))
+    assert scratch.training.epochs == 200
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("stage", ["base", "adapt", "scratch"])
+def test_every_recipe_holds_for_every_stage(recipe: str, stage: str) -> None:
+    kind = {"base": BaseConfig, "adapt": AdaptConfig, "scratch": ScratchConfig}[stage]
+    pairs = (Path("a"),) if stage == "base" else Path("a")
+    kind(pairs=pairs, out=Path("b"), **RECIPES[recipe].settings(stage)).check()  # pyright: ignore
+
+
+def test_without_a_recipe_nothing_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert resolved(capsys, "adapt", "--pairs", "a", "--out", "b")["training"]["lr"] == 2e-4
+    assert resolved(capsys, "base", "--pairs", "a", "--out", "b")["generator"]["norm"] == "none"
+
+
+def test_single_flags_override_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = RECIPES["quick"].training["adapt"]
+    settings = resolved(capsys, "adapt", "--pairs", "a", "--out", "b", "--recipe", "quick", "--lr", "1e-3")
+    assert settings["init"] == "gradient"
+    assert settings["training"] == json.loads(json.dumps(vars(replace(quick, lr=1e-3))))
+    paper = resolved(capsys, "base", "--pairs", "a", "--out", "b", "--recipe=paper", "--preset", "device")
+    assert (paper["generator"]["padding"], paper["text"]) == ("zero", "clip")
+
+
+@pytest.mark.parametrize("length", [("--steps", "7"), ("--epochs", "7"), ("--minutes", "7")])
+def test_a_length_that_is_named_is_the_only_one(length: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    training = resolved(capsys, "adapt", "--pairs", "a", "--out", "b", "--recipe", "quick", *length)["training"]
+    lengths = {"steps": None, "minutes": None, "epochs": TrainingConfig().epochs} | {length[0][2:]: 7}
+    assert {name: training[name] for name in lengths} == lengths
+
+
+def test_on_a_base_of_another_generator_a_recipe_gives_its_training_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, own = base_of(GeneratorConfig(), tmp_path / "other"), base_of(PAPER, tmp_path / "own")
+    arguments = ["--pairs", "a", "--out", "b", "--recipe", "paper", "--dry-run"]
+    assert main(["adapt", *arguments, "--base", str(other)]) == 0
+    assert "has another generator, so that its training settings alone are taken" in capsys.readouterr().err
+    assert main(["base", *arguments, "--start", str(other)]) == 0
+    shown = capsys.readouterr()
+    assert "has another generator" in shown.err
+    assert json.loads(shown.out)["text"] == "hashed"
+    assert main(["adapt", *arguments, "--base", str(own)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_baselines_take_of_a_recipe_what_is_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    pix2pix = resolved(capsys, "scratch", "--pairs", "a", "--out", "b", "--recipe", "paper")
+    assert pix2pix["text"] == "hashed"  # it takes no prompt, and so needs no CLIP
+    comodgan = resolved(capsys, "scratch", "--pairs", "a", "--out", "b", "--recipe", "quick", "--model", "comodgan")
+    quick = RECIPES["quick"].training["scratch"]
+    expected = replace(COMODGAN_TRAINING, minutes=quick.minutes, batch=quick.batch)
+    assert comodgan["training"] == json.loads(json.dumps(vars(expected)))
+
+
+def test_an_unknown_recipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["adapt", "--pairs", "a", "--out", "b", "--recipe", "best"]) == 2
+    assert capsys.readouterr().err == "e2gan: invalid choice 'best' for --recipe: there are paper, quick\n"
