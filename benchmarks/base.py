@@ -50,8 +50,9 @@ from e2gan.core.progress import in_threads, note, track
 from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
 from e2gan.features.embeddings import embed_files
 from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
-from e2gan.research.comparison import Lab, Subject, slug
+from e2gan.research.comparison import Comparison, TrainedModel, slug
 from e2gan.teachers.filters.filters import FILTERS, Kind, find
 from e2gan.train.loop import METRICS, Trained
 
@@ -558,14 +559,14 @@ def write(config: Benchmark, plan: Plan, cells: Cells) -> None:
     write_bytes(config.out / f"{plan.part}.md", tables(plan, cells, kinds).encode())
 
 
-def draw(config: Benchmark, plan: Plan, concept: Concept, lab: Lab) -> None:
+def draw(config: Benchmark, plan: Plan, concept: Concept, comparison: Comparison) -> None:
     """A few test photos by all of the concept's models, drawn anew where one of them is newer than the picture."""
     path = config.out / "sheets" / plan.part / f"{concept.name}.png"
-    subjects = [(job.column or "", Subject(job.folder, 0, job.base)) for job in plan.own(concept)]
+    subjects = [(job.column or "", TrainedModel(job.folder, 0, job.base)) for job in plan.own(concept)]
     if path.exists() and all(path.stat().st_mtime >= s.weights.stat().st_mtime for _, s in subjects):
         return
     make_folder(path.parent)
-    lab.sheet(path, PairSet.load(config.pairs(concept)), subjects)
+    comparison.sheet(path, PairSet.load(config.pairs(concept)), subjects)
 
 
 def run(config: Benchmark) -> str:
@@ -584,7 +585,7 @@ def run(config: Benchmark) -> str:
     planners = {"main": plan_main, "starts": plan_starts, "bases": plan_bases}
     plans = [planners[part](config, base, concepts) for part in dict.fromkeys(config.parts)]
     jobs = {job.folder: job for plan in plans for job in plan.jobs}  # parts share adapters
-    lab = Lab(config.out, "l1", None, None, config.device)
+    comparison = Comparison(config.out, "l1", NetworkOptions(device=config.device))
     done: set[Path] = set()
     for plan in plans:
         cells: Cells = {}
@@ -597,7 +598,7 @@ def run(config: Benchmark) -> str:
                 cells |= {(job.concept.name, job.column): cell, (job.concept.name, PHOTO): photo}
                 write(config, plan, cells)
                 if job is plan.own(job.concept)[-1]:
-                    draw(config, plan, job.concept, lab)
+                    draw(config, plan, job.concept, comparison)
     return "\n".join((config.out / f"{plan.part}.md").read_text("utf-8") for plan in plans)
 
 

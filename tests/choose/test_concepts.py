@@ -17,7 +17,7 @@ from e2gan.core.files import read_json, write_json
 from e2gan.core.images import encode_png, read_image
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import prepare_photos
-from e2gan.features.embeddings import embed
+from e2gan.features.embeddings import GradientColour
 from e2gan.pairs.make import make_pairs
 
 # Two prompts of one filter are one concept twice; the three differ plainly.
@@ -99,7 +99,7 @@ def test_the_file_says_what_was_chosen_and_how(root: Path, tmp_path: Path) -> No
 
 def test_a_concept_is_the_mean_of_the_embeddings_of_its_training_edits(root: Path, tmp_path: Path) -> None:
     """Given as an .npy, the means over all training edits lead to the same choice as the edits themselves."""
-    means = [embed(PairSet.load(root / name).arrays("train")[1], "gradient-colour").mean(0) for name in TWINS]
+    means = [GradientColour()(PairSet.load(root / name).arrays("train")[1]).mean(0) for name in TWINS]
     np.save(tmp_path / "means.npy", np.stack(means))
     for keep in (2, 3):
         own = choose(root, tmp_path / "own.json", keep=keep, embedding=str(tmp_path / "means.npy"))

@@ -16,7 +16,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_json
 from e2gan.core.images import encode_png, read_image
 from e2gan.data.photos import PhotoSet, prepare_photos
-from e2gan.features.embeddings import embed
+from e2gan.features.embeddings import load_embedder
 from e2gan.pairs.make import make_pairs
 
 COLOURS = ((200, 40, 40), (40, 160, 60), (50, 70, 200), (220, 200, 60))
@@ -77,7 +77,7 @@ def test_the_file_says_what_was_chosen_and_how(photos: Path) -> None:
     assert list(found["clusters"]) == train
     assert {found["clusters"][name] for name in found["ids"]} == set(range(5))
     assert "numpy" in found["versions"]
-    rows = embed(PhotoSet.load(photos).array(train), "gradient-colour")
+    rows = load_embedder("gradient-colour")(PhotoSet.load(photos).array(train))
     again = representatives(rows, 5, 3)
     assert found["ids"] == [train[i] for i in sorted(again.chosen)]
     assert list(found["clusters"].values()) == again.cluster.tolist()

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_tensors
-from e2gan.features import inception
-from e2gan.features.inception import NAME, Inception, InceptionFeatures, download_inception, prepared
+from e2gan.features import extractors, inception
+from e2gan.features.inception import NAME, Inception, InceptionFeatures, download_inception, resized, scaled
 
 Weights = dict[str, Tensor]
 
@@ -52,6 +52,10 @@ def network(pth: Path) -> InceptionFeatures:
 def noise(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
     small = np.random.default_rng(seed).integers(0, 256, (count, 5, 5, 3), dtype=np.uint8)
     return np.stack([np.asarray(Image.fromarray(s).resize((width, height))) for s in small])
+
+
+def prepared(images: np.ndarray) -> Tensor:
+    return scaled(np.stack([resized(image) for image in images]))
 
 
 # ---------------------------------------------------------------------------------------------------------- the network
@@ -138,7 +142,7 @@ def test_parts_change_nothing(network: InceptionFeatures, monkeypatch: pytest.Mo
     images = noise(3, 64, 64)
     images.flags.writeable = False
     together = network(images)
-    monkeypatch.setattr(inception, "TOGETHER", 2)
+    monkeypatch.setattr(extractors, "BATCH", 2)
     assert np.allclose(network(images), together, rtol=1e-4, atol=1e-5 * together.max())
 
 

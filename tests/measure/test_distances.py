@@ -10,6 +10,7 @@ from scipy.linalg import sqrtm
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors, write_tensors
 from e2gan.core.images import list_images, read_image, square
+from e2gan.features import extractors
 from e2gan.features.extractors import random_features
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure import distances as fid
@@ -184,7 +185,7 @@ def test_random_features_never_change() -> None:
 def test_large_images_run_in_parts_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 40, 56, 3), dtype=np.uint8)
     together = random_features(images)
-    monkeypatch.setattr(fid, "CHUNK", 2 * 40 * 56)
+    monkeypatch.setattr(extractors, "BATCH_PIXELS", 2 * 40 * 56)
     assert np.allclose(random_features(images), together, atol=1e-5)
 
 

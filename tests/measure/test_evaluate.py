@@ -18,12 +18,13 @@ from e2gan.core.files import read_json, read_jsonl, write_json, write_jsonl
 from e2gan.core.images import read_image, write_png
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
-from e2gan.features.clip import ClipModel, directional_similarity
-from e2gan.features.extractors import random_features
+from e2gan.features.clip import ClipModel, along, prompt_direction
+from e2gan.features.extractors import Once, random_features
 from e2gan.features.hub import need_transformers
 from e2gan.features.inception import Inception, InceptionFeatures
 from e2gan.measure.distances import distance
-from e2gan.measure.evaluate import Once, evaluate, metrics, pixel_metrics
+from e2gan.measure.evaluate import evaluate, metrics, pixel_metrics
+from e2gan.measure.metrics import METRICS, FeatureDistance, MetricScorer, NetworkOptions
 from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
@@ -177,6 +178,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     return found
 
 
+@pytest.mark.slow
 def test_every_metric_is_the_one_of_its_network(project: Project, networks: Networks, tmp_path: Path) -> None:
     found = evaluate(
         EvaluateConfig(
@@ -206,7 +208,8 @@ def test_every_metric_is_the_one_of_its_network(project: Project, networks: Netw
         assert min(measured.fid.frechet, measured.fd_clip.frechet, measured.fd_dinov2.frechet) > 0
     clip = ClipModel(str(networks.clip))
     for value, images in ((found.model.clip_direction, edits), (found.teacher.clip_direction, targets)):
-        expected = directional_similarity(clip, photos, images, "a picture", "as a sepia photo")
+        direction = prompt_direction(clip, "a picture", "as a sepia photo")
+        expected = along(direction, clip.images(photos), clip.images(images))
         assert value == pytest.approx(expected.mean(), abs=1e-6)
         assert value is not None
         assert abs(value) > 1e-4
@@ -244,6 +247,61 @@ def test_every_network_sees_each_set_of_images_once(
     assert np.array_equal(once(b), random_features(b))
     assert not np.array_equal(once(a), once(b))
     assert once(a) is once(a)
+
+
+def mean_colours(images: np.ndarray) -> np.ndarray:
+    return images.mean((1, 2)).astype(np.float32)
+
+
+COLOURS = FeatureDistance("fd-colours", lambda _: mean_colours, None, "fd-colours", "kd-colours")
+
+
+def test_a_metric_is_added_by_one_entry(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
+    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path))
+    written = read_json(tmp_path / "metrics.json")
+    photos, targets, _ = PairSet.load(project.sepia).arrays("test")
+    expected = distance(mean_colours(photos), mean_colours(targets))
+    assert written["photo"]["fd_colours"] == vars(expected)
+    assert written["model"]["fd_colours"]["dimensions"] == 3
+    line = next(line for line in str(found).splitlines() if line.startswith("fd-colours"))
+    assert f"{expected.frechet:.3g} [{expected.low:.3g}, {expected.high:.3g}]" in line
+    assert any(line.startswith("kd-colours") for line in str(found).splitlines())
+
+
+@pytest.mark.parametrize("command", ["crucial", "ranks", "table 6"])
+def test_commands_know_the_metrics_that_are_registered(
+    command: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / ("ranks.json" if command == "ranks" else "out")
+    arguments = f"{command} --base {project.base} --pairs {project.sepia} --metric fd-colours --out {out}".split()
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "--metric fd-colours: unknown; there are fid, fd-squeezenet, fd-random, l1" in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
+    photos, targets, _ = PairSet.load(project.sepia).arrays("test")
+    score = MetricScorer("fd-colours", NetworkOptions())(photos, targets)
+    assert score.value == distance(mean_colours(photos), mean_colours(targets)).frechet
+
+
+@pytest.mark.slow
+def test_a_table_of_a_metric_of_ones_own(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
+    command = f"table 6 --base {project.base} --pairs {project.sepia} --out {tmp_path} --metric fd-colours --steps 1"
+    assert main(command.split()) == 0
+    assert "fd-colours on 3 test photos" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["ranks", "crucial", "table"])
+def test_help_lists_the_metrics(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("fid", "fd-squeezenet", "fd-random", "l1"))
 
 
 def test_label_maps_are_compared_in_the_palettes_classes(project: Project, networks: Networks, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, square
 from e2gan.data.builtin_photos import builtin_pictures
-from e2gan.features.clip import ClipModel, clip_scores, directional_similarity
+from e2gan.features.clip import ClipModel, along, prompt_direction
 from e2gan.pairs.candidates import Candidate
 from e2gan.pairs.scores import Scorer, best, parse_rejects, parse_weights, scores_given, structure
 from e2gan.teachers.filters.filters import FILTERS, apply
@@ -78,8 +78,9 @@ def test_clips_scores_are_its_definitions(photos: list[Pixels], clip: Path) -> N
     scorer = Scorer(prompt="in autumn", source="a photo", clip=str(clip), preference=str(clip), device="cpu")
     found = scorer.score(photos, edits) + scorer.score([], [])
     model = ClipModel(str(clip), "cpu")
-    direction = directional_similarity(model, photos, edits, "a photo", "in autumn")
-    cosine = clip_scores(model, edits, "in autumn")
+    way = prompt_direction(model, "a photo", "in autumn")
+    direction = along(way, model.images(photos), model.images(edits))
+    cosine = model.images(edits) @ model.texts(["in autumn"])[0]
     for scores, one, two in zip(found, direction, cosine, strict=True):
         assert scores["clip-direction"] == pytest.approx(one, abs=1e-5)
         assert scores["clip"] == pytest.approx(two, abs=1e-5)

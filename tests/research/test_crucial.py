@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from e2gan import CrucialConfig, FinetuneConfig, TrainingConfig, find_crucial, finetune_base
-from e2gan.config import PAPER, Part
+from e2gan import CrucialConfig, TrainingConfig, find_crucial
+from e2gan.config import PAPER, FinetuneConfig, Part
 from e2gan.core.errors import InputError
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model, load_generator
-from e2gan.train.finetune import part_parameters
+from e2gan.train.finetune import finetune_base, part_parameters
 from tests.conftest import Project
 
 QUICK = TrainingConfig(steps=6, batch=4, lr=2e-3, schedule="constant", precision="fp32")
@@ -46,6 +46,7 @@ def test_all_parts_frozen_is_refused(project: Project, tmp_path: Path) -> None:
         finetune_base(FinetuneConfig(pairs=project.sepia, out=tmp_path / "m", frozen=("sl", "tb", "rb")))
 
 
+@pytest.mark.slow
 def test_crucial_reports_each_part_averaged_over_concepts_with_sheets(project: Project, tmp_path: Path) -> None:
     config = CrucialConfig(
         pairs=(project.sepia, project.dusk), out=tmp_path / "c", base=project.base, metric="l1", training=QUICK

@@ -15,7 +15,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors
 from e2gan.core.outputs import partial_of
 from e2gan.data.pair_set import PairSet
-from e2gan.measure.metrics import Score, Scorer
+from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, rank_of_layers
 from e2gan.research.ranks import Measure, Step, largest, search, shown
@@ -119,6 +119,7 @@ def test_find_ranks_writes_what_adapt_takes_with_its_history_and_plot(
         find_ranks(settings(project, out, start=2))
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_it_goes_on_to_the_same_result(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +154,9 @@ def test_killed_at_any_point_it_goes_on_to_the_same_result(
 
 def test_a_doubled_rank_keeps_what_was_learned(project: Project, tmp_path: Path) -> None:
     config = settings(project, tmp_path / "ranks.json")
-    measure = Measure(config, project.base, PairSet.load(project.sepia), tmp_path / "work", Scorer("l1"))
+    measure = Measure(
+        config, project.base, PairSet.load(project.sepia), tmp_path / "work", MetricScorer("l1", NetworkOptions())
+    )
     first = Ranks(level1=1, level2=1, level3=1, level4=1)
     measure(first)
     state, _ = read_tensors(tmp_path / "work/step0/state.safetensors")

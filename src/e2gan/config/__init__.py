@@ -10,7 +10,7 @@ from __future__ import annotations
 from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
 from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, GeneratorConfig, Norm, Ranks, Upsample
 from e2gan.config.recipes import RECIPES, Recipe
-from e2gan.config.research import CrucialConfig, FinetuneConfig, Metric, Part, RanksConfig, TableConfig
+from e2gan.config.research import CrucialConfig, FinetuneConfig, Part, RanksConfig, TableConfig
 from e2gan.config.stages import (
     AdaptConfig,
     BaseConfig,
@@ -39,7 +39,6 @@ __all__ = [
     "FinetuneConfig",
     "GeneratorConfig",
     "Init",
-    "Metric",
     "Norm",
     "PAPER",
     "PIX2PIX",

@@ -12,9 +12,8 @@ from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.network import THRESHOLDS, GeneratorConfig, Ranks
 from e2gan.config.training import TrainingConfig
 
-__all__ = ["CrucialConfig", "FinetuneConfig", "Metric", "Part", "RanksConfig", "TableConfig"]
+__all__ = ["CrucialConfig", "FinetuneConfig", "Part", "RanksConfig", "TableConfig"]
 
-Metric = Literal["fid", "fd-squeezenet", "fd-random", "l1"]
 Part = Literal["sl", "tb", "rb"]
 
 
@@ -38,8 +37,9 @@ class RanksConfig:
     """A step must lower the metric by more than this fraction, or the search is saturated."""
     text: str | None = None
     """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
-    metric: Metric = "fid"
-    """What decides, on the validation photos: FID (Alg. 1), a Fréchet distance on other features, or L1."""
+    metric: str = "fid"
+    """What decides, on the validation photos: fid (Alg. 1), fd-squeezenet or fd-random, Fréchet distances on other
+    features, or l1."""
     features: Path | None = None
     """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
     inception: str | None = None
@@ -69,8 +69,8 @@ class CrucialConfig:
     """Base to fine-tune (default: the one that ships, where there is one)."""
     text: str | None = None
     """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
-    metric: Metric = "fid"
-    """What is reported, on the test photos."""
+    metric: str = "fid"
+    """What is reported, on the test photos: fid, fd-squeezenet, fd-random or l1."""
     features: Path | None = None
     """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
     inception: str | None = None
@@ -146,8 +146,8 @@ class TableConfig:
     """The network of --embedding clip or dinov2: a hub's name or a local folder."""
     text: str = "hashed"
     """Text encoder of the bases that are trained: hashed, clip, or clip:NAME."""
-    metric: Metric = "fid"
-    """What is reported, on the test photos."""
+    metric: str = "fid"
+    """What is reported, on the test photos: fid, fd-squeezenet, fd-random or l1."""
     features: Path | None = None
     """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
     inception: str | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.features.embeddings import CLIP_MEAN, CLIP_STD, Embeddings, Network, image_size
+from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork
 from e2gan.features.hub import (
     CLIP_NAME,
     clip_tokenizer,
@@ -23,7 +24,30 @@ from e2gan.features.hub import (
     pretrained_network,
 )
 
-__all__ = ["along", "clip_scores", "ClipModel", "directional_similarity", "prompt_direction"]
+__all__ = ["along", "clip_extractor", "ClipModel", "prompt_direction"]
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def clip_extractor(name: str, device: torch.device, option: str) -> FeatureExtractor:
+    """CLIP's image embedding, of unit length (ViT-B/32: 512 numbers). name: of a whole CLIP, or its image half alone.
+
+    option: how the user names a local copy, for messages. Raises InputError where the model is not at hand.
+    """
+    transformers = need_transformers("the embedding clip")
+    model_config(name, option, ("clip", "clip_vision_model"))
+    network = pretrained_network(transformers.CLIPVisionModelWithProjection, name, option).to(device)
+    return _image_half(lambda x: network(pixel_values=x).image_embeds, network.config, name, device)
+
+
+def _image_half(
+    project: Callable[[Tensor], Tensor], vision_config: Any, name: str, device: torch.device
+) -> FeatureExtractor:
+    size = vision_config.image_size
+    mean, std = image_statistics(name, MEAN, STD)
+    return PretrainedNetwork(
+        lambda x: F.normalize(project(x), dim=1), int(size if isinstance(size, int) else size[0]), mean, std, device
+    )
 
 
 class ClipModel:
@@ -40,18 +64,16 @@ class ClipModel:
         self.scale = float(model.logit_scale.exp())  # of its cosines, to logits: about 100 in the published ones
         self._tokenizer = clip_tokenizer(name, option, model.config.text_config.vocab_size)
 
-        @torch.no_grad()
-        def run(x: Tensor) -> Tensor:
-            return F.normalize(model.visual_projection(model.vision_model(pixel_values=x).pooler_output), dim=1)
+        def project(x: Tensor) -> Tensor:
+            return model.visual_projection(model.vision_model(pixel_values=x).pooler_output)
 
-        mean, std = image_statistics(name, CLIP_MEAN, CLIP_STD)
-        self._images = Network(run, image_size(model.config.vision_config), mean, std, self.device)
+        self._images = _image_half(project, model.config.vision_config, name, self.device)
 
-    def images(self, pixels: Iterable[Pixels] | Pixels) -> Embeddings:
+    def images(self, pixels: Iterable[Pixels] | Pixels) -> Features:
         """Images, uint8 (H, W, 3) each or a stack, as (N, D) float32 of unit length. Raises InputError for none."""
         return self._images(pixels)
 
-    def texts(self, texts: Sequence[str]) -> Embeddings:
+    def texts(self, texts: Sequence[str]) -> Features:
         """Texts as (M, D) float32 of unit length; cut to the model's context. Raises InputError for none."""
         if not texts:
             raise InputError("there are no texts to embed")
@@ -67,31 +89,6 @@ class ClipModel:
         return F.normalize(model.text_projection(pooled), dim=1)
 
 
-def clip_scores(clip: ClipModel, images: Iterable[Pixels] | Pixels, prompt: str) -> NDArray[np.float64]:
-    """(N,) cosines between images and a prompt, -1..1."""
-    return clip.images(images).astype(np.float64) @ clip.texts([prompt])[0].astype(np.float64)
-
-
-def directional_similarity(
-    clip: ClipModel,
-    photos: Iterable[Pixels] | Pixels,
-    edits: Iterable[Pixels] | Pixels,
-    source_prompt: str,
-    prompt: str,
-) -> NDArray[np.float64]:
-    """(N,) cosines, -1..1, between what an edit changed in its photo and how the prompts differ, in CLIP's space.
-
-    As StyleGAN-NADA defines it and InstructPix2Pix measures it: differences of embeddings of unit length. An edit that
-    changed nothing has no direction and scores 0.
-    Raises InputError where the prompts are the same to CLIP, or photos and edits differ in number.
-    """
-    direction = prompt_direction(clip, source_prompt, prompt)
-    before, after = clip.images(photos), clip.images(edits)
-    if len(before) != len(after):
-        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
-    return along(direction, before, after)
-
-
 def prompt_direction(clip: ClipModel, source_prompt: str, prompt: str) -> NDArray[np.float64]:
     """(D,) of unit length: how the prompts differ. Raises InputError where they are the same to CLIP."""
     source, target = clip.texts([source_prompt, prompt]).astype(np.float64)
@@ -101,8 +98,15 @@ def prompt_direction(clip: ClipModel, source_prompt: str, prompt: str) -> NDArra
     return text / np.linalg.norm(text)
 
 
-def along(direction: NDArray[np.float64], before: Embeddings, after: Embeddings) -> NDArray[np.float64]:
-    """(N,) cosines of the ways from (N, D) to (N, D) with a direction (D,) of unit length; 0 where nothing changed."""
+def along(direction: NDArray[np.float64], before: Features, after: Features) -> NDArray[np.float64]:
+    """(N,) cosines, -1..1, between what edits changed in photos' embeddings, (N, D) both, and a direction (D,).
+
+    With that of `prompt_direction` it is the directional similarity that StyleGAN-NADA defines and InstructPix2Pix
+    measures: differences of embeddings of unit length. An edit that changed nothing has no direction and scores 0.
+    Raises InputError where photos and edits differ in number.
+    """
+    if len(before) != len(after):
+        raise InputError(f"{len(before)} photos and {len(after)} edits are not pairs")
     change = after.astype(np.float64) - before.astype(np.float64)
     length = np.linalg.norm(change, axis=1)
     return np.where(length < 1e-6, 0.0, change @ direction / np.maximum(length, 1e-12))

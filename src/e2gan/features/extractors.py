@@ -1,46 +1,202 @@
-"""Feature networks: what they are, and the one that needs no weights."""
+"""Feature extractors: images to rows of numbers, in batches; and the network that needs no weights."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from e2gan.core.images import Pixels
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels, read_image
+from e2gan.core.progress import in_threads, track
 
-__all__ = ["Extractor", "Once", "random_features"]
+__all__ = [
+    "checked_weights",
+    "Extractor",
+    "FeatureExtractor",
+    "Features",
+    "normalised",
+    "Once",
+    "PretrainedNetwork",
+    "random_features",
+    "RandomFeatures",
+]
 
-Extractor = Callable[[Pixels], NDArray[np.float32]]
-CHUNK = 32 * 256 * 256  # pixels that run through a feature network together
+Features = NDArray[np.float32]  # (N, D)
+Extractor = Callable[[Pixels], Features]  # uint8 (N, H, W, 3) → (N, D)
+
+BATCH = 32  # images that run through a network together,
+BATCH_PIXELS = BATCH * 256 * 256  # or fewer where they are large
+
+
+class FeatureExtractor(ABC):
+    """Images to features, a row an image.
+
+    Photos stream through in small batches: their number is bounded by the disk alone.
+    """
+
+    least = 32  # pixels of a side
+    progress: str | None = None  # what is told of a call that takes long; None: nothing
+
+    @abstractmethod
+    def prepare(self, image_HWC: Pixels) -> NDArray[Any]:
+        """One image, uint8 (H, W, 3) of any size, as what `extract` takes. Runs in threads."""
+
+    @abstractmethod
+    def extract(self, prepared_NHWC: NDArray[Any]) -> Features:
+        """A batch of prepared images of one size as float32 (N, D)."""
+
+    def __call__(self, images: Iterable[Pixels] | Pixels) -> Features:
+        """Features (N, D) float32 of images, uint8 (H, W, 3) each and of any sizes, or a stack (N, H, W, 3).
+
+        No more than a few batches are held, however many images an iterator gives. Raises InputError for no images,
+        images below `least` pixels a side, or of another kind.
+        """
+        prepared = in_threads(self._checked, images)
+        if self.progress is not None:
+            prepared = track(prepared, self.progress, len(images) if isinstance(images, Sized) else None)
+        return self._rows(prepared)
+
+    def files(self, paths: Sequence[Path], size: int | None = None, description: str = "embeddings") -> Features:
+        """Features (N, D) float32 of image files, with progress, as `__call__`.
+
+        size: pixels of each side that every file must have; None takes any. Raises InputError where a file cannot be
+        read, or is of another size.
+        """
+
+        def load(path: Path) -> NDArray[Any]:
+            image = read_image(path)
+            if size is not None and image.shape[:2] != (size, size):
+                raise InputError(f"{path}: is not {size}×{size} pixels as its set says")
+            return self._checked(image)
+
+        return self._rows(track(in_threads(load, paths), description, len(paths)))
+
+    def _checked(self, image_HWC: Pixels) -> NDArray[Any]:
+        if image_HWC.ndim != 3 or image_HWC.shape[2] != 3 or image_HWC.dtype != np.uint8:
+            raise InputError(f"features are of uint8 images (H, W, 3), not {image_HWC.dtype} {image_HWC.shape}")
+        if min(image_HWC.shape[:2]) < self.least:
+            height, width = image_HWC.shape[:2]
+            raise InputError(f"features need images of at least {self.least} pixels a side: here is {width}×{height}")
+        return self.prepare(image_HWC)
+
+    def _rows(self, prepared: Iterable[NDArray[Any]]) -> Features:
+        with torch.inference_mode():
+            rows = [self.extract(np.stack(batch)) for batch in _batches(prepared)]
+        if not rows:
+            raise InputError("there are no photos to embed")
+        return np.concatenate(rows).astype(np.float32, copy=False)
+
+
+def _batches(images: Iterable[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    """Neighbours of one shape together."""
+    batch: list[NDArray[Any]] = []
+    for image in images:
+        pixels = image.shape[0] * image.shape[1]
+        full = len(batch) == BATCH or (len(batch) + 1) * pixels > BATCH_PIXELS
+        if batch and (full or image.shape != batch[0].shape):
+            yield batch
+            batch = []
+        batch.append(image)
+    if batch:
+        yield batch
 
 
 class Once:
-    """A feature network that sees each stack of images once, whatever asks for its features."""
+    """An extractor that sees each stack of images once, whatever asks for its features."""
 
-    def __init__(self, network: Extractor) -> None:
-        self.network = network
-        self.seen: list[tuple[Pixels, NDArray[np.float32]]] = []
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor = extractor
+        self.seen: list[tuple[Pixels, Features]] = []
 
-    def __call__(self, images_NHWC: Pixels) -> NDArray[np.float32]:
+    def __call__(self, images_NHWC: Pixels) -> Features:
         for images, features in self.seen:
-            if images is images_NHWC:
+            if images is images_NHWC:  # by the array itself: equal images would have to be compared
                 return features
-        self.seen.append((images_NHWC, self.network(images_NHWC)))
+        self.seen.append((images_NHWC, self.extractor(images_NHWC)))
         return self.seen[-1][1]
 
 
-def random_features(images_NHWC: Pixels) -> NDArray[np.float32]:
-    """Features (N, 352) of uint8 images (N, H, W, 3), at least 16 pixels a side, in a fixed random network.
+def normalised(
+    images_NHWC: NDArray[Any], mean: Sequence[float], std: Sequence[float], factor: float = 1 / 255
+) -> Tensor:
+    """Images (N, H, W, 3) times the factor, less the mean, over the deviation of each channel: float32 (N, 3, H, W)."""
+    x = torch.from_numpy(np.ascontiguousarray(images_NHWC, np.float32)).permute(0, 3, 1, 2) * factor
+    return (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
+
+@dataclass(frozen=True)
+class PretrainedNetwork(FeatureExtractor):
+    """A pretrained network on images of one size.
+
+    run: float32 (N, 3, size, size), colours 0..1 less the mean over the std, on `device`, to (N, D).
+    An image is made to fit as the networks' own preprocessing does: its shorter side to the size, then the centre.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: torch.device
+    resampling: Image.Resampling = Image.Resampling.BICUBIC
+
+    def prepare(self, image_HWC: Pixels) -> Pixels:
+        height, width = image_HWC.shape[:2]
+        shorter = min(height, width)
+        height, width = (int(self.size * side / shorter) for side in (height, width))
+        image = Image.fromarray(image_HWC)
+        if image.size != (width, height):
+            image = image.resize((width, height), self.resampling)  # Pillow's is antialiased
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        return np.array(image.crop((left, top, left + self.size, top + self.size)))
+
+    def extract(self, prepared_NHWC: Pixels) -> Features:
+        x = normalised(prepared_NHWC, self.mean, self.std)
+        return self.run(x.to(self.device)).float().cpu().numpy()
+
+
+def checked_weights(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]], path: Path, network: str
+) -> dict[str, Tensor]:
+    """A file's tensors of these names as float32. Raises InputError where one is absent, or of another shape."""
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise InputError(f"{path} is not {network}: it has no {name}")
+        if tuple(tensors[name].shape) != tuple(shape):
+            actual, wanted = ("×".join(map(str, s)) for s in (tensors[name].shape, shape))
+            raise InputError(f"{path} is not {network}: {name} is {actual}, not {wanted}")
+    return {name: tensors[name].float() for name in shapes}
+
+
+class RandomFeatures(FeatureExtractor):
+    """352 features of a fixed random network, at the images' own size.
 
     Four 3×3 convolutions at stride 2, the mean and the standard deviation of each map, and the colours' own. The
     weights come from NumPy's PCG64, so that no version of PyTorch changes them.
     """
-    return _in_chunks(images_NHWC, _random_network)
+
+    least = 1
+
+    def prepare(self, image_HWC: Pixels) -> Pixels:
+        return image_HWC
+
+    def extract(self, prepared_NHWC: Pixels) -> Features:
+        x = normalised(prepared_NHWC, (127.5,) * 3, (127.5,) * 3, factor=1)
+        moments = [*_moments(x)]
+        for weight in _random_weights():
+            x = F.relu(F.conv2d(x, weight, stride=2, padding=1))
+            moments += _moments(x)
+        return torch.cat(moments, 1).numpy()
 
 
 @functools.cache
@@ -53,26 +209,9 @@ def _random_weights() -> list[Tensor]:
     ]
 
 
-def _random_network(x: Tensor) -> Tensor:
-    x = x / 127.5 - 1
-    found = [*_moments(x)]
-    for weight in _random_weights():
-        x = F.relu(F.conv2d(x, weight, stride=2, padding=1))
-        found += _moments(x)
-    return torch.cat(found, 1)
-
-
 def _moments(x: Tensor) -> Iterator[Tensor]:
     yield x.mean((2, 3))
     yield x.std((2, 3), correction=0)
 
 
-def _in_chunks(images_NHWC: Pixels, network: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
-    height, width = images_NHWC.shape[1:3]
-    together = max(1, CHUNK // (height * width))
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(images_NHWC), together):
-            part = torch.from_numpy(np.array(images_NHWC[start : start + together]))  # a copy: it may be read-only
-            found.append(network(part.permute(0, 3, 1, 2).float()))
-    return torch.cat(found).numpy()
+random_features = RandomFeatures()

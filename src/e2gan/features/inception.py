@@ -1,4 +1,8 @@
-"""The features of FID as Clean-FID takes them (Parmar et al. 2022): Inception-v3 of 2015, its 2048 values at pool_3."""
+"""The features of FID as Clean-FID takes them (Parmar et al. 2022): Inception-v3 of 2015, its 2048 values at pool_3.
+
+By hand, because every kept library that has this network (clean-fid, torch-fidelity, the image part of torchmetrics)
+brings in torchvision, which fails to import on a CPU build of PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +22,14 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors, sha256
 from e2gan.core.images import Pixels
-from e2gan.core.progress import in_threads, track
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
-__all__ = ["download_inception", "Inception", "InceptionFeatures", "prepared"]
+__all__ = ["download_inception", "Inception", "InceptionFeatures"]
 
 HASH = "6726825d"  # the published file's SHA-256 begins so
 NAME = f"pt_inception-2015-12-05-{HASH}.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
 SIDE = 299  # pixels, the network's only size here
-TOGETHER = 16  # images that run through the network together
 LOGITS = 1008  # of the TensorFlow graph of 2015; the ImageNet file of torchvision has 1000
 
 Layer = tuple[str, int, int | tuple[int, int]]  # name, channels, kernel
@@ -75,14 +78,14 @@ class Mixed(nn.Module):
         self.projects = bool(pooled)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = []
+        joined = []
         for branch in self.branches:
             y = x
             for step in branch:
                 y = torch.cat([self.get_submodule(name)(y) for name in step], 1)
-            found.append(y)
+            joined.append(y)
         y = self.pool(x)
-        return torch.cat([*found, self.branch_pool(y) if self.projects else y], 1)
+        return torch.cat([*joined, self.branch_pool(y) if self.projects else y], 1)
 
 
 # TensorFlow's average does not count the padding; this graph's last block takes the maximum where others average.
@@ -200,29 +203,24 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], bool]:
     if not published and HASH in path.name:
         raise InputError(f"{path} is damaged: its SHA-256 does not begin with {HASH}; delete it and download it again")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises anything on a stranger's bytes: all of it means a wrong file
         raise InputError(f"{path} is no PyTorch file of weights alone ({type(error).__name__})") from None
-    if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise InputError(f"{path} holds no table of tensors: --inception needs {NAME}")
-    return found, published
+    return tensors, published
 
 
 def _load(path: Path) -> tuple[Inception, bool]:
     tensors, published = _read(path)
-    with torch.device("meta"):  # no weights drawn, no chance used up
+    with torch.device("meta"):  # draws no weights, and leaves the random generator alone
         network = Inception()
-    weights = {}
-    for name, expected in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):  # older files have none, and nothing here needs them
-            weights[name] = torch.zeros((), dtype=torch.long)
-            continue
-        if name not in tensors:
-            raise InputError(f"{path} is not the Inception network of FID: it has no {name}")
-        if tensors[name].shape != expected.shape:
-            found, wanted = ("×".join(map(str, shape)) for shape in (tensors[name].shape, expected.shape))
-            raise InputError(f"{path} is not the Inception network of FID: {name} is {found}, not {wanted}")
-        weights[name] = tensors[name].float()
+    # Older files have no count of batches, and nothing here needs it.
+    counts = {
+        name: torch.zeros((), dtype=torch.long) for name in network.state_dict() if name.endswith("num_batches_tracked")
+    }
+    shapes = {name: w.shape for name, w in network.state_dict().items() if name not in counts}
+    weights = checked_weights(tensors, shapes, path, "the Inception network of FID") | counts
     network.load_state_dict(weights, assign=True)
     return network.eval().requires_grad_(False), published
 
@@ -230,26 +228,30 @@ def _load(path: Path) -> tuple[Inception, bool]:
 # --------------------------------------------------------------------------------------------------------- the features
 
 
-def prepared(images_NHWC: Pixels) -> Tensor:
-    """uint8 (N, H, W, 3) → float32 (N, 3, 299, 299) as Clean-FID prepares them: (x - 128) / 128.
+def resized(image_HWC: Pixels) -> NDArray[np.float32]:
+    """float32 (299, 299, 3), levels in 0..255, as Clean-FID's release 0.1.35 resizes.
 
-    Each channel is resized in floats, antialiased bicubic, and never rounded to whole levels; what the filter
-    overshoots is clipped to 0..255, as in Clean-FID's release 0.1.35.
+    Each channel in floats, antialiased bicubic, and never rounded to whole levels; what the filter overshoots is
+    clipped.
     """
-
-    def plane(image: Pixels, channel: int) -> NDArray[np.float32]:
-        single = Image.fromarray(image[:, :, channel].astype(np.float32))
-        return np.asarray(single.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-
-    stacks = in_threads(lambda image: np.stack([plane(image, c) for c in range(3)]), images_NHWC)
-    return (torch.from_numpy(np.stack(list(stacks))).clip(0, 255) - 128) / 128
+    channels = [Image.fromarray(image_HWC[:, :, c].astype(np.float32)) for c in range(3)]
+    planes = [np.asarray(c.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for c in channels]
+    return np.stack(planes, 2).clip(0, 255)
 
 
-class InceptionFeatures:
-    """pool_3 of the Inception network of 2015: uint8 images (N, H, W, 3) of any size → (N, 2048) float32.
+def scaled(levels_NHWC: NDArray[np.float32]) -> Tensor:
+    """Levels in 0..255 as the network takes them: (x - 128) / 128, (N, 3, H, W)."""
+    return normalised(levels_NHWC, (128,) * 3, (128,) * 3, factor=1)
+
+
+class InceptionFeatures(FeatureExtractor):
+    """pool_3 of the Inception network of 2015: uint8 images of any size → (N, 2048) float32.
 
     published: whether the file is the published one, by its SHA-256. note: a sentence where it is not, else empty.
     """
+
+    least = 1
+    progress = "Inception features"
 
     def __init__(self, path: Path | None = None, device: str = "auto") -> None:
         """path: the published .pth, or any file of its names and shapes (.pth or .safetensors); None downloads it.
@@ -267,14 +269,11 @@ class InceptionFeatures:
             return ""
         return f"{self.path} is not the published file {NAME}: its FID compares with others' only if the weights are"
 
-    def __call__(self, images_NHWC: Pixels) -> NDArray[np.float32]:
-        starts = range(0, len(images_NHWC), TOGETHER)
-        parts = (images_NHWC[start : start + TOGETHER] for start in starts)
-        with torch.inference_mode():
-            found = [self._run(part) for part in track(parts, "Inception features", len(starts))]
-        return torch.cat(found).numpy() if found else np.empty((0, 2048), np.float32)
+    def prepare(self, image_HWC: Pixels) -> NDArray[np.float32]:
+        return resized(image_HWC)
 
-    def _run(self, images_NHWC: Pixels) -> Tensor:
+    def extract(self, prepared_NHWC: NDArray[np.float32]) -> Features:
+        x = scaled(prepared_NHWC)
         # TensorFloat-32 is a GPU's default for convolutions and rounds to ten bits.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self.network(prepared(images_NHWC).to(self.device)).cpu()
+            return self.network(x.to(self.device)).cpu().numpy()

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import _in_chunks
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
 __all__ = ["SqueezeNetFeatures"]
 
 
-class SqueezeNetFeatures:
+class SqueezeNetFeatures(FeatureExtractor):
     """SqueezeNet 1.1 without its classifier (ImageNet), from a safetensors file with PyTorch's layout of kernels.
 
-    images: uint8 (N, H, W, 3) RGB of any size from 32 pixels; returns (N, 512) float32, the mean of fire9's maps.
+    Images at their own size, from 32 pixels, to 512 features: the mean of fire9's maps.
     Preprocessing: BGR, the ImageNet mean subtracted, no scaling. So says rcmalli/keras-squeezenet, whose weights are
     converted from the Caffe network (its first README's means are 104.006, 116.669, 122.679; later it takes Keras's
     `imagenet_utils.preprocess_input`, whose means these are); DeepCognition/keras-squeezenet imports the same function.
@@ -32,24 +29,25 @@ class SqueezeNetFeatures:
 
     MEAN_BGR = (103.939, 116.779, 123.68)
     FIRES = (2, 3, 4, 5, 6, 7, 8, 9)
-    LEAST = 32  # pixels; below 31 nothing is left for the last pooling
+    least = 32  # pixels; below 31 nothing is left for the last pooling
 
     def __init__(self, path: Path) -> None:
         """Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0)."""
         tensors, _ = read_tensors(path)
-        for name, shape in self._shapes().items():
-            if name not in tensors:
-                raise InputError(f"{path} is not SqueezeNet 1.1: it has no {name}")
-            if tuple(tensors[name].shape) != shape:
-                found = "×".join(map(str, tensors[name].shape))
-                raise InputError(f"{path} is not SqueezeNet 1.1: {name} is {found}, not {'×'.join(map(str, shape))}")
-        self.weights = {name: tensors[name].float() for name in self._shapes()}
+        self.weights = checked_weights(tensors, self._shapes(), path, "SqueezeNet 1.1")
 
-    def __call__(self, images_NHWC: Pixels) -> NDArray[np.float32]:
-        """Raises InputError for images below 32 pixels a side."""
-        if min(images_NHWC.shape[1:3]) < self.LEAST:
-            raise InputError(f"SqueezeNet needs images of at least {self.LEAST} pixels a side")
-        return _in_chunks(images_NHWC, self._network)
+    def prepare(self, image_HWC: Pixels) -> Pixels:
+        return image_HWC
+
+    def extract(self, prepared_NHWC: Pixels) -> Features:
+        x = normalised(prepared_NHWC[..., ::-1], self.MEAN_BGR, (1, 1, 1), factor=1)
+        x = F.max_pool2d(self._conv(x, "conv1", stride=2), 3, 2)
+        for i in self.FIRES:
+            x = self._conv(x, f"fire{i}.squeeze1x1")
+            x = torch.cat([self._conv(x, f"fire{i}.expand1x1"), self._conv(x, f"fire{i}.expand3x3", padding=1)], 1)
+            if i in (3, 5):
+                x = F.max_pool2d(x, 3, 2)
+        return x.mean((2, 3)).numpy()
 
     @classmethod
     def _shapes(cls) -> dict[str, tuple[int, ...]]:
@@ -67,16 +65,6 @@ class SqueezeNetFeatures:
                 shapes[f"fire{i}.{part}.weight"], shapes[f"fire{i}.{part}.bias"] = shape, shape[:1]
             into = 2 * expanded
         return shapes
-
-    def _network(self, x: Tensor) -> Tensor:
-        x = x.flip(1) - torch.tensor(self.MEAN_BGR)[:, None, None]
-        x = F.max_pool2d(self._conv(x, "conv1", stride=2), 3, 2)
-        for i in self.FIRES:
-            x = self._conv(x, f"fire{i}.squeeze1x1")
-            x = torch.cat([self._conv(x, f"fire{i}.expand1x1"), self._conv(x, f"fire{i}.expand3x3", padding=1)], 1)
-            if i in (3, 5):
-                x = F.max_pool2d(x, 3, 2)
-        return x.mean((2, 3))
 
     def _conv(self, x: Tensor, layer: str, *, stride: int = 1, padding: int = 0) -> Tensor:
         weight, bias = self.weights[f"{layer}.weight"], self.weights[f"{layer}.bias"]

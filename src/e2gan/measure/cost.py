@@ -97,17 +97,17 @@ def measure_cost(config: CostConfig) -> Cost:
     """
     config.check()
     device = resolve_device(config.device)
-    generator, model_file, adapter_file = _subject(config)
+    generator, model_file, adapter_file = _load(config)
     layers = rank_of_layers(generator, config.ranks)
     blocks = sum(parameters(s.block) for s in generator.transformers.values())  # pyright: ignore[reportArgumentType]
     sampling = sum(parameters(generator.get_submodule(name)) for name in sampling_layers(generator))
     macs, macs_attention = multiply_accumulates(generator, config.size)
     step = step_adapter = training_flops(Generator(generator.config), config.size)
-    count = 0
+    parameters_adapter = 0
     if layers:
         attach(adapted := Generator(generator.config), layers)
         train_mode(adapted)
-        count = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+        parameters_adapter = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
         step_adapter = training_flops(adapted, config.size)
     photo, tokens = example(generator, config.size, device)
     generator.to(device).eval()
@@ -118,7 +118,7 @@ def measure_cost(config: CostConfig) -> Cost:
         parameters_rb=parameters(generator.blocks),
         parameters_tb=blocks,
         parameters_sl=sampling,
-        parameters_adapter=count,
+        parameters_adapter=parameters_adapter,
         parameters_discriminator=parameters(Discriminator()),
         gmacs=macs / 1e9,
         gmacs_attention=macs_attention / 1e9,
@@ -134,7 +134,7 @@ def measure_cost(config: CostConfig) -> Cost:
     )
 
 
-def _subject(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
+def _load(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     """The generator to count, with an adapter merged; the files that hold it."""
     if config.model is None and config.base is None:
         return Generator(config.generator), None, None
@@ -175,12 +175,11 @@ def multiply_accumulates(generator: nn.Module, size: int) -> tuple[int, int]:
 def transposed_at_output(generator: Generator, size: int) -> int:
     """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there."""
     per_pixel = {"level2_up": 2, "level3_up": 4}
-    added = 0
-    for name, module in generator.named_modules():
-        if isinstance(module, nn.ConvTranspose2d):
-            side = size // per_pixel.get(name.split(".")[0], 8)
-            added += 3 * side * side * module.weight.numel()
-    return added
+    return sum(
+        3 * (size // per_pixel.get(name.split(".")[0], 8)) ** 2 * module.weight.numel()
+        for name, module in generator.named_modules()
+        if isinstance(module, nn.ConvTranspose2d)
+    )
 
 
 @dataclass(frozen=True)
@@ -201,8 +200,8 @@ def step_flops(trainer: Trainer, size: int, number: int = 1) -> StepFlops:
         trainer.generator(batch.photo, batch.tokens, batch.mask)
     forward = counter.get_total_flops()
     total = _count(trainer, batch, number, trainer.config)
-    ours = _count(trainer, batch, number, replace(trainer.config, gan=0.0, l1=1.0))
-    return StepFlops(forward, ours - forward, total - ours, total)
+    without_discriminator = _count(trainer, batch, number, replace(trainer.config, gan=0.0, l1=1.0))
+    return StepFlops(forward, without_discriminator - forward, total - without_discriminator, total)
 
 
 def _count(trainer: Trainer, batch: Batch, number: int, config: TrainingConfig) -> int:
@@ -234,12 +233,8 @@ def example_batch(generator: nn.Module, size: int, device: torch.device) -> Batc
 
 def training_flops(generator: Generator, size: int) -> int:
     """Operations of one training step at batch 1 (Eq. 1), of what is trainable in `generator`."""
-    device = next(generator.parameters()).device
-    mode = generator.training
-    trainer = Trainer(generator.train(), Discriminator().to(device), TrainingConfig(precision="fp32"))
-    found = _count(trainer, example_batch(generator, size, device), 1, trainer.config)
-    generator.train(mode)
-    return found
+    trainer = Trainer(generator.train(), Discriminator(), TrainingConfig(precision="fp32"))
+    return _count(trainer, example_batch(generator, size, torch.device("cpu")), 1, trainer.config)
 
 
 def latency(

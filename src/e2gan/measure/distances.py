@@ -86,11 +86,11 @@ def frechet_interval(
     # A draw holds about 0.63 of a set's rows, each once or more. Where that is fewer than D, it is quicker from the
     # rows' products: 9 times for 100 images at D = 2048.
     draw = _draws_by_products(a, b) if 0.63 * max(len(a), len(b)) < a.shape[1] else _draws_by_features(a, b)
-    found = []
+    drawn = []
     for _ in range(draws):
         rows = rng.integers(len(a), size=len(a))
-        found.append(draw(rows, rows if paired else rng.integers(len(b), size=len(b))))
-    centred = np.array(found) - np.mean(found) + frechet_distance(a, b)
+        drawn.append(draw(rows, rows if paired else rng.integers(len(b), size=len(b))))
+    centred = np.array(drawn) - np.mean(drawn) + frechet_distance(a, b)
     low, high = np.percentile(centred, [2.5, 97.5])
     return max(0.0, float(low)), float(high)
 
@@ -118,7 +118,7 @@ def _draws_by_products(a: Features, b: Features) -> Draw:
         g_i, g_j = g @ q, p @ g
         mean_ab = p @ g_i
         centred = g - g_i[:, None] - g_j[None] + mean_ab
-        # A row that is there w times counts in the nuclear norm as one row of √w times its length.
+        # A row that was drawn w times counts in the nuclear norm as one row of √w times its length.
         scale_a, scale_b = np.sqrt(times_i / (len(rows_a) - 1)), np.sqrt(times_j / (len(rows_b) - 1))
         root = np.linalg.svd(scale_a[:, None] * centred * scale_b[None], compute_uv=False).sum()
         return max(0.0, float(mean_a2 + mean_b2 - 2 * mean_ab)) + float(trace_a + trace_b - 2 * root)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
@@ -17,33 +16,27 @@ from e2gan.core.images import Pixels, sheet, write_png
 from e2gan.core.outputs import make_folder
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
-from e2gan.features.clip import ClipModel, directional_similarity
-from e2gan.features.embeddings import Embedder, load_embedder
+from e2gan.features.clip import along, prompt_direction
 from e2gan.features.extractors import Extractor, Once, random_features
-from e2gan.features.inception import InceptionFeatures
-from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.distances import Distance, distance
-from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
+from e2gan.measure.metrics import METRICS, NetworkOptions
+from e2gan.measure.segmentation import Overlap, Overlaps, Palette, Segmenter, overlaps
 from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
 from e2gan.train.step import parameters
 
-__all__ = ["evaluate", "Evaluation", "Metrics", "pixel_metrics", "shown", "TeacherMetrics"]
+__all__ = ["evaluate", "Evaluation", "Metrics", "metrics", "pixel_metrics", "shown", "TeacherMetrics"]
 
 PSNR_CAP = 100.0  # dB, for identical images
-DISTANCES = {  # field of Metrics → what its Fréchet and its kernel distance are called
-    "fid": ("FID", "KID"),
-    "fd_clip": ("fd-clip", "kd-clip"),
-    "fd_dinov2": ("fd-dinov2", "kd-dinov2"),
-    "fd_squeezenet": ("fd-squeezenet", "kd-squeezenet"),
-    "fd_random": ("fd-random", "kd-random"),
-}
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Edits against the teacher's, a mean over images. Distances are None for fewer than two images."""
+    """Edits against the teacher's, a mean over images. Distances are None for fewer than two images.
+
+    A metric that is registered besides these has a field of its own (`metrics_class`).
+    """
 
     l1: float
     """Mean absolute difference in 8-bit levels."""
@@ -107,11 +100,11 @@ class Evaluation:
             digits = 3 if name == "ssim" else 2
             cells = [f"{getattr(m, name):.{digits}f} {unit}".strip() for m in both]
             lines.append(_row(name, cells))
-        for name, (frechet, kernel) in DISTANCES.items():
-            found = [getattr(m, name) for m in both]
-            if any(found):
-                lines.append(_row(frechet, [shown(d) for d in found]))
-                lines.append(_row(kernel, ["" if d is None else f"{d.kernel:.3g}" for d in found]))
+        for metric in METRICS.values():
+            distances = [getattr(m, metric.key, None) for m in both]
+            if any(distances):
+                lines.append(_row(metric.frechet, [shown(d) for d in distances]))
+                lines.append(_row(metric.kernel, ["" if d is None else f"{d.kernel:.3g}" for d in distances]))
         for name, title in SCORES.items():
             if getattr(self.model, name) is not None:
                 cells = [getattr(m, name) for m in both]
@@ -121,11 +114,11 @@ class Evaluation:
     def _remarks(self) -> list[str]:
         """How many images the distances saw, and what the teacher's images reach themselves."""
         remarks = []
-        seen = next((d for name in DISTANCES if (d := getattr(self.model, name))), None)
-        if seen is not None:
+        measured = next((d for m in METRICS.values() if (d := getattr(self.model, m.key, None))), None)
+        if measured is not None:
             remarks.append(
-                f"N = {seen.images} edits against as many of the teacher's, [95 % interval]; the fewer, the higher a "
-                "Fréchet distance (FID, fd), not a kernel distance (KID, kd)"
+                f"N = {measured.images} edits against as many of the teacher's, [95 % interval]; the fewer, the higher "
+                "a Fréchet distance (FID, fd), not a kernel distance (KID, kd)"
             )
         reached = [f"{t} {v:.3f}" for n, t in SCORES.items() if (v := getattr(self.teacher, n)) is not None]
         if reached:
@@ -137,8 +130,8 @@ def _row(title: str, cells: list[str]) -> str:
     return f"{title:<16}{cells[0]:>24}{cells[1]:>24}".rstrip()
 
 
-def shown(found: Distance | None) -> str:
-    return "" if found is None else f"{found.frechet:.3g} [{found.low:.3g}, {found.high:.3g}]"
+def shown(measured: Distance | None) -> str:
+    return "" if measured is None else f"{measured.frechet:.3g} [{measured.low:.3g}, {measured.high:.3g}]"
 
 
 def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
@@ -160,22 +153,11 @@ def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
     return {"l1": float(np.mean(l1)), "psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}
 
 
-class ClipOnce(ClipModel):
-    """CLIP that sees each stack of images once."""
-
-    def __init__(self, name: str, device: str) -> None:
-        super().__init__(name, device, "--clip")
-        self.kept = Once(super().images)
-
-    def images(self, pixels: Iterable[Pixels] | Pixels) -> NDArray[np.float32]:
-        return self.kept(pixels) if isinstance(pixels, np.ndarray) else super().images(pixels)
-
-
-def _dinov2(name: str, device: str) -> Embedder:
-    try:
-        return load_embedder("dinov2", model=name, device=device)
-    except InputError as error:  # --model is something else here
-        raise InputError(str(error).replace("--model", "--dinov2")) from None
+def metrics_class() -> type[Metrics]:
+    """`Metrics` with a field for each registered metric that it has none for, so that metrics.json has its key."""
+    known = {f.name for f in fields(Metrics)}
+    more = [(m.key, Distance | None, field(default=None)) for m in METRICS.values() if m.key not in known]
+    return make_dataclass("Metrics", more, bases=(Metrics,), frozen=True) if more else Metrics
 
 
 def metrics(
@@ -185,41 +167,14 @@ def metrics(
     *,
     paired: bool = True,
 ) -> Metrics:
-    """Edits against the teacher's: of the pixels, and the distances in these features (names as in `Metrics`)."""
+    """Edits against the teacher's: of the pixels, and the distances in these features (keys as in `Metrics`)."""
     extractors = {"fd_random": random_features} if extractors is None else extractors
     pixels = pixel_metrics(edits_NHWC, targets_NHWC)
-    found = Metrics(l1=pixels["l1"], psnr=pixels["psnr"], ssim=pixels["ssim"])
+    of_pixels = metrics_class()(l1=pixels["l1"], psnr=pixels["psnr"], ssim=pixels["ssim"])
     if len(edits_NHWC) < 2:
-        return found
-    return replace(
-        found, **{name: distance(of(edits_NHWC), of(targets_NHWC), paired=paired) for name, of in extractors.items()}
-    )
-
-
-class _Networks:
-    """The feature networks that the settings name, loaded before the work begins, so that a wrong name shows at once.
-
-    extractors: by the field of `Metrics` that they serve. notes: what else to know of their files.
-    """
-
-    def __init__(self, config: EvaluateConfig) -> None:
-        networks: dict[str, Extractor] = {"fd_random": random_features}
-        self.notes: list[str] = []
-        if config.features is not None:
-            networks["fd_squeezenet"] = SqueezeNetFeatures(config.features)
-        if config.inception is not None:
-            path = None if config.inception == "auto" else Path(config.inception)
-            inception = InceptionFeatures(path, config.device)
-            networks["fid"] = inception
-            self.notes += [inception.note] if inception.note else []
-        self.clip = None if config.clip is None else ClipOnce(config.clip, config.device)
-        if self.clip is not None:
-            networks["fd_clip"] = self.clip.images
-        if config.dinov2 is not None:
-            networks["fd_dinov2"] = _dinov2(config.dinov2, config.device)
-        self.extractors = {name: Once(network) for name, network in networks.items()}
-        self.segmenter = None if config.segmenter is None else Segmenter(config.segmenter, config.device)
-        self.palette = None if config.labels is None else Palette.load(config.labels)
+        return of_pixels
+    distances = {key: distance(f(edits_NHWC), f(targets_NHWC), paired=paired) for key, f in extractors.items()}
+    return replace(of_pixels, **distances)
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -232,7 +187,18 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     adapter = () if config.adapter is None else (config.adapter,)
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
     model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt)
-    networks = _Networks(config)
+    # All networks are loaded before the work begins, so that a wrong name shows at once.
+    options = NetworkOptions(
+        features=config.features,
+        inception=config.inception,
+        clip=config.clip,
+        dinov2=config.dinov2,
+        device=config.device,
+    )
+    loaded = {metric.key: metric.load(options) for metric in METRICS.values() if metric.named(options)}
+    extractors = {key: Once(extractor) for key, extractor in loaded.items()}
+    segmenter = None if config.segmenter is None else Segmenter(config.segmenter, config.device)
+    palette = None if config.labels is None else Palette.load(config.labels)
     photos, targets, _ = pair_set.arrays(config.split)
     out = config.out or model.folder
     if config.out is None and out.is_relative_to(ASSETS):
@@ -241,57 +207,49 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     predictor = Predictor(model, config.device)
     edits = predictor.batch(photos)
     notes = [] if len(photos) >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
-    found = Evaluation(
+    notes += [note for extractor in loaded.values() if (note := getattr(extractor, "note", ""))]
+    evaluation = Evaluation(
         prompt=pair_set.prompt,
         split=config.split,
         images=len(photos),
         size=pair_set.size,
         parameters=parameters(predictor.generator),
-        model=metrics(edits, targets, networks.extractors, paired=pair_set.paired),
-        photo=metrics(photos, targets, networks.extractors, paired=pair_set.paired),
+        model=metrics(edits, targets, extractors, paired=pair_set.paired),
+        photo=metrics(photos, targets, extractors, paired=pair_set.paired),
         out=out,
         paired=pair_set.paired,
-        notes=(*notes, *networks.notes),
+        notes=tuple(notes),
     )
-    found = _with_direction(found, config, networks.clip, photos, targets, edits)
-    found = _with_overlap(found, networks, photos, targets, edits)
+    if config.clip is not None:
+        direction = prompt_direction(options.clip_model, config.source_prompt, pair_set.prompt)
+        before, *after = (extractors["fd_clip"](images) for images in (photos, edits, targets))
+        evaluation = _with_direction(evaluation, *(float(along(direction, before, x).mean()) for x in after))
+    if segmenter is not None:
+        evaluation = _with_overlap(evaluation, overlaps(segmenter, palette, photos, targets, edits))
     chosen = np.unique(np.linspace(0, len(photos) - 1, config.rows).round().astype(int))
     rows = [[photos[i], targets[i], edits[i]] for i in chosen]
     write_png(out / "sheet.png", sheet(rows, ["photo", "teacher", "ours"]))
-    write_json(out / "metrics.json", found)
-    return found
+    write_json(out / "metrics.json", evaluation)
+    return evaluation
 
 
-def _with_direction(
-    found: Evaluation, config: EvaluateConfig, clip: ClipModel | None, photos: Pixels, targets: Pixels, edits: Pixels
-) -> Evaluation:
-    """With CLIP's directional similarity, where a CLIP was named. The photo as it is has no direction."""
-    if clip is None:
-        return found
-
-    def direction(images: Pixels) -> float:
-        return float(directional_similarity(clip, photos, images, config.source_prompt, found.prompt).mean())
-
+def _with_direction(evaluation: Evaluation, of_edits: float, of_targets: float) -> Evaluation:
+    """With CLIP's directional similarity. The photo as it is has no direction."""
     return replace(
-        found,
-        model=replace(found.model, clip_direction=direction(edits)),
-        teacher=replace(found.teacher, clip_direction=direction(targets)),
+        evaluation,
+        model=replace(evaluation.model, clip_direction=of_edits),
+        teacher=replace(evaluation.teacher, clip_direction=of_targets),
     )
 
 
-def _with_overlap(found: Evaluation, networks: _Networks, photos: Pixels, targets: Pixels, edits: Pixels) -> Evaluation:
-    """With mIoU, where a segmenter was named."""
-    if networks.segmenter is None:
-        return found
-    measured = overlaps(networks.segmenter, networks.palette, photos, targets, edits)
-
-    def put(into: Metrics, overlap: Overlap | None) -> Metrics:
-        return into if overlap is None else replace(into, miou=overlap.mean, class_iou=overlap.classes)
+def _with_overlap(evaluation: Evaluation, measured: Overlaps) -> Evaluation:
+    def with_iou(metrics: Metrics, overlap: Overlap | None) -> Metrics:
+        return metrics if overlap is None else replace(metrics, miou=overlap.mean, class_iou=overlap.classes)
 
     return replace(
-        found,
-        model=put(found.model, measured.edit),
-        photo=put(found.photo, measured.photo),
-        teacher=replace(found.teacher, miou=None if measured.teacher is None else measured.teacher.mean),
-        notes=(*found.notes, *measured.notes),
+        evaluation,
+        model=with_iou(evaluation.model, measured.edit),
+        photo=with_iou(evaluation.photo, measured.photo),
+        teacher=replace(evaluation.teacher, miou=None if measured.teacher is None else measured.teacher.mean),
+        notes=(*evaluation.notes, *measured.notes),
     )

@@ -1,22 +1,96 @@
-"""One number to choose by: a metric by its name, of edits against the teacher's."""
+"""The registry of metrics: by name, which network's features are compared; and one number to choose by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from e2gan.config import Metric
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import Once, random_features
-from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.features.clip import ClipModel
+from e2gan.features.embeddings import load_embedder
+from e2gan.features.extractors import Extractor, Once, random_features
+from e2gan.features.hub import CLIP_NAME
+from e2gan.features.inception import InceptionFeatures
 from e2gan.measure.distances import distance
 
-__all__ = ["BESIDE", "Score", "Scorer"]
+__all__ = ["FeatureDistance", "METRICS", "MetricScorer", "NetworkOptions", "Score", "SCORE_LEGEND", "score_metrics"]
+
+L1 = "l1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What the metrics' networks are loaded from: the commands' options of the same names."""
+
+    features: Path | None = None
+    inception: str | None = None
+    clip: str | None = None
+    dinov2: str | None = None
+    device: str = "auto"
+
+    @cached_property
+    def clip_model(self) -> ClipModel:
+        """Loaded once for all metrics that it serves."""
+        return ClipModel(self.clip or CLIP_NAME, self.device, "--clip")
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """A metric: the Fréchet and the kernel distance between edits and targets, in the features of a network.
+
+    load: the network, uint8 (N, H, W, 3) → (N, D); raises InputError where it is not at hand, and may have a `note` for
+    the results. option: which of `NetworkOptions` names it; `evaluate` measures what is named, and what needs none.
+    frechet, kernel: what the two numbers are called.
+    """
+
+    name: str
+    load: Callable[[NetworkOptions], Extractor]
+    option: str | None
+    frechet: str
+    kernel: str
+
+    @property
+    def key(self) -> str:
+        """In metrics.json."""
+        return self.name.replace("-", "_")
+
+    def named(self, options: NetworkOptions) -> bool:
+        return self.option is None or getattr(options, self.option) is not None
+
+
+def _inception(options: NetworkOptions) -> Extractor:
+    """Downloaded where no file is named."""
+    path = None if options.inception in (None, "auto") else Path(options.inception)
+    return InceptionFeatures(path, options.device)
+
+
+def _dinov2(options: NetworkOptions) -> Extractor:
+    return load_embedder("dinov2", model=options.dinov2, device=options.device, option="--dinov2")
+
+
+def _squeezenet(options: NetworkOptions) -> Extractor:
+    return load_embedder("squeezenet", features=options.features)
+
+
+# By name, in the order in which they are printed. A new metric is one more entry.
+METRICS: dict[str, FeatureDistance] = {
+    metric.name: metric
+    for metric in (
+        FeatureDistance("fid", _inception, "inception", "FID", "KID"),
+        FeatureDistance("fd-clip", lambda o: o.clip_model.images, "clip", "fd-clip", "kd-clip"),
+        FeatureDistance("fd-dinov2", _dinov2, "dinov2", "fd-dinov2", "kd-dinov2"),
+        FeatureDistance("fd-squeezenet", _squeezenet, "features", "fd-squeezenet", "kd-squeezenet"),
+        FeatureDistance("fd-random", lambda _: random_features, None, "fd-random", "kd-random"),
+    )
+}
+
+
+# -------------------------------------------------------------------------------------------------------- one number
 
 
 @dataclass(frozen=True)
@@ -34,54 +108,48 @@ class Score:
         return f"{self.value:.4g} [{self.low:.3g}, {self.high:.3g}]{kernel}"
 
 
-BESIDE = "lower is better; [its 95 % bootstrap interval]; kd: the kernel distance (KID) on the same features"
+SCORE_LEGEND = "lower is better; [its 95 % bootstrap interval]; kd: the kernel distance (KID) on the same features"
 
 
-class Scorer:
+def score_metrics() -> list[str]:
+    """What --metric takes: the distances whose network its commands can name, and L1."""
+    return [*(m.name for m in METRICS.values() if m.option in (None, "features", "inception")), L1]
+
+
+class MetricScorer:
     """A metric of uint8 (N, H, W, 3) edits against targets of the same photos; lower is better.
 
-    The features of a stack of targets are computed once. Raises InputError where the metric's network is not at hand,
-    and for fewer than two images.
+    The features of a stack of targets are computed once. Raises InputError for an unknown metric, where its network is
+    not at hand, and for fewer than two images.
     """
 
-    def __init__(self, metric: Metric, *, features: Path | None = None, inception: str | None = None) -> None:
+    def __init__(self, metric: str, options: NetworkOptions) -> None:
+        if metric not in score_metrics():
+            raise InputError(f"--metric {metric}: unknown; there are {', '.join(score_metrics())}")
         self.metric = metric
-        self.network = network_of(metric, features, inception)
-        self.of_targets = None if self.network is None else Once(self.network)
+        self.extractor = None
+        if metric != L1:
+            try:
+                self.extractor = METRICS[metric].load(options)
+            except InputError as error:
+                raise InputError(f"{error}; or take a --metric that needs no file, fd-random or l1") from None
+            self.of_targets = Once(self.extractor)
 
     def __call__(self, edits_NHWC: Pixels, targets_NHWC: Pixels, *, paired: bool = True) -> Score:
         """paired: whether target i is of the photo of edit i."""
-        if self.network is None and not paired:
+        if self.extractor is None and not paired:
             raise InputError("--metric l1 compares pairs, and this set holds none: choose a distance")
         if len(edits_NHWC) < 2:
             raise InputError(f"{self.metric} needs at least 2 images, here is {len(edits_NHWC)}")
-        if self.network is None or self.of_targets is None:
+        if self.extractor is None:
             return _l1(edits_NHWC, targets_NHWC)
-        found = distance(self.network(edits_NHWC), self.of_targets(targets_NHWC), paired=paired)
-        return Score(found.frechet, found.low, found.high, found.kernel, found.images)
-
-
-def network_of(metric: Metric, features: Path | None, inception: str | None) -> Callable[..., NDArray] | None:
-    """The feature network of a metric; None for L1, which needs none."""
-    if metric == "l1":
-        return None
-    if metric == "fd-random":
-        return random_features
-    if metric == "fd-squeezenet":
-        if features is None:
-            raise InputError("--metric fd-squeezenet needs SqueezeNet 1.1's weights: name the file with --features")
-        return SqueezeNetFeatures(features)
-    from e2gan.features.inception import InceptionFeatures
-
-    try:
-        return InceptionFeatures(None if inception in (None, "auto") else Path(inception))
-    except InputError as error:
-        raise InputError(f"{error}; or take a --metric that needs no file, fd-random or l1") from None
+        measured = distance(self.extractor(edits_NHWC), self.of_targets(targets_NHWC), paired=paired)
+        return Score(measured.frechet, measured.low, measured.high, measured.kernel, measured.images)
 
 
 def _l1(edits: Pixels, targets: Pixels, draws: int = 200) -> Score:
-    each = np.array([np.abs(e.astype(np.int16) - t).mean() for e, t in zip(edits, targets, strict=True)])
+    of_images = np.array([np.abs(e.astype(np.int16) - t).mean() for e, t in zip(edits, targets, strict=True)])
     rng = np.random.default_rng(0)
-    means = [each[rng.integers(len(each), size=len(each))].mean() for _ in range(draws)]
+    means = [of_images[rng.integers(len(of_images), size=len(of_images))].mean() for _ in range(draws)]
     low, high = np.percentile(means, [2.5, 97.5])
-    return Score(float(each.mean()), float(low), float(high), None, len(each))
+    return Score(float(of_images.mean()), float(low), float(high), None, len(of_images))

@@ -6,14 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
@@ -47,20 +44,20 @@ def mean_iou(
     if pred.shape != truth.shape:
         raise InputError(f"label maps of {pred.shape} and {truth.shape} cannot be compared")
     counts = truth != ignore
-    real = truth[counts].astype(np.int64)
-    found = pred[counts].astype(np.int64)
-    if not len(real):
+    true = truth[counts].astype(np.int64)
+    predicted = pred[counts].astype(np.int64)
+    if not len(true):
         raise InputError("mean IoU needs at least one pixel whose class is known")
-    if real.min() < 0 or real.max() >= classes:
-        raise InputError(f"the truth has labels from {real.min()} to {real.max()}, outside of {classes} classes")
-    found[(found < 0) | (found >= classes)] = classes
-    confusion = np.bincount(real * (classes + 1) + found, minlength=classes * (classes + 1))
+    if true.min() < 0 or true.max() >= classes:
+        raise InputError(f"the truth has labels from {true.min()} to {true.max()}, outside of {classes} classes")
+    predicted[(predicted < 0) | (predicted >= classes)] = classes
+    confusion = np.bincount(true * (classes + 1) + predicted, minlength=classes * (classes + 1))
     confusion = confusion.reshape(classes, classes + 1)
-    hit = np.diagonal(confusion)
+    intersection = np.diagonal(confusion)
     in_truth = confusion.sum(1)
-    union = in_truth + confusion[:, :classes].sum(0) - hit
-    each = np.where(in_truth > 0, hit / np.maximum(union, 1), np.nan)
-    return float(np.nanmean(each)), each
+    union = in_truth + confusion[:, :classes].sum(0) - intersection
+    of_classes = np.where(in_truth > 0, intersection / np.maximum(union, 1), np.nan)
+    return float(np.nanmean(of_classes)), of_classes
 
 
 # ----------------------------------------------------------------------------------------------------------- label maps
@@ -76,8 +73,8 @@ class Palette:
     @classmethod
     def load(cls, path: Path) -> Palette:
         """From {"classes": {"road": [128, 64, 128], ...}}. Raises InputError where the file is none."""
-        found = read_json(Path(path))
-        classes = found.get("classes") if isinstance(found, dict) else None
+        content = read_json(Path(path))
+        classes = content.get("classes") if isinstance(content, dict) else None
         if not isinstance(classes, dict) or len(classes) < 2:
             raise InputError(f'{path} is no palette: it needs {{"classes": {{"name": [r, g, b], ...}}}}, two or more')
         seen: dict[tuple[int, ...], str] = {}
@@ -98,20 +95,20 @@ class Palette:
         """
         colours = self.colours.astype(np.float32)
         squares = (colours**2).sum(1)
-        found = np.empty(images_NHWC.shape[:3], np.int32)
+        labels = np.empty(images_NHWC.shape[:3], np.int32)
         far = 0
         for i, image in enumerate(images_NHWC):  # one at a time: (H·W, K) distances are in memory
             pixels = image.reshape(-1, 3).astype(np.float32)
             distances = squares - 2 * pixels @ colours.T  # short of |pixel|²; whole numbers, exact in float32
             nearest = distances.argmin(1)
-            found[i] = nearest.reshape(image.shape[:2])
+            labels[i] = nearest.reshape(image.shape[:2])
             far += int((distances.min(1) + (pixels**2).sum(1) > FAR**2).sum())
-        if far > found.size / 4:
+        if far > labels.size / 4:
             raise InputError(
-                f"{100 * far / found.size:.0f} % of the photos' pixels are far from every colour of --labels: "
+                f"{100 * far / labels.size:.0f} % of the photos' pixels are far from every colour of --labels: "
                 "they are no label maps of this palette"
             )
-        return found
+        return labels
 
 
 def _words(label: str) -> list[str]:
@@ -127,86 +124,22 @@ def matches(names: Sequence[str], labels: Mapping[int, str]) -> Labels:
     whole one first. Raises InputError where no class is common.
     """
     known = {_words(name)[0]: i for i, name in reversed(list(enumerate(names)))}
-    found = np.full(max(labels, default=-1) + 1, IGNORE, np.int32)
+    match = np.full(max(labels, default=-1) + 1, IGNORE, np.int32)
     for label, text in labels.items():
-        found[label] = next((known[word] for word in _words(text) if word in known), IGNORE)
-    if (found == IGNORE).all():
+        match[label] = next((known[word] for word in _words(text) if word in known), IGNORE)
+    if (match == IGNORE).all():
         raise InputError(
-            f"{OPTION} and --labels have no class in common: the model has {_some(list(labels.values()))}; "
-            f"the palette has {_some(names)}: give the palette's classes the model's names"
+            f"{OPTION} and --labels have no class in common: the model has {_first(list(labels.values()))}; "
+            f"the palette has {_first(names)}: give the palette's classes the model's names"
         )
-    return found
+    return match
 
 
-def _some(names: Sequence[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _first(names: Sequence[str], count: int = 6) -> str:
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
 
 # ------------------------------------------------------------------------------------------------------------ the model
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How a model wants its images, from its preprocessor_config.json. side: the shorter side; size: height, width."""
-
-    size: tuple[int, int] | None
-    side: int | None
-    resample: int
-    factor: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    bgr: bool
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any], name: str) -> Preparation:
-        """Raises InputError where the settings are none that are known here. Cropping is left out: it loses pixels."""
-        try:
-            size, side = _size(config["size"]) if config.get("do_resize", True) else (None, None)
-            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-            if config.get("do_normalize", "image_mean" in config):
-                mean, std = (tuple(map(float, config[key])) for key in ("image_mean", "image_std"))
-            if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-                raise ValueError("image_mean and image_std are three numbers each, the latter above 0")
-            return cls(
-                size=size,
-                side=side,
-                resample=int(Image.Resampling(config.get("resample", Image.Resampling.BILINEAR))),
-                factor=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0,
-                mean=mean,
-                std=std,
-                bgr=bool(config.get("do_flip_channel_order", False)),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-            raise InputError(f"{OPTION} {name}: its preprocessor_config.json is not understood ({reason})") from error
-
-    def __call__(self, images_NHWC: Pixels) -> Tensor:
-        """uint8 (N, H, W, 3) → float32 (N, 3, h, w), the network's input."""
-        height, width = images_NHWC.shape[1:3]
-        size = self.size
-        if self.side is not None:
-            scale = self.side / min(height, width)
-            size = max(1, round(height * scale)), max(1, round(width * scale))
-        images = [self._resized(image, size) for image in images_NHWC]
-        x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() * self.factor
-        x = x.flip(1) if self.bgr else x
-        return (x - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
-
-    def _resized(self, image_HWC: Pixels, size: tuple[int, int] | None) -> Pixels:
-        if size is None or image_HWC.shape[:2] == size:
-            return image_HWC
-        return np.asarray(Image.fromarray(image_HWC).resize((size[1], size[0]), Image.Resampling(self.resample)))
-
-
-def _size(size: Any) -> tuple[tuple[int, int] | None, int | None]:
-    """What "size" means: (height, width) of the image, or the length of its shorter side."""
-    if isinstance(size, int):
-        return (size, size), None
-    if isinstance(size, Mapping) and {"height", "width"} <= size.keys():
-        return (int(size["height"]), int(size["width"])), None
-    if isinstance(size, Mapping) and "shortest_edge" in size:
-        return None, int(size["shortest_edge"])
-    raise ValueError(f"size {size}")
 
 
 class Segmenter:
@@ -218,27 +151,27 @@ class Segmenter:
     def __init__(self, name: str, device: str = "auto") -> None:
         """name: on the hub, or a local folder. Raises InputError where it is neither, or of another kind."""
         transformers = need_transformers(f"{OPTION} {name}")
-        from transformers.image_processing_base import ImageProcessingMixin
-
         self.device = resolve_device(device)
-        settings, _ = pretrained(ImageProcessingMixin.get_image_processor_dict, name, OPTION)
-        self.prepare = Preparation.of(settings, name)
+        self.processor = pretrained(transformers.AutoImageProcessor.from_pretrained, name, OPTION, backend="pil")
+        if getattr(self.processor, "do_center_crop", None):
+            self.processor.do_center_crop = False  # it would lose pixels
         network = pretrained_network(transformers.AutoModelForSemanticSegmentation, name, OPTION)
         self.network = network.to(self.device)
         self.labels: dict[int, str] = {int(label): str(text) for label, text in network.config.id2label.items()}
 
     def __call__(self, images_NHWC: Pixels) -> Labels:
         """uint8 (N, H, W, 3) → (N, H, W), the model's labels at the images' own size."""
-        found = np.empty(images_NHWC.shape[:3], np.int32)
+        labels = np.empty(images_NHWC.shape[:3], np.int32)
         starts = range(0, len(images_NHWC), TOGETHER)
         for start in track(starts, "segmentation"):
-            part = images_NHWC[start : start + TOGETHER]
+            images = images_NHWC[start : start + TOGETHER]
+            pixels = self.processor(list(images), return_tensors="pt")["pixel_values"]
             with torch.inference_mode():
-                logits = self.network(pixel_values=self.prepare(part).to(self.device)).logits
+                logits = self.network(pixel_values=pixels.to(self.device)).logits
             for i, logit in enumerate(logits, start):  # one at a time: all classes at full size are in memory
-                full = F.interpolate(logit[None].float(), size=part.shape[1:3], mode="bilinear", align_corners=False)
-                found[i] = full[0].argmax(0).cpu().numpy()
-        return found
+                full = F.interpolate(logit[None].float(), size=images.shape[1:3], mode="bilinear", align_corners=False)
+                labels[i] = full[0].argmax(0).cpu().numpy()
+        return labels
 
 
 # ------------------------------------------------------------------------------------------------------- the comparison
@@ -282,12 +215,12 @@ def overlaps(
     common = np.isin(np.arange(len(palette.names)), match)
     occurring = np.isin(np.arange(len(palette.names)), truth)
     if not (common & occurring).any():
-        raise InputError(f"the photos hold no pixel of a class that {OPTION} knows ({_some(_named(palette, common))})")
+        raise InputError(f"the photos hold no pixel of a class that {OPTION} knows ({_first(_named(palette, common))})")
     truth[~common[truth]] = IGNORE
     edit, teacher = (_overlap(match[segmenter(x)], truth, palette.names) for x in (edits_NHWC, targets_NHWC))
     notes: list[str] = []
     if lost := _named(palette, occurring & ~common):
-        notes.append(f"miou: {OPTION} has no label for {_some(lost)}; their pixels do not count")
+        notes.append(f"miou: {OPTION} has no label for {_first(lost)}; their pixels do not count")
     return Overlaps(edit, None, teacher, tuple(notes))
 
 
@@ -296,5 +229,5 @@ def _named(palette: Palette, which: NDArray[np.bool_]) -> list[str]:
 
 
 def _overlap(pred: Labels, truth: Labels, names: Sequence[str]) -> Overlap:
-    mean, each = mean_iou(pred, truth, len(names), IGNORE)
-    return Overlap(mean, {name: float(iou) for name, iou in zip(names, each, strict=True) if not np.isnan(iou)})
+    mean, of_classes = mean_iou(pred, truth, len(names), IGNORE)
+    return Overlap(mean, {name: float(iou) for name, iou in zip(names, of_classes, strict=True) if not np.isnan(iou)})

@@ -1,4 +1,4 @@
-"""Models trained and scored for a comparison, each once: what a rerun finds whole it does not do again."""
+"""Trained models, scored on a concept's photos and put side by side; what a rerun finds scored it does not repeat."""
 
 from __future__ import annotations
 
@@ -11,39 +11,48 @@ from typing import Any
 
 import numpy as np
 
-from e2gan.config import Metric
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
 from e2gan.core.images import Pixels, sheet, write_png
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
-from e2gan.measure.metrics import Score, Scorer
+from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
 from e2gan.networks.models import ADAPTER, MODEL, Model
 from e2gan.train.loop import METRICS, NO_MATTER, Trained
 
-__all__ = ["aligned", "Cell", "Lab", "load_sets", "mean_cell", "settings_with_sets", "slug", "Subject"]
+__all__ = [
+    "aligned",
+    "Comparison",
+    "load_sets",
+    "mean_over",
+    "Result",
+    "settings_with_sets",
+    "slug",
+    "TrainedModel",
+    "Variant",
+]
 
 SHEET_ROWS, SHEET_SIDE = 4, 128
 
 
 def slug(text: str) -> str:
     """A prompt or a name as a folder's name."""
-    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if found and text.isascii():
-        return found
-    return f"{found}-{sha1(text.encode()).hexdigest()[:8]}".lstrip("-")  # other scripts leave too little to tell apart
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if name and text.isascii():
+        return name
+    return f"{name}-{sha1(text.encode()).hexdigest()[:8]}".lstrip("-")  # other scripts leave too little to tell apart
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A trained model: a whole one, or an adapter on a base. parameters: those that were trained for the concept."""
+class TrainedModel:
+    """A whole model, or an adapter on a base. parameters: those that were trained for the concept."""
 
     folder: Path
     parameters: int
     base: Path | None = None
 
     @classmethod
-    def of(cls, trained: Trained, base: Path | None = None) -> Subject:
+    def of(cls, trained: Trained, base: Path | None = None) -> TrainedModel:
         return cls(trained.folder, trained.parameters, base)
 
     def load(self) -> Model:
@@ -62,7 +71,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Result:
     """One model on one concept: its score on the test photos, what was trained, for how long, and what it stores."""
 
     score: Score
@@ -72,62 +81,88 @@ class Cell:
     bytes: int
 
 
-class Lab:
-    """Scores subjects on test photos, and puts them side by side. `out`: the comparison's folder."""
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison: its name, and how its model for a concept is trained. x: its place on these curves."""
 
-    def __init__(self, out: Path, metric: Metric, features: Path | None, inception: str | None, device: str) -> None:
-        """Raises InputError where the metric's network is not at hand."""
-        self.out, self.metric, self.device = out, metric, device
-        self.scorer = Scorer(metric, features=features, inception=inception)
-        self.kept: dict[tuple[Path, str], tuple[Pixels, Pixels]] = {}
+    name: str
+    train: Callable[[PairSet], TrainedModel]
+    x: float | None = None
+    curves: tuple[str, ...] = ()
+
+
+class Comparison:
+    """Scores models on test photos, and puts their edits side by side. `out`: the comparison's folder."""
+
+    def __init__(self, out: Path, metric: str, options: NetworkOptions) -> None:
+        """Raises InputError where the metric is unknown, or its network is not at hand."""
+        self.out, self.metric, self.device = out, metric, options.device
+        self.scorer = MetricScorer(metric, options)
+        self.arrays_read: dict[tuple[Path, str], tuple[Pixels, Pixels]] = {}
+
+    def run(self, variants: Sequence[Variant], sets: Sequence[PairSet]) -> list[list[Result]]:
+        """Train each variant on each concept and score it: its results by concept. Writes a sheet a concept."""
+        results: list[list[Result]] = []
+        trained: list[list[TrainedModel]] = [[] for _ in sets]
+        for variant in variants:
+            results.append([])
+            for pair_set, of_set in zip(sets, trained, strict=True):
+                of_set.append(variant.train(pair_set))
+                results[-1].append(self.result(of_set[-1], pair_set))
+        names = [variant.name for variant in variants]
+        for pair_set, of_set in zip(sets, trained, strict=True):
+            path = self.out / f"sheet-{slug(pair_set.folder.name)}.png"
+            self.sheet(path, pair_set, list(zip(names, of_set, strict=True)))
+        return results
 
     def _arrays(self, pair_set: PairSet, split: str = "test") -> tuple[Pixels, Pixels]:
         """Photos and edits of a split, read once for all of a comparison's rows."""
         key = pair_set.folder, split
-        if key not in self.kept:
-            self.kept[key] = pair_set.arrays(split)[:2]
-        return self.kept[key]
+        if key not in self.arrays_read:
+            self.arrays_read[key] = pair_set.arrays(split)[:2]
+        return self.arrays_read[key]
 
     def folder(self, *parts: str) -> Path:
+        """Where a model of this name, on a concept of this name, lies."""
         folder = self.out.joinpath("models", *map(slug, parts))
         folder.parent.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def cell(self, subject: Subject, pair_set: PairSet, split: str = "test") -> Cell:
-        """The subject's score on a split, once for these weights, pairs and metric."""
+    def result(self, model: TrainedModel, pair_set: PairSet, split: str = "test") -> Result:
+        """The model's score on a split, computed once for these weights, pairs and metric."""
         key = {
             "metric": self.metric,
             "split": split,
-            "weights_sha256": sha256(subject.weights),
+            "weights_sha256": sha256(model.weights),
             "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
         }
-        known = subject.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-{split}.json"
+        known = model.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-{split}.json"
         if known.exists() and (found := read_json(known)).get("key") == key:
             score = Score(**found["score"])
         else:
             photos, targets = self._arrays(pair_set, split)
-            edits = Predictor(subject.load(), self.device).batch(photos)
+            edits = Predictor(model.load(), self.device).batch(photos)
             score = self.scorer(edits, targets, paired=pair_set.paired)
             write_json(known, {"key": key, "score": score})
-        log = subject.log
-        return Cell(score, subject.parameters, int(log["step"]), log["seconds"], subject.weights.stat().st_size)
+        log = model.log
+        return Result(score, model.parameters, int(log["step"]), log["seconds"], model.weights.stat().st_size)
 
     def photo_as_it_is(self, pair_set: PairSet) -> Score:
         """What leaving the photo alone scores: the line that an edit has to beat."""
         photos, targets = self._arrays(pair_set)
         return self.scorer(photos, targets, paired=pair_set.paired)
 
-    def sheet(self, path: Path, pair_set: PairSet, subjects: Sequence[tuple[str, Subject]]) -> None:
-        """A few test photos: photo, teacher, each subject."""
+    def sheet(self, path: Path, pair_set: PairSet, models: Sequence[tuple[str, TrainedModel]]) -> None:
+        """A few test photos as a picture: photo, the teacher's edit, each model's."""
         photos, targets = self._arrays(pair_set)
         rows = np.unique(np.linspace(0, len(photos) - 1, SHEET_ROWS).round().astype(int))
         columns: list[Pixels] = [photos[rows], targets[rows]]
-        columns += [Predictor(subject.load(), self.device).batch(photos[rows]) for _, subject in subjects]
+        columns += [Predictor(model.load(), self.device).batch(photos[rows]) for _, model in models]
         larger = -(-SHEET_SIDE // pair_set.size)  # whole pixels, so that a small image is seen as it is
         pictures = [
             [picture.repeat(larger, 0).repeat(larger, 1) for picture in row] for row in zip(*columns, strict=True)
         ]
-        write_png(path, sheet(pictures, ["photo", "teacher", *(name for name, _ in subjects)]))
+        write_png(path, sheet(pictures, ["photo", "teacher", *(name for name, _ in models)]))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -139,8 +174,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def mean_cell(cells: Sequence[Cell], of: Callable[[Cell], float]) -> float:
-    return float(np.mean([of(cell) for cell in cells]))
+def mean_over(results: Sequence[Result], of: Callable[[Result], float]) -> float:
+    return float(np.mean([of(result) for result in results]))
 
 
 REPORTING = ("out", "metric", "features", "inception", "paper", "device", "number")

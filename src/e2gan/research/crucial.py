@@ -14,9 +14,18 @@ from e2gan.core.outputs import growing
 from e2gan.core.plots import Panel, plot_bars
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
-from e2gan.measure.metrics import BESIDE
+from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions
 from e2gan.networks.models import MODEL, base_folder, load_generator
-from e2gan.research.comparison import Cell, Lab, Subject, aligned, load_sets, mean_cell, settings_with_sets, slug
+from e2gan.research.comparison import (
+    Comparison,
+    Result,
+    TrainedModel,
+    Variant,
+    aligned,
+    load_sets,
+    mean_over,
+    settings_with_sets,
+)
 from e2gan.train.finetune import finetune_base, part_parameters
 
 __all__ = ["Crucial", "find_crucial", "Frozen"]
@@ -31,12 +40,12 @@ NAMES: dict[Part | None, str] = {
 
 @dataclass(frozen=True)
 class Frozen:
-    """One part frozen (None: nothing). parameters: of that part; cells: by concept, in the order of `prompts`."""
+    """One part frozen (None: nothing). parameters: of that part; cells: a concept each, in the order of `prompts`."""
 
     part: Part | None
     parameters: int
     mean: float
-    cells: list[Cell]
+    cells: list[Result]
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Crucial:
             rows.append([NAMES[row.part], size, f"{row.mean:.4g}", *(str(c.score) for c in row.cells)])
         lines = aligned(rows)
         images = self.rows[0].cells[0].score.images
-        lines.append(f"{self.metric} on {images} test photos: the higher, the more crucial the part; {BESIDE}")
+        lines.append(f"{self.metric} on {images} test photos: the higher, the more crucial the part; {SCORE_LEGEND}")
         lines.append(f"crucial.json, crucial.png and a sheet a concept in {self.out}")
         return "\n".join(lines)
 
@@ -68,49 +77,47 @@ def find_crucial(config: CrucialConfig) -> Crucial:
     config.check()
     base = base_folder(config.base)
     sets = load_sets(config.pairs)
-    lab = Lab(config.out, config.metric, config.features, config.inception, config.training.device)
+    options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
+    comparison = Comparison(config.out, config.metric, options)
     with growing(config.out, "crucial", settings_with_sets(config, sets, base_sha256=sha256(base / MODEL))):
-        return _find(config, base, sets, lab)
+        variants = [_frozen(config, base, comparison, part) for part in NAMES]
+        results = comparison.run(variants, sets)
+        generator, _ = load_generator(base)
+        sizes = {part: sum(p.numel() for p in group) for part, group in part_parameters(generator).items()}
+        rows = [
+            Frozen(part, sizes[part] if part else 0, mean_over(of_part, lambda r: r.score.value), of_part)
+            for part, of_part in zip(NAMES, results, strict=True)
+        ]
+        crucial = Crucial(config.out, config.metric, [s.prompt for s in sets], rows)
+        plot(crucial)
+        write_json(config.out / "crucial.json", crucial)
+        return crucial
 
 
-def _find(config: CrucialConfig, base: Path, sets: list[PairSet], lab: Lab) -> Crucial:
-    generator, _ = load_generator(base)
-    sizes = {part: sum(p.numel() for p in group) for part, group in part_parameters(generator).items()}
-    rows = []
-    subjects: dict[str, list[tuple[str, Subject]]] = {}
-    for part, name in NAMES.items():
-        cells = []
-        for pair_set in sets:
-            note(f'"{pair_set.prompt}": {name}')
-            out = lab.folder(name, pair_set.folder.name)
-            frozen = () if part is None else (part,)
-            settings = FinetuneConfig(
-                pairs=pair_set.folder, out=out, base=base, frozen=frozen, text=config.text, training=config.training
-            )  # fmt: skip
-            subject = Subject.of(finetune_base(settings))
-            subjects.setdefault(pair_set.folder.name, []).append((name, subject))
-            cells.append(lab.cell(subject, pair_set))
-        count = sizes[part] if part else 0
-        rows.append(Frozen(part, count, mean_cell(cells, lambda c: c.score.value), cells))
-    found = Crucial(config.out, config.metric, [s.prompt for s in sets], rows)
-    for pair_set in sets:
-        lab.sheet(config.out / f"sheet-{slug(pair_set.folder.name)}.png", pair_set, subjects[pair_set.folder.name])
-    plot(found)
-    write_json(config.out / "crucial.json", found)
-    return found
+def _frozen(config: CrucialConfig, base: Path, comparison: Comparison, part: Part | None) -> Variant:
+    """The base fine-tuned with a part of it frozen."""
+
+    def train(pair_set: PairSet) -> TrainedModel:
+        note(f'"{pair_set.prompt}": {NAMES[part]}')
+        settings = FinetuneConfig(
+            pairs=pair_set.folder,
+            out=comparison.folder(NAMES[part], pair_set.folder.name),
+            base=base,
+            frozen=() if part is None else (part,),
+            text=config.text,
+            training=config.training,
+        )
+        return TrainedModel.of(finetune_base(settings))
+
+    return Variant(NAMES[part], train)
 
 
-def plot(found: Crucial) -> None:
-    names = [NAMES[row.part] for row in found.rows]
+def plot(crucial: Crucial) -> None:
+    names = [NAMES[row.part] for row in crucial.rows]
+    title = f"{crucial.metric}, mean of {len(crucial.prompts)} concepts"
+    sizes = [row.parameters / 1e6 for row in crucial.rows[1:]]
     panels = [
-        Panel(
-            f"{found.metric}, mean of {len(found.prompts)} concepts", found.metric, names, [r.mean for r in found.rows]
-        ),
-        Panel(
-            "parameters of the part",
-            "millions",
-            names[1:],
-            [r.parameters / 1e6 for r in found.rows[1:]],
-        ),
+        Panel(title, crucial.metric, names, [row.mean for row in crucial.rows]),
+        Panel("parameters of the part", "millions", names[1:], sizes),
     ]
-    plot_bars(found.out / "crucial.png", panels)
+    plot_bars(crucial.out / "crucial.png", panels)

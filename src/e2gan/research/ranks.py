@@ -24,7 +24,7 @@ from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
-from e2gan.measure.metrics import BESIDE, Score, Scorer
+from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
@@ -42,7 +42,7 @@ LEVELS = ("level1", "level2", "level3", "level4", "tb")
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the search: e more epochs at these ranks, and what the metric was then."""
+    """One step of the search: e more epochs at these ranks, and the metric after them."""
 
     ranks: Ranks
     score: Score
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Concept:
-    """The search on one concept. best: index of the step whose ranks it asks for."""
+    """The search on one concept. best: index of the step with the best metric, whose ranks are the concept's."""
 
     prompt: str
     pairs: Path
@@ -63,7 +63,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class RanksFound:
-    """What Algorithm 1 came to: each rank the largest that a concept asked for."""
+    """The result of Algorithm 1: each rank is the largest of the concepts' best."""
 
     out: Path
     metric: str
@@ -80,7 +80,7 @@ class RanksFound:
         lines = aligned(rows)
         images = sorted({c.history[0].score.images for c in self.concepts})
         seen = " to ".join(map(str, images if len(images) < 3 else (images[0], images[-1])))
-        lines.append(f"{self.metric} on {seen} validation photos; * is the best of its concept; {BESIDE}")
+        lines.append(f"{self.metric} on {seen} validation photos; * is the best of its concept; {SCORE_LEGEND}")
         lines.append(f"ranks {shown(self.ranks)} ({self.parameters:,} parameters) in {self.out}")
         if self.already_done:
             lines.append("searched already: nothing to do")
@@ -132,9 +132,9 @@ def at_most(ranks: Ranks, thresholds: Ranks) -> Ranks:
     return Ranks(**{level: min(getattr(ranks, level), getattr(thresholds, level)) for level in LEVELS})
 
 
-def largest(found: Sequence[Ranks]) -> Ranks:
+def largest(of_concepts: Sequence[Ranks]) -> Ranks:
     """The largest rank of each level over the concepts."""
-    return Ranks(**{level: max(getattr(ranks, level) for ranks in found) for level in LEVELS})
+    return Ranks(**{level: max(getattr(ranks, level) for ranks in of_concepts) for level in LEVELS})
 
 
 # -------------------------------------------------------------------------------------------------- one concept
@@ -147,7 +147,7 @@ class Measure:
     not done again.
     """
 
-    def __init__(self, config: RanksConfig, base: Path, pair_set: PairSet, folder: Path, scorer: Scorer) -> None:
+    def __init__(self, config: RanksConfig, base: Path, pair_set: PairSet, folder: Path, scorer: MetricScorer) -> None:
         self.config, self.base, self.folder, self.scorer = config, base, folder, scorer
         self.pair_set = pair_set
         self.device = resolve_device(config.training.device)
@@ -209,8 +209,8 @@ def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
     return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
 
 
-def step_of(found: dict[str, Any]) -> Step:
-    return Step(**{**found, "ranks": Ranks(**found["ranks"]), "score": Score(**found["score"])})
+def step_of(record: dict[str, Any]) -> Step:
+    return Step(**{**record, "ranks": Ranks(**record["ranks"]), "score": Score(**record["score"])})
 
 
 # --------------------------------------------------------------------------------------------------------- the stage
@@ -228,11 +228,12 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
     if config.out.exists():
         return _found_already(config, settings)
-    scorer = Scorer(config.metric, features=config.features, inception=config.inception)
+    options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
+    scorer = MetricScorer(config.metric, options)
     work = partial_of(config.out)
     concepts = []
     with growing(work, "ranks", settings):
-        for pair_set in sets:  # before hours of work on the first
+        for pair_set in sets:  # all of them, before hours of work on the first
             splits = [row["split"] for row in pair_set.rows]
             check_fit(config.training, pair_set.size, splits.count("train"))
             if splits.count("val") < 2:
@@ -245,11 +246,11 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     generator, _ = load_generator(base)
     attach(generator, rank_of_layers(generator, ranks))
     count = sum(p.numel() for p in generator.parameters() if p.requires_grad)
-    found = RanksFound(out=config.out, metric=config.metric, ranks=ranks, parameters=count, concepts=concepts)
-    plot(found)
-    write_json(config.out, plain(found) | {"stage": "ranks", "settings": settings})
+    result = RanksFound(out=config.out, metric=config.metric, ranks=ranks, parameters=count, concepts=concepts)
+    plot(result)
+    write_json(config.out, plain(result) | {"stage": "ranks", "settings": settings})
     shutil.rmtree(work)
-    return found
+    return result
 
 
 def sampled(config: RanksConfig) -> list[Path]:
@@ -273,9 +274,9 @@ def _found_already(config: RanksConfig, settings: dict[str, Any]) -> RanksFound:
     return RanksFound(config.out, found["metric"], ranks, found["parameters"], concepts, already_done=True)
 
 
-def plot(found: RanksFound) -> None:
+def plot(result: RanksFound) -> None:
     """The metric over the ranks, a curve a concept, its best step ringed: `OUT` with the ending png."""
-    longest = max((c.history for c in found.concepts), key=len)
+    longest = max((c.history for c in result.concepts), key=len)
     lines = [
         Line(
             name=c.prompt,
@@ -285,13 +286,13 @@ def plot(found: RanksFound) -> None:
             high=[s.score.high for s in c.history],
             mark=c.best,
         )
-        for c in found.concepts
+        for c in result.concepts
     ]
     plot_lines(
-        found.out.with_suffix(".png"),
+        result.out.with_suffix(".png"),
         lines,
         title="Algorithm 1: ranks of the sampling layers, four levels, + of the transformer block",
         x_label="ranks",
-        y_label=f"{found.metric}, validation photos",
+        y_label=f"{result.metric}, validation photos",
         ticks=[shown(s.ranks) for s in longest],
     )

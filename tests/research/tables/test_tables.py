@@ -56,6 +56,7 @@ def test_every_table_and_figure_from_2_to_14_is_there() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -89,14 +90,15 @@ def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")} == times
 
 
+@pytest.mark.slow
 def test_a_table_killed_midway_goes_on_to_the_same_numbers(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from e2gan.research.tables import bench
+    from e2gan.research.tables import models
 
     whole = run(settings(project, "table6", tmp_path / "whole", base=project.base))
     config = settings(project, "table6", tmp_path / "killed", base=project.base)
-    real, calls = bench.adapt, [0]
+    real, calls = models.adapt, [0]
 
     def killed(config: object) -> object:
         calls[0] += 1
@@ -105,7 +107,7 @@ def test_a_table_killed_midway_goes_on_to_the_same_numbers(
         return real(config)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench, "adapt", killed)
+        patch.setattr(models, "adapt", killed)
         with pytest.raises(KeyboardInterrupt):
             run_table(config)
     again = run(config)
@@ -139,6 +141,7 @@ def test_table_2_trains_the_baselines(project: Project, tmp_path: Path) -> None:
     assert names == ["the photo as it is", "pix2pix", "pix2pix-zero-distilled (Co-Mod-GAN)", "adapter"]
 
 
+@pytest.mark.slow
 def test_a_csv_adds_the_papers_numbers_and_a_bad_one_is_one_line(project: Project, tmp_path: Path) -> None:
     more = tmp_path / "more.csv"
     more.write_text("table,row,column,value\ntable6,all photos,FID,71.5\ntable5,x,y,1\n")
@@ -224,6 +227,7 @@ def test_a_refused_run_leaves_nothing_that_stands_in_the_way(project: Project, t
         run_table(settings(project, "6", tmp_path / "file", base=project.base))
 
 
+@pytest.mark.slow
 def test_another_metric_scores_the_same_models(project: Project, tmp_path: Path) -> None:
     config = settings(project, "Tab. 7", tmp_path, base=project.base)
     run(config)

@@ -23,7 +23,7 @@ from e2gan.networks.models import build_discriminator, build_generator
 from e2gan.research.comparison import slug
 from e2gan.train.step import R1_EVERY, Trainer, parameters
 
-__all__ = ["compare_costs", "Costs", "Row"]
+__all__ = ["compare_costs", "Costs", "TableRow"]
 
 METHODS = ("e2gan", "e2gan, all weights", "pix2pix", "comodgan")
 PHOTOS, SELECTED = 800, 400  # training photos of a concept, and those that SC keeps (Sec. 5.1)
@@ -31,7 +31,7 @@ TIMED = 3  # steps, of which the median counts
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of a table: its cells as text by column, and the numbers behind them."""
 
     name: str
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Costs:
-    rows: list[Row]
+    rows: list[TableRow]
     notes: list[str]
 
 
@@ -135,7 +135,7 @@ def total_flops(m: Measured) -> float:
     return step * m.steps
 
 
-def _row(method: str, m: Measured) -> Row:
+def _row(method: str, m: Measured) -> TableRow:
     values: dict[str, Any] = {
         "parameters (M)": m.parameters / 1e6,
         "GMACs": m.macs / 1e9,
@@ -149,26 +149,16 @@ def _row(method: str, m: Measured) -> Row:
         "a concept (PFLOP)": total_flops(m) / 1e15,
         "seconds a concept": m.seconds * m.steps,
     }
-    return Row(method, {k: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for k, v in values.items()}, values)
+    return TableRow(method, {k: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for k, v in values.items()}, values)
 
 
 def chart(path: Path, measured: dict[str, Measured], paper: dict[str, dict[str, float]]) -> None:
-    names = list(measured)
-
-    def published(column: str) -> list[float | None]:
-        return [paper.get(name, {}).get(column) for name in names]
-
-    found = measured.values()
+    names, costs = list(measured), list(measured.values())
+    published = [paper.get(name, {}).get("seconds a concept") for name in names]
+    seconds = [m.seconds * m.steps for m in costs]
     panels = [
-        Panel("operations of a concept's training", "PFLOP", names, [total_flops(m) / 1e15 for m in found], (), True),
-        Panel(
-            "time of a concept's training",
-            "seconds",
-            names,
-            [m.seconds * m.steps for m in found],
-            published("seconds a concept"),
-            logarithmic=True,
-        ),
-        Panel("stored a concept", "MB", names, [m.stored / 1e6 for m in found], (), True),
+        Panel("operations of a concept's training", "PFLOP", names, [total_flops(m) / 1e15 for m in costs], (), True),
+        Panel("time of a concept's training", "seconds", names, seconds, published, logarithmic=True),
+        Panel("stored a concept", "MB", names, [m.stored / 1e6 for m in costs], (), True),
     ]
     plot_bars(path, panels)

@@ -47,19 +47,19 @@ def paper_numbers(name: str, extra: Path | None, name_of: Callable[[str], str] =
 
     name_of: the experiment that a table's number in the file means.
     """
-    found = {row: dict(columns) for row, columns in PAPER.get(name, {}).items()}
+    numbers = {row: dict(columns) for row, columns in PAPER.get(name, {}).items()}
     if extra is None:
-        return found
+        return numbers
     try:
         with extra.open(newline="", encoding="utf-8") as file:
             for line, row in enumerate(csv.DictReader(file), start=2):
                 if None in row.values() or {"table", "row", "column", "value"} - row.keys():
                     raise InputError(f"{extra}: line {line}: it needs the columns table, row, column and value")
                 if name_of(row["table"]) == name:
-                    found.setdefault(row["row"], {})[row["column"]] = _number(extra, line, row["value"])
+                    numbers.setdefault(row["row"], {})[row["column"]] = _number(extra, line, row["value"])
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {extra}: {error}") from None
-    return found
+    return numbers
 
 
 def _number(path: Path, line: int, text: str) -> float:

@@ -13,16 +13,16 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, sha256, write_bytes, write_json
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
-from e2gan.measure.metrics import BESIDE, Score
+from e2gan.measure.metrics import SCORE_LEGEND, Score
 from e2gan.networks.models import MODEL, base_folder
-from e2gan.research.comparison import mean_cell, settings_with_sets, slug
+from e2gan.research.comparison import Result, Variant, mean_over, settings_with_sets
 from e2gan.research.crucial import NAMES, find_crucial
-from e2gan.research.tables.bench import Bench
-from e2gan.research.tables.costs import Row, compare_costs
-from e2gan.research.tables.experiments import EXPERIMENTS, Arm, Experiment
+from e2gan.research.tables.costs import TableRow, compare_costs
+from e2gan.research.tables.experiments import EXPERIMENTS, Experiment
+from e2gan.research.tables.models import Models
 from e2gan.research.tables.paper import SOURCES, paper_numbers
 
-__all__ = ["Row", "run_table", "TableResult"]
+__all__ = ["run_table", "TableResult", "TableRow"]
 
 TITLES = {name: e.title for name, e in EXPERIMENTS.items()}
 TITLES |= {"fig4": "Crucial layers: each part frozen in turn", "table1": "Cost", "fig6": "Cost of training a concept"}
@@ -35,7 +35,7 @@ class TableResult:
 
     name: str
     title: str
-    rows: list[Row]
+    rows: list[TableRow]
     paper: dict[str, dict[str, float]]
     notes: list[str]
     out: Path
@@ -55,7 +55,7 @@ class TableResult:
         columns = list(dict.fromkeys(c for row in self.paper.values() for c in row))
         source = " and ".join([*([SOURCES[self.name]] if self.name in SOURCES else []), *self.paper_files])
         lines += [f"**The paper's own numbers** ({source}; its data, its hardware, not measured here):", ""]
-        rows = [[name, *(f"{found[c]:g}" if c in found else "" for c in columns)] for name, found in self.paper.items()]
+        rows = [[name, *(f"{row[c]:g}" if c in row else "" for c in columns)] for name, row in self.paper.items()]
         return "\n".join([*lines, *markdown_table(["", *columns], rows), ""])
 
     def csv(self) -> str:
@@ -80,8 +80,8 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def experiment_of(number: str) -> str:
     """`5`, `table5`, `fig7`, `figure 7` → the experiment's name. Raises InputError that lists them."""
-    found = re.fullmatch(r"(?:tab(?:le)?\.? ?|(fig)(?:ure)?\.? ?)?(\d+)", number.strip().lower())
-    name = f"{found[1] or 'table'}{found[2]}" if found else ""
+    match = re.fullmatch(r"(?:tab(?:le)?\.? ?|(fig)(?:ure)?\.? ?)?(\d+)", number.strip().lower())
+    name = f"{match[1] or 'table'}{match[2]}" if match else ""
     if name not in TITLES:
         raise InputError(f"{number}: no such table or figure; there are {', '.join(ORDER)} (e2gan table list)")
     return name
@@ -97,59 +97,53 @@ def run_table(config: TableConfig) -> TableResult | str:
     if config.number == "list":
         return "\n".join(f"{name:<9}{TITLES[name]}" for name in ORDER)
     name = experiment_of(config.number)
-    out = config.out / name
-    paper = paper_numbers(name, config.paper, experiment_of)
+    result = TableResult(
+        name, TITLES[name], [], paper_numbers(name, config.paper, experiment_of), [], config.out / name
+    )
+    if config.paper is not None:
+        result = replace(result, paper_files=(config.paper.name,))
     if name in ("table1", "fig6"):
-        found = compare_costs(config, name, out, paper)
-        return _write(TableResult(name, TITLES[name], found.rows, paper, found.notes, out), config)
+        costs = compare_costs(config, name, result.out, result.paper)
+        return _write(replace(result, rows=costs.rows, notes=costs.notes))
     if not config.pairs:
         raise InputError(f"{label(name)} is measured on concepts: name their pair sets with --pairs")
+    models = Models(config, result.out)
+    result = replace(result, notes=_notes(models))
     if name == "fig4":
-        return _crucial(config, out, paper)
-    experiment = EXPERIMENTS[name]
-    bench = Bench(config, out)
-    settings = settings_with_sets(config, [*bench.sets, *bench.base_sets])
+        return _write(replace(result, rows=_crucial_rows(models)))
+    settings = settings_with_sets(config, [*models.sets, *models.base_sets])
     if config.base is not None:
         settings["base_sha256"] = sha256(base_folder(config.base) / MODEL)
-    with growing(out, name, settings):
-        result, arms, scores = _measure(name, experiment, bench, paper)
-        plot(result, experiment, arms, scores, config.metric)
-        return _write(result, config)
+    with growing(result.out, name, settings):
+        photo = _photo_row(models)  # first, because it is quick and a metric that does not fit the sets shows here
+        variants = EXPERIMENTS[name].variants(models)
+        results = models.comparison.run(variants, models.sets)
+        result = replace(result, rows=[photo, *_rows(variants, results, models)])
+        plot(result, EXPERIMENTS[name], variants, results, config.metric)
+        return _write(result)
 
 
-def _measure(
-    name: str, experiment: Experiment, bench: Bench, paper: dict[str, dict[str, float]]
-) -> tuple[TableResult, list[Arm], list[dict[str, Score]]]:
-    """Train and score every row on every concept."""
-    arms = experiment.arms(bench)
-    photo = {s.folder.name: bench.lab.photo_as_it_is(s) for s in bench.sets}
-    rows = [_row("the photo as it is", [s.prompt for s in bench.sets], list(photo.values()))]
-    scores = []
-    subjects = {s.folder.name: [] for s in bench.sets}
-    for arm in arms:
-        cells = []
-        for pair_set in bench.sets:
-            subject = arm.train(pair_set)
-            subjects[pair_set.folder.name].append((arm.name, subject))
-            cells.append(bench.lab.cell(subject, pair_set))
-        row = _row(arm.name, [s.prompt for s in bench.sets], [c.score for c in cells])
+def _photo_row(models: Models) -> TableRow:
+    scores = [models.comparison.photo_as_it_is(s) for s in models.sets]
+    return _row("the photo as it is", [s.prompt for s in models.sets], scores)
+
+
+def _rows(variants: list[Variant], results: list[list[Result]], models: Models) -> list[TableRow]:
+    rows = []
+    for variant, of_concepts in zip(variants, results, strict=True):
+        row = _row(variant.name, [s.prompt for s in models.sets], [r.score for r in of_concepts])
         extra = {
-            "trained parameters": mean_cell(cells, lambda c: c.parameters),
-            "stored (MB)": mean_cell(cells, lambda c: c.bytes) / 1e6,
-            "steps": mean_cell(cells, lambda c: c.steps),
-            "seconds a concept": mean_cell(cells, lambda c: c.seconds),
+            "trained parameters": mean_over(of_concepts, lambda r: r.parameters),
+            "stored (MB)": mean_over(of_concepts, lambda r: r.bytes) / 1e6,
+            "steps": mean_over(of_concepts, lambda r: r.steps),
+            "seconds a concept": mean_over(of_concepts, lambda r: r.seconds),
         }
-        shown = {k: f"{v:,.0f}" if v >= 100 or k == "steps" else f"{v:.2f}" for k, v in extra.items()}
-        rows.append(Row(row.name, row.cells | shown, row.values | extra))
-        scores.append({s.folder.name: c.score for s, c in zip(bench.sets, cells, strict=True)})
-    for pair_set in bench.sets:
-        path = bench.out / f"sheet-{slug(pair_set.folder.name)}.png"
-        bench.lab.sheet(path, pair_set, subjects[pair_set.folder.name])
-    result = TableResult(name, experiment.title, rows, paper, _notes(bench), bench.out)
-    return result, arms, scores
+        cells = {k: f"{v:,.0f}" if v >= 100 or k == "steps" else f"{v:.2f}" for k, v in extra.items()}
+        rows.append(TableRow(row.name, row.cells | cells, row.values | extra))
+    return rows
 
 
-def _row(name: str, prompts: list[str], scores: list[Score]) -> Row:
+def _row(name: str, prompts: list[str], scores: list[Score]) -> TableRow:
     values = {"mean": sum(s.value for s in scores) / len(scores)}
     cells = {"mean": f"{values['mean']:.4g}"}
     for prompt, score in zip(prompts, scores, strict=True):
@@ -157,22 +151,23 @@ def _row(name: str, prompts: list[str], scores: list[Score]) -> Row:
         values |= {prompt: score.value, f"{prompt}: low": score.low, f"{prompt}: high": score.high}
         if score.kernel is not None:
             values[f"{prompt}: kernel distance"] = score.kernel
-    return Row(name, cells, values)
+    return TableRow(name, cells, values)
 
 
-def _notes(bench: Bench) -> list[str]:
-    c = bench.config
-    counts = sorted({sum(r["split"] == "test" for r in s.rows) for s in bench.sets})
-    trained = sorted({sum(r["split"] == "train" for r in s.rows) for s in bench.sets})
+def _notes(models: Models) -> list[str]:
+    c = models.config
+    tested, trained = (
+        sorted({sum(row["split"] == split for row in s.rows) for s in models.sets}) for split in ("test", "train")
+    )
     length = f"{c.minutes:g} minutes a concept" if c.minutes else f"{c.epochs} epochs (baselines {c.baseline_epochs})"
     length = f"{c.steps} steps a concept" if c.steps else length
-    based = f"{c.base_minutes:g} minutes" if c.base_minutes else f"{c.base_epochs} epochs"
-    based = f"{c.base_steps} steps" if c.base_steps else based
-    based = f"the one given, {c.base.name}" if c.base else based
+    bases = f"{c.base_minutes:g} minutes" if c.base_minutes else f"{c.base_epochs} epochs"
+    bases = f"{c.base_steps} steps" if c.base_steps else bases
+    bases = f"the one given, {c.base.name}" if c.base else bases
     return [
-        f"{c.metric} on {_range(counts)} test photos at {bench.sets[0].size} pixels; {BESIDE}. "
+        f"{c.metric} on {_range(tested)} test photos at {models.sets[0].size} pixels; {SCORE_LEGEND}. "
         f"{_range(trained)} training photos.",
-        f"Each model: {length}, batch {c.batch}; bases: {based}. One seed ({c.seed}).",
+        f"Each model: {length}, batch {c.batch}; bases: {bases}. One seed ({c.seed}).",
     ]
 
 
@@ -180,58 +175,55 @@ def _range(counts: list[int]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _crucial(config: TableConfig, out: Path, paper: dict[str, dict[str, float]]) -> TableResult:
+def _crucial_rows(models: Models) -> list[TableRow]:
     """Fig. 4 is the command `crucial`, on the base given or one trained here."""
-    bench = Bench(config, out)
+    config = models.config
     settings = CrucialConfig(
-        pairs=tuple(s.folder for s in bench.sets),
-        out=out / "crucial",
-        base=bench.base(),
+        pairs=tuple(s.folder for s in models.sets),
+        out=models.out / "crucial",
+        base=models.base(),
         metric=config.metric,
         features=config.features,
         inception=config.inception,
-        training=bench.training(config.epochs, config.lr),
+        training=models.training(config.epochs, config.lr),
     )
-    found = find_crucial(settings)
+    crucial = find_crucial(settings)
     rows = []
-    for frozen in found.rows:
-        row = _row(NAMES[frozen.part], found.prompts, [c.score for c in frozen.cells])
+    for frozen in crucial.rows:
+        row = _row(NAMES[frozen.part], crucial.prompts, [result.score for result in frozen.cells])
         size = {"its parameters (M)": frozen.parameters / 1e6} if frozen.part else {}
         cells = row.cells | {k: f"{v:.2f}" for k, v in size.items()}
-        rows.append(Row(row.name, cells, row.values | size))
-    write_bytes(out / "fig4.png", (out / "crucial" / "crucial.png").read_bytes())
-    return _write(TableResult("fig4", TITLES["fig4"], rows, paper, _notes(bench), out), config)
+        rows.append(TableRow(row.name, cells, row.values | size))
+    write_bytes(models.out / "fig4.png", (models.out / "crucial" / "crucial.png").read_bytes())
+    return rows
 
 
 def plot(
-    result: TableResult, experiment: Experiment, arms: list[Arm], scores: list[dict[str, Score]], metric: str
+    table: TableResult, experiment: Experiment, variants: list[Variant], results: list[list[Result]], metric: str
 ) -> None:
     """Curves where the rows have places on one, else bars of the means."""
-    path = result.out / f"{result.name}.png"
-    title = f"{label(result.name)}: {result.title}"
-    names = list(dict.fromkeys(curve for arm in arms for curve in arm.curves))
-    if not names:
-        ours = [row.values["mean"] for row in result.rows]
-        plot_bars(path, [Panel(title, f"{metric}, mean over concepts", [r.name for r in result.rows], ours)])
+    path = table.out / f"{table.name}.png"
+    title = f"{label(table.name)}: {table.title}"
+    curves = list(dict.fromkeys(curve for variant in variants for curve in variant.curves))
+    if not curves:
+        means = [row.values["mean"] for row in table.rows]
+        plot_bars(path, [Panel(title, f"{metric}, mean over concepts", [row.name for row in table.rows], means)])
         return
     lines = []
-    for curve in names:
-        points = sorted((arm.x or 0, i) for i, arm in enumerate(arms) if curve in arm.curves)
-        value, low, high = ([_mean(scores[i], of) for _, i in points] for of in ("value", "low", "high"))
+    for curve in curves:
+        points = sorted((variant.x or 0, i) for i, variant in enumerate(variants) if curve in variant.curves)
+        at = [results[i] for _, i in points]
+        value, low, high = (
+            [mean_over(r, lambda r, of=of: getattr(r.score, of)) for r in at] for of in ("value", "low", "high")
+        )
         lines.append(Line(curve, [x for x, _ in points], value, low, high))
     y_label = f"{metric}, mean over concepts, and of its intervals"
     plot_lines(path, lines, title=title, x_label=experiment.x_label or "part of the training", y_label=y_label)
 
 
-def _mean(found: dict[str, Score], of: str) -> float:
-    return sum(getattr(s, of) for s in found.values()) / len(found)
-
-
-def _write(result: TableResult, config: TableConfig) -> TableResult:
-    if config.paper is not None:
-        result = replace(result, paper_files=(config.paper.name,))
-    result.out.mkdir(parents=True, exist_ok=True)
-    write_bytes(result.out / f"{result.name}.md", result.markdown().encode())
-    write_bytes(result.out / f"{result.name}.csv", result.csv().encode())
-    write_json(result.out / f"{result.name}.json", plain(result))
-    return result
+def _write(table: TableResult) -> TableResult:
+    table.out.mkdir(parents=True, exist_ok=True)
+    write_bytes(table.out / f"{table.name}.md", table.markdown().encode())
+    write_bytes(table.out / f"{table.name}.csv", table.csv().encode())
+    write_json(table.out / f"{table.name}.json", plain(table))
+    return table
