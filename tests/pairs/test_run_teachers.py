@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from e2gan.cli import main
 from e2gan.config import PairsConfig, TeachConfig
@@ -24,9 +25,9 @@ from e2gan.core.images import Pixels, read_image
 from e2gan.core.outputs import partial_of
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import PhotoSet
-from e2gan.pairs import build_set as assembly
+from e2gan.pairs import build_set
 from e2gan.pairs.make import PairsResult, make_pairs
-from e2gan.pairs.scores import Scorer
+from e2gan.pairs.scores import EditScores
 from e2gan.teachers.filters.filters import FILTERS, apply
 from e2gan.teachers.function import FunctionTeacher
 from e2gan.teachers.teacher import Failed
@@ -193,9 +194,9 @@ def test_edits_outlive_a_mistake_in_what_scores_them(project: Project, tmp_path:
 def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, sizes = Scorer.score, []
+    score, sizes = EditScores.score, []
 
-    def little(self: Scorer, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
+    def little(self: EditScores, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
         sizes.append(len(edits))
         if len(edits) > 4:
             raise RuntimeError("CUDA out of memory.")
@@ -203,9 +204,9 @@ def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
             raise KeyboardInterrupt
         return score(self, photos, edits)
 
-    monkeypatch.setattr(Scorer, "score", little)
+    monkeypatch.setattr(EditScores, "score", little)
     stop, out = 12, tmp_path / "pairs"
-    monkeypatch.setattr(assembly, "SCORED", 8)
+    monkeypatch.setattr(build_set, "AT_A_TIME", 8)
     with pytest.raises(KeyboardInterrupt):
         run(project, out, [Counted().teacher])
     scored = sum(len(path.read_text().splitlines()) for path in partial_of(out).glob("scores-*.jsonl"))
@@ -385,16 +386,17 @@ def test_killed_at_any_moment_nothing_is_edited_twice(project: Project, tmp_path
     assert len(PairSet.load(out).rows) == count(project)
 
 
-def test_a_lock_of_another_machine_is_respected(project: Project, tmp_path: Path) -> None:
+def test_a_set_that_another_process_builds_is_left_to_it(project: Project, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     run(project, out, [Counted().teacher])
     out.rename(partial_of(out))
-    (partial_of(out) / "assembling.json").write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    with pytest.raises(InputError, match="process 1 on elsewhere is putting"):
-        run(project, out, [Counted().teacher])
-    (partial_of(out) / "assembling.json").unlink()
+    with FileLock(tmp_path / "pairs.lock"):
+        with pytest.raises(InputError, match="another process is building"):
+            run(project, out, [Counted().teacher])
+        assert run(project, out, [Counted().teacher], shard="1/2").busy
+    (tmp_path / "pairs.lock").touch()  # what a killed process leaves
     run(project, out, [Counted().teacher])
-    assert not (out / "assembling.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs"]
 
 
 # ------------------------------------------------------------------------------------------------------ as a command

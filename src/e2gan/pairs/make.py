@@ -1,73 +1,60 @@
-"""Pair sets: the photos of a set and their edits by one concept, from a teacher or from pairs at hand."""
+"""The stage `pairs`: the photos of a set and their edits by one concept, from teachers or from pairs at hand."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, sha256, write_jsonl
-from e2gan.core.images import read_image, write_png
-from e2gan.core.outputs import State, claim, finish, partial_of
-from e2gan.core.progress import cores, note, track
-from e2gan.core.summary import told
-from e2gan.data.pair_set import ROWS, SELECTION, PairSet, selected_ids
-from e2gan.data.photos import Photo, PhotoSet
-from e2gan.pairs import run_teachers as teaching
-from e2gan.pairs.attempts import file_name
+from e2gan.core.files import plain
+from e2gan.core.outputs import State, claim, partial_of
+from e2gan.core.progress import note
+from e2gan.core.summary import count_reasons, skipped_lines
+from e2gan.data.pair_set import PairSet, PhotosToEdit
+from e2gan.data.photos import Photo
+from e2gan.pairs.build_set import SHEET, BusyError, build_set, reasons, score_candidates, without_edit
+from e2gan.pairs.candidates import CandidateFolder, file_name
+from e2gan.pairs.choice import parse_choice, stored_weights
+from e2gan.pairs.concept_lists import read_concepts, shipped_lists
 from e2gan.pairs.import_pairs import import_pairs
+from e2gan.pairs.outcome import Outcome
+from e2gan.pairs.pick_by_hand import PAGE
+from e2gan.pairs.run_filter import run_filter
+from e2gan.pairs.run_teachers import TeacherRun
+from e2gan.pairs.scores import EditScores
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import CommandTeacher
-from e2gan.teachers.filters import filters
 from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
 __all__ = ["make_pair_sets", "make_pairs", "PairSets", "PairsResult"]
 
-TOO_FEW_FOR_PROCESSES = 48  # below, starting them takes longer than the filters
+CHOICE = ("clip", "preference", "prefer", "reject")  # settings that leave the edits what they are
+NO_MATTER = ("shard", "batch", "compile", "offload", "attention", "timeout")  # and those that leave the set what it is
 
 
-@dataclass(frozen=True)
-class PairsResult:
-    """A pair set that was made. skipped: (file, reason); notes: what else to know, a sentence each."""
+@dataclass(frozen=True, kw_only=True)
+class PairsResult(Outcome):
+    """A pair set that was made, or one that other machines have still to work on: then without pairs yet."""
 
     folder: Path
     photos: Path
     prompt: str
     teacher: str
-    train: int
-    val: int
-    test: int
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    rejected: dict[str, int] = field(default_factory=dict)
-    """Why edits were not used → how many."""
-    waiting: int = 0
-    """Photos that other machines have still to edit; until then there is no pair set."""
-    busy: str = ""
-    """Who else is putting the pair set together; until then there is none."""
-    already_done: bool = False
+    train: int = 0
+    val: int = 0
+    test: int = 0
 
     def __str__(self) -> str:
         if self.waiting:
-            return "\n".join(
-                [
-                    f'"{self.prompt}" ({self.teacher}): this part is done; {self.waiting} photos are left to the '
-                    f"other parts, the last of which makes {self.folder}",
-                    *self.notes,
-                ]
+            return (
+                f'"{self.prompt}" ({self.teacher}): this part is done; {self.waiting} photos are left to the other '
+                f"parts, the last of which makes {self.folder}"
             )
         if self.busy:
             return f'"{self.prompt}" ({self.teacher}): this part is done; {self.busy}'
@@ -76,7 +63,7 @@ class PairsResult:
         line += f"{self.train} train, {self.val} val, {self.test} test"
         if self.already_done:
             return f"{line}\nmade already from the same photos: nothing to do"
-        return "\n".join([line, *self.notes, *told(self.skipped, most=2)])
+        return "\n".join([line, *self.notes, *skipped_lines(self.skipped, most=2)])
 
 
 @dataclass(frozen=True)
@@ -94,59 +81,6 @@ def pairs_command(config: PairsConfig) -> PairsResult | PairSets:
     return make_pairs(config) if config.concepts is None else make_pair_sets(config)
 
 
-def make_pair_sets(config: PairsConfig) -> PairSets:
-    """Make a pair set of each concept in a list, `out`/NAME, by the concept's own teachers, else those of `config`.
-
-    Run again, it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything
-    is made; and as `make_pairs` does, but only after the other concepts were made.
-    """
-    from e2gan.pairs.concept_lists import read_concepts, shipped_lists
-
-    config.check()
-    if config.concepts is None:
-        raise InputError("--concepts: name a list of concepts")
-    path = shipped_lists().get(config.concepts, Path(config.concepts))
-    rows = read_concepts(path)
-    own = [
-        replace(
-            config,
-            concept=row.prompt,
-            concepts=None,
-            out=config.out / row.name,
-            teacher=row.teachers or config.teacher,
-            teach=replace(config.teach, source=row.source or config.teach.source),
-        )
-        for row in rows
-    ]
-    for each, row in zip(own, rows, strict=True):  # all of them looked at before the first is made
-        try:
-            each.check()
-            for teacher in make_teachers(each, row.settings_of(each.teacher)):
-                if isinstance(teacher, CommandTeacher):
-                    teacher.load()  # only looks for the program
-        except InputError as error:
-            raise InputError(f"{path}, concept '{row.name}': {error}") from None
-    there = config.out.exists()
-    made, failed, teachers, key = [], [], [], None
-    for each, row in zip(own, rows, strict=True):
-        settings = row.settings_of(each.teacher)
-        wanted = (each.teacher, settings, each.concept if "filters" in each.teacher else None)
-        if wanted != key:  # a model that the next concept needs too stays loaded
-            for teacher in teachers:
-                teacher.close()
-            teachers, key = make_teachers(each, settings), wanted
-        try:
-            made.append(make_pairs(each, teachers))
-        except InputError as error:  # the night is long: the others are made all the same
-            note(f"{row.name}: {error}")
-            failed.append(f"{row.name} ({error})")
-    if failed:
-        if not there and not any(config.out.iterdir() if config.out.exists() else ()):
-            shutil.rmtree(config.out, ignore_errors=True)
-        raise InputError(f"{len(failed)} of {len(rows)} concepts have no pair set: {'; '.join(failed)}")
-    return PairSets(made)
-
-
 def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -> PairsResult:
     """Make a pair set: edit the photos of a set by teachers, or take pairs that the user has.
 
@@ -157,14 +91,34 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     config.check()
     if config.concept is None:
         raise InputError("name the edit with --concept (a list of many is for make_pair_sets)")
-    if config.photos is not None:
-        return _edit_photos(config, config.photos, make_teachers(config) if teachers is None else teachers)
-    found = import_pairs(config)
-    result = _result(PairSet.load(config.out), already_done=found is None)
-    return result if found is None else replace(result, skipped=found.skipped, notes=found.notes)
-
-
-def _result(pair_set: PairSet, *, already_done: bool = False, notes: Sequence[str] = ()) -> PairsResult:
+    settings = plain(config) | {"concept": " ".join(config.concept.split())}
+    settings["teach"]["prefer"] = stored_weights(config.teach.prefer)
+    if config.photos is None:
+        outcome = import_pairs(config, settings)
+    else:
+        teachers = make_teachers(config) if teachers is None else teachers
+        only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
+        if only is not None and config.teacher == ("filters",):
+            settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt
+        chosen = PhotosToEdit.load(config.photos, config.selection)
+        settings |= {
+            "teacher": ", ".join(teacher.name for teacher in teachers),
+            "photos": os.path.relpath(config.photos.resolve(), config.out.resolve()),
+            "size": chosen.photo_set.size,
+            **chosen.hashes,
+        }
+        del settings["device"], settings["concepts"]
+        if only is None:
+            outcome = _by_teachers(config, teachers, chosen, settings)
+        else:
+            outcome = _by_filter(config, only, chosen, settings)
+        if outcome.waiting or outcome.busy:
+            facts = {"folder": config.out, "photos": config.photos, "prompt": settings["concept"]}
+            return PairsResult(**facts, teacher=settings["teacher"], waiting=outcome.waiting, busy=outcome.busy)
+        if chosen.selection is not None:
+            narrowed = f"of the training photos, only those in {chosen.selection}"
+            outcome = replace(outcome, notes=[narrowed, *outcome.notes])
+    pair_set = PairSet.load(config.out)
     splits = [row["split"] for row in pair_set.rows]
     return PairsResult(
         folder=pair_set.folder,
@@ -174,150 +128,132 @@ def _result(pair_set: PairSet, *, already_done: bool = False, notes: Sequence[st
         train=splits.count("train"),
         val=splits.count("val"),
         test=splits.count("test"),
-        notes=list(notes),
-        already_done=already_done,
+        **vars(outcome),
     )
 
 
-# --------------------------------------------------------------------------------------------------------- the teacher
+def _by_filter(config: PairsConfig, teacher: FilterTeacher, chosen: PhotosToEdit, settings: dict[str, Any]) -> Outcome:
+    if config.teach.part()[0] > 0 and not config.out.exists():  # it is quick: the first machine does it all
+        return Outcome(waiting=len(chosen.photos))
+    settings = {name: value for name, value in settings.items() if name != "teach"}
+    return run_filter(config.out, teacher.filter.name, chosen.photos, chosen.photo_set.folder, settings)
 
 
-def _edit_photos(config: PairsConfig, photo_folder: Path, teachers: Sequence[Teacher]) -> PairsResult:
-    photo_set = PhotoSet.load(photo_folder)
-    photos, selection = _selected(photo_set, config.selection)
-    names = [teacher.name for teacher in teachers]
-    called = [file_name(name) for name in names]
-    if len(set(called)) < len(called):
-        raise InputError(f"two teachers are called {max(called, key=called.count)}: give them different names")
-    only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
-    prompt = _prompt(config, only)
-    settings = {k: v for k, v in plain(config).items() if k not in ("teach", "device", "concepts")} | {
-        "concept": prompt,
-        "teacher": ", ".join(names),
-        "photos": os.path.relpath(photo_folder.resolve(), config.out.resolve()),
-        "size": photo_set.size,
-        "photos_sha256": sha256(photo_folder / "photos.jsonl"),
-        "selection_sha256": selection,
-    }
-    notes = (
-        [f"of the training photos, only those in {config.selection or photo_folder / SELECTION}"] if selection else []
-    )
-    if only is not None:
-        if config.teach.part()[0] > 0 and not config.out.exists():  # it is quick: the first machine does it all
-            return _unfinished(config.out, photo_folder, settings, waiting=len(photos))
-        return _filter(config.out, only, photo_set, photos, settings, notes)
-    taught = teaching.teach(config, Ask(prompt, config.teach.source), teachers, photos, photo_set, settings)
-    if taught.waiting or taught.busy:
-        return _unfinished(config.out, photo_folder, settings, waiting=taught.waiting, busy=taught.busy)
-    result = _result(PairSet.load(config.out), already_done=taught.already_done)
-    return replace(result, notes=notes + taught.notes(config.out), rejected=taught.rejected)
+def _by_teachers(
+    config: PairsConfig, teachers: Sequence[Teacher], chosen: PhotosToEdit, settings: dict[str, Any]
+) -> Outcome:
+    """Edit the photos by every teacher, and build the pair set of the best edits.
 
-
-def _unfinished(out: Path, photos: Path, settings: dict[str, Any], waiting: int = 0, busy: str = "") -> PairsResult:
-    """What one of several machines has to tell, while the pair set is not there yet."""
-    return PairsResult(out, photos, settings["concept"], settings["teacher"], 0, 0, 0, waiting=waiting, busy=busy)
-
-
-def _prompt(config: PairsConfig, only: FilterTeacher | None) -> str:
-    """The user's words; those of the filter where it was named by its own."""
-    if only is not None and config.teacher == ("filters",):
-        return only.filter.prompt
-    return " ".join((config.concept or "").split())
-
-
-def _filter(
-    out: Path,
-    teacher: FilterTeacher,
-    photo_set: PhotoSet,
-    photos: Sequence[Photo],
-    settings: dict[str, Any],
-    notes: list[str],
-) -> PairsResult:
-    """The edits of a filter alone: quick, always whole, and nothing to choose from."""
-    state = claim(out, "pairs", settings)
-    if state is State.DONE:
-        return _result(PairSet.load(out), already_done=True)
-    folder = partial_of(out)
-    try:
-        (folder / "images").mkdir(exist_ok=True)
-        left = [photo for photo in photos if not (folder / _image(photo)).exists()]
-        jobs = [(teacher.filter.name, photo_set.folder / photo.file, folder / _image(photo)) for photo in left]
-        for _ in track(_run(jobs), f"edits ({teacher.filter.name})", len(jobs)):
-            pass
-        about = {"prompt": settings["concept"], "teacher": teacher.name, "seed": settings["seed"], "score": None}
-        rows = [{"file_name": _image(photo), "photo": photo.id, "split": photo.split} | about for photo in photos]
-        write_jsonl(folder / ROWS, rows)
-        finish(out)
-    except Exception:  # not Ctrl-C: a run that was stopped goes on, one that failed leaves nothing half-written
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if state is State.RESUME:
-        notes = [f"{len(photos) - len(left)} of them were there from a run that was stopped", *notes]
-    return _result(PairSet.load(out), notes=notes)
-
-
-def _image(photo: Photo) -> str:
-    return f"images/{photo.id}.png"
-
-
-def _selected(photo_set: PhotoSet, chosen: Path | None) -> tuple[list[Photo], str | None]:
-    """The photos to edit, and the hash of the selection where there is one. It narrows the training photos only."""
-    path = chosen or photo_set.folder / SELECTION
-    if chosen is None and not path.exists():
-        return photo_set.photos, None
-    keep = selected_ids(path)
-    if not any(photo.id in keep for photo in photo_set.split("train")):
-        raise InputError(f"{path} names none of the training photos of {photo_set.folder}: write it anew, or delete it")
-    return [photo for photo in photo_set.photos if photo.split != "train" or photo.id in keep], sha256(path)
-
-
-Job = tuple[str, Path, Path]  # filter, photo, edit to write
-
-
-def _edit(job: Job) -> None:
-    name, photo, edit = job
-    write_png(edit, filters.apply(filters.FILTERS[name], read_image(photo)))
-
-
-def _run(jobs: Sequence[Job]) -> Iterator[None]:
-    """Do the jobs: in several processes where that pays, since a filter holds Python's lock much of its time."""
-    if min(cores(), len(jobs)) < 2 or len(jobs) < TOO_FEW_FOR_PROCESSES:
-        yield from map(_edit, jobs)
-        return
-    done = 0
-    pool = ProcessPoolExecutor(min(cores(), 16), get_context("spawn"), initializer=_start)
-    try:
-        with _no_main():
-            results = pool.map(_edit, jobs, chunksize=4)
-        for _ in results:
-            done += 1
-            yield
-    except BrokenProcessPool:  # a process was killed, perhaps for want of memory
-        yield from map(_edit, jobs[done:])
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _no_main() -> Iterator[None]:
-    """While processes start: keeps them from running the caller's script again, which they need nothing of.
-
-    And from Ctrl-C, which is the parent's to answer: they inherit its mask, and what came meanwhile waits for it.
+    Raises InputError where a teacher cannot work at all, where no training photo has an edit left, and where `out`
+    holds something else. Edits that were made stay for the next run, which may choose among them by other scores,
+    weights and thresholds.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    masked = hasattr(signal, "pthread_sigmask")
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masked else set()
+    names = [file_name(teacher.name) for teacher in teachers]
+    if len(set(names)) < len(names):
+        raise InputError(f"two teachers are called {max(names, key=names.count)}: give them different names")
+    teach, out, ask = config.teach, config.out, Ask(settings["concept"], config.teach.source)
+    models = {"clip": teach.clip, "preference": teach.preference}
+    choice = parse_choice(teach.reject, teach.prefer, models)
+    stored = settings["teach"]
+    settings |= {
+        "teach": {name: value for name, value in stored.items() if name not in (*NO_MATTER, *CHOICE)},
+        "choice": {name: stored[name] for name in CHOICE},
+        "teachers": [plain(teacher.settings(ask)) for teacher in teachers],
+    }
+    if claim(out, "pairs", settings, may_change=("choice",)) is State.DONE:
+        return Outcome(already_done=True)
+    photos, photo_set = chosen.photos, chosen.photo_set
+    part, parts = teach.part()
+    candidates = CandidateFolder(partial_of(out) / "candidates")
+    scores = EditScores(prompt=ask.prompt, source=ask.source, device=config.device, **models)
+    runs = [TeacherRun(teacher, ask, photo_set.folder, candidates, teach, config.seed) for teacher in teachers]
     try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        if masked:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
+        _edit(runs, photos[part::parts], scores)
+        if parts > 1:
+            score_candidates(candidates, scores, photos[part::parts], photo_set)
+            if waiting := {job.photo.id for run in runs for job in run.missing(photos)}:
+                return Outcome(waiting=len(waiting))
+        rows = build_set(out, ask.prompt, candidates, choice, scores, photos, photo_set)
+    except BusyError as error:
+        if parts == 1:
+            raise
+        return Outcome(already_done=True) if out.exists() else Outcome(busy=str(error))
+    except InputError:
+        if parts == 1 and not candidates.has_edit():
+            shutil.rmtree(partial_of(out), ignore_errors=True)  # nothing to go on from
+        raise
+    rejected, without = reasons(rows), without_edit(rows, photos)
+    notes = [
+        resumed and f"{resumed} photos had edits from a run before",
+        rejected and f"not used: {count_reasons(rejected)}; to look at: {out / SHEET}",
+        without and f"{without} photos have no edit that can be used, and are left out",
+        f"to choose by hand: open {out / PAGE}, then: e2gan choose {out}",
+    ]
+    return Outcome(rejected=rejected, notes=[line for line in notes if line])
 
 
-def _start() -> None:
-    from threadpoolctl import threadpool_limits
+def _edit(runs: Sequence[TeacherRun], photos: Sequence[Photo], scores: EditScores) -> None:
+    """All edits of these photos. A model that scores is looked for before the first of them, not after the last."""
+    heavy = any(scores.names.values())
+    if heavy and any(run.missing(photos) for run in runs):
+        scores.load()
+        scores.close()
+    for run in runs:
+        run.edit_all(photos)
+        if heavy or len(runs) > 1:  # what comes next wants the memory
+            run.teacher.close()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threadpool_limits(1)  # one process a core already
+
+# --------------------------------------------------------------------------------------------------- many concepts
+
+
+def make_pair_sets(config: PairsConfig) -> PairSets:
+    """Make a pair set of each concept in a list, `out`/NAME, by the concept's own teachers, else those of `config`.
+
+    Run again, it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything
+    is made; and as `make_pairs` does, but only after the other concepts were made.
+    """
+    config.check()
+    if config.concepts is None:
+        raise InputError("--concepts: name a list of concepts")
+    path = shipped_lists().get(config.concepts, Path(config.concepts))
+    rows = read_concepts(path)
+    configs = [
+        replace(
+            config,
+            concept=row.prompt,
+            concepts=None,
+            out=config.out / row.name,
+            teacher=row.teachers or config.teacher,
+            teach=replace(config.teach, source=row.source or config.teach.source),
+        )
+        for row in rows
+    ]
+    for one, row in zip(configs, rows, strict=True):  # all of them looked at before the first is made
+        try:
+            one.check()
+            for teacher in make_teachers(one, row.settings_of(one.teacher)):
+                if isinstance(teacher, CommandTeacher):
+                    teacher.load()  # only looks for the program
+        except InputError as error:
+            raise InputError(f"{path}, concept '{row.name}': {error}") from None
+    there = config.out.exists()
+    made, failed, teachers, loaded = [], [], [], None
+    for one, row in zip(configs, rows, strict=True):
+        settings = row.settings_of(one.teacher)
+        wanted = (one.teacher, settings, one.concept if "filters" in one.teacher else None)
+        if wanted != loaded:  # a model that the next concept needs too stays loaded
+            for teacher in teachers:
+                teacher.close()
+            teachers, loaded = make_teachers(one, settings), wanted
+        try:
+            made.append(make_pairs(one, teachers))
+        except InputError as error:  # the night is long: the others are made all the same
+            note(f"{row.name}: {error}")
+            failed.append(f"{row.name} ({error})")
+    if failed:
+        if not there and not any(config.out.iterdir() if config.out.exists() else ()):
+            shutil.rmtree(config.out, ignore_errors=True)
+        raise InputError(f"{len(failed)} of {len(rows)} concepts have no pair set: {'; '.join(failed)}")
+    return PairSets(made)
