@@ -16,8 +16,7 @@ from filelock import FileLock, Timeout
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, write_bytes, write_jsonl
-from e2gan.core.images import Pixels, read_image
-from e2gan.core.memory import give_back_memory, is_no_memory
+from e2gan.core.images import read_image
 from e2gan.core.outputs import finish, partial_of
 from e2gan.core.progress import track
 from e2gan.core.summary import count_reasons
@@ -25,7 +24,8 @@ from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import Photo, PhotoSet
 from e2gan.pairs.candidates import Candidate, CandidateFolder
 from e2gan.pairs.choice import Choice, pick_best
-from e2gan.pairs.pick_by_hand import write_page
+from e2gan.pairs.outcome import Outcome
+from e2gan.pairs.pick_by_hand import PAGE, write_page
 from e2gan.pairs.rejected_sheet import write_rejected_sheet
 from e2gan.pairs.scores import EditScores
 
@@ -49,20 +49,27 @@ def build_set(
     scores: EditScores,
     photos: Sequence[Photo],
     photo_set: PhotoSet,
-) -> list[Candidate]:
-    """Build `out` of the candidates in its partial folder; all of them, those that are kept picked.
+) -> Outcome:
+    """Build `out` of the candidates in its partial folder, the best of each photo.
 
     Of several machines that finish at once, one builds it. Raises BusyError where another one is at it, or has just
     done it, and InputError as `score_candidates` and `write_set` do.
     """
     folder = partial_of(out)
     with _lock(out.with_name(out.name + ".lock"), folder):
-        rows = pick_best(choice.reject(score_candidates(candidates, scores, photos, photo_set)), choice.weights)
+        rows = score_candidates(candidates, scores, photos, photo_set)
+        rows = pick_best(choice.reject(rows), choice.weights)
+        rejected, without = reasons(rows), without_edit(rows, photos)
         write_set(folder, prompt, rows, photos, photo_set)
         for path in folder.glob(f"{SCORES}-*.jsonl"):
             path.unlink()  # candidates.jsonl has them
         finish(out)
-    return rows
+    notes = [
+        f"not used: {count_reasons(rejected)}; to look at: {out / SHEET}" if rejected else "",
+        f"{without} photos have no edit that can be used, and are left out" if without else "",
+        f"to choose by hand: open {out / PAGE}, then: e2gan choose {out}",
+    ]
+    return Outcome(rejected=rejected, notes=[line for line in notes if line])
 
 
 @contextmanager
@@ -88,10 +95,11 @@ def score_candidates(
 ) -> list[Candidate]:
     """The candidates of photos, those of use scored. Scores are kept as they are made, so that a rerun goes on.
 
-    Raises InputError where a scoring model is not at hand, or one picture is more than memory holds.
+    Raises InputError as `EditScores.score` does.
     """
-    folder, rows = candidates.folder.parent, candidates.rows(photos)
+    folder = candidates.folder.parent
     kept = _kept_scores(folder, scores.key)
+    rows = candidates.rows(photos)
     left = [row for row in rows if row.rejected is None and row.file is not None and row.file not in kept]
     if left:
         files = {photo.id: photo_set.folder / photo.file for photo in photos}
@@ -101,7 +109,7 @@ def score_candidates(
             for chunk in track(chunks, "scores"):
                 before = [read_image(files[row.photo]) for row in chunk]
                 after = [read_image(folder / str(row.file)) for row in chunk]
-                for row, numbers in zip(chunk, _by_halves(scores, before, after), strict=True):
+                for row, numbers in zip(chunk, scores.score(before, after), strict=True):
                     kept[str(row.file)] = numbers
                     log.write(json.dumps({"key": scores.key, "file": row.file, "scores": numbers}) + "\n")
                 log.flush()
@@ -120,20 +128,6 @@ def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
             except (ValueError, KeyError, TypeError):
                 continue
     return kept
-
-
-def _by_halves(scores: EditScores, photos: list[Pixels], edits: list[Pixels]) -> list[dict[str, float]]:
-    """The scores; where memory runs out, of halves."""
-    try:
-        return scores.score(photos, edits)
-    except Exception as error:
-        if not is_no_memory(error):
-            raise
-    give_back_memory()
-    if len(edits) == 1:
-        raise InputError("the models that score need more memory than there is: name smaller ones, or --device cpu")
-    half = len(edits) // 2
-    return _by_halves(scores, photos[:half], edits[:half]) + _by_halves(scores, photos[half:], edits[half:])
 
 
 # ----------------------------------------------------------------------------------------------------------- the set

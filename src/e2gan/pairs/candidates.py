@@ -16,7 +16,6 @@ from PIL import Image, PngImagePlugin
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_bytes, write_json
 from e2gan.core.images import Pixels
-from e2gan.core.outputs import make_folder
 from e2gan.data.photos import Photo
 
 __all__ = ["BY_HAND", "Candidate", "CandidateFolder", "DELETED", "file_name", "Job", "THRESHOLD"]
@@ -97,9 +96,7 @@ class CandidateFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises InputError where it cannot be made."""
         self.folder = folder
-        make_folder(folder)
 
     def write(
         self,
@@ -114,7 +111,8 @@ class CandidateFolder:
     ) -> None:
         """Keep an edit, uint8 (H, W, 3), or that there is none."""
         folder = self.folder / photo
-        folder.mkdir(exist_ok=True)
+        for made in (self.folder, folder):  # not its parents: another machine may have built the pair set meanwhile
+            made.mkdir(exist_ok=True)
         record = {
             "teacher": teacher,
             "seed": seed,

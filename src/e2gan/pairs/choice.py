@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.pairs.candidates import THRESHOLD, Candidate
 
@@ -20,7 +19,6 @@ __all__ = [
     "parse_thresholds",
     "parse_weights",
     "pick_best",
-    "stored_weights",
     "Threshold",
 ]
 
@@ -109,14 +107,6 @@ def parse_weights(texts: Iterable[str]) -> dict[str, float]:
             raise InputError(f"--prefer {text}: {name} has a weight already: give it once")
         weights[name] = _number("--prefer", text, value)
     return weights
-
-
-def stored_weights(prefer: Sequence[str]) -> list[str]:
-    """The texts of --prefer as a pair set's config.json holds them.
-
-    The default had a weight of the former score: without it, sets made then would count as made with other settings.
-    """
-    return [*prefer, f"{FORMER}=1"] if tuple(prefer) == TeachConfig().prefer else list(prefer)
 
 
 def _check_known(option: str, text: str, name: str, known: Collection[str]) -> None:

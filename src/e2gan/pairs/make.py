@@ -9,24 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from e2gan.config import PairsConfig
+from e2gan.config import PairsConfig, TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain
-from e2gan.core.outputs import State, claim, partial_of
+from e2gan.core.outputs import State, claim
 from e2gan.core.progress import note
-from e2gan.core.summary import count_reasons, skipped_lines
+from e2gan.core.summary import skipped_lines
 from e2gan.data.pair_set import PairSet, PhotosToEdit
-from e2gan.data.photos import Photo
-from e2gan.pairs.build_set import SHEET, BusyError, build_set, reasons, score_candidates, without_edit
-from e2gan.pairs.candidates import CandidateFolder, file_name
-from e2gan.pairs.choice import parse_choice, stored_weights
+from e2gan.pairs.candidates import file_name
+from e2gan.pairs.choice import FORMER, parse_choice
 from e2gan.pairs.concept_lists import read_concepts, shipped_lists
 from e2gan.pairs.import_pairs import import_pairs
 from e2gan.pairs.outcome import Outcome
-from e2gan.pairs.pick_by_hand import PAGE
 from e2gan.pairs.run_filter import run_filter
-from e2gan.pairs.run_teachers import TeacherRun
-from e2gan.pairs.scores import EditScores
+from e2gan.pairs.run_teachers import run_teachers
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.filters.filters import FilterTeacher
@@ -89,35 +85,22 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     pairs that do not match.
     """
     config.check()
-    if config.concept is None:
+    prompt = " ".join((config.concept or "").split())
+    if not prompt:
         raise InputError("name the edit with --concept (a list of many is for make_pair_sets)")
-    settings = plain(config) | {"concept": " ".join(config.concept.split())}
-    settings["teach"]["prefer"] = stored_weights(config.teach.prefer)
+    settings = plain(config) | {"concept": prompt}
+    if config.teach.prefer == TeachConfig().prefer:
+        # The default had a weight of a score that is gone: without it, older sets would count as made otherwise.
+        settings["teach"]["prefer"] += [f"{FORMER}=1"]
     if config.photos is None:
         outcome = import_pairs(config, settings)
     else:
         teachers = make_teachers(config) if teachers is None else teachers
-        only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
-        if only is not None and config.teacher == ("filters",):
-            settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt
-        chosen = PhotosToEdit.load(config.photos, config.selection)
-        settings |= {
-            "teacher": ", ".join(teacher.name for teacher in teachers),
-            "photos": os.path.relpath(config.photos.resolve(), config.out.resolve()),
-            "size": chosen.photo_set.size,
-            **chosen.hashes,
-        }
-        del settings["device"], settings["concepts"]
-        if only is None:
-            outcome = _by_teachers(config, teachers, chosen, settings)
-        else:
-            outcome = _by_filter(config, only, chosen, settings)
+        outcome = _edit_photos(config, PhotosToEdit.load(config.photos, config.selection), teachers, settings)
         if outcome.waiting or outcome.busy:
-            facts = {"folder": config.out, "photos": config.photos, "prompt": settings["concept"]}
-            return PairsResult(**facts, teacher=settings["teacher"], waiting=outcome.waiting, busy=outcome.busy)
-        if chosen.selection is not None:
-            narrowed = f"of the training photos, only those in {chosen.selection}"
-            outcome = replace(outcome, notes=[narrowed, *outcome.notes])
+            names = ", ".join(teacher.name for teacher in teachers)
+            facts = {"folder": config.out, "photos": config.photos, "prompt": settings["concept"], "teacher": names}
+            return PairsResult(**facts, waiting=outcome.waiting, busy=outcome.busy)
     pair_set = PairSet.load(config.out)
     splits = [row["split"] for row in pair_set.rows]
     return PairsResult(
@@ -132,77 +115,44 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     )
 
 
-def _by_filter(config: PairsConfig, teacher: FilterTeacher, chosen: PhotosToEdit, settings: dict[str, Any]) -> Outcome:
-    if config.teach.part()[0] > 0 and not config.out.exists():  # it is quick: the first machine does it all
-        return Outcome(waiting=len(chosen.photos))
-    settings = {name: value for name, value in settings.items() if name != "teach"}
-    return run_filter(config.out, teacher.filter.name, chosen.photos, chosen.photo_set.folder, settings)
-
-
-def _by_teachers(
-    config: PairsConfig, teachers: Sequence[Teacher], chosen: PhotosToEdit, settings: dict[str, Any]
+def _edit_photos(
+    config: PairsConfig, chosen: PhotosToEdit, teachers: Sequence[Teacher], settings: dict[str, Any]
 ) -> Outcome:
-    """Edit the photos by every teacher, and build the pair set of the best edits.
-
-    Raises InputError where a teacher cannot work at all, where no training photo has an edit left, and where `out`
-    holds something else. Edits that were made stay for the next run, which may choose among them by other scores,
-    weights and thresholds.
-    """
-    names = [file_name(teacher.name) for teacher in teachers]
-    if len(set(names)) < len(names):
-        raise InputError(f"two teachers are called {max(names, key=names.count)}: give them different names")
-    teach, out, ask = config.teach, config.out, Ask(settings["concept"], config.teach.source)
-    models = {"clip": teach.clip, "preference": teach.preference}
-    choice = parse_choice(teach.reject, teach.prefer, models)
-    stored = settings["teach"]
+    """By a filter alone, or by teachers. `settings` becomes that of config.json."""
+    teach, out = config.teach, config.out
+    only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
+    if only is not None and config.teacher == ("filters",):
+        settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt
+    names, files = [t.name for t in teachers], [file_name(t.name) for t in teachers]
+    if len(set(files)) < len(files):
+        raise InputError(f"two teachers are called {max(files, key=files.count)}: give them different names")
+    del settings["device"], settings["concepts"]
+    given = settings.pop("teach")
     settings |= {
-        "teach": {name: value for name, value in stored.items() if name not in (*NO_MATTER, *CHOICE)},
-        "choice": {name: stored[name] for name in CHOICE},
-        "teachers": [plain(teacher.settings(ask)) for teacher in teachers],
+        "teacher": ", ".join(names),
+        "photos": os.path.relpath(chosen.photo_set.folder.resolve(), out.resolve()),
+        "size": chosen.photo_set.size,
+        **chosen.hashes,
     }
-    if claim(out, "pairs", settings, may_change=("choice",)) is State.DONE:
-        return Outcome(already_done=True)
-    photos, photo_set = chosen.photos, chosen.photo_set
-    part, parts = teach.part()
-    candidates = CandidateFolder(partial_of(out) / "candidates")
-    scores = EditScores(prompt=ask.prompt, source=ask.source, device=config.device, **models)
-    runs = [TeacherRun(teacher, ask, photo_set.folder, candidates, teach, config.seed) for teacher in teachers]
-    try:
-        resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
-        _edit(runs, photos[part::parts], scores)
-        if parts > 1:
-            score_candidates(candidates, scores, photos[part::parts], photo_set)
-            if waiting := {job.photo.id for run in runs for job in run.missing(photos)}:
-                return Outcome(waiting=len(waiting))
-        rows = build_set(out, ask.prompt, candidates, choice, scores, photos, photo_set)
-    except BusyError as error:
-        if parts == 1:
-            raise
-        return Outcome(already_done=True) if out.exists() else Outcome(busy=str(error))
-    except InputError:
-        if parts == 1 and not candidates.has_edit():
-            shutil.rmtree(partial_of(out), ignore_errors=True)  # nothing to go on from
-        raise
-    rejected, without = reasons(rows), without_edit(rows, photos)
-    notes = [
-        resumed and f"{resumed} photos had edits from a run before",
-        rejected and f"not used: {count_reasons(rejected)}; to look at: {out / SHEET}",
-        without and f"{without} photos have no edit that can be used, and are left out",
-        f"to choose by hand: open {out / PAGE}, then: e2gan choose {out}",
-    ]
-    return Outcome(rejected=rejected, notes=[line for line in notes if line])
-
-
-def _edit(runs: Sequence[TeacherRun], photos: Sequence[Photo], scores: EditScores) -> None:
-    """All edits of these photos. A model that scores is looked for before the first of them, not after the last."""
-    heavy = any(scores.names.values())
-    if heavy and any(run.missing(photos) for run in runs):
-        scores.load()
-        scores.close()
-    for run in runs:
-        run.edit_all(photos)
-        if heavy or len(runs) > 1:  # what comes next wants the memory
-            run.teacher.close()
+    ask, choice = Ask(settings["concept"], teach.source), parse_choice(teach.reject, teach.prefer, given)
+    if only is None:
+        settings |= {
+            "teach": {name: value for name, value in given.items() if name not in (*NO_MATTER, *CHOICE)},
+            "choice": {name: given[name] for name in CHOICE},
+            "teachers": [teacher.settings(ask) for teacher in teachers],
+        }
+    elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
+        return Outcome(waiting=len(chosen.photos))
+    state = claim(out, "pairs", settings, may_change=("choice",))
+    if state is State.DONE:
+        outcome = Outcome(already_done=True)
+    elif only is None:
+        outcome = run_teachers(out, teachers, ask, chosen, choice, teach, config.seed, config.device)
+    else:
+        outcome = run_filter(out, only.filter.name, ask.prompt, config.seed, chosen, resumes=state is State.RESUME)
+    if chosen.selection is None:
+        return outcome
+    return replace(outcome, notes=[f"of the training photos, only those in {chosen.selection}", *outcome.notes])
 
 
 # --------------------------------------------------------------------------------------------------- many concepts

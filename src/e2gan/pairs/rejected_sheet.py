@@ -30,10 +30,11 @@ def write_rejected_sheet(
     shown = sample(rows, most)
     bands = []
     for i in range(0, len(shown), ACROSS):
-        some = shown[i : i + ACROSS]
-        pictures = [[_shrunk(photo_set.folder / photo_set.by_id(row.photo).file) for row in some]]
-        pictures += [[_shrunk(None if row.file is None else folder / row.file) for row in some]]
-        bands.append(sheet(pictures, [_label(row) for row in some] + [""] * (min(len(shown), ACROSS) - len(some))))
+        band = shown[i : i + ACROSS]
+        labels = [_label(row) for row in band] + [""] * (min(len(shown), ACROSS) - len(band))
+        pictures = [[_shrunk(photo_set.folder / photo_set.by_id(row.photo).file) for row in band]]
+        pictures += [[_shrunk(None if row.file is None else folder / row.file) for row in band]]
+        bands.append(sheet(pictures, labels))
     write_png(path, np.concatenate(bands))
 
 

@@ -7,20 +7,18 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from itertools import starmap
 from pathlib import Path
-from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 
 from e2gan.core.files import write_jsonl
 from e2gan.core.images import read_image, write_png
-from e2gan.core.outputs import State, claim, finish, partial_of
+from e2gan.core.outputs import finish, partial_of
 from e2gan.core.progress import cores, track
-from e2gan.data.pair_set import ROWS
-from e2gan.data.photos import Photo
+from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.outcome import Outcome
 from e2gan.teachers.filters.filters import FILTERS, apply
 
@@ -29,34 +27,29 @@ __all__ = ["run_filter"]
 TOO_FEW_FOR_PROCESSES = 48  # below, starting them takes longer than the filters
 
 
-def run_filter(
-    out: Path, name: str, photos: Sequence[Photo], photo_folder: Path, settings: Mapping[str, Any]
-) -> Outcome:
-    """Write the pair set `out` of photos and their edits by the filter of this name.
+def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdit, *, resumes: bool) -> Outcome:
+    """Write the pair set `out` of photos and their edits by the filter of this name, in its partial folder.
 
-    settings: of config.json; concept, teacher and seed go into each row. Run again, it goes on from the images that
-    are written. Raises InputError where `out` holds something else.
+    prompt, seed: what its rows say. resumes: whether a run before was stopped: its images stay as they are.
     """
-    state = claim(out, "pairs", settings)
-    if state is State.DONE:
-        return Outcome(already_done=True)
-    folder = partial_of(out)
+    folder, photos = partial_of(out), chosen.photos
+    files = {photo.id: f"images/{photo.id}.png" for photo in photos}
     try:
         (folder / "images").mkdir(exist_ok=True)
-        files = {photo.id: f"images/{photo.id}.png" for photo in photos}
         left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
-        edits = [(name, photo_folder / photo.file, folder / files[photo.id]) for photo in left]
+        edits = [(name, chosen.photo_set.folder / photo.file, folder / files[photo.id]) for photo in left]
         for _ in track(_in_processes(edits), f"edits ({name})", len(edits)):
             pass
-        about = {"prompt": settings["concept"], "teacher": settings["teacher"], "seed": settings["seed"], "score": None}
+        about = {"prompt": prompt, "teacher": f"filters:{name}", "seed": seed, "score": None}
         rows = [{"file_name": files[photo.id], "photo": photo.id, "split": photo.split} | about for photo in photos]
         write_jsonl(folder / ROWS, rows)
         finish(out)
     except Exception:  # not Ctrl-C: a run that was stopped goes on, one that failed leaves nothing half-written
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    resumed = f"{len(photos) - len(left)} of them were there from a run that was stopped"
-    return Outcome(notes=[resumed] if state is State.RESUME else [])
+    return Outcome(
+        notes=[f"{len(photos) - len(left)} of them were there from a run that was stopped"] if resumes else []
+    )
 
 
 def _in_processes(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:

@@ -1,9 +1,9 @@
-"""Teachers at work: every photo edited by every teacher, each edit judged and kept as a candidate (Sec. 5.1)."""
+"""Teachers at work: every photo edited by every teacher, each edit judged, the best of them kept (Sec. 5.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +11,73 @@ from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.memory import give_back_memory, is_no_memory
+from e2gan.core.outputs import partial_of
 from e2gan.core.progress import track
+from e2gan.data.pair_set import PhotosToEdit
 from e2gan.data.photos import Photo
 from e2gan.pairs.align import align, default_limit, estimate
+from e2gan.pairs.build_set import BusyError, build_set, score_candidates
 from e2gan.pairs.candidates import CandidateFolder, Job
+from e2gan.pairs.choice import Choice
 from e2gan.pairs.failed_edits import flaw
+from e2gan.pairs.outcome import Outcome
+from e2gan.pairs.scores import EditScores
 from e2gan.teachers.teacher import Ask, Failed, Teacher
 
-__all__ = ["TeacherRun"]
+__all__ = ["run_teachers"]
 
+FOLDER = "candidates"
+Answer = tuple[Job, Pixels, Pixels | Failed]  # the job, its photo, the edit
 IN_A_ROW = 8  # exceptions, after which it is the teacher that fails, not the photos
+
+
+def run_teachers(
+    out: Path,
+    teachers: Sequence[Teacher],
+    ask: Ask,
+    chosen: PhotosToEdit,
+    choice: Choice,
+    teach: TeachConfig,
+    seed: int,
+    device: str,
+) -> Outcome:
+    """Edit photos by every teacher, and build the pair set `out` of the best edits, in its partial folder.
+
+    Raises InputError where a teacher cannot work at all, and where no training photo has an edit left. Edits that were
+    made stay for the next run, which may choose among them by other scores, weights and thresholds.
+    """
+    candidates = CandidateFolder(partial_of(out) / FOLDER)
+    runs = [TeacherRun(teacher, ask, chosen.photo_set.folder, candidates, teach, seed) for teacher in teachers]
+    part, parts = teach.part()
+    photos, own = chosen.photos, chosen.photos[part::parts]
+    try:
+        resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
+        missing = any(run.missing(own) for run in runs)
+        scores = EditScores(
+            prompt=ask.prompt, source=ask.source, clip=teach.clip, preference=teach.preference, device=device
+        )
+        if missing:  # a model that is not at hand is told of before the first edit, not after the last
+            scores.load()
+            scores.close()
+        for run in runs:
+            run.edit_all(own)
+            if len(runs) > 1 or any(scores.names.values()):  # what comes next wants the memory
+                run.teacher.close()
+        if parts > 1:
+            score_candidates(candidates, scores, own, chosen.photo_set)
+            if waiting := {job.photo.id for run in runs for job in run.missing(photos)}:
+                return Outcome(waiting=len(waiting))
+        outcome = build_set(out, ask.prompt, candidates, choice, scores, photos, chosen.photo_set)
+    except BusyError as error:
+        if parts == 1:
+            raise
+        return Outcome(already_done=True) if out.exists() else Outcome(busy=str(error))
+    except InputError:
+        if parts == 1 and not candidates.has_edit():
+            shutil.rmtree(partial_of(out), ignore_errors=True)  # nothing to go on from
+        raise
+    resumption = [f"{resumed} photos had edits from a run before"] if resumed else []
+    return replace(outcome, notes=[*resumption, *outcome.notes])
 
 
 class TeacherRun:
@@ -57,20 +114,24 @@ class TeacherRun:
             if jobs == before:
                 raise RuntimeError(f"{self.teacher.name}: its edits are not found again in {self.candidates.folder}")
             self.teacher.load()
-            crashes: list[tuple[Job, Failed]] = []  # since the last answer
-            with closing(self._edits(jobs)) as edits:
-                for job, edit in track(edits, what, len(jobs)):
-                    if isinstance(edit, Failed) and edit.crashed and job.attempt == 0:
-                        crashes.append((job, edit))
-                        if len(crashes) == IN_A_ROW:
-                            raise InputError(self._ended_by(edit.reason))
-                        continue
-                    for answer in (*crashes, (job, edit)):
-                        self._keep(*answer)
-                    crashes.clear()
-            for crash in crashes:
-                self._keep(*crash)
+            answers = self._without_streaks(self._answers(jobs))
+            for job, photo, edit in track(answers, what, len(jobs)):
+                self._keep(job, photo, edit)
             before, what = jobs, f"edits ({self.teacher.name}), other seeds"
+
+    def _without_streaks(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """The answers; exceptions in a row only when another answer, or the end, comes before there are too many."""
+        crashes: list[Answer] = []
+        for answer in answers:
+            job, _, edit = answer
+            if isinstance(edit, Failed) and edit.crashed and job.attempt == 0:
+                crashes.append(answer)
+                if len(crashes) == IN_A_ROW:
+                    raise InputError(self._ended_by(edit.reason))
+            else:
+                yield from (*crashes, answer)
+                crashes.clear()
+        yield from crashes
 
     def _ended_by(self, reason: str) -> str:
         if not self.candidates.has_edit(teacher=self.teacher.name):
@@ -80,14 +141,20 @@ class TeacherRun:
             "command goes on"
         )
 
-    def _edits(self, jobs: Sequence[Job], size: int | None = None) -> Iterator[tuple[Job, Pixels | Failed]]:
-        """Each job with its edit. A batch that fails is tried by halves, so that one photo's failure is its own."""
-        left = list(jobs)
-        while left:
-            batch = left[: min(size or self.batch, self.batch)]
-            left = left[len(batch) :]
+    def _answers(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+        """Each job with its photo and edit, asked for in batches.
+
+        A batch that fails is tried by halves, so that one photo's failure is its own; where memory ran out, all further
+        batches are no larger than the halves.
+        """
+        batches = [list(jobs)]
+        while batches:
+            batch = batches.pop()
+            if len(batch) > self.batch:
+                batches += [batch[self.batch :], batch[: self.batch]]
+                continue
+            photos = [read_image(self.photo_folder / job.photo.file) for job in batch]
             try:
-                photos = [read_image(self.photo_folder / job.photo.file) for job in batch]
                 edits = self.teacher.edit(photos, self.ask, [job.seed for job in batch])
                 if len(edits) != len(batch):
                     raise InputError(f"{self.teacher.name} gave {len(edits)} edits of {len(batch)} photos")
@@ -96,19 +163,19 @@ class TeacherRun:
             except Exception as error:
                 failed, no_memory = Failed(_reason(error), crashed=True), is_no_memory(error)
             else:
-                yield from zip(batch, edits, strict=True)
+                yield from zip(batch, photos, edits, strict=True)
                 continue
             # Only here, without the exception's frames, is what the batch held given back.
             give_back_memory()
             if len(batch) == 1:
-                yield batch[0], replace(failed, again=not no_memory)
+                yield batch[0], photos[0], replace(failed, again=not no_memory)
                 continue
             half = (len(batch) + 1) // 2
+            batches += [batch[half:], batch[:half]]
             if no_memory:
                 self.batch = half
-            yield from self._edits(batch, half)
 
-    def _keep(self, job: Job, edit: Pixels | Failed) -> None:
+    def _keep(self, job: Job, photo: Pixels, edit: Pixels | Failed) -> None:
         """Judge an edit and keep it, at its photo's size and aligned to it.
 
         Black, blank, unchanged or misplaced ones are kept too: the sheet of rejected edits shows them.
@@ -117,13 +184,11 @@ class TeacherRun:
         if isinstance(edit, Failed):
             self.candidates.write(job.photo.id, name, job.seed, None, edit.reason, again=edit.again)
             return
-        photo = read_image(self.photo_folder / job.photo.file)
         reason, measures = flaw(photo, edit), None
-        if edit.shape != photo.shape:
-            edit = resize(edit, (photo.shape[0], photo.shape[1]))
+        edit = edit if edit.shape == photo.shape else resize(edit, (photo.shape[0], photo.shape[1]))
         if reason is None:
-            edit, alignment = align(photo, edit) if teach.align else (edit, estimate(photo, edit))
             limit = default_limit(photo.shape) if teach.max_residual is None else teach.max_residual
+            edit, alignment = align(photo, edit) if teach.align else (edit, estimate(photo, edit))
             if alignment.residual > limit:
                 reason = f"misplaced by {alignment.residual:.1f} pixels"
             measures = alignment.measures()

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
-from e2gan.core.memory import give_back_memory
+from e2gan.core.memory import give_back_memory, is_no_memory
 from e2gan.core.progress import in_threads
 from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 
@@ -129,10 +130,25 @@ class EditScores:
         give_back_memory()
 
     def score(self, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
-        """The scores of each edit of its photo, uint8 (H, W, 3) both, of one size."""
+        """The scores of each edit of its photo, uint8 (H, W, 3) both, of one size; where memory runs out, of halves.
+
+        Raises InputError as `load` does, and where one picture is more than memory holds.
+        """
         if not edits:
             return []
         self.load()
+        try:
+            return self._score(photos, edits)
+        except Exception as error:
+            if not is_no_memory(error):
+                raise
+        give_back_memory()  # only here, without the exception's frames, is it given back
+        if len(edits) == 1:
+            raise InputError("the models that score need more memory than there is: name smaller ones, or --device cpu")
+        half = len(edits) // 2
+        return self.score(photos[:half], edits[:half]) + self.score(photos[half:], edits[half:])
+
+    def _score(self, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
         columns: dict[str, Iterable[float]] = {
             "structure": list(in_threads(lambda pair: structure(*pair), zip(photos, edits, strict=True)))
         }
@@ -140,8 +156,8 @@ class EditScores:
         if self._clip is not None:
             from e2gan.features.clip import along
 
-            embedded = self._clip.images(edits)
-            columns["clip-direction"] = along(self._direction, self._of_photos(self._clip, photos), embedded)
+            before, embedded = self._of_photos(self._clip, photos), self._clip.images(edits)
+            columns["clip-direction"] = along(self._direction, before, embedded)
             columns["clip"] = embedded @ self._prompt
         if self._preference is not None:
             shared = embedded is not None and self._preference is self._clip
