@@ -194,7 +194,7 @@ def test_edits_outlive_a_mistake_in_what_scores_them(project: Project, tmp_path:
 def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, sizes = EditScores.score, []
+    score, sizes = EditScores._score, []
 
     def little(self: EditScores, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
         sizes.append(len(edits))
@@ -204,7 +204,7 @@ def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
             raise KeyboardInterrupt
         return score(self, photos, edits)
 
-    monkeypatch.setattr(EditScores, "score", little)
+    monkeypatch.setattr(EditScores, "_score", little)
     stop, out = 12, tmp_path / "pairs"
     monkeypatch.setattr(build_set, "AT_A_TIME", 8)
     with pytest.raises(KeyboardInterrupt):

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, square
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.features.clip import ClipModel, clip_scores, directional_similarity
 from e2gan.pairs.candidates import Candidate
-from e2gan.pairs.choice import parse_choice, parse_thresholds, parse_weights, pick_best, stored_weights
-from e2gan.pairs.scores import EditScores, structure
+from e2gan.pairs.choice import parse_choice, parse_thresholds, parse_weights, pick_best
+from e2gan.pairs.scores import EditScores, ScoreModels, structure
 from e2gan.teachers.filters.filters import FILTERS, apply
 from tests.networks.test_text import write_clip
 
@@ -75,7 +74,7 @@ def test_structure_falls_with_what_is_lost(photos: list[Pixels]) -> None:
 
 def test_clips_scores_are_its_definitions(photos: list[Pixels], clip: Path) -> None:
     edits = [apply(FILTERS["autumn"], photo) for photo in photos]
-    scorer = EditScores(prompt="in autumn", source="a photo", clip=str(clip), preference=str(clip), device="cpu")
+    scorer = EditScores(ScoreModels(prompt="in autumn", clip=str(clip), preference=str(clip)), "cpu")
     found = scorer.score(photos, edits) + scorer.score([], [])
     model = ClipModel(str(clip), "cpu")
     direction = directional_similarity(model, photos, edits, "a photo", "in autumn")
@@ -148,8 +147,6 @@ def test_the_best_of_each_photo_by_standardised_scores() -> None:
 def test_the_former_score_of_older_pair_sets_stays_valid() -> None:
     """Their config.json has a weight of it by default, and candidates of some have it."""
     former = ["structure=1", "clip-direction=1", "preference=1", "aesthetic=1"]
-    assert stored_weights(TeachConfig().prefer) == former
-    assert stored_weights(["structure=1"]) == ["structure=1"]
     choice = parse_choice(
         ["aesthetic<5"], former, {"clip": "clip", "preference": None, "aesthetic": "head.safetensors"}
     )

@@ -27,7 +27,7 @@ from e2gan.pairs.choice import Choice, pick_best
 from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.pick_by_hand import PAGE, write_page
 from e2gan.pairs.rejected_sheet import write_rejected_sheet
-from e2gan.pairs.scores import EditScores
+from e2gan.pairs.scores import EditScores, ScoreModels
 
 __all__ = ["build_set", "BusyError", "reasons", "score_candidates", "without_edit", "write_set"]
 
@@ -46,7 +46,8 @@ def build_set(
     prompt: str,
     candidates: CandidateFolder,
     choice: Choice,
-    scores: EditScores,
+    models: ScoreModels,
+    device: str,
     photos: Sequence[Photo],
     photo_set: PhotoSet,
 ) -> Outcome:
@@ -57,7 +58,7 @@ def build_set(
     """
     folder = partial_of(out)
     with _lock(out.with_name(out.name + ".lock"), folder):
-        rows = score_candidates(candidates, scores, photos, photo_set)
+        rows = score_candidates(candidates, models, device, photos, photo_set)
         rows = pick_best(choice.reject(rows), choice.weights)
         rejected, without = reasons(rows), without_edit(rows, photos)
         write_set(folder, prompt, rows, photos, photo_set)
@@ -91,17 +92,18 @@ def _lock(path: Path, folder: Path) -> Iterator[None]:
 
 
 def score_candidates(
-    candidates: CandidateFolder, scores: EditScores, photos: Sequence[Photo], photo_set: PhotoSet
+    candidates: CandidateFolder, models: ScoreModels, device: str, photos: Sequence[Photo], photo_set: PhotoSet
 ) -> list[Candidate]:
     """The candidates of photos, those of use scored. Scores are kept as they are made, so that a rerun goes on.
 
-    Raises InputError as `EditScores.score` does.
+    Raises InputError as `EditScores` does.
     """
     folder = candidates.folder.parent
-    kept = _kept_scores(folder, scores.key)
+    kept = _kept_scores(folder, models.key)
     rows = candidates.rows(photos)
     left = [row for row in rows if row.rejected is None and row.file is not None and row.file not in kept]
     if left:
+        scores = EditScores(models, device)
         files = {photo.id: photo_set.folder / photo.file for photo in photos}
         name = f"{SCORES}-{socket.gethostname()}-{os.getpid()}.jsonl"
         chunks = [left[i : i + AT_A_TIME] for i in range(0, len(left), AT_A_TIME)]
@@ -111,7 +113,7 @@ def score_candidates(
                 after = [read_image(folder / str(row.file)) for row in chunk]
                 for row, numbers in zip(chunk, scores.score(before, after), strict=True):
                     kept[str(row.file)] = numbers
-                    log.write(json.dumps({"key": scores.key, "file": row.file, "scores": numbers}) + "\n")
+                    log.write(json.dumps({"key": models.key, "file": row.file, "scores": numbers}) + "\n")
                 log.flush()
     return [row if row.rejected is not None else replace(row, scores=row.scores | kept[str(row.file)]) for row in rows]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -59,8 +59,8 @@ class _Pair:
     pixels: str
 
 
-def import_pairs(config: PairsConfig, settings: Mapping[str, Any]) -> Outcome:
-    """Write the pair set `config.out` and its photo set in `photos` there. settings: of config.json.
+def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
+    """Write the pair set `config.out` and its photo set in `photos` there. `settings` becomes that of config.json.
 
     Raises InputError where the files do not match, or fewer than three pairs can be used.
     """
@@ -71,12 +71,33 @@ def import_pairs(config: PairsConfig, settings: Mapping[str, Any]) -> Outcome:
         teacher, (sources, files_hash) = "unpaired", _unmatched(config, outcome)
     else:
         teacher, (sources, files_hash) = "before/after", _matched(config, outcome)
-    settings = {**settings, "teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
+    settings |= {"teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("aligned", "before", "after") if settings[k]}
     with writing(config.out, "pairs", settings) as folder:
         if folder is None:
             return Outcome(already_done=True)
-        _write(folder, sources, config, settings, outcome)
+        (folder / "images").mkdir(exist_ok=True)
+        read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
+        kept: dict[str, _Source] = {}
+
+        def items() -> Iterator[Item]:
+            for name, pair in _once(read, outcome):
+                kept[name] = pair.source
+                write_png(folder / f"images/{name}.png", pair.edit)
+                yield name, pair.photo, "", pair.source.name, pair.width, pair.height, pair.sha256
+
+        photos = write_images(folder / PHOTOS, items())
+        if len(photos) < 3:
+            why = f"; {outcome.skipped[0][0]}: {outcome.skipped[0][1]}" if outcome.skipped else ""
+            raise InputError(f"{len(photos)} usable pair{'s' * (len(photos) != 1)}, and at least 3 are needed{why}")
+        splits = _splits(list(kept.values()), config.seed, outcome)
+        photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
+        write_jsonl(folder / PHOTOS / INDEX, map(plain, photos))
+        photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
+        write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
+        about = {"prompt": settings["concept"], "teacher": teacher, "seed": config.seed, "score": None}
+        rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
+        write_jsonl(folder / ROWS, rows)
     return outcome
 
 
@@ -202,34 +223,7 @@ def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels
     return photo, edit
 
 
-# ------------------------------------------------------------------------------------------------------- writing all
-
-
-def _write(
-    folder: Path, sources: Sequence[_Source], config: PairsConfig, settings: Mapping[str, Any], outcome: Outcome
-) -> None:
-    (folder / "images").mkdir()
-    read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
-    kept: dict[str, _Source] = {}
-
-    def items() -> Iterator[Item]:
-        for name, pair in _once(read, outcome):
-            kept[name] = pair.source
-            write_png(folder / f"images/{name}.png", pair.edit)
-            yield name, pair.photo, "", pair.source.name, pair.width, pair.height, pair.sha256
-
-    photos = write_images(folder / PHOTOS, items())
-    if len(photos) < 3:
-        why = f"; {outcome.skipped[0][0]}: {outcome.skipped[0][1]}" if outcome.skipped else ""
-        raise InputError(f"{len(photos)} usable pair{'s' * (len(photos) != 1)}, and at least 3 are needed{why}")
-    splits = _splits(list(kept.values()), config.seed, outcome)
-    photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
-    write_jsonl(folder / PHOTOS / INDEX, map(plain, photos))
-    photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
-    write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
-    about = {"prompt": settings["concept"], "teacher": settings["teacher"], "seed": config.seed, "score": None}
-    rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
-    write_jsonl(folder / ROWS, rows)
+# ------------------------------------------------------------------------------------------------- once, and split
 
 
 def _once(pairs: Iterable[_Pair | tuple[str, str]], outcome: Outcome) -> Iterator[tuple[str, _Pair]]:

@@ -11,11 +11,11 @@ from typing import Any
 
 from e2gan.config import PairsConfig, TeachConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain
+from e2gan.core.files import plain, read_jsonl
 from e2gan.core.outputs import State, claim
 from e2gan.core.progress import note
 from e2gan.core.summary import skipped_lines
-from e2gan.data.pair_set import PairSet, PhotosToEdit
+from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
 from e2gan.pairs.concept_lists import read_concepts, shipped_lists
@@ -42,9 +42,9 @@ class PairsResult(Outcome):
     photos: Path
     prompt: str
     teacher: str
-    train: int = 0
-    val: int = 0
-    test: int = 0
+    train: int
+    val: int
+    test: int
 
     def __str__(self) -> str:
         if self.waiting:
@@ -74,7 +74,7 @@ class PairSets:
 
 def pairs_command(config: PairsConfig) -> PairsResult | PairSets:
     """`make_pairs`, or `make_pair_sets` where a list of concepts is named."""
-    return make_pairs(config) if config.concepts is None else make_pair_sets(config)
+    return make_pair_sets(config) if config.concepts is not None else make_pairs(config)
 
 
 def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -> PairsResult:
@@ -92,22 +92,17 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     if config.teach.prefer == TeachConfig().prefer:
         # The default had a weight of a score that is gone: without it, older sets would count as made otherwise.
         settings["teach"]["prefer"] += [f"{FORMER}=1"]
-    if config.photos is None:
-        outcome = import_pairs(config, settings)
+    if config.photos is not None:
+        outcome = _edit_photos(config, config.photos, teachers, settings)
     else:
-        teachers = make_teachers(config) if teachers is None else teachers
-        outcome = _edit_photos(config, PhotosToEdit.load(config.photos, config.selection), teachers, settings)
-        if outcome.waiting or outcome.busy:
-            names = ", ".join(teacher.name for teacher in teachers)
-            facts = {"folder": config.out, "photos": config.photos, "prompt": settings["concept"], "teacher": names}
-            return PairsResult(**facts, waiting=outcome.waiting, busy=outcome.busy)
-    pair_set = PairSet.load(config.out)
-    splits = [row["split"] for row in pair_set.rows]
+        outcome = import_pairs(config, settings)
+    rows = [] if outcome.waiting or outcome.busy else read_jsonl(config.out / ROWS)
+    splits = [row["split"] for row in rows]
     return PairsResult(
-        folder=pair_set.folder,
-        photos=pair_set.photo_folder,
-        prompt=pair_set.prompt,
-        teacher=pair_set.teacher,
+        folder=config.out,
+        photos=Path(os.path.normpath(config.out / settings["photos"])),
+        prompt=settings["concept"],
+        teacher=settings["teacher"],
         train=splits.count("train"),
         val=splits.count("val"),
         test=splits.count("test"),
@@ -116,10 +111,12 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
 
 
 def _edit_photos(
-    config: PairsConfig, chosen: PhotosToEdit, teachers: Sequence[Teacher], settings: dict[str, Any]
+    config: PairsConfig, photo_folder: Path, teachers: Sequence[Teacher] | None, settings: dict[str, Any]
 ) -> Outcome:
     """By a filter alone, or by teachers. `settings` becomes that of config.json."""
     teach, out = config.teach, config.out
+    teachers = make_teachers(config) if teachers is None else teachers
+    chosen = PhotosToEdit.load(photo_folder, config.selection)
     only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
     if only is not None and config.teacher == ("filters",):
         settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt

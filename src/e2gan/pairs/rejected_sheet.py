@@ -27,12 +27,12 @@ def write_rejected_sheet(
 
     Of more than `most` some of each kind of reason are shown, taken evenly. Raises ValueError for no rows.
     """
-    shown = sample(rows, most)
+    shown, files = sample(rows, most), {photo.id: photo_set.folder / photo.file for photo in photo_set.photos}
     bands = []
     for i in range(0, len(shown), ACROSS):
         band = shown[i : i + ACROSS]
         labels = [_label(row) for row in band] + [""] * (min(len(shown), ACROSS) - len(band))
-        pictures = [[_shrunk(photo_set.folder / photo_set.by_id(row.photo).file) for row in band]]
+        pictures = [[_shrunk(files[row.photo]) for row in band]]
         pictures += [[_shrunk(None if row.file is None else folder / row.file) for row in band]]
         bands.append(sheet(pictures, labels))
     write_png(path, np.concatenate(bands))

@@ -37,8 +37,8 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
     try:
         (folder / "images").mkdir(exist_ok=True)
         left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
-        edits = [(name, chosen.photo_set.folder / photo.file, folder / files[photo.id]) for photo in left]
-        for _ in track(_in_processes(edits), f"edits ({name})", len(edits)):
+        edits = _in_processes([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
+        for _ in track(edits, f"edits ({name})", len(left)):
             pass
         about = {"prompt": prompt, "teacher": f"filters:{name}", "seed": seed, "score": None}
         rows = [{"file_name": files[photo.id], "photo": photo.id, "split": photo.split} | about for photo in photos]

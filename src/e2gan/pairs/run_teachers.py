@@ -21,7 +21,7 @@ from e2gan.pairs.candidates import CandidateFolder, Job
 from e2gan.pairs.choice import Choice
 from e2gan.pairs.failed_edits import flaw
 from e2gan.pairs.outcome import Outcome
-from e2gan.pairs.scores import EditScores
+from e2gan.pairs.scores import EditScores, ScoreModels
 from e2gan.teachers.teacher import Ask, Failed, Teacher
 
 __all__ = ["run_teachers"]
@@ -50,24 +50,22 @@ def run_teachers(
     runs = [TeacherRun(teacher, ask, chosen.photo_set.folder, candidates, teach, seed) for teacher in teachers]
     part, parts = teach.part()
     photos, own = chosen.photos, chosen.photos[part::parts]
+    models = ScoreModels(prompt=ask.prompt, source=ask.source, clip=teach.clip, preference=teach.preference)
+    heavy = teach.clip is not None or teach.preference is not None
     try:
         resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
-        missing = any(run.missing(own) for run in runs)
-        scores = EditScores(
-            prompt=ask.prompt, source=ask.source, clip=teach.clip, preference=teach.preference, device=device
-        )
-        if missing:  # a model that is not at hand is told of before the first edit, not after the last
-            scores.load()
-            scores.close()
+        if heavy and any(run.missing(own) for run in runs):
+            EditScores(models, device)  # what is not at hand is told of before the first edit, not after the last
+            give_back_memory()
         for run in runs:
             run.edit_all(own)
-            if len(runs) > 1 or any(scores.names.values()):  # what comes next wants the memory
+            if len(runs) > 1 or heavy:  # what comes next wants the memory
                 run.teacher.close()
         if parts > 1:
-            score_candidates(candidates, scores, own, chosen.photo_set)
+            score_candidates(candidates, models, device, own, chosen.photo_set)
             if waiting := {job.photo.id for run in runs for job in run.missing(photos)}:
                 return Outcome(waiting=len(waiting))
-        outcome = build_set(out, ask.prompt, candidates, choice, scores, photos, chosen.photo_set)
+        outcome = build_set(out, ask.prompt, candidates, choice, models, device, photos, chosen.photo_set)
     except BusyError as error:
         if parts == 1:
             raise

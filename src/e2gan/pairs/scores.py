@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import plain
 from e2gan.core.images import Pixels, resize
 from e2gan.core.memory import give_back_memory, is_no_memory
 from e2gan.core.progress import in_threads
@@ -23,7 +25,7 @@ from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 if TYPE_CHECKING:
     from e2gan.features.clip import ClipModel
 
-__all__ = ["EditScores", "structure"]
+__all__ = ["EditScores", "ScoreModels", "structure"]
 
 
 # ---------------------------------------------------------------------------------------------------------- structure
@@ -79,6 +81,22 @@ def _kept(photo: Field, edit: Field) -> float:
 # ------------------------------------------------------------------------------------------------------------- scorer
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoreModels:
+    """Which scores edits are to have, nothing loaded: CLIP models by a hub's name or a local folder, or None."""
+
+    prompt: str
+    source: str = "a photo"
+    """What the photos show, in words."""
+    clip: str | None = None
+    preference: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What scores go by: the same models asked for the same."""
+        return hashlib.sha256(json.dumps(plain(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
 class EditScores:
     """Scores of edits, higher is better, by name:
 
@@ -87,71 +105,47 @@ class EditScores:
     preference model: preference, its logit of edit and prompt (PickScore, about 15..25).
     """
 
-    def __init__(
-        self,
-        *,
-        prompt: str,
-        source: str = "a photo",
-        clip: str | None = None,
-        preference: str | None = None,
-        device: str = "auto",
-    ) -> None:
-        """clip, preference: CLIP models by a hub's name or a local folder; nothing is loaded yet."""
-        self.prompt, self.source, self.device = prompt, source, device
-        self.names = {"clip": clip, "preference": preference}
-        self._clip = self._preference = None
-        self._seen: dict[bytes, NDArray[np.float32]] = {}  # a photo's embedding serves all of its candidates
-
-    @property
-    def key(self) -> str:
-        """What scores go by: the same models asked for the same."""
-        asked = [*self.names.values(), self.source, self.prompt]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
-
-    def load(self) -> None:
+    def __init__(self, models: ScoreModels, device: str = "auto") -> None:
         """Raises InputError where a model is not at hand, or source and prompt are the same to it."""
-        clip, preference = self.names.values()
-        if clip is not None and self._clip is None:
+        self._seen: dict[bytes, NDArray[np.float32]] = {}  # a photo's embedding serves all of its candidates
+        self._clip = self._preference = None
+        if models.clip is not None or models.preference is not None:
             from e2gan.features.clip import ClipModel, prompt_direction
 
-            self._clip = ClipModel(clip, self.device, "--clip")
-            self._prompt = self._clip.texts([self.prompt])[0].astype(np.float64)
-            self._direction = prompt_direction(self._clip, self.source, self.prompt)
-        if preference is not None and self._preference is None:
-            from e2gan.features.clip import ClipModel
-
-            same = self._clip if preference == clip else None
-            self._preference = same or ClipModel(preference, self.device, "--preference")
-            self._wish = self._preference.scale * self._preference.texts([self.prompt])[0].astype(np.float64)
-
-    def close(self) -> None:
-        """Give the models' memory back, where teachers want it."""
-        self._clip = self._preference = None
-        give_back_memory()
+            asked = {models.clip: "--clip", models.preference: "--preference"}
+            loaded = {name: ClipModel(name, device, option) for name, option in asked.items() if name is not None}
+            self._clip, self._preference = (loaded.get(name) for name in (models.clip, models.preference))
+        if self._clip is not None:
+            self._prompt = self._clip.texts([models.prompt])[0].astype(np.float64)
+            self._direction = prompt_direction(self._clip, models.source, models.prompt)
+        if self._preference is not None:
+            self._wish = self._preference.scale * self._preference.texts([models.prompt])[0].astype(np.float64)
 
     def score(self, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
-        """The scores of each edit of its photo, uint8 (H, W, 3) both, of one size; where memory runs out, of halves.
+        """The scores of each edit of its photo, uint8 (H, W, 3) both, of one size.
 
-        Raises InputError as `load` does, and where one picture is more than memory holds.
+        Fewer at a time where memory runs out; raises InputError where one is more than it holds.
         """
-        if not edits:
-            return []
-        self.load()
-        try:
-            return self._score(photos, edits)
-        except Exception as error:
-            if not is_no_memory(error):
-                raise
-        give_back_memory()  # only here, without the exception's frames, is it given back
-        if len(edits) == 1:
-            raise InputError("the models that score need more memory than there is: name smaller ones, or --device cpu")
-        half = len(edits) // 2
-        return self.score(photos[:half], edits[:half]) + self.score(photos[half:], edits[half:])
+        scores: list[dict[str, float]] = []
+        size = len(edits)
+        while len(scores) < len(edits):
+            part = slice(len(scores), len(scores) + size)
+            try:
+                scores += self._score(photos[part], edits[part])
+                continue
+            except Exception as error:
+                if not is_no_memory(error):
+                    raise
+            give_back_memory()  # only here, without the exception's frames, is it given back
+            if size == 1:
+                raise InputError(
+                    "the models that score need more memory than there is: name smaller ones, or --device cpu"
+                )
+            size //= 2
+        return scores
 
     def _score(self, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
-        columns: dict[str, Iterable[float]] = {
-            "structure": list(in_threads(lambda pair: structure(*pair), zip(photos, edits, strict=True)))
-        }
+        columns: dict[str, Iterable[float]] = {"structure": ()}
         embedded = None
         if self._clip is not None:
             from e2gan.features.clip import along
@@ -162,6 +156,7 @@ class EditScores:
         if self._preference is not None:
             shared = embedded is not None and self._preference is self._clip
             columns["preference"] = (embedded if shared else self._preference.images(edits)) @ self._wish
+        columns["structure"] = in_threads(lambda pair: structure(*pair), zip(photos, edits, strict=True))
         return [dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _of_photos(self, clip: ClipModel, photos: Sequence[Pixels]) -> NDArray[np.float32]:
