@@ -36,6 +36,8 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
     files = {photo.id: f"images/{photo.id}.png" for photo in photos}
     try:
         (folder / "images").mkdir(exist_ok=True)
+        for path in (folder / "images").glob("*.tmp*"):
+            path.unlink()  # what a process left that was killed as it wrote
         left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
         edits = _in_processes([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
         for _ in track(edits, f"edits ({name})", len(left)):
@@ -63,7 +65,7 @@ def _in_processes(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:
         "loky", n_jobs=processes, inner_max_num_threads=1, initializer=_start, initargs=(os.getpid(),)
     ):
         try:
-            for _ in Parallel(return_as="generator", batch_size=4)(starmap(delayed(_edit), edits)):
+            for _ in Parallel(return_as="generator")(starmap(delayed(_edit), edits)):
                 done += 1
                 yield
         except BrokenProcessPool:  # a process was killed, perhaps for want of memory

@@ -109,12 +109,13 @@ class EditScores:
         """Raises InputError where a model is not at hand, or source and prompt are the same to it."""
         self._seen: dict[bytes, NDArray[np.float32]] = {}  # a photo's embedding serves all of its candidates
         self._clip = self._preference = None
-        if models.clip is not None or models.preference is not None:
-            from e2gan.features.clip import ClipModel, prompt_direction
+        asked = {models.clip: "--clip", models.preference: "--preference"}
+        if not any(asked):
+            return
+        from e2gan.features.clip import ClipModel, prompt_direction
 
-            asked = {models.clip: "--clip", models.preference: "--preference"}
-            loaded = {name: ClipModel(name, device, option) for name, option in asked.items() if name is not None}
-            self._clip, self._preference = (loaded.get(name) for name in (models.clip, models.preference))
+        loaded = {name: ClipModel(name, device, option) for name, option in asked.items() if name is not None}
+        self._clip, self._preference = (loaded[name] if name else None for name in (models.clip, models.preference))
         if self._clip is not None:
             self._prompt = self._clip.texts([models.prompt])[0].astype(np.float64)
             self._direction = prompt_direction(self._clip, models.source, models.prompt)
