@@ -201,8 +201,8 @@ def _warp(field: Field, motion: Motion) -> Field:
 
 def _agreement(photo: Field, edit: Field) -> float:
     """Correlation of two fields, 0..1."""
-    weight = _window(photo.shape) ** 2
-    return correlation(photo, edit, weight, faint=FAINT * weight.sum())
+    window = _window(photo.shape)
+    return correlation(photo, edit, window, faint=FAINT * (window**2).sum())
 
 
 # ------------------------------------------------------------------------------------------------------------ motion

@@ -31,7 +31,8 @@ def doubled_gradient(image: NDArray[np.float32]) -> Field:
 
 
 def correlation(photo: Field, edit: Field, weight: NDArray[Any], faint: float = 0.0) -> float:
-    """Weighted correlation of two fields, 0..1. faint: power added to both, so that weak edges agree less."""
-    common = (weight * (photo * edit.conj()).real).sum()
-    powers = [(weight * np.abs(field) ** 2).sum() + faint for field in (photo, edit)]
-    return float(np.clip(common / max(np.sqrt(powers[0] * powers[1]), 1e-12), 0, 1))
+    """Correlation of two fields, each times its (H, W) weight, 0..1. faint: power that is added to both, so that weak
+    edges agree less."""
+    photo, edit = photo * weight, edit * weight
+    powers = [(np.abs(field) ** 2).sum() + faint for field in (photo, edit)]
+    return float(np.clip(np.vdot(photo, edit).real / max(np.sqrt(powers[0] * powers[1]), 1e-12), 0, 1))

@@ -75,7 +75,7 @@ def _kept(photo: Field, edit: Field) -> float:
     if flat or bare:
         return float(flat and bare)
     weight /= weight.sum()
-    return correlation(photo - (weight * photo).sum(), edit - (weight * edit).sum(), weight)
+    return correlation(photo - (weight * photo).sum(), edit - (weight * edit).sum(), np.sqrt(weight))
 
 
 # ------------------------------------------------------------------------------------------------------------- scorer
