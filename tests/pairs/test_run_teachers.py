@@ -174,6 +174,42 @@ def test_what_is_left_of_a_run_may_be_bad_photos_alone(project: Project, tmp_pat
     assert result.train + result.val + result.test == count(project) - len(bad)
 
 
+def test_many_photos_may_fail_with_every_seed(project: Project, tmp_path: Path) -> None:
+    """Their retries follow one another, more of them than the exceptions in a row that end a run."""
+    bad = {photo.tobytes() for photo in PhotoSet.load(project.photos).array()[::4]}
+    assert len(bad) > 8
+
+    def edit(photo: Pixels, seed: int) -> Pixels:
+        if photo.tobytes() in bad:
+            raise ValueError("no face")
+        return sepia(photo, seed)
+
+    result = run(project, tmp_path / "pairs", [Counted(edit).teacher], retries=1)
+    assert result.rejected == {"ValueError: no face": 2 * len(bad)}
+    assert result.train + result.val + result.test == count(project) - len(bad)
+
+
+def test_what_was_once_marked_as_suspect_is_tried_again(project: Project, tmp_path: Path) -> None:
+    """Older versions wrote so of photos that failed while everything did."""
+    hopeless = PhotoSet.load(project.photos).array()[0].tobytes()
+
+    def edit(photo: Pixels, seed: int) -> Pixels:
+        if photo.tobytes() == hopeless:
+            raise ValueError("no face")
+        return sepia(photo, seed)
+
+    out = tmp_path / "pairs"
+    run(project, out, [Counted(edit).teacher], retries=0)
+    (note,) = out.rglob("candidates/*/*.json")
+    note.write_text(json.dumps(read_json(note) | {"suspect": True}))
+    out.rename(partial_of(out))
+    again = Counted()
+    result = run(project, out, [again.teacher], retries=0)
+    assert [photo for photo, _ in again.asked] == [hopeless]
+    assert result.train + result.val + result.test == count(project)
+    assert not result.rejected
+
+
 def test_edits_outlive_a_mistake_in_what_scores_them(project: Project, tmp_path: Path) -> None:
     mine, out = Counted(), tmp_path / "pairs"
     nowhere = str(tmp_path / "no-clip")

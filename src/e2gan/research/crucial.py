@@ -10,13 +10,14 @@ from pathlib import Path
 
 from e2gan.config import CrucialConfig, FinetuneConfig, Part
 from e2gan.core.files import sha256, write_json
+from e2gan.core.names import slug
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Panel, plot_bars
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.metrics import BESIDE
 from e2gan.networks.models import MODEL, base_folder, load_generator
-from e2gan.research.comparison import Cell, Lab, Subject, aligned, load_sets, mean_cell, settings_with_sets, slug
+from e2gan.research.comparison import Cell, Lab, Subject, aligned, load_sets, mean_cell, settings_with_sets
 from e2gan.train.finetune import finetune_base, part_parameters
 
 __all__ = ["Crucial", "find_crucial", "Frozen"]

@@ -11,11 +11,12 @@ from pathlib import Path
 from e2gan.config import CrucialConfig, TableConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, sha256, write_bytes, write_json
+from e2gan.core.names import slug
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
 from e2gan.measure.metrics import BESIDE, Score
 from e2gan.networks.models import MODEL, base_folder
-from e2gan.research.comparison import mean_cell, settings_with_sets, slug
+from e2gan.research.comparison import mean_cell, settings_with_sets
 from e2gan.research.crucial import NAMES, find_crucial
 from e2gan.research.tables.bench import Bench
 from e2gan.research.tables.costs import Row, compare_costs
