@@ -118,10 +118,10 @@ def align(photo_HWC: Pixels, edit_HWC: Pixels, limit: float = math.inf) -> tuple
     Raises ValueError where the sizes differ.
     """
     pair = _compare(photo_HWC, edit_HWC)
-    found = _find(pair)
-    undone, typical = _measure(pair, found)
+    motion = _find(pair)
+    undone, typical = _measure(pair, motion)
     as_it_is, _ = _measure(pair, UNMOVED)
-    moved = _root_mean_square(found, photo_HWC.shape)
+    moved = _root_mean_square(motion, photo_HWC.shape)
     clear = moved > STILL + 3 * typical or (moved > STILL and as_it_is.agreement < 11 / 12 * undone.agreement)
     if undone.trusted and clear and moved <= limit:
         return undo(edit_HWC, undone), undone
@@ -231,10 +231,10 @@ def _look(pair: _Pair) -> Motion:
     scale = pair.ratio
     start = _search(pair.coarse_photo, pair.coarse_edit) * [scale, scale, 1]
     # The search may have stepped to the next period of a fence, or along a horizon.
-    found = [_refine(pair.photo, pair.edit, motion) for motion in (UNMOVED, start)]
+    refined = [_refine(pair.photo, pair.edit, motion) for motion in (UNMOVED, start)]
     reach = REACH * min(pair.photo.shape)
-    near, far = (_agreement(pair.photo, _warp(pair.edit, m)) - DOUBT * _remoteness(m, reach) for m in found)
-    return (found[1] if far > near else found[0]) * [pair.scale, pair.scale, 1]
+    near, far = (_agreement(pair.photo, _warp(pair.edit, m)) - DOUBT * _remoteness(m, reach) for m in refined)
+    return (refined[1] if far > near else refined[0]) * [pair.scale, pair.scale, 1]
 
 
 def _remoteness(motion: Any, reach: float) -> Any:
@@ -316,10 +316,10 @@ def _displacements(photo: Field, edit: Field, farthest: int = 5) -> tuple[NDArra
     squares = np.arange(-reach, reach + 1) ** 2
     likely = surface[:, 1:-1, 1:-1] - 0.01 * (squares[:, None] + squares)  # along an edge, the nearest
     best = likely.reshape(len(surface), -1).argmax(1)
-    each, i, j = np.arange(len(best)), 1 + best // n, 1 + best % n
-    peak = surface[each, i, j]
-    dy = i - middle + _vertex(surface[each, i - 1, j], peak, surface[each, i + 1, j])
-    dx = j - middle + _vertex(surface[each, i, j - 1], peak, surface[each, i, j + 1])
+    block, i, j = np.arange(len(best)), 1 + best // n, 1 + best % n
+    peak = surface[block, i, j]
+    dy = i - middle + _vertex(surface[block, i - 1, j], peak, surface[block, i + 1, j])
+    dx = j - middle + _vertex(surface[block, i, j - 1], peak, surface[block, i, j + 1])
     return np.hypot(dx, dy), np.sqrt(np.minimum(*powers)) * np.maximum(peak, 0)
 
 

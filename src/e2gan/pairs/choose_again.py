@@ -83,8 +83,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     """The settings of a pair set that has candidates. Raises InputError for any other folder."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is no pair set: it has no {CONFIG} (make one with: e2gan pairs)")
-    found = read_json(folder / CONFIG)
-    settings = found.get("settings", {})
-    if found.get("stage") != "pairs" or "choice" not in settings or not (folder / INDEX).is_file():
+    config = read_json(folder / CONFIG)
+    settings = config.get("settings", {})
+    if config.get("stage") != "pairs" or "choice" not in settings or not (folder / INDEX).is_file():
         raise InputError(f"{folder} has no candidates to choose from: only pair sets of teachers beside filters have")
     return settings

@@ -117,8 +117,8 @@ def read_picks(folder: Path, rows: Sequence[Candidate], path: Path | None = None
     if path is None and not (folder / PICKS).is_file():
         return Picks({}, deleted)
     path = folder / PICKS if path is None else path
-    found = read_json(path)
-    chosen = found.get("picks") if isinstance(found, dict) else None
+    saved = read_json(path)
+    chosen = saved.get("picks") if isinstance(saved, dict) else None
     if not isinstance(chosen, dict) or not all(name is None or isinstance(name, str) for name in chosen.values()):
         raise InputError(f"{path} is not what {PAGE} saves: it has no picks of a file name or null for each photo")
     known = {photo: {row.name: row for row in group if row.name} for photo, group in by_photo(rows).items()}

@@ -49,20 +49,20 @@ def run_teachers(
     candidates = CandidateFolder(partial_of(out) / FOLDER)
     runs = [TeacherRun(teacher, ask, chosen.photo_set.folder, candidates, teach, seed) for teacher in teachers]
     part, parts = teach.part()
-    photos, own = chosen.photos, chosen.photos[part::parts]
+    photos, assigned = chosen.photos, chosen.photos[part::parts]
     models = ScoreModels(prompt=ask.prompt, source=ask.source, clip=teach.clip, preference=teach.preference)
     heavy = teach.clip is not None or teach.preference is not None
     try:
         resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
-        if heavy and any(run.missing(own) for run in runs):
+        if heavy and any(run.missing(assigned) for run in runs):
             EditScores(models, device)  # what is not at hand is told of before the first edit, not after the last
             give_back_memory()
         for run in runs:
-            run.edit_all(own)
+            run.edit_all(assigned)
             if len(runs) > 1 or heavy:  # what comes next wants the memory
                 run.teacher.close()
         if parts > 1:
-            score_candidates(candidates, models, device, own, chosen.photo_set)
+            score_candidates(candidates, models, device, assigned, chosen.photo_set)
             if waiting := {job.photo.id for run in runs for job in run.missing(photos)}:
                 return Outcome(waiting=len(waiting))
         outcome = build_set(out, ask.prompt, candidates, choice, models, device, photos, chosen.photo_set)
