@@ -45,6 +45,7 @@ from e2gan.config import PIX2PIX, Init
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.images import list_images, read_image, square
+from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder, read_settings, versions, writing
 from e2gan.core.progress import in_threads, note, track
 from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
@@ -52,7 +53,7 @@ from e2gan.features.embeddings import embed_files
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
-from e2gan.research.comparison import Comparison, TrainedModel, slug
+from e2gan.research.comparison import Comparison, TrainedModel
 from e2gan.teachers.filters.filters import FILTERS, Kind, find
 from e2gan.train.loop import METRICS, Trained
 

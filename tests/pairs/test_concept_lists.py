@@ -82,32 +82,6 @@ def test_toml_with_defaults(write: Write) -> None:
     assert rows[1].settings_of(["filters"]).keys() == {"steps", "scheduler", "eta", "tiled"}
 
 
-def test_csv_of_a_spreadsheet(write: Write) -> None:
-    """With a byte order mark, Windows line ends, empty cells and lines, quotes, and its columns in another order."""
-    text = (
-        "\ufeffPrompt,name,teacher,settings,source\r\n"
-        "make it autumn,,sd-img2img instruct-pix2pix; filters:autumn,strength=0.6; steps=20 ;,a park\r\n"
-        ",,,,\r\n"
-        "\r\n"
-        '"like ""Starry Night"", by night",gogh,"command:python edit.py {input} {output}; sd-img2img",,\r\n'
-        "mach es größer,,,,\r\n"
-    )
-    autumn, gogh, larger = read_concepts(write(text, "list.CSV"))
-    teachers = ("sd-img2img", "instruct-pix2pix", "filters:autumn")
-    assert autumn == ConceptRow("make-it-autumn", "make it autumn", "a park", teachers, {"strength": 0.6, "steps": 20})
-    teachers = ("command:python edit.py {input} {output}", "sd-img2img")
-    assert gogh == ConceptRow("gogh", 'like "Starry Night", by night', None, teachers)
-    assert larger == ConceptRow(slug("mach es größer"), "mach es größer")
-
-
-def test_a_column_of_prompts_is_enough(write: Write) -> None:
-    rows = read_concepts(write("prompt\nmake it autumn\nmake it dusk\n", "list.csv"))
-    assert [(row.name, row.prompt) for row in rows] == [
-        ("make-it-autumn", "make it autumn"),
-        ("make-it-dusk", "make it dusk"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -189,44 +163,16 @@ def test_mistakes_in_toml_are_told_with_their_place(text: str, message: str, wri
     assert re.search(message, refusal(write(text)))
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "list.csv: lists no concepts"),
-        ("prompt\n", "list.csv: lists no concepts"),
-        ("make it autumn\n", "list.csv, line 1: unknown column 'make it autumn'; there are name, prompt"),
-        ("name;prompt\n", "list.csv, line 1: unknown column 'name;prompt'; .* separated by commas"),
-        ("prompt,prompt\n", "line 1: there are two columns 'prompt'"),
-        ("name,source\na,b\n", "line 1: there is no column 'prompt'"),
-        ("prompt,source\na,b\nc\n", "list.csv, line 3: has 1 fields, the header 2"),
-        (
-            "prompt,source\na night, with stars,b\n",
-            "line 2: has 3 fields, the header 2: put a text with commas in double",
-        ),
-        ("name,prompt\na,\n", "line 2: the prompt is empty"),
-        ('prompt\n"a\nb"\n\n"c\n', "list.csv, line 5: is not CSV"),
-        ('prompt\n"a" b\n', "list.csv, line 2: is not CSV"),
-        ("prompt,settings\na,strength\n", "list.csv, line 2: settings strength: write NAME=VALUE"),
-        ("prompt,settings\na,b=1;b=2\n", "line 2: settings b=2: b is set twice"),
-        ("prompt,teacher\na,sd command:python x.py\n", "line 2: separate a command from other teachers by ';'"),
-        ('prompt,name\n"a\nb",\nA B,c\n', "list.csv, line 4: the prompt 'A B' is that of line 2 too"),
-    ],
-)
-def test_mistakes_in_csv_are_told_with_their_line(text: str, message: str, write: Write) -> None:
-    assert re.search(message, refusal(write(text, "list.csv")))
-
-
-@pytest.mark.parametrize("name", ["list.toml", "list.csv"])
-def test_another_encoding_is_told_with_the_line(name: str, write: Write) -> None:
-    assert "line 2: is not UTF-8" in refusal(write("prompt\nmake it größer\n".encode("latin-1"), name))
-    assert "line 1: is not UTF-8" in refusal(write("prompt\n".encode("utf-16"), name))
+def test_another_encoding_is_told_with_the_line(write: Write) -> None:
+    assert "line 2: is not UTF-8" in refusal(write("prompt\nmake it größer\n".encode("latin-1")))
+    assert "line 1: is not UTF-8" in refusal(write("prompt\n".encode("utf-16")))
 
 
 def test_files_that_are_no_list(tmp_path: Path, write: Write) -> None:
     assert "there is no such file (lists that are built in: filters" in refusal(tmp_path / "absent.toml")
-    assert "a list of concepts is a .toml or .csv file" in refusal(write("{}", "list.json"))
-    (tmp_path / "folder.csv").mkdir()
-    assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.csv")
+    assert "a list of concepts is a .toml file" in refusal(write("{}", "list.json"))
+    (tmp_path / "folder.toml").mkdir()
+    assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.toml")
 
 
 # ------------------------------------------------------------------------------------------------------------ settings

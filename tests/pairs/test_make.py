@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,33 @@ def test_ctrl_c_in_the_midst_of_it(tmp_path: Path) -> None:
     assert len(list((out / "images").iterdir())) == 300
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
+    photos, out = photo_set(tmp_path, 300, 128), tmp_path / "pairs"
+    command = [sys.executable, "-m", "e2gan", "pairs", "--photos", photos, "--concept", "oil", "--out", out]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def group() -> list[str]:
+        """The processes of its session that still run."""
+        stats = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                stats.append(path.read_text().rpartition(")")[2].split())
+        return [stat[0] for stat in stats if int(stat[3]) == process.pid and stat[0] != "Z"]
+
+    until = time.monotonic() + 60
+    while len(list(partial_of(out).glob("images/*.png"))) < 12 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(group()) > 1
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 30
+    while group() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert group() == []
+    assert len(list(partial_of(out).glob("images/*.png"))) < 300
+
+
 def test_many_photos_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
     photo_set(tmp_path, 60)
     (tmp_path / "script.py").write_text(
@@ -190,7 +218,9 @@ def test_many_photos_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
 
 
 def test_the_teacher_needs_no_torch() -> None:
-    code = "import sys, e2gan.pairs, e2gan.photos, e2gan.builtin; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, e2gan.pairs.make, e2gan.data.photos, e2gan.data.builtin_photos; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -16,7 +16,8 @@ from e2gan.core.images import read_image, write_png
 from e2gan.data.builtin_photos import demo_photo_set
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import BY_HAND, DELETED, Candidate
-from e2gan.pairs.pick_by_hand import read_picks, rejected_sheet, sample, write_page
+from e2gan.pairs.pick_by_hand import read_picks, write_page
+from e2gan.pairs.rejected_sheet import sample, write_rejected_sheet
 from e2gan.teachers.filters.filters import FILTERS, apply
 
 
@@ -137,7 +138,7 @@ def test_picks_that_cannot_be_meant(rows: list[Candidate], tmp_path: Path) -> No
 def test_the_sheet_shows_photo_edit_and_reason(rows: list[Candidate], photo_set: PhotoSet, tmp_path: Path) -> None:
     rejected = [row for row in rows if row.rejected]
     rejected.append(replace(rejected[0], file=None, rejected="ValueError: no"))
-    rejected_sheet(tmp_path / "rejected.png", tmp_path, rejected, photo_set)
+    write_rejected_sheet(tmp_path / "rejected.png", tmp_path, rejected, photo_set)
     sheet = read_image(tmp_path / "rejected.png")
     assert sheet.shape[1] > 4 * 160
     assert np.unique(sheet.reshape(-1, 3), axis=0).shape[0] > 1000

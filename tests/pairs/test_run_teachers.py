@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from e2gan.cli import main
 from e2gan.config import PairsConfig, TeachConfig
@@ -24,9 +25,9 @@ from e2gan.core.images import Pixels, read_image
 from e2gan.core.outputs import partial_of
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import PhotoSet
-from e2gan.pairs import build_set as assembly
+from e2gan.pairs import build_set
 from e2gan.pairs.make import PairsResult, make_pairs
-from e2gan.pairs.scores import Scorer
+from e2gan.pairs.scores import EditScores
 from e2gan.teachers.filters.filters import FILTERS, apply
 from e2gan.teachers.function import FunctionTeacher
 from e2gan.teachers.teacher import Failed
@@ -173,6 +174,42 @@ def test_what_is_left_of_a_run_may_be_bad_photos_alone(project: Project, tmp_pat
     assert result.train + result.val + result.test == count(project) - len(bad)
 
 
+def test_many_photos_may_fail_with_every_seed(project: Project, tmp_path: Path) -> None:
+    """Their retries follow one another, more of them than the exceptions in a row that end a run."""
+    bad = {photo.tobytes() for photo in PhotoSet.load(project.photos).array()[::3]}
+    assert len(bad) > 8
+
+    def edit(photo: Pixels, seed: int) -> Pixels:
+        if photo.tobytes() in bad:
+            raise ValueError("no face")
+        return sepia(photo, seed)
+
+    result = run(project, tmp_path / "pairs", [Counted(edit).teacher], retries=1)
+    assert result.rejected == {"ValueError: no face": 2 * len(bad)}
+    assert result.train + result.val + result.test == count(project) - len(bad)
+
+
+def test_what_was_once_marked_as_suspect_is_tried_again(project: Project, tmp_path: Path) -> None:
+    """Older versions wrote so of photos that failed while everything did."""
+    hopeless = PhotoSet.load(project.photos).array()[0].tobytes()
+
+    def edit(photo: Pixels, seed: int) -> Pixels:
+        if photo.tobytes() == hopeless:
+            raise ValueError("no face")
+        return sepia(photo, seed)
+
+    out = tmp_path / "pairs"
+    run(project, out, [Counted(edit).teacher], retries=0)
+    (note,) = out.rglob("candidates/*/*.json")
+    note.write_text(json.dumps(read_json(note) | {"suspect": True}))
+    out.rename(partial_of(out))
+    again = Counted()
+    result = run(project, out, [again.teacher], retries=0)
+    assert [photo for photo, _ in again.asked] == [hopeless]
+    assert result.train + result.val + result.test == count(project)
+    assert not result.rejected
+
+
 def test_edits_outlive_a_mistake_in_what_scores_them(project: Project, tmp_path: Path) -> None:
     mine, out = Counted(), tmp_path / "pairs"
     nowhere = str(tmp_path / "no-clip")
@@ -193,9 +230,9 @@ def test_edits_outlive_a_mistake_in_what_scores_them(project: Project, tmp_path:
 def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score, sizes = Scorer.score, []
+    score, sizes = EditScores._score, []
 
-    def little(self: Scorer, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
+    def little(self: EditScores, photos: Sequence[Pixels], edits: Sequence[Pixels]) -> list[dict[str, float]]:
         sizes.append(len(edits))
         if len(edits) > 4:
             raise RuntimeError("CUDA out of memory.")
@@ -203,9 +240,9 @@ def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
             raise KeyboardInterrupt
         return score(self, photos, edits)
 
-    monkeypatch.setattr(Scorer, "score", little)
+    monkeypatch.setattr(EditScores, "_score", little)
     stop, out = 12, tmp_path / "pairs"
-    monkeypatch.setattr(assembly, "SCORED", 8)
+    monkeypatch.setattr(build_set, "AT_A_TIME", 8)
     with pytest.raises(KeyboardInterrupt):
         run(project, out, [Counted().teacher])
     scored = sum(len(path.read_text().splitlines()) for path in partial_of(out).glob("scores-*.jsonl"))
@@ -385,16 +422,17 @@ def test_killed_at_any_moment_nothing_is_edited_twice(project: Project, tmp_path
     assert len(PairSet.load(out).rows) == count(project)
 
 
-def test_a_lock_of_another_machine_is_respected(project: Project, tmp_path: Path) -> None:
+def test_a_set_that_another_process_builds_is_left_to_it(project: Project, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     run(project, out, [Counted().teacher])
     out.rename(partial_of(out))
-    (partial_of(out) / "assembling.json").write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    with pytest.raises(InputError, match="process 1 on elsewhere is putting"):
-        run(project, out, [Counted().teacher])
-    (partial_of(out) / "assembling.json").unlink()
+    with FileLock(tmp_path / "pairs.lock"):
+        with pytest.raises(InputError, match="another process is building"):
+            run(project, out, [Counted().teacher])
+        assert run(project, out, [Counted().teacher], shard="1/2").busy
+    (tmp_path / "pairs.lock").touch()  # what a killed process leaves
     run(project, out, [Counted().teacher])
-    assert not (out / "assembling.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs"]
 
 
 # ------------------------------------------------------------------------------------------------------ as a command

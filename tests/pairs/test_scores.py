@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
 from e2gan.core.errors import InputError
@@ -15,7 +13,8 @@ from e2gan.core.images import Pixels, square
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.features.clip import ClipModel, along, prompt_direction
 from e2gan.pairs.candidates import Candidate
-from e2gan.pairs.scores import Scorer, best, parse_rejects, parse_weights, scores_given, structure
+from e2gan.pairs.choice import parse_choice, parse_thresholds, parse_weights, pick_best
+from e2gan.pairs.scores import EditScores, ScoreModels, structure
 from e2gan.teachers.filters.filters import FILTERS, apply
 from tests.networks.test_text import write_clip
 
@@ -75,7 +74,7 @@ def test_structure_falls_with_what_is_lost(photos: list[Pixels]) -> None:
 
 def test_clips_scores_are_its_definitions(photos: list[Pixels], clip: Path) -> None:
     edits = [apply(FILTERS["autumn"], photo) for photo in photos]
-    scorer = Scorer(prompt="in autumn", source="a photo", clip=str(clip), preference=str(clip), device="cpu")
+    scorer = EditScores(ScoreModels(prompt="in autumn", clip=str(clip), preference=str(clip)), "cpu")
     found = scorer.score(photos, edits) + scorer.score([], [])
     model = ClipModel(str(clip), "cpu")
     way = prompt_direction(model, "a photo", "in autumn")
@@ -88,38 +87,16 @@ def test_clips_scores_are_its_definitions(photos: list[Pixels], clip: Path) -> N
         assert 0 < scores["structure"] <= 1
 
 
-def test_an_aesthetic_head_reads_clips_embeddings(photos: list[Pixels], clip: Path, tmp_path: Path) -> None:
-    model = ClipModel(str(clip), "cpu")
-    width = model.images(photos[:1]).shape[1]
-    torch.manual_seed(0)
-    one, two = torch.nn.Linear(width, 5), torch.nn.Linear(5, 1)
-    tensors = {f"layers.{i}.{n}": t.detach() for i, layer in ((0, one), (10, two)) for n, t in layer.named_parameters()}
-    save_file(tensors, tmp_path / "head.safetensors")
-    found = Scorer(prompt="x", clip=str(clip), aesthetic=tmp_path / "head.safetensors", device="cpu").score(
-        photos, photos
-    )
-    wanted = two(one(torch.from_numpy(model.images(photos))))[:, 0].tolist()
-    assert [scores["aesthetic"] for scores in found] == pytest.approx(wanted, abs=1e-4)
-    save_file({"weight": torch.zeros(1, width + 1)}, tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="reads embeddings of"):
-        Scorer(prompt="x", clip=str(clip), aesthetic=tmp_path / "other.safetensors")
-    save_file({"weight": torch.zeros(3, width)}, tmp_path / "three.safetensors")
-    with pytest.raises(InputError, match="ends in one number"):
-        Scorer(prompt="x", clip=str(clip), aesthetic=tmp_path / "three.safetensors")
-    with pytest.raises(InputError, match="pickled"):
-        Scorer(prompt="x", clip=str(clip), aesthetic=tmp_path / "head.pth")
-
-
 # --------------------------------------------------------------------------------------------------- failed, and best
 
 
 def test_thresholds() -> None:
-    low, high = parse_rejects(["structure<0.35", " residual > 3 "])
+    low, high = parse_thresholds(["structure<0.35", " residual > 3 "])
     assert (str(low), str(high)) == ("structure<0.35", "residual>3")
-    assert low.hits(row(structure=0.3))
-    assert not low.hits(row(structure=0.4))
-    assert not low.hits(row(clip=0.1))
-    assert high.hits(row(residual=3.1))
+    assert low.rejects(row(structure=0.3))
+    assert not low.rejects(row(structure=0.4))
+    assert not low.rejects(row(clip=0.1))
+    assert high.rejects(row(residual=3.1))
     for text, words in (
         ("structure", "must be SCORE<NUMBER"),
         ("beauty<1", "there are structure"),
@@ -127,7 +104,7 @@ def test_thresholds() -> None:
         ("clip<0.1", "without --clip"),
     ):
         with pytest.raises(InputError, match=words):
-            parse_rejects([text], scores_given())
+            parse_choice([text], [], {})
 
 
 def test_weights() -> None:
@@ -153,11 +130,30 @@ def test_the_best_of_each_photo_by_standardised_scores() -> None:
         row("b", 0, structure=0.2, preference=19.0),
         row("b", 1, structure=0.9, preference=30.0, rejected="black"),
     ]
-    assert [r.picked for r in best(rows, {"structure": 1})] == [True, False, True, False]
-    found = best(rows, {"structure": 0.1, "preference": 1})
+    assert [r.picked for r in pick_best(rows, {"structure": 1})] == [True, False, True, False]
+    found = pick_best(rows, {"structure": 0.1, "preference": 1})
     assert [r.picked for r in found] == [False, True, True, False]
     assert found[3].total is None
     # The scale of a score does not matter; one that nobody has, or all have alike, does not count.
     scaled = [row(r.photo, r.seed, r.rejected, structure=r.scores["structure"] * 1000, clip=1.0) for r in rows]
-    assert [r.picked for r in best(scaled, {"structure": 1, "clip": 5, "aesthetic": 9})] == [True, False, True, False]
-    assert [r.picked for r in best([row("a", 0), row("a", 1)], {"structure": 1})] == [True, False]
+    assert [r.picked for r in pick_best(scaled, {"structure": 1, "clip": 5, "aesthetic": 9})] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert [r.picked for r in pick_best([row("a", 0), row("a", 1)], {"structure": 1})] == [True, False]
+
+
+def test_the_former_score_of_older_pair_sets_stays_valid() -> None:
+    """Their config.json has a weight of it by default, and candidates of some have it."""
+    former = ["structure=1", "clip-direction=1", "preference=1", "aesthetic=1"]
+    choice = parse_choice(
+        ["aesthetic<5"], former, {"clip": "clip", "preference": None, "aesthetic": "head.safetensors"}
+    )
+    rows = [row("a", 0, aesthetic=4.0), row("a", 1, aesthetic=5.5), row("a", 2, aesthetic=6.0)]
+    chosen = pick_best(choice.reject(rows), choice.weights)
+    assert [r.rejected for r in chosen] == ["aesthetic<5", None, None]
+    assert [r.picked for r in chosen] == [False, False, True]
+    with pytest.raises(InputError, match="there is no score 'aesthetic'; there are structure"):
+        parse_choice(["aesthetic<5"], former, {})

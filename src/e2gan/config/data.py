@@ -104,9 +104,7 @@ class TeachConfig:
     """CLIP by name or folder (e.g. openai/clip-vit-base-patch32), for the scores clip and clip-direction."""
     preference: str | None = None
     """PickScore by name or folder (e.g. yuvalkirstain/PickScore_v1), for the score preference."""
-    aesthetic: Path | None = None
-    """Safetensors of an aesthetic head on --clip's image embeddings, for the score aesthetic."""
-    prefer: tuple[str, ...] = ("structure=1", "clip-direction=1", "preference=1", "aesthetic=1")
+    prefer: tuple[str, ...] = ("structure=1", "clip-direction=1", "preference=1")
     """Weights of the standardised scores, whose sum chooses among the edits of a photo (Sec. 5.1)."""
     reject: tuple[str, ...] = ()
     """Reject failed edits (Fig. 9), by score: e.g. "structure<0.3" "clip-direction<0.05"."""
@@ -120,7 +118,6 @@ class TeachConfig:
         positive("timeout", self.timeout)
         positive("max-residual", self.max_residual)
         need(bool(self.source.strip()), '--source is empty: say what the photos show, e.g. "a photo"')
-        need(self.aesthetic is None or self.clip is not None, "--aesthetic needs --clip, whose embeddings it reads")
         self.part()
 
     def part(self) -> tuple[int, int]:
@@ -160,8 +157,8 @@ class PairsConfig:
     concept: str | None = None
     """The edit as a prompt, e.g. "make it autumn"."""
     concepts: str | None = None
-    """Instead of --concept: a TOML or CSV file of many (name, prompt, source, teacher, settings), or the name of a list
-    that ships: filters."""
+    """Instead of --concept: a TOML file of many (name, prompt, source, teacher, settings), or the name of a list that
+    ships: filters."""
     photos: Path | None = None
     """Photo set whose photos the teacher edits."""
     selection: Path | None = None

@@ -11,7 +11,7 @@ LONGEST = 64  # characters of a name, which is a folder's
 
 
 def slug(text: str) -> str:
-    """A prompt as a folder's name: a-z, 0-9 and hyphens, at most LONGEST characters.
+    """A prompt or a name as a folder's name: a-z, 0-9 and hyphens, at most LONGEST characters.
 
     What has to leave out letters of other scripts, or an end, has a hash of the whole text at its end instead.
     """

@@ -1,14 +1,18 @@
-"""Many skipped files in a few lines."""
+"""Many files or edits that were left out, in a few lines."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+__all__ = ["count_reasons", "skipped_lines"]
+
+NAMED = 5  # kinds of reasons that are told by name
 
 
-def told(skipped: Sequence[tuple[str, str]], most: int = 4) -> list[str]:
-    """At most `most` lines about skipped files: those of one reason together."""
+def skipped_lines(skipped: Sequence[tuple[str, str]], most: int = 4) -> list[str]:
+    """At most `most` lines about skipped files, (file, reason) each: those of one reason together."""
     reasons = Counter(_kind(reason) for _, reason in skipped)
     lines = []
     for kind, count in reasons.most_common(most if len(reasons) <= most else most - 1):
@@ -22,3 +26,10 @@ def told(skipped: Sequence[tuple[str, str]], most: int = 4) -> list[str]:
 def _kind(reason: str) -> str:
     """A reason without what differs from file to file."""
     return re.sub(r"\d+|[‘(].*?[’)]", "", reason)
+
+
+def count_reasons(counts: Mapping[str, int]) -> str:
+    """Reasons and how many each has, commonest first, in one line: the first of them by name."""
+    named = [f"{count} {reason}" for reason, count in list(counts.items())[:NAMED]]
+    others = sum(list(counts.values())[NAMED:])
+    return ", ".join(named + ([f"{others} for {len(counts) - NAMED} other reasons"] if others else []))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_jsonl
+from e2gan.core.files import CONFIG, read_json, read_jsonl, sha256
 from e2gan.core.images import Pixels
-from e2gan.data.photos import PhotoSet, read_stack
+from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
-__all__ = ["PairSet"]
+__all__ = ["PairSet", "PhotosToEdit"]
 
+ROWS = "metadata.jsonl"
 SELECTION = "selection.json"
 
 
@@ -79,6 +80,38 @@ class PairSet:
         return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
 
 
+@dataclass(frozen=True)
+class PhotosToEdit:
+    """The photos of a set that teachers edit: all, or of the training photos those of a selection.
+
+    selection: its file, or None. hashes: of the files that decide which photos these are, as config.json holds them.
+    """
+
+    photo_set: PhotoSet
+    photos: list[Photo]
+    selection: Path | None
+    hashes: dict[str, str | None]
+
+    @classmethod
+    def load(cls, folder: Path, selection: Path | None = None) -> PhotosToEdit:
+        """selection: default, the one in the photo set, where there is one.
+
+        Raises InputError where the folder is no photo set, and for a selection without any of its training photos.
+        """
+        if selection is None and (folder / SELECTION).exists():
+            selection = folder / SELECTION
+        keep = None if selection is None else selected_ids(selection)
+        photo_set = PhotoSet.load(folder)
+        photos = [p for p in photo_set.photos if keep is None or p.split != "train" or p.id in keep]
+        if keep is not None and not any(photo.split == "train" for photo in photos):
+            raise InputError(f"{selection} names none of the training photos of {folder}: write it anew, or delete it")
+        hashes = {
+            "photos_sha256": sha256(folder / INDEX),
+            "selection_sha256": None if selection is None else sha256(selection),
+        }
+        return cls(photo_set, photos, selection, hashes)
+
+
 def selected_ids(path: Path) -> set[str]:
     """The photos' ids of a selection.json. Raises InputError where the file is missing, or none."""
     found = read_json(path)
@@ -86,6 +119,3 @@ def selected_ids(path: Path) -> set[str]:
     if not isinstance(ids, list):
         raise InputError(f'{path} has no list "ids": write it anew with e2gan select, or delete it')
     return set(map(str, ids))
-
-
-ROWS = "metadata.jsonl"

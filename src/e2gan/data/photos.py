@@ -18,7 +18,7 @@ from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
 from e2gan.core.images import Pixels, list_images, read_image, square, write_png
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
-from e2gan.core.summary import told
+from e2gan.core.summary import skipped_lines
 
 __all__ = ["assign_splits", "Photo", "PhotoSet", "PhotosResult", "prepare_photos", "write_photo_set"]
 
@@ -100,7 +100,7 @@ class PhotosResult:
         line += f"{self.train} train, {self.val} val, {self.test} test"
         if self.already_done:
             return f"{line}\nmade already from the same photos: nothing to do"
-        return "\n".join([line, *told(self.skipped)])
+        return "\n".join([line, *skipped_lines(self.skipped)])
 
 
 # ---------------------------------------------------------------------------------------------------------- the stage

@@ -35,7 +35,8 @@ from e2gan.export.export import export_model
 from e2gan.export.onnx import OnnxModel
 from e2gan.measure.cost import latency, multiply_accumulates
 from e2gan.measure.evaluate import Evaluation, evaluate, shown
-from e2gan.networks.models import ABOUT, ADAPTER, MODEL, Model, base_folder, load_generator
+from e2gan.networks.folders import ABOUT, ADAPTER, MODEL, base_folder
+from e2gan.networks.models import Model, load_generator
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, Filter, apply, find
 from e2gan.train.adapter import adapt

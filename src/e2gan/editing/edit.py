@@ -16,7 +16,7 @@ from e2gan.core.files import sha256, write_bytes
 from e2gan.core.images import Pixels, list_images, read_image
 from e2gan.core.outputs import writing
 from e2gan.core.progress import track
-from e2gan.core.summary import told
+from e2gan.core.summary import skipped_lines
 from e2gan.editing.predictor import Predictor
 from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
 from e2gan.networks.models import Model
@@ -43,7 +43,9 @@ class Edited:
     def __str__(self) -> str:
         if self.already_done:
             return f"{self.out}: edited already, nothing to do"
-        return "\n".join([f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}", *told(self.skipped)])
+        return "\n".join(
+            [f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}", *skipped_lines(self.skipped)]
+        )
 
 
 def edit(config: EditConfig) -> Edited:

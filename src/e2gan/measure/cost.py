@@ -17,10 +17,11 @@ from e2gan.config import CostConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
-from e2gan.networks.models import ADAPTER, MODEL, Model, adapter_folder, base_folder
+from e2gan.networks.models import Model
 from e2gan.networks.text import MAX_TOKENS
 from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer, parameters

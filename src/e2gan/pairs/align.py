@@ -1,10 +1,10 @@
 """Where an edit lies against its photo: the shift and zoom that an editor added, undone, and what is left of them.
 
 Editors move the picture by a few pixels or crop it, which ruins a paired loss. Colours, light and texture of an edit
-are its own, so what is compared is the direction of edges, whichever side is bright: the doubled angle of the colour
-gradient (Knutsson and Granlund, 1983), smoothed and brought to one local strength. First by cross-correlation, small,
-for each of a ladder of zooms; then by Gauss–Newton on shift and zoom together (Lucas and Kanade, 1981), from there and
-from the edit as it is; at last by blocks, whose displacement is what shift and zoom do not explain.
+are its own, so what is compared is the direction of edges (`e2gan.pairs.edges`), brought to one local strength. First
+by cross-correlation, small, for each of a ladder of zooms; then by Gauss–Newton on shift and zoom together (Lucas and
+Kanade, 1981), from there and from the edit as it is; at last by blocks, whose displacement is what shift and zoom do
+not explain.
 
 `benchmarks/alignment.py` compares it with OpenCV's ECC and with scikit-image's phase correlation and optical flow.
 """
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from e2gan.core.images import Pixels, resize
+from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 
 __all__ = ["align", "Alignment", "default_limit", "estimate", "TRUSTED", "undo"]
 
@@ -36,7 +37,6 @@ FAINT = 0.01  # power of edges per pixel that counts as none: a plain sky has 0.
 BLOCK = 3 / 8  # side of a block that is looked for by itself, of the shorter side
 STILL = 0.5  # pixels: undoing less costs more sharpness than it gives
 
-Field = NDArray[np.complex64]  # (H, W); argument: twice the angle of the edge, modulus: its strength, about 1
 Motion = NDArray[np.float64]  # dx, dy in pixels of the field, and the zoom
 UNMOVED = np.array([0.0, 0.0, 1.0])
 
@@ -63,6 +63,16 @@ class Alignment:
     def trusted(self) -> bool:
         """Whether photo and edit share enough edges to tell how the edit lies."""
         return self.agreement >= TRUSTED
+
+    def measures(self) -> dict[str, float]:
+        """As scores of an edit: shift and residual in pixels, zoom, agreement."""
+        numbers = {
+            "shift": math.hypot(self.dx, self.dy),
+            "zoom": self.zoom,
+            "residual": self.residual,
+            "agreement": self.agreement,
+        }
+        return {name: round(float(value), 4) for name, value in numbers.items()}
 
 
 def default_limit(shape: tuple[int, ...]) -> float:
@@ -108,10 +118,10 @@ def align(photo_HWC: Pixels, edit_HWC: Pixels, limit: float = math.inf) -> tuple
     Raises ValueError where the sizes differ.
     """
     pair = _compare(photo_HWC, edit_HWC)
-    found = _find(pair)
-    undone, typical = _measure(pair, found)
+    motion = _find(pair)
+    undone, typical = _measure(pair, motion)
     as_it_is, _ = _measure(pair, UNMOVED)
-    moved = _root_mean_square(found, photo_HWC.shape)
+    moved = _root_mean_square(motion, photo_HWC.shape)
     clear = moved > STILL + 3 * typical or (moved > STILL and as_it_is.agreement < 11 / 12 * undone.agreement)
     if undone.trusted and clear and moved <= limit:
         return undo(edit_HWC, undone), undone
@@ -162,12 +172,10 @@ def _at_most(image: Pixels, side: int) -> Pixels:
 def _edges(image: Pixels, window: int) -> Field:
     from scipy import ndimage
 
-    smooth = ndimage.gaussian_filter(image.astype(np.float32), 0.8, mode="nearest", truncate=3, axes=(0, 1))
-    down, right = np.gradient(smooth, axis=(0, 1))
-    doubled = ((right + 1j * down) ** 2).sum(-1)
+    doubled = doubled_gradient(blur(image.astype(np.float32), 0.8))
     strength = np.sqrt(np.abs(doubled))
     # Both sides of a drawn line add up here to one ridge, as gradients themselves would not.
-    field = ndimage.gaussian_filter(doubled / (strength + 0.03), 1, mode="nearest", truncate=3)
+    field = blur(doubled / (strength + 0.03), 1)
     power = ndimage.uniform_filter(np.abs(field) ** 2, window, mode="nearest")
     field = field / np.sqrt(power + 9)  # 3 grey levels a pixel: below are noise and JPEG's blocks
     # A slope or a vignette has one direction far around, and so would fit anywhere.
@@ -194,9 +202,7 @@ def _warp(field: Field, motion: Motion) -> Field:
 def _agreement(photo: Field, edit: Field) -> float:
     """Correlation of two fields, 0..1."""
     window = _window(photo.shape)
-    faint = FAINT * (window**2).sum()
-    powers = [(np.abs(field * window) ** 2).sum() + faint for field in (photo, edit)]
-    return float(np.clip(np.vdot(photo * window, edit * window).real / np.sqrt(powers[0] * powers[1]), 0, 1))
+    return correlation(photo, edit, window, faint=FAINT * (window**2).sum())
 
 
 # ------------------------------------------------------------------------------------------------------------ motion
@@ -225,10 +231,10 @@ def _look(pair: _Pair) -> Motion:
     scale = pair.ratio
     start = _search(pair.coarse_photo, pair.coarse_edit) * [scale, scale, 1]
     # The search may have stepped to the next period of a fence, or along a horizon.
-    found = [_refine(pair.photo, pair.edit, motion) for motion in (UNMOVED, start)]
+    refined = [_refine(pair.photo, pair.edit, motion) for motion in (UNMOVED, start)]
     reach = REACH * min(pair.photo.shape)
-    near, far = (_agreement(pair.photo, _warp(pair.edit, m)) - DOUBT * _remoteness(m, reach) for m in found)
-    return (found[1] if far > near else found[0]) * [pair.scale, pair.scale, 1]
+    near, far = (_agreement(pair.photo, _warp(pair.edit, m)) - DOUBT * _remoteness(m, reach) for m in refined)
+    return (refined[1] if far > near else refined[0]) * [pair.scale, pair.scale, 1]
 
 
 def _remoteness(motion: Any, reach: float) -> Any:
@@ -310,10 +316,10 @@ def _displacements(photo: Field, edit: Field, farthest: int = 5) -> tuple[NDArra
     squares = np.arange(-reach, reach + 1) ** 2
     likely = surface[:, 1:-1, 1:-1] - 0.01 * (squares[:, None] + squares)  # along an edge, the nearest
     best = likely.reshape(len(surface), -1).argmax(1)
-    each, i, j = np.arange(len(best)), 1 + best // n, 1 + best % n
-    peak = surface[each, i, j]
-    dy = i - middle + _vertex(surface[each, i - 1, j], peak, surface[each, i + 1, j])
-    dx = j - middle + _vertex(surface[each, i, j - 1], peak, surface[each, i, j + 1])
+    block, i, j = np.arange(len(best)), 1 + best // n, 1 + best % n
+    peak = surface[block, i, j]
+    dy = i - middle + _vertex(surface[block, i - 1, j], peak, surface[block, i + 1, j])
+    dx = j - middle + _vertex(surface[block, i, j - 1], peak, surface[block, i, j + 1])
     return np.hypot(dx, dy), np.sqrt(np.minimum(*powers)) * np.maximum(peak, 0)
 
 

@@ -1,234 +1,138 @@
-"""A pair set put together from the edits that teachers made: scored, the best of each photo kept; and chosen anew."""
+"""A pair set built from the candidates of teachers: they are scored, and the best of each photo is kept."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from e2gan.config import TeachConfig
+from filelock import FileLock, Timeout
+
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, write_bytes, write_json, write_jsonl
-from e2gan.core.images import Pixels, read_image
-from e2gan.core.memory import give_back_memory, is_no_memory
+from e2gan.core.files import plain, write_bytes, write_jsonl
+from e2gan.core.images import read_image
+from e2gan.core.outputs import finish, partial_of
 from e2gan.core.progress import track
+from e2gan.core.summary import count_reasons
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import Photo, PhotoSet
-from e2gan.pairs.attempts import Store
-from e2gan.pairs.candidates import Candidate
-from e2gan.pairs.pick_by_hand import rejected_sheet, write_page
-from e2gan.pairs.scores import Reject, Scorer, best, parse_rejects, parse_weights, scores_given
-from e2gan.teachers.teacher import Ask
+from e2gan.pairs.candidates import Candidate, CandidateFolder
+from e2gan.pairs.choice import Choice, pick_best
+from e2gan.pairs.outcome import Outcome
+from e2gan.pairs.pick_by_hand import PAGE, write_page
+from e2gan.pairs.rejected_sheet import write_rejected_sheet
+from e2gan.pairs.scores import EditScores, ScoreModels
 
-__all__ = ["assembling", "BusyError", "CHOICE", "choice_of", "make_scorer", "put_together", "score_photos"]
+__all__ = ["build_set", "BusyError", "reasons", "score_candidates", "without_edit", "write_set"]
 
 INDEX = "candidates.jsonl"
 SHEET = "rejected.png"
-LOCK = "assembling.json"
 SCORES = "scores"  # how the files begin in which scores are kept until the set is whole
-CHOICE = ("clip", "preference", "aesthetic", "prefer", "reject")  # they leave the edits what they are
-SCORED = 32  # candidates read and scored at a time
-TOLD = 5  # kinds of reasons that are told
-
-
-# ----------------------------------------------------------------------------------------------------- one at a time
-
-
-HELD: set[Path] = set()  # locks of this process: its threads have one number
+AT_A_TIME = 32  # candidates read and scored at a time
 
 
 class BusyError(InputError):
-    """Another machine is putting the same pair set together."""
+    """Another machine is building the same pair set."""
+
+
+def build_set(
+    out: Path,
+    prompt: str,
+    candidates: CandidateFolder,
+    choice: Choice,
+    models: ScoreModels,
+    device: str,
+    photos: Sequence[Photo],
+    photo_set: PhotoSet,
+) -> Outcome:
+    """Build `out` of the candidates in its partial folder, the best of each photo.
+
+    Of several machines that finish at once, one builds it. Raises BusyError where another one is at it, or has just
+    done it, and InputError as `score_candidates` and `write_set` do.
+    """
+    folder = partial_of(out)
+    with _lock(out.with_name(out.name + ".lock"), folder):
+        rows = score_candidates(candidates, models, device, photos, photo_set)
+        rows = pick_best(choice.reject(rows), choice.weights)
+        rejected, without = reasons(rows), without_edit(rows, photos)
+        write_set(folder, prompt, rows, photos, photo_set)
+        for path in folder.glob(f"{SCORES}-*.jsonl"):
+            path.unlink()  # candidates.jsonl has them
+        finish(out)
+    notes = [
+        f"not used: {count_reasons(rejected)}; to look at: {out / SHEET}" if rejected else "",
+        f"{without} photos have no edit that can be used, and are left out" if without else "",
+        f"to choose by hand: open {out / PAGE}, then: e2gan choose {out}",
+    ]
+    return Outcome(rejected=rejected, notes=[line for line in notes if line])
 
 
 @contextmanager
-def assembling(folder: Path) -> Iterator[None]:
-    """Of several machines that finish at once, one alone puts the pair set together.
-
-    Raises BusyError where another one is at it, or has just done it. A lock that a killed process of this machine left
-    is taken over.
-    """
-    lock = folder / LOCK
-    own = {"host": socket.gethostname(), "pid": os.getpid()}
+def _lock(path: Path, folder: Path) -> Iterator[None]:
     try:
-        with lock.open("x") as file:
-            file.write(json.dumps(own))
-    except FileExistsError:
-        other = _owner(lock)
-        if other.get("host") != own["host"] or _runs(other.get("pid")) or lock in HELD:
-            raise BusyError(
-                f"process {other.get('pid')} on {other.get('host')} is putting {folder} together; if it was killed, "
-                f"delete {lock} and run this again"
-            ) from None
-        write_json(lock, own)
-    except FileNotFoundError:
-        raise BusyError(f"{folder} is gone: another machine has just put the pair set together") from None
-    HELD.add(lock)
-    try:
-        yield
-    finally:
-        HELD.discard(lock)
-        for place in (lock, folder.with_name(folder.name.removesuffix(".partial")) / LOCK):
-            place.unlink(missing_ok=True)
-
-
-def _owner(lock: Path) -> dict[str, Any]:
-    """Who made the lock, which may be in the middle of writing it."""
-    for _ in range(20):
-        try:
-            found = read_json(lock)
-            return found if isinstance(found, dict) else {}
-        except InputError:
-            time.sleep(0.1)
-    return {}
-
-
-def _runs(pid: object) -> bool:
-    if not isinstance(pid, int) or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with FileLock(path, blocking=False):
+            if not folder.is_dir():
+                raise BusyError(f"{folder} is gone: another machine has just built the pair set")
+            try:
+                yield
+            finally:
+                with suppress(PermissionError):  # Windows keeps files that are open
+                    path.unlink()
+    except Timeout:
+        raise BusyError(f"another process is building the pair set of {folder}") from None
 
 
 # ------------------------------------------------------------------------------------------------------------ scores
 
 
-def choice_of(teach: TeachConfig) -> tuple[list[Reject], dict[str, float]]:
-    """Thresholds and weights. Raises InputError for what is none, and for scores that there will not be."""
-    given = scores_given(clip=teach.clip, preference=teach.preference, aesthetic=teach.aesthetic)
-    return parse_rejects(teach.reject, given), parse_weights(teach.prefer)
+def score_candidates(
+    candidates: CandidateFolder, models: ScoreModels, device: str, photos: Sequence[Photo], photo_set: PhotoSet
+) -> list[Candidate]:
+    """The candidates of photos, those of use scored. Scores are kept as they are made, so that a rerun goes on.
 
-
-def make_scorer(teach: TeachConfig, ask: Ask, device: str) -> Scorer:
-    """Raises InputError where a model that scores is not at hand, or does not fit."""
-    return Scorer(
-        clip=teach.clip,
-        preference=teach.preference,
-        aesthetic=teach.aesthetic,
-        source=ask.source,
-        prompt=ask.prompt,
-        device=device,
-    )
-
-
-def _key(teach: TeachConfig, ask: Ask) -> str:
-    """What scores go by: the same models asked for the same."""
-    found = [teach.clip, teach.preference, plain(teach.aesthetic), ask.source, ask.prompt]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+    Raises InputError as `EditScores` does.
+    """
+    folder = candidates.folder.parent
+    kept = _kept_scores(folder, models.key)
+    rows = candidates.rows(photos)
+    left = [row for row in rows if row.rejected is None and row.file is not None and row.file not in kept]
+    if left:
+        scores = EditScores(models, device)
+        files = {photo.id: photo_set.folder / photo.file for photo in photos}
+        name = f"{SCORES}-{socket.gethostname()}-{os.getpid()}.jsonl"
+        chunks = [left[i : i + AT_A_TIME] for i in range(0, len(left), AT_A_TIME)]
+        with (folder / name).open("a", encoding="utf-8") as log:
+            for chunk in track(chunks, "scores"):
+                before = [read_image(files[row.photo]) for row in chunk]
+                after = [read_image(folder / str(row.file)) for row in chunk]
+                for row, numbers in zip(chunk, scores.score(before, after), strict=True):
+                    kept[str(row.file)] = numbers
+                    log.write(json.dumps({"key": models.key, "file": row.file, "scores": numbers}) + "\n")
+                log.flush()
+    return [row if row.rejected is not None else replace(row, scores=row.scores | kept[str(row.file)]) for row in rows]
 
 
 def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
     """File → scores, of all that were kept by any machine. A line that was cut off by a kill is not there."""
-    found: dict[str, dict[str, float]] = {}
+    kept: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob(f"{SCORES}-*.jsonl")):
         for line in path.read_text("utf-8").splitlines():
             try:
                 row = json.loads(line)
                 if row["key"] == key:
-                    found[row["file"]] = row["scores"]
+                    kept[row["file"]] = row["scores"]
             except (ValueError, KeyError, TypeError):
                 continue
-    return found
-
-
-def _rows(store: Store, photos: Sequence[Photo]) -> list[Candidate]:
-    """A row for every attempt that left a picture or a reason, in the photos' order."""
-    return [
-        Candidate(
-            photo=photo.id,
-            split=photo.split,
-            teacher=attempt.teacher,
-            seed=attempt.seed,
-            file=attempt.file.relative_to(store.folder.parent).as_posix() if attempt.file.suffix == ".png" else None,
-            scores=attempt.measures,
-            rejected=attempt.reason,
-        )
-        for photo in photos
-        for attempt in store.attempts(photo.id)
-    ]
-
-
-def score_photos(
-    store: Store, photos: Sequence[Photo], photo_set: PhotoSet, teach: TeachConfig, ask: Ask, device: str
-) -> list[Candidate]:
-    """The candidates of photos, those of use scored. Scores are kept as they are made, so that a rerun goes on.
-
-    Raises InputError where a scoring model is not at hand, or one picture is more than memory holds.
-    """
-    folder, key, rows = store.folder.parent, _key(teach, ask), _rows(store, photos)
-    kept = _kept_scores(folder, key)
-    left = [row for row in rows if row.rejected is None and row.file is not None and row.file not in kept]
-    if left:
-        scorer = make_scorer(teach, ask, device)
-        files = {photo.id: photo_set.folder / photo.file for photo in photos}
-        name = f"{SCORES}-{socket.gethostname()}-{os.getpid()}.jsonl"
-        chunks = [left[i : i + SCORED] for i in range(0, len(left), SCORED)]
-        with (folder / name).open("a", encoding="utf-8") as log:
-            for chunk in track(chunks, "scores"):
-                before = [read_image(files[row.photo]) for row in chunk]
-                after = [read_image(folder / str(row.file)) for row in chunk]
-                for row, scores in zip(chunk, _scored(scorer, before, after), strict=True):
-                    kept[str(row.file)] = scores
-                    log.write(json.dumps({"key": key, "file": row.file, "scores": scores}) + "\n")
-                log.flush()
-    return [row if row.rejected is not None else replace(row, scores=row.scores | kept[str(row.file)]) for row in rows]
-
-
-def _scored(scorer: Scorer, photos: list[Pixels], edits: list[Pixels]) -> list[dict[str, float]]:
-    """The scores; where memory runs out, of halves."""
-    try:
-        return scorer.score(photos, edits)
-    except Exception as error:
-        if not is_no_memory(error):
-            raise
-    give_back_memory()
-    if len(edits) == 1:
-        raise InputError("the models that score need more memory than there is: name smaller ones, or --device cpu")
-    half = len(edits) // 2
-    return _scored(scorer, photos[:half], edits[:half]) + _scored(scorer, photos[half:], edits[half:])
+    return kept
 
 
 # ----------------------------------------------------------------------------------------------------------- the set
-
-
-def put_together(
-    folder: Path,
-    prompt: str,
-    rows: Sequence[Candidate],
-    choice: tuple[Sequence[Reject], Mapping[str, float]],
-    photos: Sequence[Photo],
-    photo_set: PhotoSet,
-) -> list[Candidate]:
-    """The pair set of the best candidates, in its folder; its rows. Raises InputError as `write_set` does."""
-    rejects, weights = choice
-    rows = best(marked(rows, rejects), weights)
-    write_set(folder, prompt, rows, photos, photo_set)
-    for path in folder.glob(f"{SCORES}-*.jsonl"):
-        path.unlink()  # candidates.jsonl has them
-    return rows
-
-
-def marked(rows: Sequence[Candidate], rejects: Sequence[Reject]) -> list[Candidate]:
-    """The rows, those that a threshold hits rejected by it."""
-    marks = []
-    for row in rows:
-        hit = next((r for r in rejects if row.rejected is None and r.hits(row)), None)
-        marks.append(row if hit is None else replace(row, rejected=str(hit)))
-    return marks
 
 
 def write_set(
@@ -247,11 +151,11 @@ def write_set(
     write_page(folder, prompt, rows, photo_set)
     rejected = [row for row in rows if row.rejected is not None]
     if rejected:
-        rejected_sheet(folder / SHEET, folder, rejected, photo_set)
+        write_rejected_sheet(folder / SHEET, folder, rejected, photo_set)
     else:
         (folder / SHEET).unlink(missing_ok=True)
     if not usable:
-        counts = told(reasons(rows))
+        counts = count_reasons(reasons(rows))
         raise InputError(f"no training photo has an edit that can be used ({counts}): see {folder / SHEET}")
 
 
@@ -276,18 +180,11 @@ def _write_images(folder: Path, prompt: str, picked: Mapping[str, Candidate], ph
 
 def reasons(rows: Sequence[Candidate]) -> dict[str, int]:
     """Why edits are not used, without the numbers → how many, the commonest first."""
-    found = Counter(re.sub(r" by [\d.]+ pixels$", "", row.rejected) for row in rows if row.rejected is not None)
-    return dict(found.most_common())
+    counts = Counter(re.sub(r" by [\d.]+ pixels$", "", row.rejected) for row in rows if row.rejected is not None)
+    return dict(counts.most_common())
 
 
 def without_edit(rows: Sequence[Candidate], photos: Sequence[Photo]) -> int:
     """Photos that none of the candidates is kept of."""
     picked = {row.photo for row in rows if row.picked}
     return sum(photo.id not in picked for photo in photos)
-
-
-def told(found: Mapping[str, int]) -> str:
-    """Reasons and their counts in one line, the commonest of them by name."""
-    first = [f"{count} {reason}" for reason, count in list(found.items())[:TOLD]]
-    others = sum(list(found.values())[TOLD:])
-    return ", ".join(first + ([f"{others} for {len(found) - TOLD} other reasons"] if others else []))

@@ -1,15 +1,24 @@
-"""A candidate: one edit of one photo, by one teacher with one seed. Of each photo's candidates one is kept."""
+"""Candidates: edits of photos by teachers, of which one a photo is kept; as rows, and as they lie on disk."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from e2gan.core.errors import InputError
+from PIL import Image, PngImagePlugin
 
-__all__ = ["BY_HAND", "Candidate", "DELETED", "THRESHOLD"]
+from e2gan.core.errors import InputError
+from e2gan.core.files import read_json, write_bytes, write_json
+from e2gan.core.images import Pixels
+from e2gan.data.photos import Photo
+
+__all__ = ["BY_HAND", "Candidate", "CandidateFolder", "DELETED", "file_name", "Job", "THRESHOLD"]
 
 BY_HAND, DELETED = "rejected by hand", "deleted by hand"
 THRESHOLD = re.compile(r"([a-z]+(?:-[a-z]+)*)\s*([<>])\s*(\S+)")  # score, side, value: "structure<0.35"
@@ -28,7 +37,7 @@ class Candidate:
     file: str | None
     """Path inside the pair set, with slashes; None where the teacher gave no picture."""
     scores: dict[str, float]
-    """By name, see `e2gan.pairs.scores.KNOWN`; those that were measured."""
+    """By name, see `e2gan.pairs.choice.KNOWN`; those that were measured."""
     rejected: str | None = None
     """Why it is of no use; None where it may be kept. What is wrong with the edit itself, a threshold that it fails
     ("structure<0.35"), or what a person said."""
@@ -56,10 +65,135 @@ class Candidate:
         """From a line of candidates.jsonl. Raises InputError where it is none."""
         names = [f.name for f in fields(cls)]
         try:
-            found = cls(**{name: row[name] for name in names})
-            scores = {str(k): float(v) for k, v in found.scores.items()}
+            candidate = cls(**{name: row[name] for name in names})
+            scores = {str(k): float(v) for k, v in candidate.scores.items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"candidates.jsonl is not of this version ({type(error).__name__} {error}): make the pair set anew"
             ) from error
-        return replace(found, scores=scores)
+        return replace(candidate, scores=scores)
+
+
+# ------------------------------------------------------------------------------------------------------------- on disk
+
+RECORD = "e2gan"  # key of the record inside a candidate's PNG
+
+
+@dataclass(frozen=True)
+class Job:
+    """An edit to be made. attempt: how many seeds have failed for it before."""
+
+    photo: Photo
+    seed: int
+    attempt: int
+
+
+class CandidateFolder:
+    """The candidates of a run on disk: FOLDER/photo/teacher--seed.png, or .json where no picture came of it.
+
+    The record (teacher, seed, reason, again, measures) is a text inside the PNG: picture and record are there together,
+    or neither is. reason: why the edit is of no use, or None. again: whether another seed may do better.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(
+        self,
+        photo: str,
+        teacher: str,
+        seed: int,
+        edit: Pixels | None,
+        reason: str | None,
+        *,
+        again: bool = True,
+        measures: Mapping[str, float] | None = None,
+    ) -> None:
+        """Keep an edit, uint8 (H, W, 3), or that there is none."""
+        folder = self.folder / photo
+        for made in (self.folder, folder):  # not its parents: another machine may have built the pair set meanwhile
+            made.mkdir(exist_ok=True)
+        record = {
+            "teacher": teacher,
+            "seed": seed,
+            "reason": reason,
+            "again": again,
+            "measures": dict(measures or {}),
+        }
+        # Not by with_suffix: pathlib takes what follows a dot in a teacher's name for a suffix.
+        if edit is None:
+            write_json(folder / f"{file_name(teacher)}--{seed}.json", record)
+            return
+        text, png = PngImagePlugin.PngInfo(), io.BytesIO()
+        text.add_itxt(RECORD, json.dumps(record))
+        Image.fromarray(edit).save(png, "PNG", pnginfo=text, compress_level=1)
+        write_bytes(folder / f"{file_name(teacher)}--{seed}.png", png.getvalue())
+
+    def missing(
+        self, photos: Iterable[Photo], teacher: str, seed: int, *, edits: int = 1, retries: int = 0
+    ) -> list[Job]:
+        """The next seed of each edit that there should be and is not yet, in the order of the seeds.
+
+        edits: how many a photo. retries: further seeds for one that failed. The order is by chance, so that photos
+        that a teacher fails on rarely come in a row.
+        """
+        jobs = []
+        for photo in photos:
+            records = self._records(photo.id, f"{file_name(teacher)}--*")
+            settled = {record["seed"]: record["reason"] is None or not record["again"] for _, record in records}
+            for slot in range(edits):
+                for attempt in range(retries + 1):
+                    job = Job(photo, _seed_of(seed, photo.id, slot, attempt), attempt)
+                    if job.seed not in settled:
+                        jobs.append(job)
+                    if settled.get(job.seed, True):
+                        break
+        return sorted(jobs, key=lambda job: job.seed)
+
+    def has_edit(self, *, photo: str | None = None, teacher: str | None = None) -> bool:
+        """Whether there is a picture: any, one of this photo, or one by this teacher."""
+        name = "*" if teacher is None else file_name(teacher)
+        return any(self.folder.glob(f"{photo or '*'}/{name}--*.png"))
+
+    def rows(self, photos: Iterable[Photo]) -> list[Candidate]:
+        """All candidates of photos, in their order; of scores, they have what the alignment measured."""
+        return [
+            Candidate(
+                photo=photo.id,
+                split=photo.split,
+                teacher=record["teacher"],
+                seed=record["seed"],
+                file=file.relative_to(self.folder.parent).as_posix() if file.suffix == ".png" else None,
+                scores=record["measures"],
+                rejected=record["reason"],
+            )
+            for photo in photos
+            for file, record in self._records(photo.id)
+        ]
+
+    def _records(self, photo: str, pattern: str = "*--*") -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Files and their records; not what is no such file, or was deleted meanwhile."""
+        for file in sorted(self.folder.joinpath(photo).glob(pattern)):
+            try:
+                if file.suffix == ".json":
+                    record = read_json(file)
+                elif file.suffix == ".png":
+                    with Image.open(file) as image:
+                        record = json.loads(image.info[RECORD])
+                else:
+                    continue
+                # Version 0.1 marked what failed while everything did as suspect: it is tried again.
+                if record.keys() >= {"teacher", "seed", "reason", "again", "measures"} and not record.get("suspect"):
+                    yield file, record
+            except (OSError, KeyError, ValueError, AttributeError, InputError):
+                continue
+
+
+def file_name(teacher: str) -> str:
+    """A teacher's name as the names of its files begin."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", teacher).strip("-.")
+
+
+def _seed_of(seed: int, photo: str, slot: int, attempt: int) -> int:
+    """Another for each photo, each of its edits and each retry; the same in every run, on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {photo} {slot} {attempt}".encode()).digest()[:4], "big") >> 1

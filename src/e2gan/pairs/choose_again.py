@@ -1,4 +1,4 @@
-"""A pair set put together anew from its candidates: the stage `choose`."""
+"""The stage `choose`: a pair set built anew from its candidates, nothing edited again."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from typing import Any
 from e2gan.config import ChooseConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_jsonl, write_json
+from e2gan.core.summary import count_reasons
 from e2gan.data.photos import PhotoSet
-from e2gan.pairs.build_set import INDEX, marked, reasons, told, without_edit, write_set
+from e2gan.pairs.build_set import INDEX, reasons, without_edit, write_set
 from e2gan.pairs.candidates import Candidate
+from e2gan.pairs.choice import parse_choice, pick_best
 from e2gan.pairs.pick_by_hand import PICKS, read_picks
-from e2gan.pairs.scores import best, parse_rejects, parse_weights, scores_given
 
 __all__ = ["choose_again"]
 
 LAST = "choice.json"  # thresholds and weights of the last `e2gan choose`
 
 
-# ------------------------------------------------------------------------------------------------------ chosen anew
-
-
 @dataclass(frozen=True)
 class Chosen:
-    """A pair set put together anew. picked: photos whose edit a person chose. changed: photos whose edit is another
+    """A pair set built anew. picked: photos whose edit a person chose. changed: photos whose edit is another
     one than before, or gone, or back."""
 
     folder: Path
@@ -39,7 +37,7 @@ class Chosen:
     def __str__(self) -> str:
         lines = [f"{self.pairs} pairs in {self.folder}: {self.changed} changed, {self.picked} picked by hand"]
         if self.rejected:
-            lines.append(f"not used: {told(self.rejected)}")
+            lines.append(f"not used: {count_reasons(self.rejected)}")
         if self.without:
             lines.append(f"{self.without} photos have no edit that can be used, and are left out")
         return "\n".join(lines)
@@ -54,24 +52,23 @@ def choose_again(config: ChooseConfig) -> Chosen:
     picks name what is not there, or no training photo is left.
     """
     folder = config.pairs
-    settings = _taught_settings(folder)
+    settings = _settings(folder)
     photo_set = PhotoSet.load(Path(os.path.normpath(folder / settings["photos"])))
     choice = settings["choice"] | (read_json(folder / LAST) if (folder / LAST).exists() else {})
     choice |= {k: list(v) for k, v in (("reject", config.reject), ("prefer", config.prefer)) if v is not None}
-    given = scores_given(**{name: choice[name] for name in ("clip", "preference", "aesthetic")})
-    rejects, weights = parse_rejects(choice["reject"], given), parse_weights(choice["prefer"])
+    rules = parse_choice(choice["reject"], choice["prefer"], choice)
     old = [Candidate.read(row) for row in read_jsonl(folder / INDEX)]
     picks = read_picks(folder, old, config.picks)
     # What an edit is rejected for by itself stays; what a threshold or a person said is decided anew.
-    rows = marked([row.unmarked() for row in old], rejects)
-    rows = picks.apply(best(picks.without_deleted(rows), weights))
+    rows = rules.reject(row.unmarked() for row in old)
+    rows = picks.apply(pick_best(picks.without_deleted(rows), rules.weights))
     seen = {row.photo for row in rows}
     photos = [photo for photo in photo_set.photos if photo.id in seen]
     write_set(folder, settings["concept"], rows, photos, photo_set)
     write_json(folder / LAST, {"reject": choice["reject"], "prefer": choice["prefer"]})
     if config.picks is not None:
         write_json(folder / PICKS, {"picks": dict(picks.chosen)})
-    before, after = ({row.photo: row.file for row in found if row.picked} for found in (old, rows))
+    before, after = ({row.photo: row.file for row in candidates if row.picked} for candidates in (old, rows))
     return Chosen(
         folder=folder,
         pairs=len(after),
@@ -82,12 +79,12 @@ def choose_again(config: ChooseConfig) -> Chosen:
     )
 
 
-def _taught_settings(folder: Path) -> dict[str, Any]:
+def _settings(folder: Path) -> dict[str, Any]:
     """The settings of a pair set that has candidates. Raises InputError for any other folder."""
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is no pair set: it has no {CONFIG} (make one with: e2gan pairs)")
-    found = read_json(folder / CONFIG)
-    settings = found.get("settings", {})
-    if found.get("stage") != "pairs" or "choice" not in settings or not (folder / INDEX).is_file():
+    config = read_json(folder / CONFIG)
+    settings = config.get("settings", {})
+    if config.get("stage") != "pairs" or "choice" not in settings or not (folder / INDEX).is_file():
         raise InputError(f"{folder} has no candidates to choose from: only pair sets of teachers beside filters have")
     return settings

@@ -13,19 +13,10 @@ TOML, with defaults that a concept's own values replace (settings one by one):
     name = "gogh"
     prompt = "as a painting by van Gogh"
     settings = { strength = 0.75 }
-
-or CSV with a header, of which only `prompt` is needed; settings and teachers are separated by semicolons (teachers by
-spaces too, unless one is a command):
-
-    name,prompt,source,teacher,settings
-    ,make it autumn,a photo of a landscape,sd-img2img,
-    gogh,as a painting by van Gogh,,sd-img2img,strength=0.75;num_inference_steps=30
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +27,7 @@ from typing import Any
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 from e2gan.core.names import LONGEST, slug
-from e2gan.teachers.settings import SETTING, parse_settings, storable
+from e2gan.teachers.settings import SETTING, storable
 
 __all__ = ["ConceptRow", "read_concepts", "shipped_lists"]
 
@@ -79,19 +70,18 @@ def shipped_lists() -> dict[str, Path]:
 
 
 def read_concepts(path: Path) -> list[ConceptRow]:
-    """The concepts of a .toml or .csv file, in their order; where one has no name, the prompt's slug is its name.
+    """The concepts of a .toml file, in their order; where one has no name, the prompt's slug is its name.
 
-    Raises InputError, one line with the file and the line or the number of the concept, for a file that is missing, of
-    another kind or encoding than UTF-8, or without concepts, for unknown keys, values of a wrong type, and for names
+    Raises InputError, one line with the file and the number of the concept, for a file that is missing, of another kind
+    or encoding than UTF-8, or without concepts, for unknown keys, values of a wrong type, and for names
     and prompts that are empty or there twice.
     """
     path = Path(path)
-    kind = path.suffix.lower()
-    need(kind in (".toml", ".csv"), f"{path}: a list of concepts is a .toml or .csv file")
+    need(path.suffix.lower() == ".toml", f"{path}: a list of concepts is a .toml file")
     text = _text(path)
     rows: list[ConceptRow] = []
     seen: dict[tuple[str, str], str] = {}
-    for where, values in _toml(path, text) if kind == ".toml" else _csv(path, text):
+    for where, values in _entries(path, text):
         row = _row(where, values)
         for what, value in (("name", row.name), ("prompt", row.prompt.casefold())):
             if first := seen.get((what, value)):
@@ -99,7 +89,7 @@ def read_concepts(path: Path) -> list[ConceptRow]:
                 raise InputError(f"{where}: the {what} '{getattr(row, what)}' is that of {first} too{mend}")
             seen[what, value] = where.removeprefix(f"{path}, ")
         rows.append(row)
-    need(bool(rows), f"{path}: lists no concepts: give each a [[concept]] in TOML, a line under the header in CSV")
+    need(bool(rows), f"{path}: lists no concepts: give each a [[concept]]")
     return rows
 
 
@@ -115,7 +105,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
-        return data.decode("utf-8-sig")  # spreadsheets write the mark
+        return data.decode("utf-8-sig")  # some editors write the mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: is not UTF-8: save the file in that encoding") from None
@@ -124,7 +114,7 @@ def _text(path: Path) -> str:
 Entry = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its values, teacher a list of texts
 
 
-def _toml(path: Path, text: str) -> Iterator[Entry]:
+def _entries(path: Path, text: str) -> Iterator[Entry]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -166,54 +156,6 @@ def _typed(where: str, table: Mapping[str, Any]) -> dict[str, Any]:
         good = storable(value)
         need(good, f"{where}: settings.{name} must be true, false, a finite number, a text, or a list of these")
     return values
-
-
-def _csv(path: Path, text: str) -> Iterator[Entry]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise InputError(f"{path}, line {line}: is not CSV: {error}") from None
-        where = f"{path}, line {line}"
-        if not any(cells):
-            continue
-        if not header:
-            header = _header(where, cells)
-            continue
-        if len(cells) != len(header):
-            raise InputError(
-                f"{where}: has {len(cells)} fields, the header {len(header)}: put a text with commas in double quotes"
-            )
-        values: dict[str, Any] = dict(zip(header, cells, strict=True))
-        values["teacher"] = _teachers(where, values.get("teacher", ""))
-        parts = [part.strip() for part in values.get("settings", "").split(";")]
-        values["settings"] = parse_settings([part for part in parts if part], where=f"{where}: settings")
-        # An empty cell is no value, and no error where none is needed.
-        yield where, {key: value for key, value in values.items() if value or key == "prompt"}
-
-
-def _header(where: str, cells: list[str]) -> list[str]:
-    header = [cell.lower() for cell in cells]
-    for cell in header:
-        need(cell in KEYS, f"{where}: unknown column '{cell}'; there are {', '.join(KEYS)}, separated by commas")
-        need(header.count(cell) == 1, f"{where}: there are two columns '{cell}'")
-    need("prompt" in header, f"{where}: there is no column 'prompt'; the first line names the columns")
-    return header
-
-
-def _teachers(where: str, cell: str) -> list[str]:
-    """Separated by semicolons or spaces; a command, which has spaces, by semicolons only."""
-    found = []
-    for part in filter(None, map(str.strip, cell.split(";"))):
-        command = "command:" in part
-        need(not command or part.startswith("command:"), f"{where}: separate a command from other teachers by ';'")
-        found += [part] if command else part.split()
-    return found
 
 
 def _row(where: str, values: Mapping[str, Any]) -> ConceptRow:

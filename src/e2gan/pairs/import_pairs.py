@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,21 +27,14 @@ from e2gan.data.photos import (
     too_small,
     write_images,
 )
+from e2gan.pairs.outcome import Outcome
 
-__all__ = ["import_pairs", "Imported"]
+__all__ = ["import_pairs"]
 
 PHOTOS = "photos"
 ASPECT = 0.02
 FOLDERS: dict[str, str] = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 FOLDERS |= {"test": "test", "testing": "test"}
-
-
-@dataclass
-class Imported:
-    """What a user should know of an import. skipped: (file, reason)."""
-
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -65,30 +58,46 @@ class _Pair:
     pixels: str
 
 
-def import_pairs(config: PairsConfig) -> Imported | None:
-    """Write OUT and its photo set OUT/photos; None where the same is there already.
+def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
+    """Write the pair set `config.out` and its photo set in `photos` there. `settings` becomes that of config.json.
 
     Raises InputError where the files do not match, or fewer than three pairs can be used.
     """
-    found = Imported()
+    outcome = Outcome()
     if config.aligned is not None:
         teacher, (sources, files_hash) = "aligned", _aligned(config)
     elif config.unpaired:
-        teacher, (sources, files_hash) = "unpaired", _unmatched(config, found)
+        teacher, (sources, files_hash) = "unpaired", _unmatched(config, outcome)
     else:
-        teacher, (sources, files_hash) = "before/after", _matched(config, found)
-    settings = plain(config) | {
-        "concept": " ".join((config.concept or "").split()),
-        "teacher": teacher,
-        "photos": PHOTOS,
-        "files_sha256": files_hash,
-    }
+        teacher, (sources, files_hash) = "before/after", _matched(config, outcome)
+    settings |= {"teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("aligned", "before", "after") if settings[k]}
     with writing(config.out, "pairs", settings) as folder:
         if folder is None:
-            return None
-        _write(folder, sources, config, settings, found)
-    return found
+            return Outcome(already_done=True)
+        (folder / "images").mkdir(exist_ok=True)
+        read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
+        kept: dict[str, _Source] = {}
+
+        def items() -> Iterator[Item]:
+            for name, pair in _once(read, outcome):
+                kept[name] = pair.source
+                write_png(folder / f"images/{name}.png", pair.edit)
+                yield name, pair.photo, "", pair.source.name, pair.width, pair.height, pair.sha256
+
+        photos = write_images(folder / PHOTOS, items())
+        if len(photos) < 3:
+            why = f"; {outcome.skipped[0][0]}: {outcome.skipped[0][1]}" if outcome.skipped else ""
+            raise InputError(f"{len(photos)} usable pair{'s' * (len(photos) != 1)}, and at least 3 are needed{why}")
+        splits = _splits(list(kept.values()), config.seed, outcome)
+        photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
+        write_jsonl(folder / PHOTOS / INDEX, map(plain, photos))
+        photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
+        write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
+        about = {"prompt": settings["concept"], "teacher": teacher, "seed": config.seed, "score": None}
+        rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
+        write_jsonl(folder / ROWS, rows)
+    return outcome
 
 
 # --------------------------------------------------------------------------------------------------- finding the pairs
@@ -115,7 +124,7 @@ def _aligned(config: PairsConfig) -> tuple[list[_Source], str]:
     return sources, listing_hash(root, files)
 
 
-def _matched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
+def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
     before, after = cast(Path, config.before), cast(Path, config.after)
     photos, edits = _images(before, config), _images(after, config)
     # By path and stem where the two folders have the same subfolders, else by stem alone.
@@ -133,12 +142,12 @@ def _matched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
     taken = set(partners.values())
     for count, folder in ((len(photos) - len(partners), before), (len(edits) - len(taken), after)):
         if count:
-            found.notes.append(f"{count} image{'s' * (count > 1)} of {folder} without a partner left out")
+            outcome.notes.append(f"{count} image{'s' * (count > 1)} of {folder} without a partner left out")
     sources = [_Source(shown(p, before), p, e, _split_of(p, before)) for p, e in partners.items()]
     return sources, listing_hash(before, photos) + listing_hash(after, edits)
 
 
-def _unmatched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str]:
+def _unmatched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
     """Pictures of two kinds, the i-th beside the i-th of each split's folder: a set needs an edit a photo, no more."""
     before, after = cast(Path, config.before), cast(Path, config.after)
     photos, edits = _images(before, config), _images(after, config)
@@ -155,7 +164,7 @@ def _unmatched(config: PairsConfig, found: Imported) -> tuple[list[_Source], str
         raise InputError(f"{before} and {after} have no folder in common: both need train and test, or neither")
     for count, folder in ((len(photos) - len(sources), before), (len(edits) - len(sources), after)):
         if count:
-            found.notes.append(f"{count} image{'s' * (count > 1)} of {folder} left out: the other folder has fewer")
+            outcome.notes.append(f"{count} image{'s' * (count > 1)} of {folder} left out: the other folder has fewer")
     return sources, listing_hash(before, photos) + listing_hash(after, edits)
 
 
@@ -213,65 +222,38 @@ def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels
     return photo, edit
 
 
-# ------------------------------------------------------------------------------------------------------- writing all
+# ------------------------------------------------------------------------------------------------- once, and split
 
 
-def _write(
-    folder: Path, sources: Sequence[_Source], config: PairsConfig, settings: Mapping[str, Any], found: Imported
-) -> None:
-    (folder / "images").mkdir()
-    read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
-    kept: dict[str, _Source] = {}
-
-    def items() -> Iterator[Item]:
-        for name, pair in _once(read, found):
-            kept[name] = pair.source
-            write_png(folder / f"images/{name}.png", pair.edit)
-            yield name, pair.photo, "", pair.source.name, pair.width, pair.height, pair.sha256
-
-    photos = write_images(folder / PHOTOS, items())
-    if len(photos) < 3:
-        why = f"; {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
-        raise InputError(f"{len(photos)} usable pair{'s' * (len(photos) != 1)}, and at least 3 are needed{why}")
-    splits = _splits(list(kept.values()), config.seed, found)
-    photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
-    write_jsonl(folder / PHOTOS / INDEX, map(plain, photos))
-    photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
-    write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
-    about = {"prompt": settings["concept"], "teacher": settings["teacher"], "seed": config.seed, "score": None}
-    rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
-    write_jsonl(folder / ROWS, rows)
-
-
-def _once(pairs: Iterable[_Pair | tuple[str, str]], found: Imported) -> Iterator[tuple[str, _Pair]]:
-    """Each photo once, with its id; what is left out goes to `found.skipped`."""
+def _once(pairs: Iterable[_Pair | tuple[str, str]], outcome: Outcome) -> Iterator[tuple[str, _Pair]]:
+    """Each photo once, with its id; what is left out goes to `outcome.skipped`."""
     first: dict[str, str] = {}
     ids: set[str] = set()
     for pair in pairs:
         if not isinstance(pair, _Pair):
-            found.skipped.append(pair)
+            outcome.skipped.append(pair)
         elif twin := first.get(pair.sha256) or first.get(pair.pixels):
-            found.skipped.append((pair.source.name, f"the same picture as ‘{twin}’"))
+            outcome.skipped.append((pair.source.name, f"the same picture as ‘{twin}’"))
         else:
             first[pair.sha256] = first[pair.pixels] = pair.source.name
             yield make_id(pair.source.photo.stem, pair.sha256, ids), pair
 
 
-def _splits(sources: Sequence[_Source], seed: int, found: Imported) -> list[str]:
+def _splits(sources: Sequence[_Source], seed: int, outcome: Outcome) -> list[str]:
     """The splits of the folders train, val and test where the user has them; else by seed."""
     given = [source.split for source in sources]
     names = [source.name for source in sources]
     present = set(given)
     if None in present or "train" not in present or present == {"train"}:
         if present != {None}:
-            found.notes.append("split 80/10/10 by seed: not all pairs lie in folders train, and val or test")
+            outcome.notes.append("split 80/10/10 by seed: not all pairs lie in folders train, and val or test")
         return assign_splits(names, seed)
     splits: list[str] = [split or "train" for split in given]
     if "test" not in present:
-        found.notes.append("no folder test: its pairs are those of val, and a tenth of train became val")
+        outcome.notes.append("no folder test: its pairs are those of val, and a tenth of train became val")
         splits = ["test" if split == "val" else split for split in splits]
     elif "val" not in present:
-        found.notes.append("no folder val: a tenth of train became val")
+        outcome.notes.append("no folder val: a tenth of train became val")
     if "val" not in splits:
         train = shuffled([name for name, split in zip(names, splits, strict=True) if split == "train"], seed)
         if len(train) < 2:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,12 @@ import numpy as np
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
 from e2gan.core.images import Pixels, sheet, write_png
+from e2gan.core.names import slug
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
-from e2gan.networks.models import ADAPTER, MODEL, Model
+from e2gan.networks.folders import ADAPTER, MODEL
+from e2gan.networks.models import Model
 from e2gan.train.loop import METRICS, NO_MATTER, Trained
 
 __all__ = [
@@ -27,20 +27,11 @@ __all__ = [
     "mean_over",
     "Result",
     "settings_with_sets",
-    "slug",
     "TrainedModel",
     "Variant",
 ]
 
 SHEET_ROWS, SHEET_SIDE = 4, 128
-
-
-def slug(text: str) -> str:
-    """A prompt or a name as a folder's name."""
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if name and text.isascii():
-        return name
-    return f"{name}-{sha1(text.encode()).hexdigest()[:8]}".lstrip("-")  # other scripts leave too little to tell apart
 
 
 @dataclass(frozen=True)

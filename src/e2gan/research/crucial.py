@@ -15,7 +15,8 @@ from e2gan.core.plots import Panel, plot_bars
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions
-from e2gan.networks.models import MODEL, base_folder, load_generator
+from e2gan.networks.folders import MODEL, base_folder
+from e2gan.networks.models import load_generator
 from e2gan.research.comparison import (
     Comparison,
     Result,

@@ -26,10 +26,11 @@ from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score
 from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.folders import MODEL, base_folder
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
 from e2gan.networks.lora_training import train_mode
-from e2gan.networks.models import MODEL, Model, base_folder, encoder_of, load_discriminator, load_generator
+from e2gan.networks.models import Model, encoder_of, load_discriminator, load_generator
 from e2gan.research.comparison import aligned, settings_with_sets
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import CHECKPOINT, check_fit, train

@@ -12,6 +12,7 @@ from torch import nn
 from e2gan.config import COMODGAN_TRAINING, PIX2PIX, TableConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.files import plain, read_json, write_json
+from e2gan.core.names import slug
 from e2gan.core.outputs import claim_in_place
 from e2gan.core.plots import Panel, plot_bars
 from e2gan.core.progress import note
@@ -20,7 +21,6 @@ from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import build_discriminator, build_generator
-from e2gan.research.comparison import slug
 from e2gan.train.step import R1_EVERY, Trainer, parameters
 
 __all__ = ["compare_costs", "Costs", "TableRow"]

@@ -22,13 +22,14 @@ from e2gan.config import (
 )
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
+from e2gan.core.names import slug
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet, selected_ids
 from e2gan.data.photos import INDEX
 from e2gan.features.embeddings import KINDS
 from e2gan.measure.metrics import NetworkOptions
-from e2gan.networks.models import base_folder
-from e2gan.research.comparison import Comparison, TrainedModel, Variant, load_sets, slug
+from e2gan.networks.folders import base_folder
+from e2gan.research.comparison import Comparison, TrainedModel, Variant, load_sets
 from e2gan.research.tables.sets import resized_set
 from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base

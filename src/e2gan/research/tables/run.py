@@ -14,7 +14,7 @@ from e2gan.core.files import plain, sha256, write_bytes, write_json
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
 from e2gan.measure.metrics import SCORE_LEGEND, Score
-from e2gan.networks.models import MODEL, base_folder
+from e2gan.networks.folders import MODEL, base_folder
 from e2gan.research.comparison import Result, Variant, mean_over, settings_with_sets
 from e2gan.research.crucial import NAMES, find_crucial
 from e2gan.research.tables.costs import TableRow, compare_costs

@@ -1,0 +1,22 @@
+"""What one way to make a pair set came to: by teachers, by a filter, from pairs at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Outcome"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the user should know. skipped: (file, reason); notes: a sentence each."""
+
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Why edits were not used → how many."""
+    waiting: int = 0
+    """Photos that other machines have still to edit; until then there is no pair set."""
+    busy: str = ""
+    """Who else is building the pair set; until then there is none."""
+    already_done: bool = False

@@ -1,0 +1,88 @@
+"""The edits of one built-in filter: quick, always whole, and nothing to choose from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from itertools import starmap
+from pathlib import Path
+
+from joblib import Parallel, delayed, parallel_config
+
+from e2gan.core.files import write_jsonl
+from e2gan.core.images import read_image, write_png
+from e2gan.core.outputs import finish, partial_of
+from e2gan.core.progress import cores, track
+from e2gan.data.pair_set import ROWS, PhotosToEdit
+from e2gan.pairs.outcome import Outcome
+from e2gan.teachers.filters.filters import FILTERS, apply
+
+__all__ = ["run_filter"]
+
+TOO_FEW_FOR_PROCESSES = 48  # below, starting them takes longer than the filters
+
+
+def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdit, *, resumes: bool) -> Outcome:
+    """Write the pair set `out` of photos and their edits by the filter of this name, in its partial folder.
+
+    prompt, seed: what its rows say. resumes: whether a run before was stopped: its images stay as they are.
+    """
+    folder, photos = partial_of(out), chosen.photos
+    files = {photo.id: f"images/{photo.id}.png" for photo in photos}
+    try:
+        (folder / "images").mkdir(exist_ok=True)
+        for path in (folder / "images").glob("*.tmp*"):
+            path.unlink()  # what a process left that was killed as it wrote
+        left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
+        edits = _in_processes([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
+        for _ in track(edits, f"edits ({name})", len(left)):
+            pass
+        about = {"prompt": prompt, "teacher": f"filters:{name}", "seed": seed, "score": None}
+        rows = [{"file_name": files[photo.id], "photo": photo.id, "split": photo.split} | about for photo in photos]
+        write_jsonl(folder / ROWS, rows)
+        finish(out)
+    except Exception:  # not Ctrl-C: a run that was stopped goes on, one that failed leaves nothing half-written
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Outcome(
+        notes=[f"{len(photos) - len(left)} of them were there from a run that was stopped"] if resumes else []
+    )
+
+
+def _in_processes(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:
+    """Make the edits: in several processes where that pays, since a filter holds Python's lock much of its time."""
+    processes = 1 if len(edits) < TOO_FEW_FOR_PROCESSES else min(cores(), 16)
+    if processes == 1:
+        yield from starmap(_edit, edits)
+        return
+    done = 0
+    with parallel_config(
+        "loky", n_jobs=processes, inner_max_num_threads=1, initializer=_start, initargs=(os.getpid(),)
+    ):
+        try:
+            for _ in Parallel(return_as="generator")(starmap(delayed(_edit), edits)):
+                done += 1
+                yield
+        except BrokenProcessPool:  # a process was killed, perhaps for want of memory
+            yield from starmap(_edit, edits[done:])
+
+
+def _edit(name: str, photo: Path, edit: Path) -> None:
+    write_png(edit, apply(FILTERS[name], read_image(photo)))
+
+
+def _start(parent: int) -> None:
+    """In each process: leaves Ctrl-C to the parent, and ends when the parent does, however that comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
