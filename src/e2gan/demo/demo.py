@@ -28,8 +28,9 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, read_tensors, sha256, write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, resize, sheet, square
 from e2gan.core.outputs import claim_in_place, versions
+from e2gan.core.plots import Line
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
-from e2gan.demo.report import Curve, Example, Plot, Report, Table, write_report
+from e2gan.demo.report import Example, Plot, Report, Table, write_report
 from e2gan.editing.predictor import Predictor
 from e2gan.export import export_model
 from e2gan.export.onnx import OnnxModel
@@ -197,19 +198,19 @@ def picture(shown: list[Example]) -> Pixels:
 
 def loss_plot(title: str, folders: dict[str, Path]) -> Plot:
     """L1 in 8-bit levels over training seconds."""
-    curves = []
+    lines = []
     for name, folder in folders.items():
         rows = read_jsonl(folder / METRICS)
-        curves.append(Curve(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
-    return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", curves=curves)
+        lines.append(Line(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
+    return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", lines=lines)
 
 
 def adversarial_plot(title: str, folder: Path) -> Plot:
     """The losses of G and D (Eq. 1) over training seconds."""
     rows = read_jsonl(folder / METRICS)
     seconds = [r["seconds"] for r in rows]
-    curves = [Curve(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
-    return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", curves=curves)
+    lines = [Line(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
+    return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", lines=lines)
 
 
 def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> Table:
