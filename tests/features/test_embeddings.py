@@ -18,7 +18,8 @@ from e2gan.features.clip import ClipModel, clip_scores, directional_similarity
 from e2gan.features.embeddings import KINDS, GradientColour, Network, embed, embed_files, load_embedder
 from e2gan.features.hub import need_transformers
 from e2gan.features.squeezenet import SqueezeNetFeatures
-from tests.networks.test_text import CONTEXT, said, write_clip
+from tests.conftest import said
+from tests.tiny_clip import CONTEXT, write_clip
 
 PICTURES = ("astronaut", "coffee", "chelsea", "rocket")
 

@@ -28,7 +28,7 @@ from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
 from tests.conftest import Project
-from tests.networks.test_text import write_clip
+from tests.tiny_clip import write_clip
 
 
 def noise(count: int = 3, size: int = 16, seed: int = 0) -> np.ndarray:

@@ -17,7 +17,7 @@ from e2gan.features.clip import ClipModel, clip_scores, directional_similarity
 from e2gan.pairs.candidates import Candidate
 from e2gan.pairs.scores import Scorer, best, parse_rejects, parse_weights, scores_given, structure
 from e2gan.teachers.filters.filters import FILTERS, apply
-from tests.networks.test_text import write_clip
+from tests.tiny_clip import write_clip
 
 
 @pytest.fixture(scope="module")
