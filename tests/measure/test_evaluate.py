@@ -177,6 +177,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     return found
 
 
+@pytest.mark.slow
 def test_every_metric_is_the_one_of_its_network(project: Project, networks: Networks, tmp_path: Path) -> None:
     found = evaluate(
         EvaluateConfig(
@@ -226,6 +227,7 @@ def test_every_metric_is_the_one_of_its_network(project: Project, networks: Netw
     assert written["model"]["class_iou"] == found.model.class_iou
 
 
+@pytest.mark.slow
 def test_every_network_sees_each_set_of_images_once(
     project: Project, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

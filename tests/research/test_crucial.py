@@ -46,6 +46,7 @@ def test_all_parts_frozen_is_refused(project: Project, tmp_path: Path) -> None:
         finetune_base(FinetuneConfig(pairs=project.sepia, out=tmp_path / "m", frozen=("sl", "tb", "rb")))
 
 
+@pytest.mark.slow
 def test_crucial_reports_each_part_averaged_over_concepts_with_sheets(project: Project, tmp_path: Path) -> None:
     config = CrucialConfig(
         pairs=(project.sepia, project.dusk), out=tmp_path / "c", base=project.base, metric="l1", training=QUICK

@@ -12,6 +12,7 @@ from e2gan.train.loop import METRICS, batches, resume, rows_of, save, train
 from tests.train.tiny_training import QUICK, SMALL, data, rows, trainer
 
 
+@pytest.mark.slow
 def test_training_learns_two_concepts_by_their_prompts(tmp_path: Path) -> None:
     config = replace(QUICK, steps=150, lr=2e-3, batch=4)
     t = trainer(config)
@@ -43,6 +44,7 @@ GOLDEN_D_10, GOLDEN_D_20 = 0.686917, 0.652251
 
 
 @pytest.mark.parametrize("variant", [{}, {"ema": 0.9}, {"schedule": "cosine"}, {"gan": 0.0}])
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path: Path, variant: dict) -> None:
     config = replace(QUICK, **variant)
     network = replace(SMALL, z=0.2, norm="batch")
@@ -69,6 +71,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path: Path, variant: dict) ->
     ]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path) -> None:
     states = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -52,6 +52,7 @@ def unpaired(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_unpaired_training_logs_its_losses_and_lowers_the_contrast(unpaired: Path, tmp_path: Path) -> None:
     assert not PairSet.load(unpaired).paired
     generator = GeneratorConfig(**TINY)
@@ -70,6 +71,7 @@ def test_unpaired_training_logs_its_losses_and_lowers_the_contrast(unpaired: Pat
     assert Predictor(Model.load(model=tmp_path / "m")).batch(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_unpaired_training_resumes_bit_for_bit(unpaired: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from e2gan.train import loop as t
 

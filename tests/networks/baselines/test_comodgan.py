@@ -78,6 +78,7 @@ def test_comodgan_learns() -> None:
     assert last < 0.4 * first
 
 
+@pytest.mark.slow
 def test_comodgan_learns_against_its_discriminator() -> None:
     torch.manual_seed(0)
     photo, target = pairs()

@@ -56,6 +56,7 @@ def test_every_table_and_figure_from_2_to_14_is_there() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -89,6 +90,7 @@ def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")} == times
 
 
+@pytest.mark.slow
 def test_a_table_killed_midway_goes_on_to_the_same_numbers(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +126,7 @@ def test_every_experiment_runs_on_pairs_it_has_never_seen(name: str, project: Pr
     assert len({row.name for row in found.rows}) == len(found.rows)
 
 
+@pytest.mark.slow
 def test_table_9_compares_embeddings(project: Project, tmp_path: Path, shared: Path) -> None:
     config = settings(project, "9", tmp_path, base=project.base)
     with pytest.raises(InputError, match="name another with --embedding"):
@@ -139,6 +142,7 @@ def test_table_2_trains_the_baselines(project: Project, tmp_path: Path) -> None:
     assert names == ["the photo as it is", "pix2pix", "pix2pix-zero-distilled (Co-Mod-GAN)", "adapter"]
 
 
+@pytest.mark.slow
 def test_a_csv_adds_the_papers_numbers_and_a_bad_one_is_one_line(project: Project, tmp_path: Path) -> None:
     more = tmp_path / "more.csv"
     more.write_text("table,row,column,value\ntable6,all photos,FID,71.5\ntable5,x,y,1\n")
@@ -224,6 +228,7 @@ def test_a_refused_run_leaves_nothing_that_stands_in_the_way(project: Project, t
         run_table(settings(project, "6", tmp_path / "file", base=project.base))
 
 
+@pytest.mark.slow
 def test_another_metric_scores_the_same_models(project: Project, tmp_path: Path) -> None:
     config = settings(project, "Tab. 7", tmp_path, base=project.base)
     run(config)

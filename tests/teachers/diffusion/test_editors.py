@@ -109,6 +109,7 @@ def test_every_editor_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "qwen-edit-lightning"])
+@pytest.mark.slow
 def test_it_edits_a_photo_by_prompt_and_seed(name: str, folder: Callable[[str], Path]) -> None:
     editor, shot = teacher(name, folder(name)), photo(name)
     edits = [
@@ -320,6 +321,7 @@ def test_a_processor_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         teacher("qwen-edit", model).load()
 
 
+@pytest.mark.slow
 def test_ledits_takes_the_arguments_of_both_of_its_calls(folder: Callable[[str], Path]) -> None:
     shot = photo("ledits")
     model = folder("ledits")

@@ -183,6 +183,7 @@ def test_amplification_by_number_words_and_text() -> None:
 # ----------------------------------------------------------------------------------------------------------- inversion
 
 
+@pytest.mark.slow
 def test_ddim_inversion_and_sampling_with_guidance_1_return(pipeline: Any, latent: Tensor) -> None:
     errors = []
     for steps in (12, 48):
@@ -194,6 +195,7 @@ def test_ddim_inversion_and_sampling_with_guidance_1_return(pipeline: Any, laten
     assert errors[1] < errors[0] / 2
 
 
+@pytest.mark.slow
 def test_null_text_returns_where_guidance_alone_does_not(
     pipeline: Any, photo: Pixels, latent: Tensor, inversion: Inversion
 ) -> None:
@@ -358,6 +360,7 @@ def teacher(folder: Path, loading: Loading | None = None, **options: Any) -> Nul
     return NullTextTeacher(preset, overrides=options, loading=loading)
 
 
+@pytest.mark.slow
 def test_teacher_edits_each_photo_from_source_to_prompt(folder: Path) -> None:
     made = teacher(folder, Loading(batch=8))
     assert (made.name, made.batch, made.deterministic) == ("null-text", 1, True)
