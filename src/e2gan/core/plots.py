@@ -81,31 +81,25 @@ def plot_lines(
 
 def plot_bars(path: Path, panels: Sequence[Panel], *, title: str = "") -> None:
     """Write panels of bars side by side to a PNG file; each bar carries its number."""
-    figure, found = _figure(len(panels), width=max(4.2 * len(panels), 1.1 * sum(len(p.names) for p in panels)))
-    for axes, panel in zip(found, panels, strict=True):
-        sets = [("this program", panel.ours, COLOURS[0])]
+    figure, columns = _figure(len(panels), width=max(4.2 * len(panels), 1.1 * sum(len(p.names) for p in panels)))
+    for axes, panel in zip(columns, panels, strict=True):
+        series = [("this program", panel.ours, COLOURS[0])]
         if any(v is not None for v in panel.paper):
-            sets.append(("the paper", panel.paper, PAPER_COLOUR))
-        width = 0.8 / len(sets)
-        for i, (name, values, colour) in enumerate(sets):
-            at = [x + (i - (len(sets) - 1) / 2) * width for x in range(len(panel.names))]
+            series.append(("the paper", panel.paper, PAPER_COLOUR))
+        width = 0.8 / len(series)
+        for i, (name, values, colour) in enumerate(series):
+            at = [x + (i - (len(series) - 1) / 2) * width for x in range(len(panel.names))]
             bars = axes.bar(at, [v or 0 for v in values], width, color=colour, label=name)
             labels = ["" if v is None else number(v) for v in values]
             axes.bar_label(bars, labels, fontsize=8, padding=2)
         if panel.logarithmic:
             axes.set_yscale("log")
-        turned = max(map(len, panel.names), default=0) > 12
-        axes.set_xticks(
-            range(len(panel.names)),
-            panel.names,
-            fontsize=8,
-            rotation=30 if turned else 0,
-            ha="right" if turned else "center",
-        )
+        turned = {"rotation": 30, "ha": "right"} if max(map(len, panel.names), default=0) > 12 else {}
+        axes.set_xticks(range(len(panel.names)), panel.names, fontsize=8, **turned)
         axes.set(title=panel.title, ylabel=panel.unit)
         axes.margins(y=0.15)
         axes.spines[["top", "right"]].set_visible(False)
-        if len(sets) > 1:
+        if len(series) > 1:
             axes.legend(frameon=False, fontsize=8)
     if title:
         figure.suptitle(title)
