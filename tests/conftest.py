@@ -21,6 +21,13 @@ def shared() -> Path:
     return folder
 
 
+def said(error: pytest.ExceptionInfo) -> str:
+    """The message of an error that is told in one line."""
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
 @dataclass(frozen=True)
 class Project:
     """Folders of one small project: 32-pixel photos, two pair sets, a tiny base, an adapter, a model from scratch."""

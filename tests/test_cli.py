@@ -110,6 +110,7 @@ def test_a_mistake_is_one_line_and_status_2(arguments: str, words: str, capsys: 
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_json_is_alone_on_standard_output() -> None:
     answer = run(*["cost", "--width", "8", "--heads", "2", "--size", "32", "--repeat", "1", "--json"])
     assert answer.returncode == 0, answer.stderr
@@ -126,6 +127,7 @@ time.sleep(60)
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGTERM and SIGHUP are POSIX's")
 @pytest.mark.parametrize(("sent", "status"), [("TERM", 143), ("HUP", 129)])
+@pytest.mark.slow
 def test_a_signal_stops_what_was_started_and_clears_up(sent: str, status: int, tmp_path: Path) -> None:
     (tmp_path / "camera").mkdir()
     for i in range(8):

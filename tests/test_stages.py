@@ -109,6 +109,7 @@ def test_the_published_sizes_adapter_is_at_most_200_kb(tmp_path: Path) -> None:
     assert sum(t.numel() for t in load_file(tmp_path / "adapter_model.safetensors").values()) == 91_926
 
 
+@pytest.mark.slow
 def test_a_new_process_gives_the_same_output(project: Project, tmp_path: Path) -> None:
     code = (
         "import sys, numpy, torch; from pathlib import Path; from e2gan.models import Model; torch.set_num_threads(1)\n"
@@ -148,6 +149,7 @@ def test_two_adapters_are_mixed(project: Project) -> None:
     assert both.prompt == "as a sepia photo + as a sepia photo"
 
 
+@pytest.mark.slow
 def test_batch_norms_adapter_keeps_the_bases_statistics(project: Project, tmp_path: Path) -> None:
     command = ["base", "--pairs", str(project.dusk), "--out", str(tmp_path / "b"), "--steps", "10", *NETWORK]
     assert main([*command, "--norm", "batch", "--batch", "4"]) == 0
@@ -214,6 +216,7 @@ def test_a_rerun_does_nothing_and_other_settings_are_refused(
         assert (tmp_path / "a" / name).exists()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_adapter_file(project: Project, tmp_path: Path) -> None:
     files = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -270,6 +273,7 @@ def test_divergence_is_one_line_and_leaves_nothing_without_a_checkpoint(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_tensorboard_events_are_written(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     training = TrainingConfig(steps=20, precision="fp32", tensorboard=True)
@@ -281,6 +285,7 @@ def test_tensorboard_events_are_written(project: Project, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("save_every", ["0", "60"])
+@pytest.mark.slow
 def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path, save_every: str) -> None:
     arguments = ["adapt", "--base", str(project.base), "--pairs", str(project.sepia), "--steps", "20"]
     arguments += ["--precision", "fp32", "--out", str(tmp_path / "disk" / "a"), "--save-every", save_every]

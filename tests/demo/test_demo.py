@@ -36,7 +36,7 @@ def test_the_whole_way(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     for words in ("91,926", "7,055,619", "11,378,179", "make it dusk", "as a sepia photo", "ONNX Runtime", "fd-random"):
         assert words in page
     assert page.count("data:image/jpeg") >= 8
-    assert page.count("<polyline") == 4
+    assert page.count("stroke-width: 2.25") == 4
     assert read_image(out / "picture.jpg").shape[1] > 3 * 384
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert json.loads((out / "onnx" / "parity.json").read_text())["mean"] < 1

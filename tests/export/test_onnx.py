@@ -44,6 +44,7 @@ def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0) -> 
     ("preset", "norm", "size"),
     [("paper", None, None), ("residual", None, None), ("device", "batch", 48), ("residual", "layer", 48)],
 )
+@pytest.mark.slow
 def test_every_variant_gives_pytorchs_pixels(tmp_path: Path, preset: str, norm: str | None, size: int | None) -> None:
     model = pixel_model(preset, norm)
     (tmp_path / "m.onnx").write_bytes(to_onnx(model, size, {}))
@@ -59,6 +60,7 @@ def test_every_variant_gives_pytorchs_pixels(tmp_path: Path, preset: str, norm: 
             assert np.abs(ours.astype(int) - pixels).mean() > 1  # an edit, not the photo handed through
 
 
+@pytest.mark.slow
 def test_strength_is_in_the_file(tmp_path: Path) -> None:
     for strength in (0.0, 0.5):
         model = pixel_model("residual", strength=strength)
@@ -72,6 +74,7 @@ def test_strength_is_in_the_file(tmp_path: Path) -> None:
             assert np.abs(found.astype(int) - model(torch.from_numpy(pixels)).numpy()).max() <= 1
 
 
+@pytest.mark.slow
 def test_batch_norm_and_the_prompts_keys_are_folded() -> None:
     proto = onnx.load_model_from_string(to_onnx(pixel_model("device", "batch"), None, {}))
     assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
@@ -81,6 +84,7 @@ def test_batch_norm_and_the_prompts_keys_are_folded() -> None:
     assert not any("lora" in node.name for node in proto.graph.node)
 
 
+@pytest.mark.slow
 def test_the_stage_writes_a_checked_file(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "onnx"
     command = ["export", "--base", str(project.base), "--adapter", str(project.adapter), "--out", str(out)]
@@ -104,6 +108,7 @@ def test_the_stage_writes_a_checked_file(project: Project, tmp_path: Path, capsy
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_file_that_differs_is_refused_and_not_kept(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +129,7 @@ def test_a_file_that_differs_is_refused_and_not_kept(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_photos_to_check_on_can_be_named(project: Project, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -20,7 +20,8 @@ from e2gan.features.embeddings import KINDS, GradientColour, embed_files, load_e
 from e2gan.features.extractors import Features, PretrainedNetwork, normalised
 from e2gan.features.hub import need_transformers
 from e2gan.features.squeezenet import SqueezeNetFeatures
-from tests.networks.test_text import CONTEXT, said, write_clip
+from tests.conftest import said
+from tests.tiny_clip import CONTEXT, write_clip
 
 
 def embed(images: Iterable[Pixels] | Pixels, kind: str, **options: Any) -> Features:

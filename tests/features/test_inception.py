@@ -180,6 +180,7 @@ def test_shrinking_is_antialiased_and_overshoot_is_clipped() -> None:
 # ------------------------------------------------------------------------------------------------------------- the file
 
 
+@pytest.mark.slow
 def test_every_format_gives_the_same_features_and_says_what_it_is(
     network: InceptionFeatures, weights: Weights, tmp_path: Path
 ) -> None:

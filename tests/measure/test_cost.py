@@ -24,6 +24,7 @@ def test_macs_are_the_papers() -> None:
     assert multiply_accumulates(Generator(PIX2PIX), 256) == (49_551_507_456, 0)
 
 
+@pytest.mark.slow
 def test_pix2pix_counted_at_the_outputs_is_tab_1s() -> None:
     found = measure_cost(CostConfig(generator=PIX2PIX, size=64, repeat=1))
     # Tab. 1 says 56.9 G at 256×256, sixteen times the pixels

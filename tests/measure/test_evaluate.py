@@ -29,7 +29,7 @@ from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
 from tests.conftest import Project
-from tests.networks.test_text import write_clip
+from tests.tiny_clip import write_clip
 
 
 def noise(count: int = 3, size: int = 16, seed: int = 0) -> np.ndarray:
@@ -229,6 +229,7 @@ def test_every_metric_is_the_one_of_its_network(project: Project, networks: Netw
     assert written["model"]["class_iou"] == found.model.class_iou
 
 
+@pytest.mark.slow
 def test_every_network_sees_each_set_of_images_once(
     project: Project, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
 from e2gan.core.errors import InputError
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
-from e2gan.networks.resized_conv import ResizedConv2d, folds
 from e2gan.train.step import parameters
 
 SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
@@ -70,28 +69,6 @@ def test_transformers_go_where_they_are_put(transformers: tuple[int, ...], aroun
     assert len(sampling_layers(generator)) == expected
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(1, 3, 16, 16), (2, 5, 24, 17)])
-def test_a_folded_convolution_is_that_of_the_enlarged_map(shape: tuple[int, ...], *, bias: bool) -> None:
-    torch.manual_seed(0)
-    conv = ResizedConv2d(shape[1], 4, 3, padding=1, bias=bias).double()
-    found = []
-    for run in (conv, lambda x: torch.nn.Conv2d.forward(conv, torch.nn.Upsample(scale_factor=2)(x))):
-        x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
-        out = run(x)
-        assert out.shape == (shape[0], 4, 2 * shape[2], 2 * shape[3])
-        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *conv.parameters()])))
-    assert folds(x)
-    assert not torch.equal(found[0][0], found[1][0])  # two ways, not one
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
-
-
-def test_what_is_not_faster_or_leaves_the_machine_is_not_folded() -> None:
-    assert not folds(torch.empty(1, 8, 8, 8))
-    assert not folds(torch.empty(1, 8, 64, 64, device="meta"))
-
-
 def test_without_cross_attention_the_prompt_is_not_needed() -> None:
     generator = Generator(replace(SMALL, cross_attention=False)).eval()
     assert generator(torch.zeros(1, 3, 32, 32)).shape == (1, 3, 32, 32)
@@ -137,12 +114,3 @@ def test_z_is_dropout_while_training_only() -> None:
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="--"):
         Generator(replace(SMALL, **wrong))
-
-
-def test_discriminator_gives_a_logit_a_patch_that_sees_the_photo() -> None:
-    discriminator = Discriminator(8)
-    photo, edited = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
-    logits = discriminator(photo, edited)
-    assert logits.shape == (2, 1, 6, 6)
-    assert not torch.allclose(discriminator(1 - photo, edited), logits)
-    assert discriminator(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).shape == (1, 1, 2, 2)

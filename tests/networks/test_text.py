@@ -10,57 +10,8 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.features.hub import need_transformers
 from e2gan.networks.text import MAX_TOKENS, ClipText, TextEncoder, encode, known_width, pad, text_encoder
-
-START, END = "<|startoftext|>", "<|endoftext|>"
-WIDTH, CONTEXT = 16, 20
-
-
-def write_tokenizer(folder: Path) -> int:
-    """CLIP's own two files at their smallest, every byte and three merges; returns the number of words."""
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = [chr(b) for b in visible] + [chr(256 + i) for i in range(256 - len(visible))]
-    merges = [("i", "n</w>"), ("a", "u"), ("au", "t")]
-    words = [*letters, *(c + "</w>" for c in letters), *(a + b for a, b in merges), START, END]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}), "utf-8")
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), "utf-8")
-    return len(words)
-
-
-def write_clip(folder: Path, *, texts_only: bool = False, seed: int = 0) -> Path:
-    """A CLIP of random weights, saved by the library itself as the published ones are: 16 wide, images of 32 pixels."""
-    transformers = need_transformers("this test")
-    folder.mkdir(parents=True, exist_ok=True)
-    words = write_tokenizer(folder)
-    text: dict[str, float] = {
-        "vocab_size": words,
-        "hidden_size": WIDTH,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": CONTEXT,
-        "projection_dim": 12,
-        "bos_token_id": words - 2,
-        "eos_token_id": words - 1,
-        "pad_token_id": words - 1,
-    }
-    vision: dict[str, float] = {
-        "image_size": 32,
-        "patch_size": 8,
-        "hidden_size": 24,
-        "intermediate_size": 32,
-        "projection_dim": 12,
-    }
-    vision |= {"num_hidden_layers": 2, "num_attention_heads": 2}
-    # Larger than usual, so that random networks tell their inputs apart.
-    text |= {"initializer_factor": 8.0}
-    vision |= {"initializer_factor": 8.0}
-    torch.manual_seed(seed)
-    if texts_only:
-        transformers.CLIPTextModel(transformers.CLIPTextConfig(**text)).save_pretrained(folder)
-    else:
-        config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
-        transformers.CLIPModel(config).save_pretrained(folder)
-    return folder
+from tests.conftest import said
+from tests.tiny_clip import CONTEXT, WIDTH, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +27,6 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-
-
-def said(error: pytest.ExceptionInfo[InputError]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
 
 
 # ------------------------------------------------------------------------------------------------------------- hashed
@@ -286,3 +231,16 @@ def test_what_was_loaded_once_needs_no_network(
     tokens = text_encoder("clip:someone/tiny", WIDTH).encode("autumn")
     assert torch.equal(tokens, text_encoder(f"clip:{clip_folder}").encode("autumn"))
     assert not asked
+
+
+def test_words_have_the_same_vector_everywhere() -> None:
+    tokens = encode("Make it autumn", 512)
+    assert tokens.shape == (3, 512)
+    assert torch.equal(tokens[2], encode("autumn", 512)[0])
+    assert tokens.std().item() == pytest.approx(1, abs=0.1)
+    assert tokens[2, :3].tolist() == pytest.approx(GOLDEN_AUTUMN, abs=1e-6)
+    assert encode("", 512).shape == (1, 512)
+    assert len(encode("word " * 100, 8)) == 77
+
+
+GOLDEN_AUTUMN = [0.75269115, -2.06673717, -1.30199361]

@@ -146,6 +146,7 @@ def test_a_stopped_run_goes_on_and_keeps_what_is_there(photos: Path, tmp_path: P
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C for a process group is POSIX's")
+@pytest.mark.slow
 def test_ctrl_c_in_the_midst_of_it(tmp_path: Path) -> None:
     # Seconds of work, so that a busy machine finds it in its midst.
     photos, out = photo_set(tmp_path, 300, 128), tmp_path / "pairs"
@@ -177,6 +178,7 @@ def test_ctrl_c_in_the_midst_of_it(tmp_path: Path) -> None:
     assert len(list((out / "images").iterdir())) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
     photos, out = photo_set(tmp_path, 300, 128), tmp_path / "pairs"
@@ -204,6 +206,7 @@ def test_no_process_outlives_one_that_is_killed(tmp_path: Path) -> None:
     assert len(list(partial_of(out).glob("images/*.png"))) < 300
 
 
+@pytest.mark.slow
 def test_many_photos_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
     photo_set(tmp_path, 60)
     (tmp_path / "script.py").write_text(

@@ -83,6 +83,7 @@ def test_the_pair_set_holds_the_teachers_edits(project: Project, tmp_path: Path)
     assert not again.asked
 
 
+@pytest.mark.slow
 def test_where_memory_runs_out_batches_shrink_and_stay_small(project: Project, tmp_path: Path) -> None:
     mine = Counted(batch=8, most=2)
     run(project, tmp_path / "pairs", [mine.teacher])
@@ -92,6 +93,7 @@ def test_where_memory_runs_out_batches_shrink_and_stay_small(project: Project, t
     assert len(mine.asked) == count(project)
 
 
+@pytest.mark.slow
 def test_one_photos_crash_is_its_own(project: Project, tmp_path: Path) -> None:
     bad = PhotoSet.load(project.photos).array()[3]
 
@@ -107,6 +109,7 @@ def test_one_photos_crash_is_its_own(project: Project, tmp_path: Path) -> None:
     assert "1 photos have no edit" in str(result)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_only_crashes_is_told_in_one_line(project: Project, tmp_path: Path) -> None:
     def edit(photo: Pixels, seed: int) -> Pixels:  # noqa: ARG001
         raise ValueError("no such attribute")
@@ -127,6 +130,7 @@ def test_a_teachers_name_may_have_dots(project: Project, tmp_path: Path) -> None
     assert all((tmp_path / "pairs" / row["file"]).is_file() for row in read_jsonl(tmp_path / "pairs/candidates.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_service_that_goes_down_is_not_the_photos_fault(project: Project, tmp_path: Path) -> None:
     """After ten edits every call fails; then it is mended, but for two photos that always fail."""
     up, done = [True], []
@@ -152,6 +156,7 @@ def test_a_service_that_goes_down_is_not_the_photos_fault(project: Project, tmp_
     assert "10 photos had edits from a run before" in str(result)
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_run_may_be_bad_photos_alone(project: Project, tmp_path: Path) -> None:
     photos = [photo.tobytes() for photo in PhotoSet.load(project.photos).array()]
     bad = set(photos[-12:])
@@ -227,6 +232,7 @@ def test_edits_outlive_a_mistake_in_what_scores_them(project: Project, tmp_path:
         run(project, out, [mine.teacher], reject=("structure<0.2",))
 
 
+@pytest.mark.slow
 def test_scores_are_kept_and_made_smaller_where_memory_runs_out(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +296,7 @@ def test_shifted_edits_come_back_to_their_place(project: Project, tmp_path: Path
     assert off < 0.5 * np.abs(np.roll(truth, 2, axis=2).astype(float) - truth)[inner].mean()
 
 
+@pytest.mark.slow
 def test_of_several_edits_the_best_is_kept(project: Project, tmp_path: Path) -> None:
     """Two teachers, two seeds: one of four keeps the photo's structure."""
 
@@ -313,6 +320,7 @@ def test_of_several_edits_the_best_is_kept(project: Project, tmp_path: Path) -> 
     assert all((tmp_path / "pairs" / row["file"]).is_file() for row in rows)
 
 
+@pytest.mark.slow
 def test_thresholds_reject_and_say_how_many(project: Project, tmp_path: Path) -> None:
     other = PhotoSet.load(project.photos).array()[0]
 
@@ -330,6 +338,7 @@ def test_thresholds_reject_and_say_how_many(project: Project, tmp_path: Path) ->
         run(project, tmp_path / "none", [Counted().teacher], reject=("structure<1.1",))
 
 
+@pytest.mark.slow
 def test_parts_of_several_machines_make_one_set(project: Project, tmp_path: Path) -> None:
     parts = [Counted() for _ in range(3)]
     for i in (0, 2):
@@ -391,6 +400,7 @@ for path in sorted(source.iterdir()):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_edited_twice(project: Project, tmp_path: Path) -> None:
     script, log, out = tmp_path / "slow.py", tmp_path / "log", tmp_path / "pairs"
     script.write_text(SLOW.replace("LOG", repr(str(log))))
@@ -448,6 +458,7 @@ def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_diffusion_model_teaches_by_one_command(
     project: Project, sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -517,6 +528,7 @@ def test_many_concepts_by_one_command(project: Project, tmp_path: Path, capsys: 
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_one_concepts_failure_is_its_own(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crashes = f"command:{sys.executable} -c raise(SystemExit(3)) {{input}} {{output}}"
     (tmp_path / "three.toml").write_text(
@@ -543,6 +555,7 @@ def test_one_concepts_failure_is_its_own(project: Project, tmp_path: Path, capsy
     assert {path.name for path in (tmp_path / "pairs").iterdir()} == {"one", "three"}
 
 
+@pytest.mark.slow
 def test_a_persons_choice_is_read_back(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "pairs"
     dark = FunctionTeacher(lambda photos, *_: [photo // 2 + 1 for photo in photos], name="dark", deterministic=True)

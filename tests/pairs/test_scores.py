@@ -16,7 +16,7 @@ from e2gan.pairs.candidates import Candidate
 from e2gan.pairs.choice import parse_choice, parse_thresholds, parse_weights, pick_best
 from e2gan.pairs.scores import EditScores, ScoreModels, structure
 from e2gan.teachers.filters.filters import FILTERS, apply
-from tests.networks.test_text import write_clip
+from tests.tiny_clip import write_clip
 
 
 @pytest.fixture(scope="module")

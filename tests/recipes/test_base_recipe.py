@@ -105,6 +105,7 @@ def test_sample_adapters_by_one_command(photos: Path, tmp_path: Path) -> None:
     assert "no built-in filter" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
     for options, words in (
         (["--concepts", "beautiful"], "no built-in filter"),

@@ -94,6 +94,7 @@ def settings(project: Project, out: Path, **changes: object) -> RanksConfig:
     return replace(config, **changes)
 
 
+@pytest.mark.slow
 def test_find_ranks_writes_what_adapt_takes_with_its_history_and_plot(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_file_that_is_no_ranks_json_is_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ranks_json_tells_where_it_came_from(project: Project, tmp_path: Path) -> None:
     find_ranks(settings(project, tmp_path / "r.json", sample=1, metric="fd-random"))
     found = read_json(tmp_path / "r.json")

@@ -7,11 +7,12 @@ import os
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
@@ -34,22 +35,12 @@ Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
-FOREIGN = {".heic": "HEIC", ".heif": "HEIF"}  # listed, so that such photos are refused by name instead of ignored
+UNREADABLE = {".heic": "HEIC", ".heif": "HEIF"}  # listed, so that they are refused by name and not ignored
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
     | {".ppm", ".pgm", ".pnm", ".avif", ".jp2"}
-    | FOREIGN.keys()
+    | UNREADABLE.keys()
 )
-UPRIGHT = {  # EXIF orientation → what turns the picture upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-ORIENTATION = 0x0112
 
 
 # ----------------------------------------------------------------------------------------------------------- reading
@@ -121,8 +112,8 @@ def _open(path: Path) -> Image.Image:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if path.suffix.lower() in FOREIGN:
-        return f"{FOREIGN[path.suffix.lower()]} cannot be read: convert it to JPEG or PNG first"
+    if path.suffix.lower() in UNREADABLE:
+        return f"{UNREADABLE[path.suffix.lower()]} cannot be read: convert it to JPEG or PNG first"
     if isinstance(error, PermissionError):
         return "may not be read (no permission)"
     if path.stat().st_size == 0:
@@ -133,11 +124,9 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # a corrupt EXIF block says nothing about the pixels
-        return image
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+    with suppress(Exception):  # a corrupt EXIF block says nothing about the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -167,19 +156,19 @@ def list_images(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} {'is a file: name its folder' if folder.exists() else 'is no folder'}")
-    found = []
+    files = []
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}")
 
     for parent, subfolders, names in os.walk(folder, onerror=refuse):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [
+        files += [
             Path(parent, name)
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
         ]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
 # ----------------------------------------------------------------------------------------------------------- resizing
@@ -241,18 +230,18 @@ def sheet(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], row_labels: 
         raise ValueError(f"{len(rows)} rows of up to {max(map(len, rows))} cells do not fit the labels")
     height, width, _ = shapes.pop()
     font = ImageFont.load_default(size=max(10, min(18, width // 10)))
-    heads = [_wrap(text, font, width) for text in columns]
-    sides = [_wrap(text, font, max(width // 2, 48)) for text in row_labels or []]
-    top = GAP + max(_extent(text, font)[1] for text in heads) + GAP
-    left = GAP + (max(_extent(text, font)[0] for text in sides) + GAP if sides else 0)
+    headings = [_wrap(text, font, width) for text in columns]
+    side_labels = [_wrap(text, font, max(width // 2, 48)) for text in row_labels or []]
+    top = GAP + max(_extent(text, font)[1] for text in headings) + GAP
+    left = GAP + (max(_extent(text, font)[0] for text in side_labels) + GAP if side_labels else 0)
     canvas = Image.new("RGB", (left + len(columns) * (width + GAP), top + len(rows) * (height + GAP)), PAPER)
     draw = ImageDraw.Draw(canvas)
-    for j, text in enumerate(heads):
+    for j, text in enumerate(headings):
         draw.multiline_text((left + j * (width + GAP), GAP), text, INK, font)
     for i, row in enumerate(rows):
         y = top + i * (height + GAP)
-        if sides:
-            draw.multiline_text((GAP, y), sides[i], INK, font)
+        if side_labels:
+            draw.multiline_text((GAP, y), side_labels[i], INK, font)
         for j, cell in enumerate(row):
             canvas.paste(Image.fromarray(cell), (left + j * (width + GAP), y))
     return np.array(canvas)

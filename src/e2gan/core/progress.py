@@ -1,4 +1,4 @@
-"""Long loops: a bar with the time left, and threads that keep the order."""
+"""Long loops: their progress and the time left, and threads that keep the order."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from e2gan.core.meter import PLAIN_EVERY, clock
-
-__all__ = ["cores", "in_threads", "note", "track"]
+__all__ = ["cores", "in_threads", "Meter", "note", "track"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+PLAIN_EVERY = 10.0  # seconds between lines where standard error is no terminal
 
 
 def cores() -> int:
@@ -25,48 +25,60 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with progress and the time left on standard error.
+class Meter:
+    """How far a loop is, how fast, and the time left, on standard error; used as a context manager.
 
-    A bar that disappears when done on a terminal; elsewhere a line every ten seconds, none where it is quicker.
+    A bar that disappears when done on a terminal; elsewhere a line every ten seconds, none where it is quicker. Speed
+    and time left count from `start`: count, fraction done and seconds at which this process took the loop up.
     """
+
+    def __init__(self, description: str, *, unit: str = "", start: tuple[int, float, float] = (0, 0.0, 0.0)) -> None:
+        self.description, self.unit, self.start = description, unit, start
+        self.console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}")
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.task = self.bar.add_task(description, total=None, state="starting")
+        self.printed = time.monotonic()
+
+    def __enter__(self) -> Meter:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def update(self, state: str, count: int, done: float | None, seconds: float) -> None:
+        """After `count` items of `unit`, a fraction `done` of the loop (None where its length is unknown)."""
+        if self.bar.disable and time.monotonic() - self.printed < PLAIN_EVERY:
+            return
+        count0, done0, seconds0 = self.start
+        took = max(seconds - seconds0, 1e-9)
+        speed = (count - count0) / took
+        state += f"  {speed:.1f}{self.unit}/s" if speed >= 1 or self.unit else f"  {1 / speed:.1f} s each"
+        if done is not None and done > done0:
+            state += f"  {clock(took / (done - done0) * (1 - done))} left"
+        if self.bar.disable:
+            self.printed = time.monotonic()
+            print(self.description, state, file=self.console.file, flush=True)
+        else:
+            self.bar.update(self.task, completed=done or 0, total=None if done is None else 1, state=state)
+
+
+def clock(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds) // 60, 60)
+    return f"{hours}:{minutes:02}:{round(seconds) % 60:02}" if hours else f"{minutes}:{round(seconds) % 60:02}"
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """The items, with a `Meter` of them; its length is `total`, or that of the items where they have one."""
     if total is None and isinstance(items, Sized):
         total = len(items)
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield from _lines(items, description, total, console)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
     start = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(description, total=total, speed="")
-        for done, item in enumerate(items, 1):
+    with Meter(description) as meter:
+        for count, item in enumerate(items, 1):
             yield item
-            bar.update(task, completed=done, speed=rate(done, time.monotonic() - start))
-
-
-def _lines(items: Iterable[Item], description: str, total: int | None, console: Console) -> Iterator[Item]:
-    start = printed = time.monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
-        now = time.monotonic()
-        if now - printed >= PLAIN_EVERY:
-            printed = now
-            rest = f" of {total}, {rate(done, now - start)}, {clock((now - start) / done * ((total or 0) - done))} left"
-            print(f"{description} {done}{rest if total else ''}", file=console.file, flush=True)
-
-
-def rate(done: int, seconds: float) -> str:
-    """How fast it goes: so many a second, or seconds each."""
-    speed = done / max(seconds, 1e-9)
-    return f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
+            state = f"{count} of {total}" if total else f"{count}"
+            meter.update(state, count, count / total if total else None, time.monotonic() - start)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -28,8 +28,9 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, read_tensors, sha256, write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, resize, sheet, square
 from e2gan.core.outputs import claim_in_place, versions
+from e2gan.core.plots import Line
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
-from e2gan.demo.report import Curve, Example, Plot, Report, Table, write_report
+from e2gan.demo.report import Example, Plot, Report, Table, write_report
 from e2gan.editing.predictor import Predictor
 from e2gan.export.export import export_model
 from e2gan.export.onnx import OnnxModel
@@ -170,7 +171,7 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
         examples=examples(concept, ours_run, theirs_run),
         plots=[
             loss_plot("The concept: L1", {"E²GAN adapter": out / "adapter", "pix2pix": out / "pix2pix"}),
-            adversarial_plot("The adapter: the game", out / "adapter"),
+            adversarial_plot("The adapter: adversarial losses", out / "adapter"),
         ],
         tables=[cost_table(out, trained, ours_run, theirs_run), quality_table(ours, theirs)],
         notes=notes(config, concept, learned),
@@ -181,13 +182,14 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
 
 def examples(concept: Filter, ours: Predictor, theirs: Predictor) -> list[Example]:
     """The test pictures, whole: photo, teacher, the adapter's edit, pix2pix's."""
-    found = []
+    shown_examples = []
     for name, picture in sorted(test_pictures().items(), reverse=True):
         scale = SHOWN_SIDE / min(picture.shape[:2])
         photo = resize(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))
-        edits = [p.edit(photo, side=RUN_SIDE) for p in (ours, theirs)]
-        found.append(Example(name=name, photo=photo, teacher=apply(concept, photo), ours=edits[0], pix2pix=edits[1]))
-    return found
+        ours_edit, theirs_edit = (predictor.edit(photo, side=RUN_SIDE) for predictor in (ours, theirs))
+        edits = {"teacher": apply(concept, photo), "ours": ours_edit, "pix2pix": theirs_edit}
+        shown_examples.append(Example(name=name, photo=photo, **edits))
+    return shown_examples
 
 
 def picture(shown: list[Example]) -> Pixels:
@@ -198,33 +200,33 @@ def picture(shown: list[Example]) -> Pixels:
 
 def loss_plot(title: str, folders: dict[str, Path]) -> Plot:
     """L1 in 8-bit levels over training seconds."""
-    curves = []
+    lines = []
     for name, folder in folders.items():
         rows = read_jsonl(folder / METRICS)
-        curves.append(Curve(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
-    return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", curves=curves)
+        lines.append(Line(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
+    return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", lines=lines)
 
 
 def adversarial_plot(title: str, folder: Path) -> Plot:
     """The losses of G and D (Eq. 1) over training seconds."""
     rows = read_jsonl(folder / METRICS)
     seconds = [r["seconds"] for r in rows]
-    curves = [Curve(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
-    return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", curves=curves)
+    lines = [Line(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
+    return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", lines=lines)
 
 
 def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> Table:
-    rows: list[list[str]] = []
     generators = (ours.generator, theirs.generator)
-    rows.append(["parameters of the generator", *(f"{parameters(g):,}" for g in generators)])
-    rows.append(["trained for this concept", f"{trained:,}", f"{parameters(generators[1]):,}"])
     files = (out / "adapter" / ADAPTER, out / "pix2pix" / MODEL)
-    rows.append(["stored for this concept", *(f"{f.stat().st_size / 1e6:.2f} MB" for f in files)])
-    seconds = [read_jsonl(out / name / METRICS)[-1]["seconds"] for name in ("adapter", "pix2pix")]
-    rows.append(["training for this concept", *(f"{s:.0f} s" for s in seconds)])
-    rows.append(
-        ["multiply-accumulates at 256×256", *(f"{multiply_accumulates(g, 256)[0] / 1e9:.1f} G" for g in generators)]
-    )
+    seconds = [read_jsonl(file.parent / METRICS)[-1]["seconds"] for file in files]
+    products = [multiply_accumulates(generator, 256)[0] for generator in generators]
+    rows = [
+        ["parameters of the generator", *(f"{parameters(generator):,}" for generator in generators)],
+        ["trained for this concept", f"{trained:,}", f"{parameters(theirs.generator):,}"],
+        ["stored for this concept", *(f"{file.stat().st_size / 1e6:.2f} MB" for file in files)],
+        ["training for this concept", *(f"{s:.0f} s" for s in seconds)],
+        ["multiply-accumulates at 256×256", *(f"{n / 1e9:.1f} G" for n in products)],
+    ]
     photo = np.zeros((1, 256, 256, 3), np.uint8) + np.arange(256, dtype=np.uint8)[:, None]
     deployed = [OnnxModel(out / folder / "model.onnx") for folder in ("onnx", "onnx-pix2pix")]
     for name, runs in (("PyTorch", [ours.batch, theirs.batch]), ("ONNX Runtime", deployed)):
@@ -262,12 +264,10 @@ def notes(config: DemoConfig, concept: Filter, learned: list[str]) -> list[str]:
 
 
 def footer(config: DemoConfig) -> list[tuple[str, str]]:
-    found = versions()
-    cores = os.cpu_count() or 1
     return [
-        ("e2gan", found.get("e2gan", "")),
+        ("e2gan", versions().get("e2gan", "")),
         ("PyTorch", torch.__version__),
-        ("machine", f"{platform.machine()}, {cores} CPU cores, {platform.system()}"),
+        ("machine", f"{platform.machine()}, {os.cpu_count() or 1} CPU cores, {platform.system()}"),
         ("seed", str(config.seed)),
         ("date", date.today().isoformat()),
     ]

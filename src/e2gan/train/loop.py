@@ -19,8 +19,8 @@ from e2gan.config import TrainingConfig
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
-from e2gan.core.meter import Meter
 from e2gan.core.outputs import State, claim, finish, partial_of
+from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.step import Trainer
@@ -73,14 +73,14 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     with autocast(trainer.device, config.precision):
         pass  # "auto" is measured here, not in the first step's time
     begun = saved = time.monotonic()
-    before, sums, l1 = seconds, {}, None
+    before, sums, l1, shown = seconds, {}, None, ""
 
     def done() -> float:
         return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
 
     log = Log(folder, step, tensorboard=config.tensorboard)
-    with closing(log), Meter("training", photos_a_step=config.batch) as meter:
-        meter.begin(step, done(), seconds)
+    start = (step * config.batch, done(), seconds)
+    with closing(log), Meter("training", unit=" photos", start=start) as meter:
         for batch in batches(data, config, step):
             if done() >= 1:
                 break
@@ -89,8 +89,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
                 sums[name] = sums.get(name, 0) + loss
             step += 1
             seconds = before + time.monotonic() - begun
+            meter.update(f"{done():4.0%}  step {step}{shown}", step * config.batch, done(), seconds)
             if step % LOG_EVERY and done() < 1:
-                meter.update(step, done(), seconds)
                 continue
             count = step % LOG_EVERY or LOG_EVERY
             losses = {name: float(value) / count for name, value in sums.items()}
@@ -100,7 +100,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             log.write(step, seconds, losses)
             if "l1" in losses:
                 l1 = losses["l1"] = losses["l1"] * 127.5
-            meter.update(step, done(), seconds, **losses)
+            shown = "".join(f"  {name} {loss:.2f}" for name, loss in losses.items())
             if time.monotonic() - saved >= config.save_every and done() < 1:
                 if not trainer.finite():
                     raise InputError(_diverged(step, folder))

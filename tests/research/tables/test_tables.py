@@ -126,6 +126,7 @@ def test_every_experiment_runs_on_pairs_it_has_never_seen(name: str, project: Pr
     assert len({row.name for row in found.rows}) == len(found.rows)
 
 
+@pytest.mark.slow
 def test_table_9_compares_embeddings(project: Project, tmp_path: Path, shared: Path) -> None:
     config = settings(project, "9", tmp_path, base=project.base)
     with pytest.raises(InputError, match="name another with --embedding"):

@@ -116,6 +116,7 @@ def set_class(folder: Path, name: object) -> Path:
 
 
 @pytest.mark.parametrize("name", ["sd-img2img", "instruct-pix2pix", "instruct-diffusion", "controlnet-normal"])
+@pytest.mark.slow
 def test_an_edit_hangs_on_photo_prompt_and_seed_and_on_no_neighbour(
     name: str, sd: Path, pix2pix: Path, control: dict[str, Any], capfd: pytest.CaptureFixture[str]
 ) -> None:

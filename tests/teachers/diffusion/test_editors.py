@@ -108,14 +108,8 @@ def test_every_editor_is_run_here() -> None:
 # ------------------------------------------------------------------------------------------------------------- editing
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name.startswith("longcat") else [])
-        for name in PRESETS
-        if name != "qwen-edit-lightning"
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "qwen-edit-lightning"])
+@pytest.mark.slow
 def test_it_edits_a_photo_by_prompt_and_seed(name: str, folder: Callable[[str], Path]) -> None:
     editor, shot = teacher(name, folder(name)), photo(name)
     edits = [

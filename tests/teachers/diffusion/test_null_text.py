@@ -400,6 +400,7 @@ def teacher(folder: Path, loading: Loading | None = None, **options: Any) -> Nul
     return NullTextTeacher(preset, overrides=options, loading=loading)
 
 
+@pytest.mark.slow
 def test_teacher_edits_each_photo_from_source_to_prompt(folder: Path) -> None:
     made = teacher(folder, Loading(batch=8))
     assert (made.name, made.batch, made.deterministic) == ("null-text", 1, True)

@@ -9,7 +9,7 @@ import torch
 
 from e2gan.features.hub import need_transformers
 from e2gan.teachers.diffusion.pipelines import need_diffusers
-from tests.networks.test_text import write_tokenizer
+from tests.tiny_clip import write_tokenizer
 
 WIDTH = 16
 Safety = Literal["none", "passes", "flags"]

@@ -13,7 +13,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json
 from e2gan.networks import text as text_module
 from tests.conftest import TINY, Project
-from tests.networks.test_text import WIDTH, write_clip
+from tests.tiny_clip import WIDTH, write_clip
 
 QUICK = TrainingConfig(steps=2, batch=4, precision="fp32")
 
