@@ -23,8 +23,6 @@ from typing import Annotated, Any, Literal
 from e2gan import config as c
 from e2gan.core.errors import InputError
 
-__all__ = ["COMMANDS", "main"]
-
 # Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
     "demo": (c.DemoConfig, "e2gan.demo.demo:run_demo"),

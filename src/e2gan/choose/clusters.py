@@ -13,8 +13,6 @@ from scipy.sparse import csr_array
 
 from e2gan.core.errors import InputError
 
-__all__ = ["MOST_FULL", "Representatives", "representatives"]
-
 MOST_FULL = 20_000  # distinct rows up to which every step of k-means sees every row; above, mini-batches
 MINI_BATCH = 4096
 STARTS_OF_BATCHES = 3  # only their first centres are compared, on a part of the rows
@@ -75,9 +73,6 @@ def representatives(x: NDArray, k: int, seed: int = 0) -> Representatives:
     )
 
 
-# ------------------------------------------------------------------------------------------------ the rows as they are
-
-
 def _chunks(rows: NDArray, wide: int = 0) -> Iterator[slice]:
     """Slices over the rows, each small enough that it and its distances to `wide` centres fit in CHUNK_BYTES."""
     step = max(1, CHUNK_BYTES // (8 * max(rows.shape[1], wide)))
@@ -124,9 +119,6 @@ def _repeats(rows: Rows, first: Indices, kind: Indices, k: int) -> Representativ
     cluster = kind.copy()
     cluster[chosen] = np.arange(k)
     return Representatives(chosen, cluster, np.zeros(len(rows)), rows[chosen].astype(np.float64), len(first))
-
-
-# --------------------------------------------------------------------------------------------------------- the clusters
 
 
 def _clustered(rows: Rows, first: Indices, kind: Indices, k: int, seed: int) -> Representatives:

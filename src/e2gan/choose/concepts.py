@@ -22,8 +22,6 @@ from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import read_stack, shuffled
 from e2gan.features.embeddings import embed_files, embedding_settings
 
-__all__ = ["choose_concepts", "Concept", "Concepts"]
-
 COLUMNS = 6  # photos of a concept on the sheets
 
 
@@ -122,9 +120,6 @@ def _settings(config: ConceptsConfig, sets: Sequence[PairSet]) -> dict[str, Any]
     return about | embedding_settings(config.embedding, config.features, config.model, chance)
 
 
-# ----------------------------------------------------------------------------------------------------------- the choice
-
-
 def _choose(config: ConceptsConfig, sets: Sequence[PairSet], notes: list[str]) -> tuple[list[Concept], list[Concept]]:
     """The concepts kept and the rest. What else to know joins `notes`."""
     count = min(config.keep, len(sets))
@@ -165,9 +160,6 @@ def _means(config: ConceptsConfig, sets: Sequence[PairSet]) -> NDArray[np.float6
     total = np.zeros((len(sets), rows.shape[1]))
     np.add.at(total, of, rows)
     return total / np.bincount(of)[:, None]
-
-
-# ----------------------------------------------------------------------------------------------------- what comes of it
 
 
 def _read(choice: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Concept], list[Concept]] | None:

@@ -19,8 +19,6 @@ from e2gan.data.pair_set import SELECTION
 from e2gan.data.photos import INDEX, Photo, PhotoSet
 from e2gan.features.embeddings import embed_files, embedding_settings
 
-__all__ = ["select_photos", "Selection"]
-
 CELL = 112  # pixels of a photo on the sheet
 COLUMNS = 8
 KEPT_ROWS, CLUSTER_ROWS = 4, 8
@@ -148,9 +146,6 @@ def _result(
         notes=list(notes),
         already_done=already_done,
     )
-
-
-# ------------------------------------------------------------------------------------------------------------ the sheet
 
 
 def _sheet(photo_set: PhotoSet, ids: Sequence[str], clusters: Mapping[str, int]) -> Pixels:

@@ -6,8 +6,6 @@ from typing import Any
 
 from e2gan.core.errors import InputError
 
-__all__ = ["at_least", "need", "one_model", "positive", "side", "strength"]
-
 
 def need(ok: bool, message: str) -> None:
     """Raises InputError with the message where `ok` is false."""

@@ -10,8 +10,6 @@ from tyro.conf import Positional
 
 from e2gan.config.checks import at_least, need, positive, side
 
-__all__ = ["ChooseConfig", "ConceptsConfig", "PairsConfig", "PhotosConfig", "SelectConfig", "TeachConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PhotosConfig:

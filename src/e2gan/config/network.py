@@ -8,8 +8,6 @@ from typing import Literal, cast
 
 from e2gan.config.checks import at_least, need
 
-__all__ = ["GeneratorConfig", "Norm", "PAPER", "PIX2PIX", "PRESETS", "Ranks", "THRESHOLDS", "Upsample"]
-
 Norm = Literal["instance", "batch", "layer", "none"]
 Upsample = Literal["transpose", "resize"]
 

@@ -11,8 +11,6 @@ from typing import Any, Literal
 from e2gan.config.network import PAPER, GeneratorConfig, Ranks
 from e2gan.config.training import TrainingConfig
 
-__all__ = ["RECIPES", "Recipe", "Stage"]
-
 Stage = Literal["base", "adapt", "scratch"]
 
 

@@ -12,8 +12,6 @@ from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.network import THRESHOLDS, GeneratorConfig, Ranks
 from e2gan.config.training import TrainingConfig
 
-__all__ = ["CrucialConfig", "FinetuneConfig", "Part", "RanksConfig", "TableConfig"]
-
 Part = Literal["sl", "tb", "rb"]
 
 

@@ -12,18 +12,6 @@ from e2gan.config.checks import at_least, need, one_model, positive, side, stren
 from e2gan.config.network import GeneratorConfig, Ranks
 from e2gan.config.training import TrainingConfig
 
-__all__ = [
-    "AdaptConfig",
-    "BaseConfig",
-    "CostConfig",
-    "DemoConfig",
-    "EditConfig",
-    "EvaluateConfig",
-    "ExportConfig",
-    "Init",
-    "ScratchConfig",
-]
-
 Init = Literal["random", "gradient"]
 
 

@@ -7,8 +7,6 @@ from typing import Literal
 
 from e2gan.config.checks import at_least, need, positive, side
 
-__all__ = ["COMODGAN_TRAINING", "TrainingConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:

@@ -12,8 +12,6 @@ import torch.nn.functional as F
 
 from e2gan.core.errors import InputError
 
-__all__ = ["autocast", "bf16_is_fast", "resolve_device"]
-
 
 def resolve_device(name: str) -> torch.device:
     """auto takes CUDA, then MPS, then the CPU. Raises InputError where the device is not there."""

@@ -17,17 +17,6 @@ from e2gan.core.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "plain",
-    "read_json",
-    "read_jsonl",
-    "read_tensors",
-    "sha256",
-    "write_bytes",
-    "write_json",
-    "write_jsonl",
-    "write_tensors",
-]
 
 CONFIG = "config.json"
 

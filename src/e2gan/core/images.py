@@ -17,20 +17,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 
-__all__ = [
-    "encode_jpeg",
-    "encode_png",
-    "IMAGE_SUFFIXES",
-    "list_images",
-    "MAX_PIXELS",
-    "Pixels",
-    "read_image",
-    "resize",
-    "sheet",
-    "square",
-    "write_png",
-]
-
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
@@ -41,9 +27,6 @@ IMAGE_SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pnm", ".avif", ".jp2"}
     | UNREADABLE.keys()
 )
-
-
-# ----------------------------------------------------------------------------------------------------------- reading
 
 
 class _Quiet:
@@ -171,9 +154,6 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
-# ----------------------------------------------------------------------------------------------------------- resizing
-
-
 def resize(photo_HWC: Pixels, size: tuple[int, int]) -> Pixels:
     """To (height, width), antialiased Lanczos."""
     height, width = size
@@ -188,9 +168,6 @@ def square(photo_HWC: Pixels, size: int) -> Pixels:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return resize(np.ascontiguousarray(photo_HWC[top : top + side, left : left + side]), (size, size))
-
-
-# ------------------------------------------------------------------------------------------------------------ writing
 
 
 def encode_png(image_HWC: Pixels) -> bytes:
@@ -211,8 +188,6 @@ def write_png(path: Path, image_HWC: Pixels) -> None:
     """A PNG file, whole or not at all."""
     write_bytes(path, encode_png(image_HWC))
 
-
-# -------------------------------------------------------------------------------------------------------------- sheet
 
 GAP = 6
 INK, PAPER = (30, 30, 30), (255, 255, 255)

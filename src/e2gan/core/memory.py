@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 
-__all__ = ["give_back_memory", "is_no_memory"]
-
 TEXTS = ("out of memory", "can't allocate memory", "not enough memory")  # in what PyTorch says of it, on GPU and CPU
 
 

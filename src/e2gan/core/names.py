@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 
-__all__ = ["slug"]
-
 LONGEST = 64  # characters of a name, which is a folder's
 
 

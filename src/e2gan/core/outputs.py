@@ -18,9 +18,6 @@ from typing import Any
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, plain, read_json, write_json
 
-__all__ = ["State", "claim", "claim_in_place", "differences", "earlier_file", "finish", "growing", "make_folder"]
-__all__ += ["partial_of", "read_settings", "replaced_note", "versions", "writing"]
-
 ELSEWHERE = "choose another --out, or delete it"
 PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn")
 
@@ -49,9 +46,6 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             installed[name] = version(name)
     return installed
-
-
-# ------------------------------------------------------------------------------------------------------- the same run
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "") -> list[str]:
@@ -121,9 +115,6 @@ def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_chan
     if fixed := [name for name in changed if name.partition(".")[0] not in may_change]:
         raise InputError(f"{folder} was made with other settings ({', '.join(fixed)}): {mend}")
     return bool(changed)
-
-
-# ------------------------------------------------------------------------------------------------------------ folders
 
 
 def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequence[str] = ()) -> State:

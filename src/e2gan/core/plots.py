@@ -11,8 +11,6 @@ from xml.etree import ElementTree
 
 from e2gan.core.files import write_bytes
 
-__all__ = ["Line", "number", "Panel", "plot_bars", "plot_lines", "svg_lines", "svg_style"]
-
 COLOURS = ("#1f6f8b", "#d1495b", "#66a182", "#edae49", "#8d6a9f", "#5c5c5c", "#2e4057", "#b56576")
 PAPER_COLOUR = "#c9c9c9"
 SVG_COLOURS = {  # as drawn → as written: a page's own colours, which may differ between light and dark

@@ -12,8 +12,6 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-__all__ = ["cores", "in_threads", "Meter", "note", "track"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

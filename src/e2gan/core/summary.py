@@ -6,8 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-__all__ = ["count_reasons", "skipped_lines"]
-
 NAMED = 5  # kinds of reasons that are told by name
 
 

@@ -25,8 +25,6 @@ from e2gan.core.images import Pixels, read_image, square
 from e2gan.core.outputs import writing
 from e2gan.data.photos import Item, PhotoSet, PhotosResult, make_id, pixel_hash, result_of, write_photo_set
 
-__all__ = ["builtin_pictures", "demo_photo_set", "test_pictures"]
-
 FILES = {  # picture → package, path inside it
     "astronaut": ("skimage", "data/astronaut.png"),
     "chelsea": ("skimage", "data/chelsea.png"),

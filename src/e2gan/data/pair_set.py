@@ -13,8 +13,6 @@ from e2gan.core.files import CONFIG, read_json, read_jsonl, sha256
 from e2gan.core.images import Pixels
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
-__all__ = ["PairSet", "PhotosToEdit"]
-
 ROWS = "metadata.jsonl"
 SELECTION = "selection.json"
 

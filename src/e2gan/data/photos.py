@@ -20,8 +20,6 @@ from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.core.summary import skipped_lines
 
-__all__ = ["assign_splits", "Photo", "PhotoSet", "PhotosResult", "prepare_photos", "write_photo_set"]
-
 INDEX = "photos.jsonl"
 Item = tuple[str, Pixels, str, str, int, int, str]  # id, image, split, source, width, height, sha256
 
@@ -101,9 +99,6 @@ class PhotosResult:
         if self.already_done:
             return f"{line}\nmade already from the same photos: nothing to do"
         return "\n".join([line, *skipped_lines(self.skipped)])
-
-
-# ---------------------------------------------------------------------------------------------------------- the stage
 
 
 @dataclass(frozen=True)
@@ -198,9 +193,6 @@ def _once(
             continue
         first[found.sha256] = first[found.pixels] = found.path
         yield make_id(found.path.stem, found.sha256, ids), found
-
-
-# ------------------------------------------------------------------------------------------------------------ pieces
 
 
 def too_small(photo_HWC: Pixels, size: int) -> str:

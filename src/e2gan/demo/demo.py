@@ -45,8 +45,6 @@ from e2gan.train.loop import METRICS
 from e2gan.train.scratch import train_scratch
 from e2gan.train.step import parameters
 
-__all__ = ["DemoResult", "run_demo"]
-
 LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM", "fd": "fd-random"}
 SHOWN_SIDE = 384  # shorter side of the report's pictures
 RUN_SIDE = 256  # shorter side of the generator's input for them

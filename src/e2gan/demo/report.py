@@ -17,8 +17,6 @@ from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, resize
 from e2gan.core.plots import Line, number, svg_lines, svg_style
 
-__all__ = ["Example", "Plot", "Report", "Table", "write_report"]
-
 LONGEST, AREA = 640, 640 * 480  # pixels of a picture on the page: six examples stay under about 4 MB
 POINTS = 80  # of a curve
 KINDS = {"photo": "photo", "teacher": "teacher", "ours": "E²GAN adapter", "pix2pix": "pix2pix"}

@@ -8,8 +8,6 @@ from scipy.ndimage import uniform_filter
 
 from e2gan.core.images import Pixels
 
-__all__ = ["guided"]
-
 Floats = NDArray[np.floating]  # float32 throughout
 Places = tuple[NDArray[np.intp], NDArray[np.intp], Floats]  # the two neighbours, the second's weight
 RADIUS = 2  # pixels of the small image: a 5×5 window has 25 equations for 4 unknowns a channel

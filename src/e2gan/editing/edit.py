@@ -21,8 +21,6 @@ from e2gan.editing.predictor import Predictor
 from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
 from e2gan.networks.models import Model
 
-__all__ = ["edit", "Edited"]
-
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 OPTIONS: dict[str, dict[str, int]] = {
     "PNG": {"compress_level": 1},  # a quarter of the default's time for a sixth more bytes

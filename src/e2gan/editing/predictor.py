@@ -16,8 +16,6 @@ from e2gan.editing.tiles import edit_in_tiles
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import from_pixels, to_pixels
 
-__all__ = ["Predictor", "mix"]
-
 LEAST = 32
 CHUNK = 16 * 256 * 256  # pixels that run together
 

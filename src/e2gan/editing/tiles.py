@@ -8,8 +8,6 @@ import numpy as np
 
 from e2gan.core.images import Pixels
 
-__all__ = ["edit_in_tiles", "fade", "starts"]
-
 MULTIPLE = 8  # the generator halves three times
 
 

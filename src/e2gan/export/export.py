@@ -25,8 +25,6 @@ from e2gan.networks.folders import ABOUT, ADAPTER, MODEL, adapter_folder
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model
 
-__all__ = ["export_model", "Exported", "Parity"]
-
 PARITY = "parity.json"
 MOST_PHOTOS = 8
 TOLERANCE = 1.0  # mean difference in 8-bit levels; rounding alone gives about 0.001

@@ -12,8 +12,6 @@ from e2gan.core.images import Pixels
 if TYPE_CHECKING:
     from e2gan.export.pixel_model import PixelModel
 
-__all__ = ["Format", "Runner"]
-
 
 class Runner(Protocol):
     """An exported file at work: uint8 (N, H, W, 3) → uint8 (N, H, W, 3). providers: what of its runtime it uses."""

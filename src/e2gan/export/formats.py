@@ -7,8 +7,6 @@ from collections.abc import Callable
 from e2gan.core.errors import InputError
 from e2gan.export.format import Format
 
-__all__ = ["FORMATS", "find_format"]
-
 
 def _onnx() -> Format:
     from e2gan.export.onnx import FORMAT

@@ -21,7 +21,6 @@ from e2gan.export.pixel_model import PixelModel
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["OnnxModel", "PixelModel", "require", "to_onnx"]
 
 OPSET = 18  # the one that PyTorch's exporter writes without a conversion
 LEAST = 32
@@ -35,9 +34,6 @@ def require() -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise InputError(f"the ONNX export needs {name} ({error}): pip install 'e2gan[export]'") from None
-
-
-# ------------------------------------------------------------------------------------------------------- the file
 
 
 def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> bytes:

@@ -11,8 +11,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from e2gan.networks.generator import Attention, Generator, TransformerBlock
 from e2gan.networks.pixels import from_pixels, to_pixels
 
-__all__ = ["PixelModel"]
-
 
 class FixedAttention(nn.Module):
     """Cross-attention to a prompt that never changes: its keys and values are constants, its text layers are gone."""

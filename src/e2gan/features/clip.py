@@ -24,8 +24,6 @@ from e2gan.features.hub import (
     pretrained_network,
 )
 
-__all__ = ["along", "clip_extractor", "ClipModel", "prompt_direction"]
-
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 

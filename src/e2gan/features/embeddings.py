@@ -33,23 +33,8 @@ from e2gan.features.hub import (
 )
 from e2gan.features.squeezenet import SqueezeNetFeatures
 
-__all__ = [
-    "DINOV2_NAME",
-    "embed_files",
-    "embedding_settings",
-    "GradientColour",
-    "Kind",
-    "KINDS",
-    "load_embedder",
-    "OwnEmbeddings",
-    "Source",
-]
-
 DINOV2_NAME = "facebook/dinov2-small"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-# -------------------------------------------------------------------------------------------------------------- kinds
 
 
 class GradientColour(FeatureExtractor):
@@ -228,9 +213,6 @@ def embed_files(
     """
     embedder = load_embedder(kind, features=features, model=model, device=device)
     return embedder.files(paths, size, f"embeddings ({kind})")
-
-
-# ----------------------------------------------------------------------------------------------------- own embeddings
 
 
 @dataclass(frozen=True)

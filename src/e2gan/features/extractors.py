@@ -20,18 +20,6 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, read_image
 from e2gan.core.progress import in_threads, track
 
-__all__ = [
-    "checked_weights",
-    "Extractor",
-    "FeatureExtractor",
-    "Features",
-    "normalised",
-    "Once",
-    "PretrainedNetwork",
-    "random_features",
-    "RandomFeatures",
-]
-
 Features = NDArray[np.float32]  # (N, D)
 Extractor = Callable[[Pixels], Features]  # uint8 (N, H, W, 3) → (N, D)
 

@@ -15,18 +15,6 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.memory import is_no_memory
 
-__all__ = [
-    "brief",
-    "cached",
-    "CLIP_NAME",
-    "clip_tokenizer",
-    "image_statistics",
-    "model_config",
-    "need_transformers",
-    "pretrained",
-    "pretrained_network",
-]
-
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
 
 

@@ -24,8 +24,6 @@ from e2gan.core.files import read_tensors, sha256
 from e2gan.core.images import Pixels
 from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
-__all__ = ["download_inception", "Inception", "InceptionFeatures"]
-
 HASH = "6726825d"  # the published file's SHA-256 begins so
 NAME = f"pt_inception-2015-12-05-{HASH}.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
@@ -34,9 +32,6 @@ LOGITS = 1008  # of the TensorFlow graph of 2015; the ImageNet file of torchvisi
 
 Layer = tuple[str, int, int | tuple[int, int]]  # name, channels, kernel
 Branch = Sequence[Sequence[Layer]]  # one layer after the other; where a step holds two, both run and are joined
-
-
-# ---------------------------------------------------------------------------------------------------------- the network
 
 
 class Conv(nn.Module):
@@ -170,9 +165,6 @@ class Inception(nn.Module):
         return self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x))).mean((2, 3))
 
 
-# ------------------------------------------------------------------------------------------------------------- the file
-
-
 def download_inception() -> Path:
     """The published file in PyTorch's hub cache, fetched once.
 
@@ -223,9 +215,6 @@ def _load(path: Path) -> tuple[Inception, bool]:
     weights = checked_weights(tensors, shapes, path, "the Inception network of FID") | counts
     network.load_state_dict(weights, assign=True)
     return network.eval().requires_grad_(False), published
-
-
-# --------------------------------------------------------------------------------------------------------- the features
 
 
 def resized(image_HWC: Pixels) -> NDArray[np.float32]:

@@ -12,8 +12,6 @@ from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
 from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
-__all__ = ["SqueezeNetFeatures"]
-
 
 class SqueezeNetFeatures(FeatureExtractor):
     """SqueezeNet 1.1 without its classifier (ImageNet), from a safetensors file with PyTorch's layout of kernels.

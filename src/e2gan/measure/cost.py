@@ -26,18 +26,6 @@ from e2gan.networks.text import MAX_TOKENS
 from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer, parameters
 
-__all__ = [
-    "Cost",
-    "example_batch",
-    "latency",
-    "measure_cost",
-    "multiply_accumulates",
-    "step_flops",
-    "StepFlops",
-    "training_flops",
-    "transposed_at_output",
-]
-
 
 @dataclass(frozen=True)
 class Cost:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from e2gan.core.errors import InputError
 
-__all__ = ["Distance", "frechet_distance", "frechet_interval", "kernel_distance"]
-
 Features = NDArray[np.float64]
 
 

@@ -25,8 +25,6 @@ from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
 from e2gan.train.step import parameters
 
-__all__ = ["evaluate", "Evaluation", "Metrics", "metrics", "pixel_metrics", "shown", "TeacherMetrics"]
-
 PSNR_CAP = 100.0  # dB, for identical images
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 

@@ -18,8 +18,6 @@ from e2gan.features.hub import CLIP_NAME
 from e2gan.features.inception import InceptionFeatures
 from e2gan.measure.distances import distance
 
-__all__ = ["FeatureDistance", "METRICS", "MetricScorer", "NetworkOptions", "Score", "SCORE_LEGEND", "score_metrics"]
-
 L1 = "l1"
 
 
@@ -88,9 +86,6 @@ METRICS: dict[str, FeatureDistance] = {
         FeatureDistance("fd-random", lambda _: random_features, None, "fd-random", "kd-random"),
     )
 }
-
-
-# -------------------------------------------------------------------------------------------------------- one number
 
 
 @dataclass(frozen=True)

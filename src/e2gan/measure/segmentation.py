@@ -19,17 +19,12 @@ from e2gan.core.images import Pixels
 from e2gan.core.progress import track
 from e2gan.features.hub import need_transformers, pretrained, pretrained_network
 
-__all__ = ["mean_iou", "Overlap", "Overlaps", "overlaps", "Palette", "Segmenter"]
-
 OPTION = "--segmenter"
 IGNORE = -1  # a pixel whose truth does not count; a prediction of a class that the truth does not have
 TOGETHER = 4  # images that run through the network together
 FAR = 60.0  # levels, by which no compression or resizing moves most of a label map's pixels
 
 Labels = NDArray[np.int32]  # (N, H, W)
-
-
-# ----------------------------------------------------------------------------------------------------------- the metric
 
 
 def mean_iou(
@@ -58,9 +53,6 @@ def mean_iou(
     union = in_truth + confusion[:, :classes].sum(0) - intersection
     of_classes = np.where(in_truth > 0, intersection / np.maximum(union, 1), np.nan)
     return float(np.nanmean(of_classes)), of_classes
-
-
-# ----------------------------------------------------------------------------------------------------------- label maps
 
 
 @dataclass(frozen=True)
@@ -139,9 +131,6 @@ def _first(names: Sequence[str], count: int = 6) -> str:
     return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
 
-# ------------------------------------------------------------------------------------------------------------ the model
-
-
 class Segmenter:
     """A semantic segmentation model of transformers (Segformer, UperNet, DPT, …): uint8 images → their label maps.
 
@@ -172,9 +161,6 @@ class Segmenter:
                 full = F.interpolate(logit[None].float(), size=images.shape[1:3], mode="bilinear", align_corners=False)
                 labels[i] = full[0].argmax(0).cpu().numpy()
         return labels
-
-
-# ------------------------------------------------------------------------------------------------------- the comparison
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Discriminator"]
-
 
 class Discriminator(nn.Module):
     """Whether each 70×70 patch of an edit is the teacher's (undisclosed in the paper; pix2pix's, 2.77 M parameters).

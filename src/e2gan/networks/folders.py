@@ -9,9 +9,6 @@ from typing import Any
 from e2gan.config import GeneratorConfig
 from e2gan.core.errors import InputError
 
-__all__ = ["ABOUT", "ADAPTER", "ADAPTER_CONFIG", "ASSETS", "CONCEPT", "DISCRIMINATOR", "MODEL"]
-__all__ += ["adapter_folder", "base_folder", "generator_config", "shipped_adapters"]
-
 MODEL = "model.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 ADAPTER = "adapter_model.safetensors"

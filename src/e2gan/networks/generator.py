@@ -14,15 +14,6 @@ from torch import Tensor, nn
 from e2gan.config import GeneratorConfig, Norm, Upsample
 from e2gan.networks.resized_conv import ResizedConv2d
 
-__all__ = [
-    "Generator",
-    "ResidualBlock",
-    "sampling_layers",
-    "transformer_layers",
-    "TransformerBlock",
-    "TransformerStage",
-]
-
 # The photo enters as atanh(photo), so it must stay inside (-1, 1); 0.6 of an 8-bit level is lost at the very ends.
 PHOTO_LIMIT = 0.995
 

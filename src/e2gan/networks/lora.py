@@ -22,20 +22,6 @@ from torch import Tensor, nn
 from e2gan.config import Ranks
 from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
 
-__all__ = [
-    "adapter_tensors",
-    "attach",
-    "attach_tensors",
-    "grow",
-    "lora_config",
-    "LoraConvTranspose2d",
-    "merged",
-    "rank_of_layers",
-    "set_strengths",
-    "start_along",
-    "start_from",
-]
-
 
 class LoraConvTranspose2d(LoraConv2d):
     """LoRA of a transposed convolution: A is a transposed convolution to r channels, B is 1×1."""

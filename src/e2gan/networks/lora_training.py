@@ -14,8 +14,6 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from e2gan.networks.lora import lora_layers
 from e2gan.networks.resized_conv import ResizedConv2d, enlarge, fold, fold_bias, folds, unfold
 
-__all__ = ["train_mode"]
-
 
 def _run_once(layer: Any, x: Tensor) -> Tensor:
     base: Any = layer.get_base_layer()

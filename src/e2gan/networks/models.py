@@ -28,8 +28,6 @@ from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach_tensors, merged, set_strengths
 from e2gan.networks.text import TextEncoder, text_encoder
 
-__all__ = ["base_folder", "load_discriminator", "load_generator", "Model", "write_networks"]
-
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
     """A base's generator, or a whole model's of this architecture, in evaluation mode on the CPU, and its settings."""

@@ -10,8 +10,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     pass
 
-__all__ = ["from_pixels", "to_pixels"]
-
 
 def from_pixels(pixels: Tensor) -> Tensor:
     """uint8 in 0..255 → float32 in [-1, 1]."""

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ResizedConv2d"]
-
 # Two of three neighbours in a map enlarged twice are the same pixel, so their weights add up: which of a kernel's three
 # rows each of two rows is, for the upper and the lower half of a pixel. As (16, 9): corner and 2×2 place, 3×3 place.
 HALVES = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])

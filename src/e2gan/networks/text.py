@@ -21,19 +21,6 @@ from torch import Tensor
 from e2gan.core.errors import InputError
 from e2gan.features.hub import CLIP_NAME, clip_tokenizer, model_config, need_transformers, pretrained_network
 
-__all__ = [
-    "CLIP_WIDTH",
-    "ClipText",
-    "encode",
-    "HASHED_WIDTH",
-    "HashedText",
-    "known_width",
-    "MAX_TOKENS",
-    "pad",
-    "text_encoder",
-    "TextEncoder",
-]
-
 MAX_TOKENS = 77  # CLIP's context length
 CLIP_WIDTH = 512  # of its text encoder
 HASHED_WIDTH = 512  # where no width is asked for: that of the paper's generator
@@ -66,9 +53,6 @@ def pad(tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
         padded[i, : len(t)] = t
         mask[i, : len(t)] = True
     return padded, mask
-
-
-# -------------------------------------------------------------------------------------------------------- the encoders
 
 
 class TextEncoder(ABC):

@@ -22,8 +22,6 @@ from PIL import Image
 from e2gan.core.images import Pixels, resize
 from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 
-__all__ = ["align", "Alignment", "default_limit", "estimate", "TRUSTED", "undo"]
-
 TRUSTED = 0.25
 """The least agreement that tells how an edit lies: edits of another photo stay under 0.22, and of edits of the photo
 itself 99.8 % are above, mosaics and stained glass among them."""
@@ -134,9 +132,6 @@ def _root_mean_square(motion: Motion, shape: tuple[int, ...]) -> float:
     return math.sqrt(dx**2 + dy**2 + (zoom - 1) ** 2 * (shape[0] ** 2 + shape[1] ** 2) / 12)
 
 
-# ------------------------------------------------------------------------------------------------------------- edges
-
-
 @dataclass(frozen=True)
 class _Pair:
     """The edges of a photo and its edit at two sizes. scale: pixels of the photo in one of the fine fields."""
@@ -203,9 +198,6 @@ def _agreement(photo: Field, edit: Field) -> float:
     """Correlation of two fields, 0..1."""
     window = _window(photo.shape)
     return correlation(photo, edit, window, faint=FAINT * (window**2).sum())
-
-
-# ------------------------------------------------------------------------------------------------------------ motion
 
 
 def _find(pair: _Pair) -> Motion:
@@ -285,9 +277,6 @@ def _refine(photo: Field, edit: Field, motion: Motion) -> Motion:
         if np.abs(step).max() < 0.02:
             break
     return motion
-
-
-# ------------------------------------------------------------------------------------------------------ what is left
 
 
 def _measure(pair: _Pair, motion: Motion) -> tuple[Alignment, float]:

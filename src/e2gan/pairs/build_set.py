@@ -29,8 +29,6 @@ from e2gan.pairs.pick_by_hand import PAGE, write_page
 from e2gan.pairs.rejected_sheet import write_rejected_sheet
 from e2gan.pairs.scores import EditScores, ScoreModels
 
-__all__ = ["build_set", "BusyError", "reasons", "score_candidates", "without_edit", "write_set"]
-
 INDEX = "candidates.jsonl"
 SHEET = "rejected.png"
 SCORES = "scores"  # how the files begin in which scores are kept until the set is whole
@@ -88,9 +86,6 @@ def _lock(path: Path, folder: Path) -> Iterator[None]:
         raise BusyError(f"another process is building the pair set of {folder}") from None
 
 
-# ------------------------------------------------------------------------------------------------------------ scores
-
-
 def score_candidates(
     candidates: CandidateFolder, models: ScoreModels, device: str, photos: Sequence[Photo], photo_set: PhotoSet
 ) -> list[Candidate]:
@@ -130,9 +125,6 @@ def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
             except (ValueError, KeyError, TypeError):
                 continue
     return kept
-
-
-# ----------------------------------------------------------------------------------------------------------- the set
 
 
 def write_set(

@@ -18,8 +18,6 @@ from e2gan.core.files import read_json, write_bytes, write_json
 from e2gan.core.images import Pixels
 from e2gan.data.photos import Photo
 
-__all__ = ["BY_HAND", "Candidate", "CandidateFolder", "DELETED", "file_name", "Job", "THRESHOLD"]
-
 BY_HAND, DELETED = "rejected by hand", "deleted by hand"
 THRESHOLD = re.compile(r"([a-z]+(?:-[a-z]+)*)\s*([<>])\s*(\S+)")  # score, side, value: "structure<0.35"
 
@@ -73,8 +71,6 @@ class Candidate:
             ) from error
         return replace(candidate, scores=scores)
 
-
-# ------------------------------------------------------------------------------------------------------------- on disk
 
 RECORD = "e2gan"  # key of the record inside a candidate's PNG
 

@@ -12,16 +12,6 @@ import numpy as np
 from e2gan.core.errors import InputError
 from e2gan.pairs.candidates import THRESHOLD, Candidate
 
-__all__ = [
-    "Choice",
-    "KNOWN",
-    "parse_choice",
-    "parse_thresholds",
-    "parse_weights",
-    "pick_best",
-    "Threshold",
-]
-
 NEEDS = {"clip-direction": "clip", "clip": "clip", "preference": "preference"}  # score → the option that it needs
 MEASURES = ("residual", "agreement", "shift", "zoom")  # of the alignment, see `e2gan.pairs.align`
 KNOWN = ("structure", *NEEDS, *MEASURES)

@@ -17,8 +17,6 @@ from e2gan.pairs.candidates import Candidate
 from e2gan.pairs.choice import parse_choice, pick_best
 from e2gan.pairs.pick_by_hand import PICKS, read_picks
 
-__all__ = ["choose_again"]
-
 LAST = "choice.json"  # thresholds and weights of the last `e2gan choose`
 
 

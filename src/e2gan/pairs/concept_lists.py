@@ -29,8 +29,6 @@ from e2gan.core.errors import InputError
 from e2gan.core.names import LONGEST, slug
 from e2gan.teachers.settings import SETTING, storable
 
-__all__ = ["ConceptRow", "read_concepts", "shipped_lists"]
-
 KEYS = ("name", "prompt", "source", "teacher", "settings")
 INHERITED = ("source", "teacher", "settings")
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
@@ -91,9 +89,6 @@ def read_concepts(path: Path) -> list[ConceptRow]:
         rows.append(row)
     need(bool(rows), f"{path}: lists no concepts: give each a [[concept]]")
     return rows
-
-
-# ------------------------------------------------------------------------------------------------------------- files
 
 
 def _text(path: Path) -> str:

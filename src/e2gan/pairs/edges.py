@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blur", "correlation", "doubled_gradient", "Field"]
-
 Field = NDArray[np.complex64]  # (H, W); argument: twice the angle of the edge, modulus: its strength
 
 

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from e2gan.core.images import Pixels, resize
 from e2gan.pairs.align import estimate
 
-__all__ = ["flaw"]
-
 SHAPE = 1.02  # ratio of the two aspect ratios
 DARK, LIT = 12, 0.02  # of 255: a pixel no brighter is black; the share of brighter ones that a picture has
 FLAT = 2.5  # of 255: standard deviation of the liveliest channel. The palest edit of a photograph, fog, has 10

@@ -29,8 +29,6 @@ from e2gan.data.photos import (
 )
 from e2gan.pairs.outcome import Outcome
 
-__all__ = ["import_pairs"]
-
 PHOTOS = "photos"
 ASPECT = 0.02
 FOLDERS: dict[str, str] = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
@@ -98,9 +96,6 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
         rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
         write_jsonl(folder / ROWS, rows)
     return outcome
-
-
-# --------------------------------------------------------------------------------------------------- finding the pairs
 
 
 def _images(folder: Path, config: PairsConfig) -> list[Path]:
@@ -180,9 +175,6 @@ def _partners(
     return {ours[0]: theirs[0] for ours, theirs in both.values() if len(ours) == len(theirs) == 1}
 
 
-# --------------------------------------------------------------------------------------------------- reading a pair
-
-
 def _read(source: _Source, config: PairsConfig) -> _Pair | tuple[str, str]:
     """The pair at the working size, or (file, reason)."""
     try:
@@ -220,9 +212,6 @@ def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels
         frames = [f"{image.shape[1]}×{image.shape[0]}" for image in (photo, edit)]
         raise InputError(f"photo and edit differ in shape ({frames[0]} and {frames[1]} pixels)")
     return photo, edit
-
-
-# ------------------------------------------------------------------------------------------------- once, and split
 
 
 def _once(pairs: Iterable[_Pair | tuple[str, str]], outcome: Outcome) -> Iterator[tuple[str, _Pair]]:

@@ -28,8 +28,6 @@ from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
-__all__ = ["make_pair_sets", "make_pairs", "PairSets", "PairsResult"]
-
 CHOICE = ("clip", "preference", "prefer", "reject")  # settings that leave the edits what they are
 NO_MATTER = ("shard", "batch", "compile", "offload", "attention", "timeout")  # and those that leave the set what it is
 
@@ -150,9 +148,6 @@ def _edit_photos(
     if chosen.selection is None:
         return outcome
     return replace(outcome, notes=[f"of the training photos, only those in {chosen.selection}", *outcome.notes])
-
-
-# --------------------------------------------------------------------------------------------------- many concepts
 
 
 def make_pair_sets(config: PairsConfig) -> PairSets:

@@ -21,12 +21,7 @@ from e2gan.core.files import read_json, write_bytes
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import BY_HAND, DELETED, Candidate
 
-__all__ = ["PAGE", "PICKS", "Picks", "read_picks", "write_page"]
-
 PAGE, PICKS = "choose.html", "picks.json"
-
-
-# --------------------------------------------------------------------------------------------------------------- page
 
 
 def write_page(folder: Path, prompt: str, rows: Sequence[Candidate], photo_set: PhotoSet) -> None:
@@ -68,9 +63,6 @@ def _label(row: Candidate) -> str:
 
 def _numbers(row: Candidate) -> str:
     return " · ".join(f"{name} {value:.3g}" for name, value in row.scores.items() if math.isfinite(value))
-
-
-# -------------------------------------------------------------------------------------------------------------- picks
 
 
 @dataclass(frozen=True)

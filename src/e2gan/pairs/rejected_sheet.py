@@ -13,8 +13,6 @@ from e2gan.core.images import Pixels, read_image, resize, sheet, write_png
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import THRESHOLD, Candidate
 
-__all__ = ["sample", "write_rejected_sheet"]
-
 SIDE = 160  # pixels of a picture on the sheet
 ACROSS = 8
 ABSENT = 205  # grey, in place of a picture that there is not

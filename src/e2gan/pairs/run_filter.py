@@ -22,8 +22,6 @@ from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.outcome import Outcome
 from e2gan.teachers.filters.filters import FILTERS, apply
 
-__all__ = ["run_filter"]
-
 TOO_FEW_FOR_PROCESSES = 48  # below, starting them takes longer than the filters
 
 

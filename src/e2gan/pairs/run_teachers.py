@@ -24,8 +24,6 @@ from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.scores import EditScores, ScoreModels
 from e2gan.teachers.teacher import Ask, Failed, Teacher
 
-__all__ = ["run_teachers"]
-
 FOLDER = "candidates"
 Answer = tuple[Job, Pixels, Pixels | Failed]  # the job, its photo, the edit
 IN_A_ROW = 8  # exceptions, after which it is the teacher that fails, not the photos

@@ -25,10 +25,6 @@ from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 if TYPE_CHECKING:
     from e2gan.features.clip import ClipModel
 
-__all__ = ["EditScores", "ScoreModels", "structure"]
-
-
-# ---------------------------------------------------------------------------------------------------------- structure
 
 LARGEST = 256  # pixels of the shorter side at which structure is compared
 LEAST = 16  # pixels of the shorter side below which there is no further level
@@ -76,9 +72,6 @@ def _kept(photo: Field, edit: Field) -> float:
         return float(flat and bare)
     weight /= weight.sum()
     return correlation(photo - (weight * photo).sum(), edit - (weight * edit).sum(), np.sqrt(weight))
-
-
-# ------------------------------------------------------------------------------------------------------------- scorer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,17 +20,6 @@ from e2gan.networks.folders import ADAPTER, MODEL
 from e2gan.networks.models import Model
 from e2gan.train.loop import METRICS, NO_MATTER, Trained
 
-__all__ = [
-    "aligned",
-    "Comparison",
-    "load_sets",
-    "mean_over",
-    "Result",
-    "settings_with_sets",
-    "TrainedModel",
-    "Variant",
-]
-
 SHEET_ROWS, SHEET_SIDE = 4, 128
 
 

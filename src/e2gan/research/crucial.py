@@ -29,8 +29,6 @@ from e2gan.research.comparison import (
 )
 from e2gan.train.finetune import finetune_base, part_parameters
 
-__all__ = ["Crucial", "find_crucial", "Frozen"]
-
 NAMES: dict[Part | None, str] = {
     None: "nothing frozen",
     "sl": "SL frozen",

@@ -36,8 +36,6 @@ from e2gan.train.batches import TrainingData
 from e2gan.train.loop import CHECKPOINT, check_fit, train
 from e2gan.train.step import Trainer
 
-__all__ = ["find_ranks", "RanksFound", "search", "Step"]
-
 LEVELS = ("level1", "level2", "level3", "level4", "tb")
 
 
@@ -99,9 +97,6 @@ def shown(ranks: Ranks) -> str:
     return f"{ranks.level1},{ranks.level2},{ranks.level3},{ranks.level4} +{ranks.tb}"
 
 
-# ----------------------------------------------------------------------------------------------------- Algorithm 1
-
-
 def search(
     measure: Callable[[Ranks], Step], start: int, thresholds: Ranks, gain: float = 0.0
 ) -> tuple[list[Step], int]:
@@ -136,9 +131,6 @@ def at_most(ranks: Ranks, thresholds: Ranks) -> Ranks:
 def largest(of_concepts: Sequence[Ranks]) -> Ranks:
     """The largest rank of each level over the concepts."""
     return Ranks(**{level: max(getattr(ranks, level) for ranks in of_concepts) for level in LEVELS})
-
-
-# -------------------------------------------------------------------------------------------------- one concept
 
 
 class Measure:
@@ -212,9 +204,6 @@ def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
 
 def step_of(record: dict[str, Any]) -> Step:
     return Step(**{**record, "ranks": Ranks(**record["ranks"]), "score": Score(**record["score"])})
-
-
-# --------------------------------------------------------------------------------------------------------- the stage
 
 
 def find_ranks(config: RanksConfig) -> RanksFound:

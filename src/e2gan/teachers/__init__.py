@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from e2gan.config import PairsConfig
     from e2gan.teachers.teacher import Teacher
 
-__all__ = ["Kind", "KINDS", "make_teachers", "takes_settings"]
-
 
 @dataclass(frozen=True)
 class Kind:

@@ -22,8 +22,6 @@ from e2gan.core.progress import note
 from e2gan.teachers.program import run_program
 from e2gan.teachers.teacher import Ask, Failed
 
-__all__ = ["CommandTeacher", "make"]
-
 BATCH = 32  # a program that loads weights does so anew each time it starts
 PREFIX, LONGEST = "command:", 48  # a name's beginning, and the most characters after it
 PLACEHOLDERS = ("input", "output", "photo", "edit", "prompt", "source", "seeds", "seed")
@@ -155,9 +153,6 @@ class CommandTeacher:
             note("\n".join([head, *(f"    {line}" for line in printed)]))
 
 
-# ------------------------------------------------------------------------------------------------------- the command
-
-
 def _split(command: str) -> list[str]:
     try:
         arguments = shlex.split(command)
@@ -195,9 +190,6 @@ def _name(arguments: Sequence[str]) -> str:
 
 def _tag(arguments: Sequence[str]) -> str:
     return hashlib.sha256(shlex.join(arguments).encode()).hexdigest()[:8]
-
-
-# -------------------------------------------------------------------------------------------------- photos and edits
 
 
 def _write_photos(work: Path, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> dict[str, str]:

@@ -13,8 +13,6 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.teachers.teacher import Ask, Failed
 
-__all__ = ["FunctionTeacher", "PhotoFunction"]
-
 PhotoFunction = Callable[[list[Pixels], str, list[int]], Iterable[Pixels | Failed]]
 
 

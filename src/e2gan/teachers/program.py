@@ -17,8 +17,6 @@ from pathlib import Path
 from e2gan.core.errors import InputError
 from e2gan.core.images import IMAGE_SUFFIXES
 
-__all__ = ["Ending", "run_program"]
-
 GRACE = 3.0  # seconds between asking a program to end and killing it
 LINES, CHARACTERS = 12, 240  # how much of what it printed is kept: lines, and characters of each
 LIBC = ctypes.PyDLL(None) if sys.platform == "linux" else None  # loaded here: after a fork nothing may wait for a lock

@@ -11,8 +11,6 @@ from typing import Any
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 
-__all__ = ["parse_settings", "SETTING", "storable"]
-
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SETTING = re.compile(r"([\w:/.-]+\.)?[A-Za-z_]\w*", re.ASCII)  # TEACHER.NAME is that teacher's alone
 

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 from e2gan.core.images import Pixels
 
-__all__ = ["Ask", "Failed", "Teacher"]
-
 
 @dataclass(frozen=True)
 class Ask:

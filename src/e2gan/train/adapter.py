@@ -23,8 +23,6 @@ from e2gan.train.loop import Trained, TrainingResult, batches, identity_of, run
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
-__all__ = ["adapt"]
-
 GRADIENT_PAIRS = 16  # that --init gradient looks at: as long as a dozen steps
 
 

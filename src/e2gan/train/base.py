@@ -22,8 +22,6 @@ from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, run
 from e2gan.train.step import Trainer, parameters
 
-__all__ = ["train_base"]
-
 
 def train_base(config: BaseConfig) -> Trained:
     """Train the base on the training pairs of all concepts, mixed. Run again, it goes on, or finds it done.

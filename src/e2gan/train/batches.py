@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from e2gan.data.pair_set import PairSet
 from e2gan.networks.pixels import from_pixels
 
-__all__ = ["Batch", "TrainingData"]
-
 
 @dataclass(frozen=True)
 class Batch:

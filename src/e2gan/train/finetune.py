@@ -16,8 +16,6 @@ from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, identity_of, run
 from e2gan.train.step import Trainer
 
-__all__ = ["finetune_base", "part_parameters"]
-
 
 def part_parameters(generator: Generator) -> dict[Part, list[torch.nn.Parameter]]:
     """The generator's parameters by part; together they are all of it."""

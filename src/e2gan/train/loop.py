@@ -25,8 +25,6 @@ from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.step import Trainer
 
-__all__ = ["check_fit", "run", "Trained", "TrainingResult"]
-
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 NO_MATTER = ("save_every", "tensorboard")  # settings that leave a run the same one

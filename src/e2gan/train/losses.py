@@ -16,16 +16,6 @@ from torch import Tensor, nn
 
 from e2gan.config import TrainingConfig
 
-__all__ = [
-    "LOSSES",
-    "Loss",
-    "content_loss",
-    "discriminator_loss",
-    "generator_adversarial_loss",
-    "l1_loss",
-    "r1_penalty",
-]
-
 
 def l1_loss(edit: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of (B, 3, H, W) in [-1, 1], in fp32; 1/127.5 is one 8-bit level."""

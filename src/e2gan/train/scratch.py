@@ -19,8 +19,6 @@ from e2gan.train.loop import Trained, TrainingResult, identity_of, run
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
 
-__all__ = ["train_scratch"]
-
 
 def train_scratch(config: ScratchConfig) -> Trained:
     """Train a generator on one concept's pairs, all of its weights. Run again, it goes on, or finds it done.

@@ -13,8 +13,6 @@ from e2gan.core.device import autocast
 from e2gan.train.batches import Batch
 from e2gan.train.losses import content_loss, discriminator_loss, generator_adversarial_loss, r1_penalty
 
-__all__ = ["Trainer"]
-
 R1_EVERY = 16  # steps; StyleGAN2's lazy regularisation
 
 

@@ -12,8 +12,6 @@ from e2gan.networks.generator import Generator
 from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer
 
-__all__ = ["UnpairedTrainer"]
-
 
 class UnpairedTrainer(Trainer):
     """A trainer whose edit is held to its own photo, patch by patch; D sees whether it looks like the target's kind.

@@ -30,8 +30,6 @@ from torch import Tensor, nn
 from e2gan.config.checks import at_least, need
 from e2gan.core.errors import InputError
 
-__all__ = ["ComodganConfig", "ComodganDiscriminator", "ComodganGenerator", "fir_down", "fir_up"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ComodganConfig:
@@ -78,9 +76,6 @@ class ComodganConfig:
         for name in ("channel_max", "code", "z_dim", "w_dim", "mapping_layers"):
             at_least(name.replace("_", "-"), getattr(self, name), 1)
         need(0 <= self.dropout < 1, f"--dropout {self.dropout}: must be at least 0 and below 1")
-
-
-# ----------------------------------------------------------------------------------------------- StyleGAN2's layers
 
 
 def _fp32(x: Tensor) -> torch.autocast:
@@ -216,9 +211,6 @@ class ToRGB(nn.Module):
             return image
         with _fp32(x):
             return image + fir_up(smaller)
-
-
-# ------------------------------------------------------------------------------------------------------ the networks
 
 
 class Encoder(nn.Module):

@@ -13,8 +13,6 @@ from e2gan.core.errors import InputError
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator, TransformerStage
 
-__all__ = ["channels_of", "contrastive_loss", "features", "LAYERS", "PatchNCE", "UnpairedDiscriminator"]
-
 LAYERS = ("level1_in", "level2_down", "level3_down", "blocks.0", "blocks.1")
 """Parts of the generator, from the photo on, whose features are compared (CUT takes five too)."""
 

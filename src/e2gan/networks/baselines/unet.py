@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from e2gan.config.checks import at_least, need
 from e2gan.core.errors import InputError
 
-__all__ = ["BatchNorm", "UNet", "UNetConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:

@@ -23,8 +23,6 @@ from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import build_discriminator, build_generator
 from e2gan.train.step import R1_EVERY, Trainer, parameters
 
-__all__ = ["compare_costs", "Costs", "TableRow"]
-
 METHODS = ("e2gan", "e2gan, all weights", "pix2pix", "comodgan")
 PHOTOS, SELECTED = 800, 400  # training photos of a concept, and those that SC keeps (Sec. 5.1)
 TIMED = 3  # steps, of which the median counts

@@ -20,8 +20,6 @@ from e2gan.research.comparison import Variant
 from e2gan.research.tables.models import Method, Models
 from e2gan.research.tables.sets import identity_set
 
-__all__ = ["Experiment", "EXPERIMENTS"]
-
 
 @dataclass(frozen=True)
 class Experiment:

@@ -36,8 +36,6 @@ from e2gan.train.base import train_base
 from e2gan.train.finetune import finetune_base
 from e2gan.train.scratch import train_scratch
 
-__all__ = ["Method", "Models"]
-
 Method = Literal["similarity", "random"]
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from e2gan.core.errors import InputError
 
-__all__ = ["PAPER", "paper_numbers", "SOURCES"]
-
 # Experiment → row → column → value.
 PAPER: dict[str, dict[str, dict[str, float]]] = {
     "table1": {

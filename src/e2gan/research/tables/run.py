@@ -22,8 +22,6 @@ from e2gan.research.tables.experiments import EXPERIMENTS, Experiment
 from e2gan.research.tables.models import Models
 from e2gan.research.tables.paper import SOURCES, paper_numbers
 
-__all__ = ["run_table", "TableResult", "TableRow"]
-
 TITLES = {name: e.title for name, e in EXPERIMENTS.items()}
 TITLES |= {"fig4": "Crucial layers: each part frozen in turn", "table1": "Cost", "fig6": "Cost of training a concept"}
 ORDER = [*(f"table{i}" for i in range(1, 15)), "fig2", "fig4", "fig6", "fig7"]

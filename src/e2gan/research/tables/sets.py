@@ -12,8 +12,6 @@ from e2gan.core.outputs import writing
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import INDEX
 
-__all__ = ["identity_set", "resized_set"]
-
 
 def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
     """The pair set with its photos at another size, the same splits; made once for each set of photos."""

@@ -11,8 +11,6 @@ from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["InstructDiffusionTeacher"]
-
 
 class InstructDiffusionTeacher(DiffusionTeacher):
     """InstructDiffusion (Geng et al. 2023): the network of InstructPix2Pix, with a guidance of its own.

@@ -10,8 +10,6 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
-__all__ = ["LeditsTeacher"]
-
 MULTIPLE = 32  # of both sides: the masks are made at a quarter of the latents, which are an eighth of the photo
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["DepthEstimator", "normal_image", "normals", "NormalTeacher"]
 
 Floats = NDArray[np.float32]
 

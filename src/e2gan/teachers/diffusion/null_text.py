@@ -58,9 +58,6 @@ class NullTextOptions:
     along the path, since each step begins with the errors of those before. 0: never."""
 
 
-# --------------------------------------------------------------------------------------------------- photos and prompts
-
-
 def encode(pipeline: Any, photo: Pixels) -> Tensor:
     """A photo, uint8 (H, W, 3) RGB with sides that are multiples of 8, as latent (1, 4, H/8, W/8) float32.
 
@@ -86,9 +83,6 @@ def _embed(pipeline: Any, prompt: str) -> Tensor:
     ids = torch.tensor([_tokens(pipeline, prompt).ids], device=pipeline._execution_device)
     with torch.no_grad():
         return pipeline.text_encoder(ids)[0]
-
-
-# ---------------------------------------------------------------------------------------------------- there and back
 
 
 def _ddim(pipeline: Any, steps: int) -> tuple[Any, Any, list[int]]:
@@ -123,9 +117,6 @@ def ddim_invert(pipeline: Any, latent: Tensor, prompt: str, steps: int = 50) -> 
         noise = pipeline.unet(path[-1], t, encoder_hidden_states=text).sample
         path.append(inverse.step(noise, t, path[-1]).prev_sample)
     return torch.cat(path)
-
-
-# ---------------------------------------------------------------------------------------------------------- inversion
 
 
 @dataclass(frozen=True)
@@ -181,9 +172,6 @@ def invert(pipeline: Any, photo: Pixels, prompt: str, options: NullTextOptions) 
     return Inversion(prompt, options.guidance_scale, latents, torch.cat(nulls), torch.cat(path[::-1]))
 
 
-# --------------------------------------------------------------------------------------------------------------- edits
-
-
 @torch.no_grad()
 def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOptions) -> Tensor:
     """The edited latent (1, 4, h, w) float32, for `decode`, in as many steps as the inversion has.
@@ -215,9 +203,6 @@ def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOpti
             unprompted, _, prompted = noise.chunk(3)
             latent = forward.step(_guided(unprompted, prompted, inversion.guidance), t, latent).prev_sample
     return latent
-
-
-# --------------------------------------------------------------------------------------------------------- the teacher
 
 
 class NullTextTeacher(DiffusionTeacher):

@@ -52,9 +52,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-# ------------------------------------------------------------------------------------------------ what a pipeline takes
-
-
 def model_index(name: str, **arguments: Any) -> Any:
     """What a pipeline's checkpoint says of itself. As the libraries' `from_pretrained`: a folder, or a hub's name."""
     from huggingface_hub import hf_hub_download
@@ -134,9 +131,6 @@ def fitted_size(height: int, width: int, side: int, step: int, area: int | None)
     return height, width
 
 
-# ------------------------------------------------------------------------------------------------------ how it is held
-
-
 def denoisers(pipeline: Any) -> list[Any]:
     return [model for model in (getattr(pipeline, name, None) for name in DENOISERS) if model is not None]
 
@@ -190,9 +184,6 @@ def set_scheduler(diffusers: ModuleType, pipeline: Any, preset: Preset) -> None:
             "scheduler_arguments in the preset"
         )
     pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **arguments)
-
-
-# ------------------------------------------------------------------------------------------------- what a user is told
 
 
 def download_note(preset: Preset, missing: Sequence[str], whole: bool) -> str:

@@ -13,8 +13,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from e2gan.core.errors import InputError
 
-__all__ = ["find_preset", "GENERIC", "Kind", "load_presets", "Preset"]
-
 Kind = Literal["diffusers", "controlnet-normal", "instruct-diffusion", "ledits", "null-text"]
 GENERIC = "diffusers:"
 SHIPPED = Path(__file__).with_name("presets")

@@ -23,9 +23,6 @@ Amplify = float | str | Mapping[str, float]
 """A factor for the words that the target adds to the source, or words and their factors: {"autumn": 5}, "autumn=5"."""
 
 
-# --------------------------------------------------------------------------------------------------------------- words
-
-
 def split_words(prompt: str) -> list[str]:
     """The words of a prompt, lower case as CLIP reads them; punctuation between them counts as words."""
     return re.findall(r"\w+(?:['’-]\w+)*|[^\w\s]+", prompt.lower())
@@ -65,9 +62,6 @@ def added_words(source: Sequence[str], target: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(word for word in target if word not in source and re.match(r"\w", word)))
 
 
-# ------------------------------------------------------------------------------------------------------- amplification
-
-
 def read_factors(amplify: Amplify) -> float | dict[str, float]:
     """The factor, or the words, lower case, and theirs. Raises InputError for another form."""
     if isinstance(amplify, Mapping):
@@ -97,9 +91,6 @@ def amplified(amplify: Amplify, source: str, prompt: str) -> dict[str, float]:
         if word not in words:
             raise InputError(f'--set amplify: the prompt has no word "{word}", but {", ".join(dict.fromkeys(words))}')
     return factors
-
-
-# -------------------------------------------------------------------------------------------------------------- tokens
 
 
 @dataclass(frozen=True)
@@ -174,9 +165,6 @@ def token_factors(tokens: Tokens, factors: Mapping[str, float]) -> Tensor:
     for word, place in zip(tokens.words, tokens.places, strict=True):
         weights[list(place)] = factors.get(word, 1.0)
     return weights
-
-
-# ----------------------------------------------------------------------------------------------------------- attention
 
 
 @dataclass

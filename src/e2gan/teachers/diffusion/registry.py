@@ -11,8 +11,6 @@ from e2gan.config import PairsConfig
 from e2gan.teachers.diffusion.presets import Kind, find_preset
 from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
 
-__all__ = ["CLASSES", "make", "make_teacher"]
-
 CLASSES: dict[Kind, tuple[str, str]] = {
     "diffusers": ("teacher", "DiffusionTeacher"),
     "controlnet-normal": ("normals", "NormalTeacher"),

@@ -26,7 +26,6 @@ from e2gan.teachers.teacher import Ask, Failed
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DiffusionTeacher", "Loading"]
 
 BATCHABLE = ("StableDiffusionImg2ImgPipeline", "StableDiffusionXLImg2ImgPipeline")
 BATCHABLE += ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionControlNetPipeline")
@@ -369,9 +368,6 @@ class DiffusionTeacher:
         if len(output.images) != len(images):
             raise InputError(f"{type(pipeline).__name__} made {len(output.images)} images of {len(images)} photos")
         return [_pixels(x, bad) for x, bad in zip(output.images, flagged, strict=True)]
-
-
-# ------------------------------------------------------------------------------------------------------ what comes back
 
 
 def _pixels(image_HWC: np.ndarray, flagged: bool) -> Pixels | Failed:

@@ -9,8 +9,6 @@ from typing import Any
 from e2gan.features.hub import pretrained
 from e2gan.teachers.diffusion.pipelines import model_index
 
-__all__ = ["give_token_types", "image_text_processors"]
-
 
 def image_text_processors(pipeline: Any, name: str, **arguments: Any) -> dict[str, Any]:
     """The processors in a pipeline's checkpoint without their part for videos, by the component's name.

@@ -51,9 +51,6 @@ def repaint(photo: Floats, tones: Floats) -> Floats:
     return np.clip(tones[..., None] + (photo - grey[..., None]) * gain[..., None], 0, 1)
 
 
-# -------------------------------------------------------------------------------------------------------------- edges
-
-
 def sketch(photo: Floats) -> Floats:
     grey = luma(photo)
     contour = dodge(grey, 5) ** 2.2
@@ -125,9 +122,6 @@ def blueprint(photo: Floats) -> Floats:
     return blend(paper, rgb(226, 238, 255), 0.95 * line)
 
 
-# ------------------------------------------------------------------------------------------------------------- paints
-
-
 def watercolour(photo: Floats) -> Floats:
     wash = flow(kuwahara(photo, 5), 8)
     pale = tone(saturate(wash, 1.35), (0, 0.14), (0.4, 0.58), (0.8, 0.94), (1, 1))
@@ -159,9 +153,6 @@ def pop_art(photo: Floats) -> Floats:
     hue, chroma = hue_and_chroma(flat)
     cool = smoothstep(0.02, 0.06, chroma) * smoothstep(60, 80, hue) * smoothstep(300, 280, hue)
     return blend(gradient_map(tones, WARM), gradient_map(tones, COOL), cool)
-
-
-# ------------------------------------------------------------------------------------------------ regions and patterns
 
 
 def regions(photo: Floats, count: int, compactness: float) -> NDArray[np.integer]:

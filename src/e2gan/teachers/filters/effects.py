@@ -45,8 +45,6 @@ def sky(photo: Floats) -> Floats:
     return np.maximum(blue, bright) * smoothstep(0.75, 0.35, row)
 
 
-# ------------------------------------------------------------------------------------------------------------ seasons
-
 LEAVES = {0: "180804", 0.2: "78220a", 0.4: "cd5210", 0.65: "f59624", 1: "ffecaa"}
 
 
@@ -83,9 +81,6 @@ def winter(photo: Floats) -> Floats:
     cover = np.clip(ground * (0.5 + 0.4 * row + 0.5 * lying) + 0.35 * lying * row, 0, 1)
     snow = gradient_map(grey, {0: "465c7c", 0.15: "96aece", 0.35: "e8f0fa", 1: "ffffff"})
     return blend(tone(cold, (0, 0.04), (0.5, 0.58), (1, 1)), snow, cover)
-
-
-# ------------------------------------------------------------------------------------------------------ times of day
 
 
 def dusk(photo: Floats) -> Floats:
@@ -132,9 +127,6 @@ def golden_hour(photo: Floats) -> Floats:
     gold = gradient_map(luma(photo), {0: "1a0c0a", 0.3: "80461c", 0.6: "eca048", 1: "ffeeba"})
     warm = blend(saturate(photo, 1.1) * np.array([1.18, 0.94, 0.62], np.float32), gold, 0.3 + 0.4 * blue)
     return screen(contrast(warm, 1.15, 0.42), 0.55 * glow(photo, 9, 0.35) * rgb(255, 172, 70) + rgb(26, 8, 0))
-
-
-# ------------------------------------------------------------------------------------------------- weather and places
 
 
 def fog(photo: Floats) -> Floats:
@@ -201,9 +193,6 @@ def cyberpunk(photo: Floats) -> Floats:
     cool = band(hue, 80, 260, 25) * smoothstep(0.03, 0.15, chroma)
     lit = blend(split, teal, np.clip(0.15 + 0.7 * cool + 0.25 * (column - row), 0, 1))
     return screen(lit, 0.8 * glow(lit, 6, 0.45))
-
-
-# ---------------------------------------------------------------------------------------------------- film and lenses
 
 
 def sepia(photo: Floats) -> Floats:

@@ -22,8 +22,6 @@ from e2gan.teachers.filters import drawing, effects
 from e2gan.teachers.filters.pixels import Floats
 from e2gan.teachers.teacher import Ask
 
-__all__ = ["apply", "Filter", "FILTERS", "FilterTeacher", "find", "Kind", "make"]
-
 Kind = Literal["colour", "light", "edges", "regions", "texture"]
 
 

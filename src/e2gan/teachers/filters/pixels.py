@@ -17,9 +17,6 @@ Floats = NDArray[np.floating]  # float32 in fact, which NumPy's types lose at th
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
 
 
-# ------------------------------------------------------------------------------------------------ colour of a pixel
-
-
 def rgb(red: float, green: float, blue: float) -> Floats:
     """A colour given in 0..255."""
     return np.array([red, green, blue], np.float32) / 255
@@ -98,9 +95,6 @@ def step_tones(plane: Floats, steps: int, soft: float = 0.15) -> Floats:
 def screen(below: Floats, light: ArrayLike) -> Floats:
     """Add light as two projectors on one screen do: never beyond white."""
     return 1 - (1 - np.clip(below, 0, 1)) * (1 - np.clip(np.asarray(light, np.float32), 0, 1))
-
-
-# ----------------------------------------------------------------------------------------------------- neighbourhoods
 
 
 def unit(photo: Floats) -> float:
@@ -224,9 +218,6 @@ def flow(photo: Floats, length: float, calm: float = 3.0) -> Floats:
             turn = np.where(next_y * before_y + next_x * before_x < 0, np.float32(-1), np.float32(1))
             before_y, before_x = next_y * turn, next_x * turn  # a contour has no head: keep walking forwards
     return total / np.float32(2 * reach + 1)
-
-
-# ------------------------------------------------------------------------------------------------------------ regions
 
 
 def flat_colours(photo: Floats, labels: NDArray[np.integer]) -> Floats:
