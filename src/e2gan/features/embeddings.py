@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
@@ -197,22 +198,14 @@ def load_embedder(
     return KINDS[kind].load(Source(features, model, resolve_device(device), option))
 
 
-def embed_files(
-    paths: Sequence[Path],
-    size: int | None,
-    kind: str,
-    *,
-    features: Path | None = None,
-    model: str | None = None,
-    device: str = "auto",
-) -> Features:
-    """Embeddings (N, D) float32 of image files, by an embedder that `load_embedder` loads, with progress.
+def embed_files(config: SelectConfig | ConceptsConfig, paths: Sequence[Path], size: int | None) -> Features:
+    """Embeddings (N, D) float32 of image files, as the settings ask for, with progress; see `load_embedder`.
 
     size: pixels of each side that every file must have, as a photo set's; None takes any. The user's own embeddings
     are taken a row a file, and no file is read.
     """
-    embedder = load_embedder(kind, features=features, model=model, device=device)
-    return embedder.files(paths, size, f"embeddings ({kind})")
+    embedder = load_embedder(config.embedding, features=config.features, model=config.model, device=config.device)
+    return embedder.files(paths, size, f"embeddings ({config.embedding})")
 
 
 @dataclass(frozen=True)
@@ -252,14 +245,17 @@ class OwnEmbeddings:
         return rows
 
 
-def embedding_settings(embedding: str, features: Path | None, model: str | None, unused: bool) -> dict[str, Any]:
-    """What decides the embeddings; files by their content. Raises InputError where one is missing."""
-    if unused:
+def embedding_settings(config: SelectConfig | ConceptsConfig) -> dict[str, Any]:
+    """What decides the embeddings; files by their content. Raises InputError where one is missing.
+
+    By chance nothing is embedded, whatever the embedding is set to.
+    """
+    if config.method == "random":
         return {"embedding": None, "embedding_sha256": None, "model": None, "features_sha256": None}
-    own = embedding.lower().endswith(".npy")
+    own = config.embedding.lower().endswith(".npy")
     return {
-        "embedding": embedding,
-        "embedding_sha256": sha256(Path(embedding).expanduser()) if own else None,
-        "model": model,
-        "features_sha256": None if features is None else sha256(features),
+        "embedding": config.embedding,
+        "embedding_sha256": sha256(Path(config.embedding).expanduser()) if own else None,
+        "model": config.model,
+        "features_sha256": None if config.features is None else sha256(config.features),
     }

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from e2gan.config import COMODGAN_TRAINING, PIX2PIX, TableConfig, TrainingConfig
 from e2gan.core.device import resolve_device
@@ -96,7 +95,8 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
     epochs, photos = (config.epochs, SELECTED) if ours else (config.baseline_epochs, PHOTOS)
     training = TrainingConfig(precision=config.precision, r1=COMODGAN_TRAINING.r1 if method == "comodgan" else 0.0)
     generator = build_generator(method, PIX2PIX if method == "pix2pix" else config.generator, size)
-    plain_count, macs = parameters(generator), macs_at_output(generator.eval(), size)
+    plain_count = parameters(generator)
+    macs = multiply_accumulates(generator.eval(), size)[0] + transposed_at_output(generator, size)
     if adapter and isinstance(generator, Generator):
         attach(generator, rank_of_layers(generator, config.ranks))
     generator = train_mode(generator) if adapter else generator.train()
@@ -119,12 +119,6 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
         stored=trained * (2 if adapter else 4),
         steps=epochs * photos,
     )
-
-
-def macs_at_output(generator: nn.Module, size: int) -> int:
-    """Multiply-accumulates of one image with transposed convolutions counted at their output, as Tab. 1 does."""
-    macs = multiply_accumulates(generator, size)[0]
-    return macs + transposed_at_output(generator, size) if isinstance(generator, Generator) else macs
 
 
 def total_flops(m: Measured) -> float:
