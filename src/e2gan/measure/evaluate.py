@@ -186,13 +186,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
     model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt)
     # All networks are loaded before the work begins, so that a wrong name shows at once.
-    options = NetworkOptions(
-        features=config.features,
-        inception=config.inception,
-        clip=config.clip,
-        dinov2=config.dinov2,
-        device=config.device,
-    )
+    options = NetworkOptions(**{f.name: getattr(config, f.name) for f in fields(NetworkOptions)})
     loaded = {metric.key: metric.load(options) for metric in METRICS.values() if metric.named(options)}
     extractors = {key: Once(extractor) for key, extractor in loaded.items()}
     segmenter = None if config.segmenter is None else Segmenter(config.segmenter, config.device)
