@@ -207,18 +207,9 @@ def _once(checked: Iterable[Checked | Skipped], skipped: list[Skipped]) -> Itera
             yield make_id(picture.path.stem, picture.sha256, ids), picture
 
 
-def result_of(
-    photo_set: PhotoSet, skipped: Sequence[tuple[str, str]] = (), *, already_done: bool = False
-) -> PhotosResult:
-    return PhotosResult(
-        folder=photo_set.folder,
-        size=photo_set.size,
-        train=len(photo_set.split("train")),
-        val=len(photo_set.split("val")),
-        test=len(photo_set.split("test")),
-        skipped=list(skipped),
-        already_done=already_done,
-    )
+def result_of(photo_set: PhotoSet, skipped: Sequence[Skipped] = (), *, already_done: bool = False) -> PhotosResult:
+    counts = {name: len(photo_set.split(name)) for name in ("train", "val", "test")}
+    return PhotosResult(photo_set.folder, photo_set.size, **counts, skipped=list(skipped), already_done=already_done)
 
 
 def _check(path: Path, root: Path, size: int) -> Checked | Skipped:

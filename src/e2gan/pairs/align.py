@@ -106,14 +106,13 @@ def undo(edit_HWC: Pixels, alignment: Alignment) -> Pixels:
     return np.array(image)
 
 
-def align(photo_HWC: Pixels, edit_HWC: Pixels, limit: float = math.inf) -> tuple[Pixels, Alignment]:
+def align(photo_HWC: Pixels, edit_HWC: Pixels) -> tuple[Pixels, Alignment]:
     """The edit with its shift and zoom undone where that helps, else `edit_HWC` itself; and how the result lies.
 
     dx, dy and zoom are what was undone: 0, 0 and 1 where nothing was. agreement and residual are the result's. Nothing
     is undone where photo and edit share too few edges (`trusted` is false); where the edit moved, root mean square over
-    the frame, by no more than half a pixel; where it moved by no more than three times what its style displaces edges
-    here and there, unless agreement gains a twelfth; or where it moved over `limit`, in pixels at the photo's size.
-    Raises ValueError where the sizes differ.
+    the frame, by no more than half a pixel; or where it moved by no more than three times what its style displaces edges
+    here and there, unless agreement gains a twelfth. Raises ValueError where the sizes differ.
     """
     pair = _compare(photo_HWC, edit_HWC)
     motion = _find(pair)
@@ -121,7 +120,7 @@ def align(photo_HWC: Pixels, edit_HWC: Pixels, limit: float = math.inf) -> tuple
     as_it_is, _ = _measure(pair, UNMOVED)
     moved = _root_mean_square(motion, photo_HWC.shape)
     clear = moved > STILL + 3 * typical or (moved > STILL and as_it_is.agreement < 11 / 12 * undone.agreement)
-    if undone.trusted and clear and moved <= limit:
+    if undone.trusted and clear:
         return undo(edit_HWC, undone), undone
     return edit_HWC, as_it_is
 

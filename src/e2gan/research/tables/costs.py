@@ -37,12 +37,6 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class Costs:
-    rows: list[TableRow]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
 class Measured:
     """One method: its parameters, trained and in all, MACs of one image, a step's operations and seconds, bytes."""
 
@@ -56,8 +50,10 @@ class Measured:
     steps: int
 
 
-def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, dict[str, float]]) -> Costs:
-    """Count and time one training step of each method at batch 1, and what a whole training comes to.
+def compare_costs(
+    config: TableConfig, name: str, out: Path, paper: dict[str, dict[str, float]]
+) -> tuple[list[TableRow], list[str]]:
+    """Count and time one training step of each method at batch 1, and what a whole training comes to: rows and notes.
 
     Writes a chart; each method is measured once, and a rerun goes on. Raises InputError where Co-Mod-GAN cannot work at
     the size.
@@ -84,7 +80,7 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, di
         f"An adapter's training is {theirs / ours:.1f} times fewer operations than pix2pix's (the paper: 14 times).",
         "R1 counts for Co-Mod-GAN on one step in 16. Stored: adapters in half precision, the others as they are, fp32.",
     ]
-    return Costs(rows, notes)
+    return rows, notes
 
 
 def measure(method: str, size: int, config: TableConfig) -> Measured:
