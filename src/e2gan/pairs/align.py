@@ -111,8 +111,8 @@ def align(photo_HWC: Pixels, edit_HWC: Pixels) -> tuple[Pixels, Alignment]:
 
     dx, dy and zoom are what was undone: 0, 0 and 1 where nothing was. agreement and residual are the result's. Nothing
     is undone where photo and edit share too few edges (`trusted` is false); where the edit moved, root mean square over
-    the frame, by no more than half a pixel; or where it moved by no more than three times what its style displaces edges
-    here and there, unless agreement gains a twelfth. Raises ValueError where the sizes differ.
+    the frame, by no more than half a pixel; or where it moved by no more than three times what its style displaces
+    edges here and there, unless agreement gains a twelfth. Raises ValueError where the sizes differ.
     """
     pair = _compare(photo_HWC, edit_HWC)
     motion = _find(pair)

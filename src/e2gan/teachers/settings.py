@@ -19,8 +19,8 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """{"strength": 0.6, "steps": 20} of ["strength=0.6", "steps=20"].
 
     A value is an integer, a number, true or false, JSON where it begins with a double quote or a square bracket (a
-    text in quotes stays a text: "20"), else text. Raises InputError for what is no NAME=VALUE,
-    and a name that is there twice.
+    text in quotes stays a text: "20"), else text. Raises InputError for what is no NAME=VALUE, and a name that
+    is there twice.
     """
     settings: dict[str, Any] = {}
     for text in texts:
