@@ -90,6 +90,14 @@ def read_image(path: Path) -> Pixels:
             raise InputError(f"{path}: {_reason(path, error)}") from None
 
 
+def read_square(path: Path, size: int) -> Pixels:
+    """An image of a set, (size, size, 3). Raises InputError where it is missing or of another size."""
+    image = read_image(path)
+    if image.shape[:2] != (size, size):
+        raise InputError(f"{path}: is not {size}×{size} pixels as its set says")
+    return image
+
+
 def _open(path: Path) -> Image.Image:
     Image.init()
     return Image.open(path, formats=[name for name in READABLE if name in Image.OPEN])

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from e2gan.config import PhotosConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
-from e2gan.core.images import Pixels, list_images, read_image, square, write_png
+from e2gan.core.images import Pixels, list_images, read_image, read_square, square, write_png
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.core.summary import skipped_lines
@@ -312,8 +313,6 @@ def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
 def read_stack(files: Sequence[Path], size: int) -> Pixels:
     """Images of one size as uint8 (N, size, size, 3). Raises InputError where one is missing or of another size."""
     stack = np.empty((len(files), size, size, 3), np.uint8)
-    for i, image in enumerate(in_threads(read_image, files)):
-        if image.shape != stack.shape[1:]:
-            raise InputError(f"{files[i]}: is not {size}×{size} pixels as its set says")
+    for i, image in enumerate(in_threads(partial(read_square, size=size), files)):
         stack[i] = image
     return stack

@@ -13,7 +13,7 @@ from e2gan.core.device import resolve_device
 from e2gan.core.files import plain, read_json, write_json
 from e2gan.core.names import slug
 from e2gan.core.outputs import claim_in_place
-from e2gan.core.plots import Panel, plot_bars
+from e2gan.core.plots import Panel, number, plot_bars
 from e2gan.core.progress import note
 from e2gan.measure.cost import StepFlops, example_batch, latency, multiply_accumulates, step_flops, transposed_at_output
 from e2gan.networks.generator import Generator
@@ -137,7 +137,7 @@ def _row(method: str, m: Measured) -> TableRow:
         "a concept (PFLOP)": total_flops(m) / 1e15,
         "seconds a concept": m.seconds * m.steps,
     }
-    return TableRow(method, {k: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for k, v in values.items()}, values)
+    return TableRow(method, {k: number(v) for k, v in values.items()}, values)
 
 
 def chart(path: Path, measured: dict[str, Measured], paper: dict[str, dict[str, float]]) -> None:
