@@ -171,7 +171,7 @@ def resize(photo_HWC: Pixels, size: tuple[int, int]) -> Pixels:
     return np.array(Image.fromarray(photo_HWC).resize((width, height), Image.Resampling.LANCZOS))
 
 
-def at_most(image_HWC: Pixels, side: int) -> Pixels:
+def shrink(image_HWC: Pixels, side: int) -> Pixels:
     """With no more than `side` pixels on the shorter side."""
     height, width = image_HWC.shape[:2]
     scale = min(1, side / min(height, width))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from e2gan.core.images import Pixels, at_most
+from e2gan.core.images import Pixels, shrink
 from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 
 TRUSTED = 0.25
@@ -150,8 +150,8 @@ class _Pair:
 def _compare(photo: Pixels, edit: Pixels) -> _Pair:
     if photo.shape != edit.shape:
         raise ValueError(f"an edit is aligned at its photo's size, {photo.shape}, not {edit.shape}")
-    fine = [at_most(image, FINE) for image in (photo, edit)]
-    coarse = [at_most(image, COARSE) for image in fine]
+    fine = [shrink(image, FINE) for image in (photo, edit)]
+    coarse = [shrink(image, COARSE) for image in fine]
     fields = *(_edges(image, 17) for image in fine), *(_edges(image, 9) for image in coarse)
     return _Pair(fields[0], fields[1], fields[2], fields[3], scale=photo.shape[0] / fine[0].shape[0])
 
