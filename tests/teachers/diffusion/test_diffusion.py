@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.features.hub import pretrained
@@ -21,7 +22,7 @@ from e2gan.teachers.diffusion.normals import DepthEstimator, normal_image, norma
 from e2gan.teachers.diffusion.pipelines import quiet
 from e2gan.teachers.diffusion.presets import find_preset
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import MAX_BATCH, DiffusionTeacher, Loading
+from e2gan.teachers.diffusion.teacher import MAX_BATCH, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
 from tests.teachers.diffusion.tiny_diffusion import (
     tiny_controlnet,
@@ -85,8 +86,8 @@ def photos(count: int = 3, height: int = 40, width: int = 40) -> list[Pixels]:
     return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def teacher(name: str, model: Path | None, loading: Loading | None = None, **overrides: Any) -> DiffusionTeacher:
-    found = make_teacher(name, str(model) if model else None, SMALL | overrides, loading)
+def teacher(name: str, model: Path | None, teach: TeachConfig | None = None, **overrides: Any) -> DiffusionTeacher:
+    found = make_teacher(name, str(model) if model else None, SMALL | overrides, teach)
     assert isinstance(found, DiffusionTeacher)
     return found
 
@@ -185,7 +186,7 @@ def test_settings_are_what_decides_the_edits(sd: Path) -> None:
     assert one._pipeline is None  # nothing heavy before `load`
     assert json.dumps(one.settings(ASK))
     assert (one.name, one.batch, one.deterministic) == ("sd-img2img", 1, False)
-    assert teacher("sd-img2img", sd, Loading(batch=5)).batch == 5
+    assert teacher("sd-img2img", sd, TeachConfig(batch=5)).batch == 5
 
 
 def test_overrides_reach_the_pipeline(sd: Path) -> None:
@@ -209,12 +210,14 @@ def test_a_preset_may_change_the_schedulers_numbers(sd: Path, tmp_path: Path) ->
     text = f'[mine]\ncheckpoint = "{sd}"\npipeline = "StableDiffusionImg2ImgPipeline"\n'
     path = tmp_path / "mine.toml"
     path.write_text(text + "scheduler_arguments = { beta_end = 0.02 }\n")
-    mine: Any = make_teacher("mine", presets=path)
+    mine: Any = make_teacher("mine", teach=TeachConfig(presets=path))
     mine.load()
     config = mine._pipeline.scheduler.config
     assert (config.beta_end, config.beta_start) == (0.02, 0.00085)
     path.write_text(text + "scheduler_arguments = { betaend = 0.02 }\n")
-    assert "PNDMScheduler takes no betaend, but num_train_timesteps" in refused(make_teacher("mine", presets=path).load)
+    assert "PNDMScheduler takes no betaend, but num_train_timesteps" in refused(
+        make_teacher("mine", teach=TeachConfig(presets=path)).load
+    )
 
 
 @pytest.mark.parametrize("name", ["instruct-pix2pix", "instruct-diffusion"])
@@ -238,7 +241,7 @@ def test_controlnet_clips_no_latents(sd: Path, control: dict[str, Any]) -> None:
 
 def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
     exact = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
-    half = teacher("sd-img2img", sd, Loading(precision="bf16"))
+    half = teacher("sd-img2img", sd, TeachConfig(precision="bf16"))
     assert half.settings(ASK)["precision"] == "bf16"
     rounded = pixels(half.edit(photos(1), ASK, [1]))
     assert half._pipeline.unet.dtype == torch.bfloat16
@@ -251,7 +254,7 @@ def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
 def test_a_compiled_model_edits_the_same(sd: Path) -> None:
     """The denoiser is compiled, and nothing else; that the code made for it is right is torch's own to test."""
     eager = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
-    one = teacher("sd-img2img", sd, Loading(compile=True))
+    one = teacher("sd-img2img", sd, TeachConfig(compile=True))
     with torch.compiler.set_stance("force_eager"):  # a minute of compilation on one core otherwise
         compiled = pixels(one.edit(photos(1), ASK, [1]))
     assert one._pipeline.unet._compiled_call_impl is not None
@@ -351,23 +354,22 @@ def test_an_instruction_model_is_not_a_text_to_image_model(sd: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loading", "message"),
+    ("teach", "message"),
     [
-        (Loading(precision="fp16"), "--precision fp16 is for GPUs"),
-        (Loading(offload="model"), "--offload model is for GPUs"),
-        (Loading(offload="sequential"), "--offload sequential is for GPUs"),
-        (Loading(attention="flash"), "--attention flash: .*denoiser has one kind only"),
-        (Loading(device="cuda:77"), "--device cuda:77: not on this machine"),
+        (TeachConfig(precision="fp16"), "--precision fp16 is for GPUs"),
+        (TeachConfig(offload="model"), "--offload model is for GPUs"),
+        (TeachConfig(offload="sequential"), "--offload sequential is for GPUs"),
+        (TeachConfig(attention="flash"), "--attention flash: .*denoiser has one kind only"),
     ],
 )
-def test_what_the_machine_or_the_model_cannot_is_refused(sd: Path, loading: Loading, message: str) -> None:
+def test_what_the_machine_or_the_model_cannot_is_refused(sd: Path, teach: TeachConfig, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        teacher("sd-img2img", sd, loading).load()
+        teacher("sd-img2img", sd, teach).load()
 
 
-def test_a_batch_is_at_least_one(sd: Path) -> None:
-    with pytest.raises(InputError, match="--batch 0"):
-        teacher("sd-img2img", sd, Loading(batch=0))
+def test_a_device_that_is_not_there_is_refused(sd: Path) -> None:
+    with pytest.raises(InputError, match="--device cuda:77: not on this machine"):
+        make_teacher("sd-img2img", str(sd), SMALL, device="cuda:77").load()
 
 
 # ------------------------------------------------------------------------------------------------- broken checkpoints
@@ -538,7 +540,7 @@ def test_without_the_library_the_line_says_what_to_install(monkeypatch: pytest.M
 def test_a_pipeline_that_this_version_lacks(tmp_path: Path, sd: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f'[mine]\ncheckpoint = "{sd}"\npipeline = "TomorrowPipeline"\n')
-    message = refused(lambda: make_teacher("mine", presets=path).settings(ASK))
+    message = refused(lambda: make_teacher("mine", teach=TeachConfig(presets=path)).settings(ASK))
     assert "has no TomorrowPipeline" in message
     assert "diffusers 0." in message
 
@@ -624,10 +626,10 @@ def test_a_users_preset_names_the_arguments_itself(tmp_path: Path, sd: Path) -> 
     path = tmp_path / "mine.toml"
     text = f'[mine]\ncheckpoint = "{sd}"\npipeline = "StableDiffusionImg2ImgPipeline"\nside = 32\n'
     path.write_text(text + 'image = "photo"\n')
-    message = refused(lambda: make_teacher("mine", presets=path).settings(ASK))
+    message = refused(lambda: make_teacher("mine", teach=TeachConfig(presets=path)).settings(ASK))
     assert "takes no photo, but prompt, image" in message
     path.write_text(text + "one_by_one = true\narguments = { num_inference_steps = 3, strength = 0.68 }\n")
-    mine = make_teacher("mine", presets=path)
+    mine = make_teacher("mine", teach=TeachConfig(presets=path))
     edits = pixels(mine.edit(photos(), ASK, [1, 2, 3]))
     together = pixels(teacher("sd-img2img", sd).edit(photos(), ASK, [1, 2, 3]))
     assert np.abs(edits - together).max() <= 1
@@ -660,7 +662,7 @@ def preset_with_lora(tmp_path: Path, sd: Path, lora: Path) -> Path:
 def test_a_lora_of_the_preset_changes_the_edits(sd: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     write_lora(sd, tmp_path / "lora")
-    styled = make_teacher("styled", presets=preset_with_lora(tmp_path, sd, tmp_path / "lora"))
+    styled = make_teacher("styled", teach=TeachConfig(presets=preset_with_lora(tmp_path, sd, tmp_path / "lora")))
     assert styled.settings(ASK)["lora"] == str(tmp_path / "lora")
     plain = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
     assert np.abs(pixels(styled.edit(photos(1), ASK, [1])) - plain).max() > 1
@@ -670,7 +672,7 @@ def test_a_lora_of_another_model_is_refused(sd: Path, tmp_path: Path) -> None:
     (tmp_path / "lora").mkdir()
     weights = {f"transformer.blocks.0.to_q.lora_{part}.weight": torch.ones(2, 2) for part in "AB"}
     save_file(weights, tmp_path / "lora/pytorch_lora_weights.safetensors")
-    styled = make_teacher("styled", presets=preset_with_lora(tmp_path, sd, tmp_path / "lora"))
+    styled = make_teacher("styled", teach=TeachConfig(presets=preset_with_lora(tmp_path, sd, tmp_path / "lora")))
     message = refused(styled.load)
     assert str(tmp_path / "lora") in message
     assert "lora in the preset" in message
