@@ -1,0 +1,29 @@
+"""What a training of each method costs, on one real step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2gan import GeneratorConfig
+from tests.conftest import Project
+from tests.research.tables.tiny_tables import run, settings
+
+
+@pytest.mark.slow
+def test_costs_count_the_real_step_of_each_method(project: Project, tmp_path: Path) -> None:
+    found = run(settings(project, "fig6", tmp_path, size=32, generator=GeneratorConfig(), pairs=()))
+    rows = {row.name: row.values for row in found.rows}
+    assert rows["e2gan"]["trained (M)"] == pytest.approx(0.091926)
+    assert rows["pix2pix"]["trained (M)"] == pytest.approx(11.378179)
+    step = "step (GFLOP)"
+    assert rows["e2gan"][step] < rows["pix2pix"][step] < rows["comodgan"][step]
+    for row in rows.values():
+        parts = ("step: G forward (GFLOP)", "step: G backward (GFLOP)", "step: D (GFLOP)")
+        assert row[step] == pytest.approx(sum(row[p] for p in parts))
+    assert rows["e2gan"][step] < rows["e2gan, all weights"][step]
+    # Frozen layers need no gradient of their weights: a backward pass of all weights is twice the forward one.
+    assert rows["e2gan"]["step: G backward (GFLOP)"] < 1.7 * rows["e2gan"]["step: G forward (GFLOP)"]
+    assert rows["pix2pix"]["step: G backward (GFLOP)"] > 1.9 * rows["pix2pix"]["step: G forward (GFLOP)"]
+    assert found.paper["e2gan"]["seconds a concept"] == 200
