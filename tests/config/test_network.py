@@ -11,6 +11,7 @@ from e2gan.cli import main
 from e2gan.config import GeneratorConfig
 from e2gan.core.errors import InputError
 from e2gan.networks.generator import Generator
+from tests.config.tiny_commands import refusal
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,8 @@ SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="--"):
         Generator(replace(SMALL, **wrong))
+
+
+def test_an_adapter_without_a_rank_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = "adapt --pairs a --out b --level1 0 --level2 0 --level3 0 --level4 0 --tb 0"
+    assert "all ranks are 0" in refusal(arguments, capsys)

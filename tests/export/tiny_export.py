@@ -18,7 +18,8 @@ def photos(height: int, width: int) -> np.ndarray:
     return np.stack([square(p, max(height, width))[:height, :width] for p in list(builtin_pictures().values())[:3]])
 
 
-def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0) -> PixelModel:
+def tiny_generator(preset: str, norm: str | None = None) -> Generator:
+    """None of its layers is zero, and its batch norms have statistics."""
     torch.manual_seed(0)
     config = replace(PRESETS[preset], width=8, heads=2, text_width=16)
     generator = Generator(config if norm is None else replace(config, norm=norm)).eval().requires_grad_(False)
@@ -29,4 +30,9 @@ def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0) -> 
         for name, buffer in generator.named_buffers():
             if "running" in name:
                 buffer.uniform_(0.5, 1.5)
+    return generator
+
+
+def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0) -> PixelModel:
+    generator = tiny_generator(preset, norm)
     return PixelModel(generator, torch.randn(1, 5, 16), strength).eval()

@@ -1,4 +1,4 @@
-"""A base whose prompts CLIP encodes: what it records, what it refuses, and what needs no encoder."""
+"""An adapter: its files, what it starts as, what it refuses; and one on a base whose prompts CLIP encodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A base that starts from another base."""
+"""A base: its files, and one that starts from another base."""
 
 from __future__ import annotations
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2gan import GeneratorConfig
+from e2gan.measure.cost import StepFlops
+from e2gan.research.tables.costs import Measured, total_flops
 from tests.conftest import Project
 from tests.research.tables.tiny_tables import run, settings
 
@@ -27,3 +30,12 @@ def test_costs_count_the_real_step_of_each_method(project: Project, tmp_path: Pa
     assert rows["e2gan"]["step: G backward (GFLOP)"] < 1.7 * rows["e2gan"]["step: G forward (GFLOP)"]
     assert rows["pix2pix"]["step: G backward (GFLOP)"] > 1.9 * rows["pix2pix"]["step: G forward (GFLOP)"]
     assert found.paper["e2gan"]["seconds a concept"] == 200
+
+
+def test_one_step_in_sixteen_has_the_penalty() -> None:
+    flops = StepFlops(generator_forward=20, generator_backward=40, discriminator=40)
+    plain = Measured(
+        parameters=1, trained=1, macs=1, flops=flops, flops_r1=flops.total, seconds=1.0, stored=1, steps=32
+    )
+    assert total_flops(plain) == 100 * 32
+    assert total_flops(replace(plain, flops_r1=260)) == 30 * 100 + 2 * 260

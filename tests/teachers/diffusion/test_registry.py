@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
+from e2gan.config import PairsConfig, TeachConfig
 from e2gan.teachers.diffusion import presets
-from e2gan.teachers.diffusion.registry import CLASSES
+from e2gan.teachers.diffusion.registry import CLASSES, make
+from e2gan.teachers.diffusion.teacher import Loading
 
 
 def test_every_kind_of_a_preset_has_a_class() -> None:
     assert set(CLASSES) == set(get_args(presets.Kind))
+
+
+def test_the_commands_options_reach_the_teacher(tmp_path: Path) -> None:
+    teach = TeachConfig(batch=3, precision="fp32", attention="native")
+    config = PairsConfig(concept="x", out=tmp_path, device="cpu", teach=teach)
+    one = make("sd-img2img", config, str(tmp_path), {"strength": 0.5, "side": 64})
+    assert one.loading == Loading(device="cpu", precision="fp32", batch=3, attention="native")
+    assert (one.batch, one.side, one.model, one.arguments["strength"]) == (3, 64, str(tmp_path), 0.5)
+    assert type(make("null-text", config, None, {})).__name__ == "NullTextTeacher"
