@@ -1,4 +1,4 @@
-"""The rooms of the house: no import circle, none that looks up; and each module's tests lie where one looks for them."""
+"""The rooms of the house: no import circle, none that looks up; and each module has its tests in a file of its name."""
 
 from __future__ import annotations
 

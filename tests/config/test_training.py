@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from e2gan.cli import main
@@ -9,8 +11,6 @@ from tests.config.tiny_commands import refusal
 
 
 def test_comodgans_own_training_is_the_default_of_the_command(capsys: pytest.CaptureFixture) -> None:
-    import json
-
     assert main(["scratch", "--pairs", "a", "--out", "b", "--model", "comodgan", "--dry-run"]) == 0
     training = json.loads(capsys.readouterr().out)["training"]
     assert (training["lr"], training["betas"], training["r1"]) == (2e-3, [0.0, 0.99], 5.0)

@@ -15,9 +15,9 @@ def test_what_is_folded_changes_no_edit_and_the_generator_stays_as_it_was() -> N
     model, given = PixelModel(generator, tokens).eval(), torch.from_numpy(photos(32, 48))
     with torch.no_grad():
         expected = to_pixels(generator(from_pixels(given.permute(0, 3, 1, 2)), tokens)).permute(0, 2, 3, 1)
-    found = model(given)
-    assert found.dtype == torch.uint8
-    assert (found.int() - expected.int()).abs().max() <= 1
+    edits = model(given)
+    assert edits.dtype == torch.uint8
+    assert (edits.int() - expected.int()).abs().max() <= 1
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert any(isinstance(module, nn.BatchNorm2d) for module in generator.modules())
     assert not any("cross_attention.to_k" in name or "cross_attention.to_v" in name for name in model.state_dict())

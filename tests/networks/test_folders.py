@@ -11,14 +11,12 @@ from e2gan.cli import main
 from e2gan.config import AdaptConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import write_png
-from e2gan.networks.folders import shipped_adapters
+from e2gan.networks.folders import base_folder, shipped_adapters
 from e2gan.train.adapter import adapt
 from tests.conftest import Project
 
 
 def test_without_a_base_that_ships_one_line_says_what_to_do(project: Project, tmp_path: Path) -> None:
-    from e2gan.networks.folders import base_folder
-
     try:
         assert (base_folder(None) / "model.safetensors").is_file()
     except InputError as error:

@@ -33,7 +33,7 @@ def test_costs_count_the_real_step_of_each_method(project: Project, tmp_path: Pa
 
 
 def test_one_step_in_sixteen_has_the_penalty() -> None:
-    flops = StepFlops(generator_forward=20, generator_backward=40, discriminator=40)
+    flops = StepFlops(generator_forward=20, generator_backward=40, discriminator=40, total=100)
     plain = Measured(
         parameters=1, trained=1, macs=1, flops=flops, flops_r1=flops.total, seconds=1.0, stored=1, steps=32
     )

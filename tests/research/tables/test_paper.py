@@ -33,9 +33,9 @@ def test_numbers_are_the_papers_and_the_files_and_none_is_made_up(tmp_path: Path
     assert paper_numbers("table5", None)["ranks 1,4,8,8 +1"] == {"trained (M)": 0.092}
     assert paper_numbers("table7", None) == {}
     (tmp_path / "more.csv").write_text('table,row,column,value\nTab. 5,"ranks 1,4,8,8 +1",FID,90\nTab. 7,x,FID,1\n')
-    found = paper_numbers("table5", tmp_path / "more.csv", experiment_of)
-    assert found["ranks 1,4,8,8 +1"] == {"trained (M)": 0.092, "FID": 90}
-    assert "x" not in found
+    numbers = paper_numbers("table5", tmp_path / "more.csv", experiment_of)
+    assert numbers["ranks 1,4,8,8 +1"] == {"trained (M)": 0.092, "FID": 90}
+    assert "x" not in numbers
     assert "FID" not in paper_numbers("table5", None)["ranks 1,4,8,8 +1"]
     with pytest.raises(InputError, match="cannot read"):
         paper_numbers("table5", tmp_path / "none.csv")

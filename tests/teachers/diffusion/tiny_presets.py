@@ -15,7 +15,6 @@ from e2gan.teachers.diffusion.teacher import Loading
 
 PRESETS = {name: p for name, p in load_presets().items() if f"[{name}]" in (SHIPPED / "today.toml").read_text("utf-8")}
 
-
 SMALL: dict[str, dict[str, Any]] = {
     "flux2-klein": {"side": 64, "num_inference_steps": 2},
     "flux-kontext": {"side": 64, "num_inference_steps": 2, "max_area": 64 * 96, "_auto_resize": False},

@@ -15,8 +15,6 @@ from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
 from e2gan.teachers.teacher import Ask, Failed
 
 ASK = Ask("make it autumn")
-
-
 SMALL: dict[str, Any] = {"side": 32, "num_inference_steps": 3}
 
 

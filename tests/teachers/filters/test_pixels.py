@@ -16,9 +16,9 @@ def test_smoothing_flattens_grain_and_keeps_edges() -> None:
     photo = np.full((64, 64, 3), 0.2, np.float32)
     photo[:, 32:] = 0.8
     grainy = photo + np.random.default_rng(0).normal(0, 0.02, photo.shape).astype(np.float32)
-    found = smooth(grainy, 16, 0.1)
-    assert found[:, :24].std() < 0.5 * grainy[:, :24].std()
-    assert (found[:, 33] - found[:, 30]).mean() > 0.5
+    smoothed = smooth(grainy, 16, 0.1)
+    assert smoothed[:, :24].std() < 0.5 * grainy[:, :24].std()
+    assert (smoothed[:, 33] - smoothed[:, 30]).mean() > 0.5
 
 
 def test_skin_is_coloured_much_less_than_leaves() -> None:
