@@ -9,8 +9,6 @@ from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, rank_of_layers
 
 SMALL = GeneratorConfig(width=8, blocks=2, heads=2, text_width=16)
-
-
 RANKS = Ranks(level1=1, level2=2, level3=3, level4=3)
 
 

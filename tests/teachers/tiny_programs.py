@@ -12,10 +12,7 @@ from e2gan.core.images import Pixels
 from e2gan.teachers.teacher import Ask
 
 ASK = Ask("make it autumn", "a park")
-
-
 PYTHON = sys.executable
-
 
 HANG = """
 import signal, subprocess, sys, time

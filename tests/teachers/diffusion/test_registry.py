@@ -21,4 +21,5 @@ def test_the_commands_options_reach_the_teacher(tmp_path: Path) -> None:
     one = make("sd-img2img", config, str(tmp_path), {"strength": 0.5, "side": 64})
     assert one.loading == Loading(device="cpu", precision="fp32", batch=3, attention="native")
     assert (one.batch, one.side, one.model, one.arguments["strength"]) == (3, 64, str(tmp_path), 0.5)
-    assert type(make("null-text", config, None, {})).__name__ == "NullTextTeacher"
+    plain = PairsConfig(concept="x", out=tmp_path)
+    assert type(make("null-text", plain, None, {})).__name__ == "NullTextTeacher"
