@@ -11,11 +11,12 @@ from e2gan.data.builtin_photos import demo_photo_set
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import Candidate
 from e2gan.teachers.filters.filters import FILTERS, apply
+from tests.pairs import tiny_pairs
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    return photo_set(tmp_path, 10)
+    return tiny_pairs.photo_set(tmp_path, 10)
 
 
 @pytest.fixture(scope="module")
