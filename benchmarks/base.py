@@ -28,6 +28,7 @@ import torch
 import tyro
 
 from e2gan import (
+    RECIPES,
     AdaptConfig,
     EvaluateConfig,
     GeneratorConfig,
@@ -67,9 +68,9 @@ SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
 SHARES = (0.25, 1.0)  # of --minutes, for the starts
-ADAPTER = TrainingConfig(lr=5e-3, schedule="cosine")
-# Without warm-up, clipping and the lower beta a network without norms is lost after some hundred steps (docs/log.md).
-SCRATCH = TrainingConfig(lr=5e-4, schedule="cosine", warmup=100, clip=200.0, betas=(0.5, 0.99))
+ADAPTER = RECIPES["quick"].training["adapt"]
+# With a shorter warm-up a network without norms is lost after some hundred steps (docs/log.md).
+SCRATCH = replace(RECIPES["quick"].training["scratch"], warmup=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ class Benchmark:
         """share: of an adapter's time. cost: of a step, in an adapter's."""
         long = {"minutes": share * self.minutes}
         if self.steps is not None:
-            long = {"steps": max(1, round(share * self.steps / cost))}
+            long = {"minutes": None, "steps": max(1, round(share * self.steps / cost))}
         return replace(training, batch=self.batch, gan=self.gan, device=self.device, seed=self.seed, **long)
 
 

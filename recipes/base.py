@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from e2gan.choose.concepts import choose_concepts
-from e2gan.config import PRESETS, BaseConfig, ConceptsConfig, Norm, PairsConfig, TrainingConfig
+from e2gan.config import PRESETS, RECIPES, BaseConfig, ConceptsConfig, Norm, PairsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.images import list_images, read_image, square
@@ -227,17 +227,14 @@ def train(recipe: Recipe) -> Path:
     start = recipe.start
     for i, size in enumerate(recipe.sizes):
         folders = pair_sets(recipe, photo_set(recipe, size), concepts, recipe.share[i % len(recipe.share)])
-        training = TrainingConfig(
+        training = replace(
+            RECIPES["quick"].training["base"],
             steps=recipe.steps[i],
             minutes=recipe.minutes[i] if recipe.minutes else None,
             batch=recipe.batch,
             lr=recipe.lr[i],
             gan=recipe.gan,
-            schedule="cosine",
-            # Without these a network without norms is lost after some hundred steps (docs/log.md).
-            betas=(0.5, 0.99),
             warmup=recipe.warmup,
-            clip=200.0,
             seed=recipe.seed,
         )
         out = recipe.out / f"{recipe.preset}-{size}"

@@ -9,13 +9,13 @@ Run again, it goes on where it was stopped.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 
 from base import Recipe, photo_set, selection
-from e2gan import AdaptConfig, InputError, PairsConfig, TrainingConfig, adapt, make_pairs
+from e2gan import RECIPES, AdaptConfig, InputError, PairsConfig, adapt, make_pairs
 from e2gan.config import Init
 from e2gan.core.files import write_bytes
 from e2gan.core.outputs import make_folder
@@ -60,8 +60,9 @@ def train(config: Samples, name: str) -> Path:
     chosen = selection(photos, config.out / "selections" / "samples.json", config.pairs, seed=config.seed + 1000)
     pairs = config.out / f"sample-pairs-{config.size}" / name
     make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=pairs))
-    training = TrainingConfig(
-        steps=config.steps, batch=config.batch, lr=config.lr, schedule="cosine", warmup=10, seed=config.seed
+    quick = RECIPES["quick"].training["adapt"]
+    training = replace(
+        quick, steps=config.steps, minutes=None, batch=config.batch, lr=config.lr, warmup=10, seed=config.seed
     )
     out = config.out / "samples" / name
     start = () if config.start is None else (config.start / name,)

@@ -110,7 +110,7 @@ def test_main_compares_the_adapter_with_longer_trainings(config: Any, printed: s
         folders = [Path(found[column]["folder"]) for column in columns]
         lr = [read_json(folder / "config.json")["settings"]["training"]["lr"] for folder in folders]
         minutes = [read_json(folder / "config.json")["settings"]["training"]["minutes"] for folder in folders]
-        assert (lr, minutes) == ([5e-3, 5e-4, 5e-4], [0.002, 0.004, 0.004])
+        assert (lr, minutes) == ([2e-3, 5e-4, 5e-4], [0.002, 0.004, 0.004])
         scratch = read_json(folders[2] / "config.json")["settings"]["generator"]
         assert scratch == read_json(config.base / "config.json")["settings"]["generator"]
         assert read_image(config.out / "sheets" / "main" / f"{concept}.png").shape[1] > 5 * 128

@@ -20,8 +20,7 @@ from tests.conftest import Project
 @pytest.mark.slow
 def test_a_new_process_gives_the_same_output(project: Project, tmp_path: Path) -> None:
     code = (
-        "import sys, numpy, torch; from pathlib import Path; from e2gan.networks.models import Model\n"
-        "torch.set_num_threads(1)\n"
+        "import sys, numpy, torch; from pathlib import Path; from e2gan import Model; torch.set_num_threads(1)\n"
         "m = Model.load(base=Path(sys.argv[1]), adapter=(Path(sys.argv[2]),))\n"
         "x = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)\n"
         "numpy.save(sys.argv[3], m.generator(x, m.tokens).detach().numpy())"

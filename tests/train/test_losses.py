@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from e2gan.train.losses import r1_penalty
+from e2gan.train.loop import batches
+from e2gan.train.losses import LOSSES, Loss, r1_penalty
 from tests.networks.baselines.tiny_baselines import pairs, small_discriminator
+from tests.train.tiny_training import QUICK, data, trainer
 
 
 def test_r1_is_the_gradients_norm_by_finite_differences() -> None:
@@ -44,3 +47,14 @@ def test_r1_can_be_trained_on() -> None:
         optimizer.step()
         values.append(float(penalty.detach()))
     assert values[-1] < 0.5 * values[0]
+
+
+def test_a_new_loss_is_one_entry_and_is_summed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    squared = Loss(of=lambda edit, target: (edit - target).square().mean(), weight=lambda config: 3 * config.l1)
+    monkeypatch.setitem(LOSSES, "squared", squared)
+    t, batch = trainer(replace(QUICK, gan=0)), next(batches(data(), QUICK, 0))
+    losses: dict[str, torch.Tensor] = {}
+    edit = t.generator(batch.photo, batch.tokens, batch.mask)
+    total = t.content(batch, edit, losses)
+    assert torch.allclose(total, 100 * losses["l1"] + 300 * (edit - batch.target).square().mean())
+    assert set(t.step(batch)) == {"l1", "squared"}

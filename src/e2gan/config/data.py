@@ -9,6 +9,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from e2gan.config.checks import at_least, need, positive, side
+from e2gan.config.shared import Clustered, OnDevice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,34 +33,21 @@ class PhotosConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectConfig:
+class SelectConfig(Clustered):
     """Choose the training photos that stand for the others, before a teacher edits them."""
 
     photos: Path
     """Photo set; its val and test photos all stay."""
     keep: int = 400
     """Training photos to keep (Sec. 5.1: 400 of 800)."""
-    method: Literal["similarity", "random"] = "similarity"
-    """similarity: the photo nearest the centre of each of --keep clusters (Sec. 4.2.3, SC); random: by chance."""
-    embedding: str = "gradient-colour"
-    """What photos are compared by: gradient-colour, clip, dinov2, facenet, squeezenet, or a FILE.npy of your own with a
-    row for each training photo, in the order of photos.jsonl (the paper: CLIP for scenes, FaceNet for faces)."""
-    features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --embedding squeezenet."""
-    model: str | None = None
-    """The network of --embedding clip or dinov2: a hub's name or a local folder (default: the embedding's own)."""
     out: Path | None = None
     """JSON file to write (default: selection.json in the photo set, where `e2gan pairs` finds it)."""
     sheet: bool = True
     """Write a picture of the photos kept and of the largest clusters beside it, a PNG file of the same name."""
-    seed: int = 0
-    """Seed of the clustering, or of the chance."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
+        super().check()
         at_least("keep", self.keep, 1)
-        need(self.method in ("similarity", "random"), f"--method {self.method}: must be similarity or random")
         named = self.out is None or self.out.suffix.lower() == ".json"
         need(named, f"--out {self.out}: must end in .json (its sheet is a .png of the same name)")
 
@@ -147,7 +135,7 @@ class ChooseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairsConfig:
+class PairsConfig(OnDevice):
     """Make the pairs of a concept, or of many: by teachers, or from pairs that you have."""
 
     out: Path
@@ -179,8 +167,6 @@ class PairsConfig:
     """Working size for --aligned and --before/--after; a multiple of 8."""
     seed: int = 0
     """Seed of the teacher, and of the split for imported pairs."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
     teach: TeachConfig = field(default_factory=TeachConfig)
 
     def check(self) -> None:
@@ -205,7 +191,7 @@ class PairsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConceptsConfig:
+class ConceptsConfig(Clustered):
     """Choose the concepts that stand for the others, to train a base on."""
 
     pairs: tuple[Path, ...]
@@ -214,26 +200,13 @@ class ConceptsConfig:
     """Concepts to keep (Sec. 5.1: 20 of 230 for faces, 7 of 10 for scenes)."""
     out: Path = Path("concepts.json")
     """JSON file to write; pictures of the concepts kept and of the rest lie beside it."""
-    method: Literal["similarity", "random"] = "similarity"
-    """similarity: the concept nearest the centre of each of --keep clusters (Sec. 4.2.1); random: by chance."""
     samples: int = 100
     """Edited training photos a concept, sampled uniformly, whose mean embedding stands for it (undisclosed)."""
-    embedding: str = "gradient-colour"
-    """What edits are compared by: gradient-colour, clip (the paper's), dinov2, facenet, squeezenet, or a FILE.npy of
-    your own with a row for each concept, in the order of --pairs."""
-    features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --embedding squeezenet."""
-    model: str | None = None
-    """The network of --embedding clip or dinov2: a hub's name or a local folder (default: the embedding's own)."""
-    seed: int = 0
-    """Seed of the samples and the clustering, or of the chance."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
+        super().check()
         need(bool(self.pairs), "--pairs is empty: name at least one pair set")
         at_least("keep", self.keep, 1)
         at_least("samples", self.samples, 1)
-        need(self.method in ("similarity", "random"), f"--method {self.method}: must be similarity or random")
         named = self.out.suffix.lower() == ".json"
         need(named, f"--out {self.out}: must end in .json (its pictures are .png beside it)")

@@ -64,7 +64,9 @@ RECIPES: dict[str, Recipe] = {
                 minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), schedule="cosine", warmup=100, clip=200.0
             ),
             "adapt": TrainingConfig(minutes=3.0, batch=2, lr=2e-3, schedule="cosine", warmup=20, clip=200.0),
-            "scratch": TrainingConfig(minutes=3.0, batch=2, lr=5e-4, schedule="cosine", warmup=20, clip=200.0),
+            "scratch": TrainingConfig(
+                minutes=3.0, batch=2, lr=5e-4, betas=(0.5, 0.99), schedule="cosine", warmup=20, clip=200.0
+            ),
         },
     ),
 }

@@ -10,13 +10,14 @@ from tyro.conf import Positional
 
 from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.network import THRESHOLDS, GeneratorConfig, Ranks
+from e2gan.config.shared import OnDevice, Scored
 from e2gan.config.training import TrainingConfig
 
 Part = Literal["sl", "tb", "rb"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RanksConfig:
+class RanksConfig(Scored):
     """Search an adapter's ranks: Algorithm 1 on sampled concepts."""
 
     pairs: tuple[Path, ...]
@@ -35,13 +36,6 @@ class RanksConfig:
     """A step must lower the metric by more than this fraction, or the search is saturated."""
     text: str | None = None
     """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
-    metric: str = "fid"
-    """What decides, on the validation photos: fid (Alg. 1), fd-squeezenet or fd-random, Fréchet distances on other
-    features, or l1."""
-    features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
-    inception: str | None = None
-    """Inception file for --metric fid (default: downloaded once)."""
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=10, schedule="constant"))
     """Of one step of the search (B.2: e = 10 epochs)."""
 
@@ -56,7 +50,7 @@ class RanksConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrucialConfig:
+class CrucialConfig(Scored):
     """Find the crucial layers: freeze each part of the base in turn and fine-tune the rest (Fig. 4)."""
 
     pairs: tuple[Path, ...]
@@ -67,12 +61,6 @@ class CrucialConfig:
     """Base to fine-tune (default: the one that ships, where there is one)."""
     text: str | None = None
     """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
-    metric: str = "fid"
-    """What is reported, on the test photos: fid, fd-squeezenet, fd-random or l1."""
-    features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
-    inception: str | None = None
-    """Inception file for --metric fid (default: downloaded once)."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def check(self) -> None:
@@ -99,7 +87,7 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableConfig:
+class TableConfig(Scored, OnDevice):
     """Run one of the paper's experiments on your pair sets, and print it beside the paper's numbers."""
 
     number: Positional[str]
@@ -144,20 +132,12 @@ class TableConfig:
     """The network of --embedding clip or dinov2: a hub's name or a local folder."""
     text: str = "hashed"
     """Text encoder of the bases that are trained: hashed, clip, or clip:NAME."""
-    metric: str = "fid"
-    """What is reported, on the test photos: fid, fd-squeezenet, fd-random or l1."""
-    features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
-    inception: str | None = None
-    """Inception file for --metric fid (default: downloaded once)."""
     paper: Path | None = None
     """CSV with more of the paper's numbers: table, row, column, value."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     ranks: Ranks = field(default_factory=Ranks)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 autocast; auto times one step of each on this machine and takes the faster."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
     seed: int = 0
 
     def check(self) -> None:

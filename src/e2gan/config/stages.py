@@ -10,6 +10,7 @@ from tyro.conf import Positional, UseAppendAction
 
 from e2gan.config.checks import at_least, need, one_model, positive, side, strength
 from e2gan.config.network import GeneratorConfig, Ranks
+from e2gan.config.shared import OnDevice
 from e2gan.config.training import TrainingConfig
 
 Init = Literal["random", "gradient"]
@@ -103,7 +104,7 @@ class ScratchConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(OnDevice):
     """Measure a model on the test split of a pair set."""
 
     pairs: Path
@@ -136,8 +137,6 @@ class EvaluateConfig:
     """Folder for metrics.json and sheet.png (default: inside the adapter's or model's folder)."""
     rows: int = 8
     """Photos on the sheet."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
         one_model(self)
@@ -151,7 +150,7 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CostConfig:
+class CostConfig(OnDevice):
     """Count parameters, multiply-accumulates and bytes, and time the generator."""
 
     base: Path | None = None
@@ -166,8 +165,6 @@ class CostConfig:
     """Side of the square image."""
     repeat: int = 10
     """Timed runs; the median is given."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
         one_model(self)
@@ -206,7 +203,7 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EditConfig:
+class EditConfig(OnDevice):
     """Edit a photo or a folder of photos; each comes back at its own size."""
 
     input: Positional[Path]
@@ -229,8 +226,6 @@ class EditConfig:
     """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8."""
     detail: Literal["guided", "none"] = "guided"
     """How an edit made below the photo's size comes back to it: with the photo's own detail, or enlarged as it is."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
 
     def check(self) -> None:
         one_model(self, required=True)

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from e2gan.config import (
+    RECIPES,
     AdaptConfig,
     DemoConfig,
     EvaluateConfig,
     ExportConfig,
     PairsConfig,
     ScratchConfig,
-    TrainingConfig,
 )
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, read_tensors, sha256, write_bytes
@@ -76,12 +76,11 @@ class DemoResult:
 def commands(folder: Path, base: Path | None) -> list[str]:
     """What to try next."""
     e2gan, named = ".venv/bin/e2gan", f" --base {base}" if base else ""
-    quick = "--init gradient --batch 2 --lr 5e-3 --schedule cosine --minutes 5"
     return [
         f"{e2gan} edit YOUR_PHOTO.jpg{named} --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
         f"{e2gan} pairs --photos my-photos --concept winter --out my-pairs",
-        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter {quick}",
+        f"{e2gan} adapt{named} --pairs my-pairs --out my-adapter --recipe quick",
         f"{e2gan} evaluate{named} --adapter my-adapter --pairs my-pairs",
         f"{e2gan} export{named} --adapter my-adapter --out my-effect",
     ]
@@ -109,13 +108,13 @@ def run_demo(config: DemoConfig) -> DemoResult:
     target = out / "pairs"
     with stage(f"pairs: {concept.prompt}"):
         make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=target, seed=config.seed))
-    # In so short a time many steps of few small pairs are ahead of few steps of many (docs/log.md).
-    quick = TrainingConfig(minutes=config.minutes, batch=2, lr=5e-4, schedule="cosine", seed=config.seed)
+    quick, length = RECIPES["quick"], {"minutes": config.minutes, "seed": config.seed}
     with stage(f"adapter: {concept.prompt}, {config.minutes:g} minutes"):
-        training = replace(quick, lr=5e-3)
-        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", init="gradient", training=training))
+        training = replace(quick.training["adapt"], **length)
+        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=training, **quick.adapter))
     with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):
-        train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=quick))
+        training = replace(quick.training["scratch"], **length)
+        train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=training))
 
     with stage("evaluation on the test photos"):
         ours = evaluate(EvaluateConfig(base=config.base, adapter=out / "adapter", pairs=target))
