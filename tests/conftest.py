@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from e2gan.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {"width": 8, "blocks": 1, "transformers": (1,), "heads": 2, "text_width": 16}
@@ -23,6 +26,15 @@ def shared() -> Path:
 
 def said(error: pytest.ExceptionInfo) -> str:
     """The message of an error that is told in one line."""
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def refused(work: Callable[[], object]) -> str:
+    """The one line that work is refused with."""
+    with pytest.raises(InputError) as error:
+        work()
     message = str(error.value)
     assert "\n" not in message
     return message

@@ -1,4 +1,4 @@
-"""The rooms of the house: no import circle, and none that looks up."""
+"""The rooms of the house: no import circle, none that looks up; and each module has its tests in a file of its name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ ROOT = Path(e2gan.__file__).parent
 # Low to high: a room imports from those before it.
 ROOMS = ("core", "config", "data", "features", "networks", "teachers", "pairs", "choose", "train", "editing")
 ROOMS += ("measure", "export", "research", "demo", "cli")
+TESTS = Path(__file__).parent
+WITHOUT_TESTS = {
+    "core/errors": "an exception without code of its own",
+    "export/format": "what a format is made of, without code of its own",
+    "pairs/outcome": "what a run came to, without code of its own",
+}
+OF_MORE_THAN_A_MODULE = {
+    "teachers/diffusion/test_editors.py": "the presets of today.toml, each from its name to its edit"
+}
 
 
 def imports() -> dict[str, set[str]]:
@@ -49,3 +58,19 @@ def test_every_module_has_a_docstring_and_room_to_breathe() -> None:
         text = path.read_text("utf-8")
         assert ast.get_docstring(ast.parse(text)), path
         assert text.count("\n") <= 430, f"{path} has outgrown its room"
+
+
+def has_code(path: Path) -> bool:
+    return any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.parse(path.read_text("utf-8")).body)
+
+
+def test_every_module_has_its_test_file_and_every_test_file_its_module() -> None:
+    """src/e2gan/X/y.py and tests/X/test_y.py; a package's own code is tested in test_init.py."""
+    modules = {path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.py") if has_code(path)}
+    assert modules >= WITHOUT_TESTS.keys()
+    wanted = {name.replace("__init__", "init").rpartition("/")[::2] for name in modules - WITHOUT_TESTS.keys()}
+    files = {f"{folder}/test_{name}.py".lstrip("/") for folder, name in wanted}
+    there = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
+    assert not sorted(files - there)
+    of_rooms = {file for file in there if file.split("/")[0] in ROOMS}
+    assert not sorted(of_rooms - files - OF_MORE_THAN_A_MODULE.keys())

@@ -14,6 +14,7 @@ import pytest
 import e2gan
 from e2gan.cli import COMMANDS, main
 from e2gan.core.images import write_png
+from tests.conftest import Project
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -83,20 +84,8 @@ def test_dry_run_prints_the_resolved_settings(capsys: pytest.CaptureFixture[str]
         ("base", "missing: --pairs, --out"),
         ("photos x", "missing: --out"),
         ("base --pairs a --out b --epochs x", "--epochs"),
-        ("base --pairs a --out b --steps -5", "--steps -5: must be at least 1"),
-        ("base --pairs a --out b --batch 0", "--batch 0"),
-        ("base --pairs a --out b --lr -1", "--lr"),
         ("base --pairs a --out b --colour red", "unknown options: --colour"),
         ("base --pairs a --out b --preset best", "invalid choice 'best'"),
-        ("base --pairs a --out b --crop 30", "--crop 30"),
-        ("photos x --out y --size 100", "--size 100"),
-        ("photos x --out y --limit 0", "--limit 0"),
-        ("pairs --concept autumn --out y", "name one source"),
-        ("pairs --concept autumn --before x --out y", "--after"),
-        ("adapt --pairs a --out b --level1 0 --level2 0 --level3 0 --level4 0 --tb 0", "all ranks are 0"),
-        ("edit a.jpg --out b.jpg", "--adapter"),
-        ("edit a.jpg --out b.jpg --adapter c --strength 2", "--strength"),
-        ("export --out b", "--adapter"),
         ("cost --device cuda:99", "not on this machine"),
         ("adapt --pairs a --out b --base nowhere", "nowhere is no base"),
         ("cost --model nowhere", "nowhere is no model"),
@@ -160,3 +149,28 @@ def test_a_signal_stops_what_was_started_and_clears_up(sent: str, status: int, t
     assert not list((tmp_path / "temporary").iterdir())
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("adapt --pairs {sepia} --out {tmp}/x --base {photos}", "is no base"),
+        ("adapt --pairs {photos} --out {tmp}/x --base {base}", "not a pair set"),
+        ("adapt --pairs {tmp}/nothing --out {tmp}/x --base {base}", "no pair set"),
+        ("adapt --pairs {sepia} --out {base} --base {base}", "holds the output of 'base'"),
+        ("adapt --pairs {sepia} --out {sepia}/config.json --base {base}", "is a file"),
+        ("adapt --pairs {sepia} --out {tmp}/x --base {base} --crop 64", "--crop 64"),
+        ("adapt --pairs {sepia} --out {tmp}/x --base {base} --batch 500", "--batch 500"),
+        ("base --pairs {sepia} {photos} --out {tmp}/x", "not a pair set"),
+        ("evaluate --pairs {sepia} --base {base} --adapter {model}", "is no adapter"),
+        ("evaluate --pairs {sepia} --model {adapter}", "is no model"),
+    ],
+)
+def test_wrong_folders_are_told_in_one_line(
+    project: Project, tmp_path: Path, arguments: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.format(tmp=tmp_path, **{k: str(v) for k, v in vars(project).items()}).split()) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -53,12 +53,3 @@ def test_a_sample_edits_by_its_name(name: str, tmp_path: Path) -> None:
     target = apply(FILTERS[name], photo).astype(float)
     # Nearer to what the teacher makes of a photo that it never saw than the photo itself is.
     assert np.abs(edit - target).mean() < 0.8 * np.abs(photo - target).mean()
-
-
-def test_an_unknown_name_is_told_with_those_that_ship(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_png(tmp_path / "photo.png", np.zeros((64, 64, 3), np.uint8))
-    command = ["edit", "--adapter", "nothing", str(tmp_path / "photo.png"), "--out", str(tmp_path / "out.png")]
-    assert main(command) == 2
-    error = capsys.readouterr().err
-    assert "nothing is no adapter" in error
-    assert all(name in error for name in shipped_adapters())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
 from e2gan.core.images import encode_jpeg, encode_png, read_image, square
 from e2gan.data.photos import PhotoSet, PhotosResult, assign_splits, make_id, prepare_photos
+from tests.data.tiny_disk import in_small_disk
 
 
 def picture(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
@@ -49,9 +49,6 @@ def refused(folder: Path, out: Path, **settings: object) -> str:
     assert "\n" not in str(caught.value)
     assert (sorted(out.parent.rglob("*")) if out.parent.exists() else []) == before
     return str(caught.value)
-
-
-# -------------------------------------------------------------------------------------------------------- what it makes
 
 
 def test_a_photo_set_holds_the_centre_squares(camera: Path, tmp_path: Path) -> None:
@@ -149,9 +146,6 @@ def test_ids_are_safe_unique_and_say_no_split() -> None:
     assert len(make_id("x" * 300, sha, taken)) < 50
 
 
-# ------------------------------------------------------------------------------------------------------------ bad input
-
-
 def test_unusable_photos_are_skipped_with_a_reason(camera: Path, tmp_path: Path) -> None:
     jpeg = encode_jpeg(picture(20, 300, 300), 90)
     (camera / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
@@ -225,29 +219,6 @@ def test_file_names_of_any_bytes(camera: Path, tmp_path: Path, capsys: pytest.Ca
     assert {"caf\ufffd.png", "two\ufffdlines.png"} <= sources
 
 
-# ---------------------------------------------------------------------------------------------------- disks that refuse
-
-FULL = """
-set -e
-mkdir -p {mount}
-mount -t tmpfs -o size={size} {options} none {mount}
-set +e
-{command}
-echo "status $?"
-ls -A {mount}
-"""
-
-
-def in_small_disk(tmp_path: Path, arguments: list[str], size: str, options: str = "") -> tuple[str, str]:
-    """Run a command with a tmpfs of this size at tmp_path/disk that no other process sees: its output, its errors."""
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
-        pytest.skip("a small disk needs the right to make a mount namespace (unshare -m)")
-    command = " ".join(f"'{word}'" for word in [sys.executable, "-m", "e2gan", *arguments])
-    script = FULL.format(mount=tmp_path / "disk", size=size, options=options, command=command)
-    done = subprocess.run(["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, check=True)
-    return done.stdout, done.stderr
-
-
 def test_a_full_disk_is_told_and_nothing_half_written_stays(camera: Path, tmp_path: Path) -> None:
     arguments = ["photos", str(camera), "--out", str(tmp_path / "disk/set"), "--size", "120"]
     told, errors = in_small_disk(tmp_path, arguments, "64k")
@@ -263,9 +234,6 @@ def test_a_read_only_disk_is_told(camera: Path, tmp_path: Path) -> None:
     assert told == "status 2\n"
     assert "cannot write to" in errors
     assert errors.count("\n") == 1
-
-
-# ---------------------------------------------------------------------------------------------------------- real photos
 
 
 def test_real_photographs(shared: Path, tmp_path: Path) -> None:

@@ -3,9 +3,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,43 +14,14 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, list_images, read_image, square, write_png
 from e2gan.features import embeddings, extractors
-from e2gan.features.clip import ClipModel, along, prompt_direction
+from e2gan.features.clip import ClipModel
 from e2gan.features.embeddings import KINDS, GradientColour, load_embedder
-from e2gan.features.extractors import Features, PretrainedNetwork, normalised
+from e2gan.features.extractors import PretrainedNetwork, normalised
 from e2gan.features.hub import need_transformers
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from tests.conftest import said
-from tests.tiny_clip import CONTEXT, write_clip
-
-
-def embed(images: Iterable[Pixels] | Pixels, kind: str, **options: Any) -> Features:
-    return load_embedder(kind, **options)(images)
-
-
-def directional_similarity(
-    clip: ClipModel, photos: Iterable[Pixels], edits: Iterable[Pixels], source: str, prompt: str
-) -> np.ndarray:
-    return along(prompt_direction(clip, source, prompt), clip.images(photos), clip.images(edits))
-
-
-PICTURES = ("astronaut", "coffee", "chelsea", "rocket")
-
-
-def crops(name: str, count: int = 4, size: int = 128) -> list[Pixels]:
-    """Overlapping pieces of one of scikit-image's photographs: alike in what they show and in colour."""
-    picture = getattr(skimage.data, name)()
-    return [np.ascontiguousarray(picture[10 * i :, 15 * i :][:size, :size]) for i in range(count)]
-
-
-@pytest.fixture(scope="module")
-def photos() -> Pixels:
-    """4 crops of each of 4 pictures, in their order: (16, 128, 128, 3)."""
-    return np.stack([crop for name in PICTURES for crop in crops(name)])
-
-
-@pytest.fixture(scope="module")
-def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("clip") / "whole")
+from tests.features.tiny_photos import crops, embed
+from tests.tiny_clip import write_clip
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +41,6 @@ def nearest(rows: np.ndarray) -> np.ndarray:
     distance = ((rows[:, None] - rows[None]) ** 2).sum(-1)
     np.fill_diagonal(distance, np.inf)
     return distance.argmin(1)
-
-
-# ---------------------------------------------------------------------------------------------------- gradient-colour
 
 
 def test_gradient_colour_finds_the_pieces_of_one_picture(photos: Pixels) -> None:
@@ -114,9 +81,6 @@ def test_gradient_colour_takes_any_size_and_flat_photos(size: tuple[int, int]) -
     assert np.isfinite(rows).all()
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-5)
     assert np.linalg.norm(rows[0] - rows[1]) > 0.5
-
-
-# ---------------------------------------------------------------------------------------------------------- streaming
 
 
 def test_an_iterator_is_never_held_whole(photos: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +130,6 @@ def test_photos_of_several_sizes_keep_their_order(clip_folder: Path) -> None:
         together = embed(mixed, kind, model=model, device="cpu")
         alone = np.concatenate([embed([photo], kind, model=model, device="cpu") for photo in mixed])
         np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
-
-
-# ----------------------------------------------------------------------------------------------- pretrained networks
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (32, 32), (60, 41), (33, 100), (224, 224)])
@@ -248,9 +209,6 @@ def test_facenet_says_what_to_install(photos: Pixels) -> None:
     assert "torchvision" in message
 
 
-# ----------------------------------------------------------------------------------------------------- own embeddings
-
-
 def test_own_embeddings(photos: Pixels, tmp_path: Path) -> None:
     file = tmp_path / "own.npy"
     own = np.random.default_rng(0).normal(size=(16, 5))
@@ -297,9 +255,6 @@ def test_own_embeddings_that_are_none(photos: Pixels, tmp_path: Path) -> None:
     np.save(file, np.zeros((16, 2)))
     with pytest.raises(InputError, match="leave --model out"):
         embed(photos, str(file), model="clip")
-
-
-# -------------------------------------------------------------------------------------------------------- what is wrong
 
 
 def test_unknown_kinds_and_useless_options(photos: Pixels) -> None:
@@ -349,48 +304,3 @@ def test_a_folder_of_another_kind_is_refused(clip_folder: Path, dinov2_folder: P
     for load in (lambda: load_embedder("clip", model=str(texts)), lambda: ClipModel(str(texts))):
         with pytest.raises(InputError, match="clip_text_model"):
             load()
-
-
-# ----------------------------------------------------------------------------------------------- images against texts
-
-
-def test_clip_model_gives_the_librarys_embeddings(clip_folder: Path, photos: Pixels) -> None:
-    transformers = need_transformers("this test")
-    clip = ClipModel(str(clip_folder), "cpu")
-    np.testing.assert_allclose(
-        clip.images(photos), embed(photos, "clip", model=str(clip_folder), device="cpu"), rtol=1e-4, atol=1e-5
-    )
-    texts = ["a photo", "autumn in Rome", "in " * 100]
-    rows = clip.texts(texts)
-    assert rows.shape == (3, 12)
-    tokenizer = transformers.CLIPTokenizer.from_pretrained(clip_folder)
-    model = transformers.CLIPModel.from_pretrained(clip_folder).eval()
-    inputs = tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
-    with torch.no_grad():
-        whole = model(pixel_values=torch.zeros(1, 3, 32, 32), **inputs)
-    np.testing.assert_allclose(rows, whole.text_embeds.numpy(), rtol=1e-3, atol=1e-4)
-    with pytest.raises(InputError, match="no texts"):
-        clip.texts([])
-
-
-def test_directional_similarity_is_its_definition(clip_folder: Path, photos: Pixels) -> None:
-    clip = ClipModel(str(clip_folder), "cpu")
-    edits = photos[..., [2, 0, 1]].copy()
-    edits[3] = photos[3]  # an edit that changed nothing
-    found = directional_similarity(clip, photos, iter(edits), "a photo", "autumn in Rome")
-    before, after = (torch.from_numpy(clip.images(x)).double() for x in (photos, edits))
-    source, target = torch.from_numpy(clip.texts(["a photo", "autumn in Rome"])).double()
-    expected = torch.nn.functional.cosine_similarity(after - before, (target - source)[None]).numpy()
-    np.testing.assert_allclose(np.delete(found, 3), np.delete(expected, 3), rtol=1e-6, atol=1e-7)
-    assert found[3] == 0
-    assert 0.05 < np.abs(found).max() <= 1
-    back = directional_similarity(clip, photos, edits, "autumn in Rome", "a photo")
-    np.testing.assert_allclose(back, -found, atol=1e-7)
-
-
-def test_directions_that_are_none(clip_folder: Path, photos: Pixels) -> None:
-    clip = ClipModel(str(clip_folder), "cpu")
-    with pytest.raises(InputError, match="the same to CLIP"):
-        directional_similarity(clip, photos, photos, "A photo", "a  photo")
-    with pytest.raises(InputError, match="16 photos and 15 edits"):
-        directional_similarity(clip, photos, photos[1:], "a photo", "autumn")

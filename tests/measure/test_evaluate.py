@@ -24,7 +24,6 @@ from e2gan.features.hub import need_transformers
 from e2gan.features.inception import Inception, InceptionFeatures
 from e2gan.measure.distances import distance
 from e2gan.measure.evaluate import evaluate, metrics, pixel_metrics
-from e2gan.measure.metrics import METRICS, FeatureDistance, MetricScorer, NetworkOptions
 from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
@@ -137,9 +136,6 @@ def test_results_cannot_go_into_a_file(project: Project, tmp_path: Path) -> None
     assert (tmp_path / "file").read_text() == "mine"
 
 
-# ------------------------------------------------------------------------------------------------- pretrained networks
-
-
 @dataclass(frozen=True)
 class Networks:
     """Files and folders of networks with random weights, written by the libraries that read the published ones."""
@@ -250,61 +246,6 @@ def test_every_network_sees_each_set_of_images_once(
     assert once(a) is once(a)
 
 
-def mean_colours(images: np.ndarray) -> np.ndarray:
-    return images.mean((1, 2)).astype(np.float32)
-
-
-COLOURS = FeatureDistance("fd-colours", lambda _: mean_colours, None, "fd-colours", "kd-colours")
-
-
-def test_a_metric_is_added_by_one_entry(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
-    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path))
-    written = read_json(tmp_path / "metrics.json")
-    photos, targets, _ = PairSet.load(project.sepia).arrays("test")
-    expected = distance(mean_colours(photos), mean_colours(targets))
-    assert written["photo"]["fd_colours"] == vars(expected)
-    assert written["model"]["fd_colours"]["dimensions"] == 3
-    line = next(line for line in str(found).splitlines() if line.startswith("fd-colours"))
-    assert f"{expected.frechet:.3g} [{expected.low:.3g}, {expected.high:.3g}]" in line
-    assert any(line.startswith("kd-colours") for line in str(found).splitlines())
-
-
-@pytest.mark.parametrize("command", ["crucial", "ranks", "table 6"])
-def test_commands_know_the_metrics_that_are_registered(
-    command: str, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / ("ranks.json" if command == "ranks" else "out")
-    arguments = f"{command} --base {project.base} --pairs {project.sepia} --metric fd-colours --out {out}".split()
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert "--metric fd-colours: unknown; there are fid, fd-squeezenet, fd-random, l1" in error
-    assert error.count("\n") == 1
-    assert not out.exists()
-    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
-    photos, targets, _ = PairSet.load(project.sepia).arrays("test")
-    score = MetricScorer("fd-colours", NetworkOptions())(photos, targets)
-    assert score.value == distance(mean_colours(photos), mean_colours(targets)).frechet
-
-
-@pytest.mark.slow
-def test_a_table_of_a_metric_of_ones_own(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
-    command = f"table 6 --base {project.base} --pairs {project.sepia} --out {tmp_path} --metric fd-colours --steps 1"
-    assert main(command.split()) == 0
-    assert "fd-colours on 3 test photos" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command", ["ranks", "crucial", "table"])
-def test_help_lists_the_metrics(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    told = capsys.readouterr().out
-    assert all(name in told for name in ("fid", "fd-squeezenet", "fd-random", "l1"))
-
-
 def test_label_maps_are_compared_in_the_palettes_classes(project: Project, networks: Networks, tmp_path: Path) -> None:
     palette = {"dark": [60, 0, 0], "Middle": [0, 160, 0], "light": [120, 120, 255]}
     write_json(tmp_path / "palette.json", {"classes": palette})
@@ -361,16 +302,3 @@ def test_a_network_that_is_not_at_hand_is_told_by_its_own_option(
         assert "\n" not in str(error.value)
         assert "--model" not in str(error.value)
     assert not (tmp_path / "o").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"labels": Path("palette.json")}, "--labels needs --segmenter"),
-        ({"clip": ""}, "--clip is empty"),
-        ({"source_prompt": " "}, "--source-prompt is empty"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        EvaluateConfig(model=Path("m"), pairs=Path("p"), **options).check()

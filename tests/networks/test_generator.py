@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
-from e2gan.core.errors import InputError
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
 from e2gan.train.step import parameters
@@ -106,11 +105,3 @@ def test_z_is_dropout_while_training_only() -> None:
     assert torch.equal(generator(photo, tokens), generator(photo, tokens))
     generator.train()
     assert not torch.equal(generator(photo, tokens), generator(photo, tokens))
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"transformers": (4,)}, {"transformers": (1, 1)}, {"heads": 7}, {"z": 1.0}, {"width": 0}, {"blocks": -1}]
-)
-def test_impossible_settings_are_refused(wrong: dict) -> None:
-    with pytest.raises(InputError, match="--"):
-        Generator(replace(SMALL, **wrong))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from e2gan.config import PAPER, PRESETS, GeneratorConfig, Ranks
+from e2gan.config import PAPER, PRESETS, Ranks
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import (
     adapter_tensors,
@@ -21,35 +21,7 @@ from e2gan.networks.lora import (
     start_along,
     start_from,
 )
-from e2gan.networks.lora_training import train_mode
-
-SMALL = GeneratorConfig(width=8, blocks=2, heads=2, text_width=16)
-RANKS = Ranks(level1=1, level2=2, level3=3, level4=3)
-
-
-def inputs(size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-    g = torch.Generator().manual_seed(1)
-    return torch.rand(2, 3, size, size, generator=g) * 2 - 1, torch.randn(2, 5, 16, generator=g)
-
-
-def generator(config: GeneratorConfig = SMALL, *, seed: int = 0) -> Generator:
-    """A generator of which no layer is zero, so that every layer's adapter shows in the output."""
-    torch.manual_seed(seed)
-    g = Generator(config)
-    with torch.no_grad():
-        for p in g.parameters():
-            if not p.any():
-                p.normal_(0, 0.02)
-    return g.eval()
-
-
-def touched(g: Generator, name: str = "default", *, ranks: Ranks = RANKS, seed: int = 2) -> Generator:
-    attach(g, rank_of_layers(g, ranks), name)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for p in adapter_tensors(g, name).values():
-            p.normal_(0, 0.05)
-    return g.eval()
+from tests.networks.tiny_lora import RANKS, SMALL, generator, inputs, touched
 
 
 @pytest.mark.parametrize(
@@ -147,33 +119,6 @@ def test_a_rank_grows_without_changing_the_function() -> None:
     assert all(p.requires_grad for n, p in g.named_parameters() if "lora" in n)
     with pytest.raises(ValueError, match="cannot grow"):
         grow(g, rank_of_layers(generator(), RANKS))
-
-
-@pytest.mark.parametrize("preset", list(PRESETS))
-def test_training_computes_the_same_function_and_gradients(preset: str) -> None:
-    """W + BA in one convolution against the branch beside the layer."""
-    config = replace(PRESETS[preset], width=8, heads=2, text_width=16)
-    found = []
-    for way in (Generator.train, train_mode):
-        g = touched(generator(config))
-        way(g)
-        out = g(*inputs())
-        out.square().mean().backward()
-        found.append((out, {n: p.grad for n, p in g.named_parameters() if p.requires_grad}))
-    (one, grads_one), (two, grads_two) = found
-    torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
-    assert grads_one.keys() == grads_two.keys()
-    for name, grad in grads_one.items():
-        torch.testing.assert_close(grad, grads_two[name], atol=1e-5, rtol=1e-3)
-
-
-def test_merged_and_grown_in_the_midst_of_training() -> None:
-    g = train_mode(touched(generator()))
-    photo, text = inputs()
-    out = g(photo, text)
-    torch.testing.assert_close(merged(g)(photo, text), out, atol=1e-5, rtol=0)
-    grow(g, rank_of_layers(g, replace(RANKS, level2=3)))  # pyright: ignore[reportArgumentType]
-    torch.testing.assert_close(g(photo, text), out, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("preset", ["paper", "residual"])

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from e2gan.core.errors import InputError
-from e2gan.core.names import LONGEST, slug
 from e2gan.pairs.concept_lists import ConceptRow, read_concepts, shipped_lists
 from e2gan.teachers.filters.filters import FILTERS, find
-from e2gan.teachers.settings import parse_settings
 
 Write = Callable[..., Path]
 
@@ -36,9 +33,6 @@ def refusal(path: Path) -> str:
     assert "\n" not in message
     assert message.startswith(str(path))
     return message.removeprefix(f"{path.parent}/")
-
-
-# ------------------------------------------------------------------------------------------------------------- meaning
 
 
 def test_toml_with_defaults(write: Write) -> None:
@@ -82,24 +76,6 @@ def test_toml_with_defaults(write: Write) -> None:
     assert rows[1].settings_of(["filters"]).keys() == {"steps", "scheduler", "eta", "tiled"}
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("Make it autumn!", "make-it-autumn"),
-        ("  as a 1970s photo, faded ", "as-a-1970s-photo-faded"),
-        ("秋にする", ""),
-        ("!?", ""),
-        ("word " * 30, "word-"),
-    ],
-)
-def test_a_slug_is_a_folders_name_and_another_for_another_text(text: str, name: str) -> None:
-    assert slug(text).startswith(name)
-    assert 1 <= len(slug(text)) <= LONGEST
-    assert slug(text) == slug(text)
-    if name in ("", "word-"):
-        assert slug(text) != slug(text + "冬")
-
-
 def test_the_list_of_the_built_in_filters_is_theirs() -> None:
     rows = read_concepts(shipped_lists()["filters"])
     assert rows == [ConceptRow(f.name, f.prompt, None, (f"filters:{f.name}",)) for f in FILTERS.values()]
@@ -110,8 +86,6 @@ def test_the_list_of_the_built_in_filters_is_theirs() -> None:
 def test_all_lists_that_ship_are_right(name: str) -> None:
     assert read_concepts(shipped_lists()[name])
 
-
-# ------------------------------------------------------------------------------------------------------------ mistakes
 
 ONE = '[[concept]]\nprompt = "make it autumn"\n'
 
@@ -173,57 +147,3 @@ def test_files_that_are_no_list(tmp_path: Path, write: Write) -> None:
     assert "a list of concepts is a .toml file" in refusal(write("{}", "list.json"))
     (tmp_path / "folder.toml").mkdir()
     assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.toml")
-
-
-# ------------------------------------------------------------------------------------------------------------ settings
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1", 1),
-        ("-3", -3),
-        ("0.5", 0.5),
-        (".5", 0.5),
-        ("1e-3", 0.001),
-        ("true", True),
-        ("False", False),
-        ("text", "text"),
-        (" a b=c ", "a b=c"),
-        ("1_000", "1_000"),
-        ("nan", "nan"),
-        ("v1.5", "v1.5"),
-        ('"20"', "20"),
-        ("[1, 2.5]", [1, 2.5]),
-        ("stabilityai/sd-turbo", "stabilityai/sd-turbo"),
-    ],
-)
-def test_a_setting_is_of_the_type_that_it_looks_like(text: str, value: Any) -> None:
-    (found,) = parse_settings([f"a={text}"]).values()
-    assert found == value
-    assert type(found) is type(value)
-
-
-def test_settings_keep_their_order_and_names() -> None:
-    assert list(parse_settings(["b=1", "a.c=0.5", "num_inference_steps = 20"])) == ["b", "a.c", "num_inference_steps"]
-    assert parse_settings([]) == {}
-
-
-@pytest.mark.parametrize(
-    ("texts", "message"),
-    [
-        (["a"], "--set a: write NAME=VALUE"),
-        (["a="], "--set a=: write NAME=VALUE"),
-        (["=1"], "'' is no name"),
-        (["guidance-scale=7"], "'guidance-scale' is no name of an argument"),
-        (["a=1", "a=2"], "--set a=2: a is set twice"),
-        (["a=[1"], "--set a=.1: is not JSON"),
-        (['a="b'], "is not JSON .*; put a text in double quotes"),
-        (["a=1e999"], "a finite number"),
-        (["a=[null]"], "or a list of these"),
-        (["a=[NaN]"], "a finite number"),
-    ],
-)
-def test_settings_that_cannot_be_meant_are_refused(texts: list[str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        parse_settings(texts)

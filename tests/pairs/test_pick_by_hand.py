@@ -1,4 +1,4 @@
-"""A person's choice: the page of candidates, what it saves, and the sheet of what was rejected."""
+"""A person's choice: the page of candidates, and what it saves."""
 
 from __future__ import annotations
 
@@ -7,51 +7,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain
-from e2gan.core.images import read_image, write_png
-from e2gan.data.builtin_photos import demo_photo_set
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import BY_HAND, DELETED, Candidate
 from e2gan.pairs.pick_by_hand import read_picks, write_page
-from e2gan.pairs.rejected_sheet import sample, write_rejected_sheet
-from e2gan.teachers.filters.filters import FILTERS, apply
-
-
-@pytest.fixture(scope="module")
-def photo_set(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
-    folder = tmp_path_factory.mktemp("choosing") / "photos"
-    demo_photo_set(folder, 48, 0, crops=6)
-    return PhotoSet.load(folder)
-
-
-@pytest.fixture
-def rows(photo_set: PhotoSet, tmp_path: Path) -> list[Candidate]:
-    """Two edits of each training photo; the second of each is rejected, of the first photo both are kept."""
-    found = []
-    for i, photo in enumerate(photo_set.split("train")):
-        for seed, name in enumerate(("sepia", "sketch")):
-            file = f"candidates/{photo.id}/filters-{name}--{seed}.png"
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            write_png(tmp_path / file, apply(FILTERS[name], read_image(photo_set.folder / photo.file)))
-            reason = "structure<0.9" if seed and i else None
-            scores = {"structure": 0.9 - seed / 10}
-            found.append(
-                Candidate(
-                    photo=photo.id,
-                    split="train",
-                    teacher=f"filters:{name}",
-                    seed=seed,
-                    file=file,
-                    scores=scores,
-                    rejected=reason,
-                    picked=not seed,
-                )
-            )
-    return found
 
 
 class Page(HTMLParser):
@@ -133,22 +95,3 @@ def test_picks_that_cannot_be_meant(rows: list[Candidate], tmp_path: Path) -> No
         (tmp_path / str(row.file)).unlink()
     with pytest.raises(InputError, match="none of its candidates left"):
         read_picks(tmp_path, rows)
-
-
-def test_the_sheet_shows_photo_edit_and_reason(rows: list[Candidate], photo_set: PhotoSet, tmp_path: Path) -> None:
-    rejected = [row for row in rows if row.rejected]
-    rejected.append(replace(rejected[0], file=None, rejected="ValueError: no"))
-    write_rejected_sheet(tmp_path / "rejected.png", tmp_path, rejected, photo_set)
-    sheet = read_image(tmp_path / "rejected.png")
-    assert sheet.shape[1] > 4 * 160
-    assert np.unique(sheet.reshape(-1, 3), axis=0).shape[0] > 1000
-
-
-def test_a_sheet_of_many_shows_each_kind_of_reason() -> None:
-    many = [
-        Candidate(photo=str(i), split="train", teacher="t", seed=i, file=None, scores={}, rejected=reason)
-        for i, reason in enumerate(["black"] * 90 + ["misplaced by 4.2 pixels"] * 9 + ["blank"])
-    ]
-    shown = [row.rejected for row in sample(many, 16)]
-    assert len(shown) <= 16
-    assert set(shown) == {"black", "misplaced by 4.2 pixels", "blank"}

@@ -78,9 +78,6 @@ def test_the_papers_three_sets_have_its_parameter_counts(ranks: Ranks, count: in
     assert sum(t.numel() for t in adapter_tensors(generator).values()) == count
 
 
-# ------------------------------------------------------------------------------------------------- on a real base
-
-
 def settings(project: Project, out: Path, **changes: object) -> RanksConfig:
     training = TrainingConfig(steps=4, batch=4, lr=1e-3, schedule="constant", precision="fp32", save_every=0)
     config = RanksConfig(
@@ -170,20 +167,6 @@ def test_a_doubled_rank_keeps_what_was_learned(project: Project, tmp_path: Path)
             photo, measure.data.tokens
         )
     torch.testing.assert_close(after, before)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [('{"ranks": {"level1": 1}}', 'has no "ranks" with'), ("[]", "has no"), ("no json", "not JSON")],
-)
-def test_a_file_that_is_no_ranks_json_is_one_line(
-    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    (tmp_path / "r.json").write_text(text)
-    assert main(f"adapt --pairs x --out y --ranks {tmp_path / 'r.json'}".split()) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
 
 
 @pytest.mark.slow

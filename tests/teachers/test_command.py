@@ -1,17 +1,9 @@
-"""Teachers of the user's own: a program, and a Python function."""
+"""A program of the user's as a teacher."""
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,11 +16,10 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import CommandTeacher
-from e2gan.teachers.function import FunctionTeacher
 from e2gan.teachers.teacher import Ask, Failed, Teacher
+from tests.teachers.tiny_programs import ASK, PYTHON, photos
 
-ASK = Ask("make it autumn", "a park")
-PYTHON = sys.executable
+pytestmark = pytest.mark.usefixtures("temporary")
 
 INVERT = """
 import sys
@@ -49,63 +40,10 @@ with open(log, "a") as f:
     f.write(json.dumps(sys.argv[1:]) + "\\n")
 """
 
-HANG = """
-import signal, subprocess, sys, time
-from pathlib import Path
-if "stubborn" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # and so does what it starts
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-Path(sys.argv[1]).write_text(str(child.pid))
-time.sleep(60)
-"""
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a program of the user's."""
-
-    def write(text: str, name: str = "edit.py") -> Path:
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the teacher makes its folders."""
-    folder = tmp_path / "temporary files"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-def photos(count: int) -> list[Pixels]:
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (24, 16 + i, 3), np.uint8) for i in range(count)]
-
 
 def reasons(edits: Sequence[Pixels | Failed]) -> list[str]:
     assert all(isinstance(edit, Failed) for edit in edits)
     return [edit.reason for edit in edits if isinstance(edit, Failed)]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def vanishes(pid: int) -> bool:
-    deadline = time.monotonic() + 5
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not alive(pid)
-
-
-# ------------------------------------------------------------------------------------------------------ what it gives
 
 
 @pytest.mark.parametrize("arguments", ["", "{input} {output}"])
@@ -189,31 +127,6 @@ def test_a_neural_network_of_another_program(shared: Path) -> None:
     assert np.abs(edits[0].astype(float) - given[0]).mean() > 20
 
 
-# ------------------------------------------------------------------------------------------------- when it ends badly
-
-STEPS = """
-import sys, time
-from pathlib import Path
-from PIL import Image, ImageOps
-source, target, here = map(Path, sys.argv[1:4])
-photos = sorted(source.iterdir())
-with (here / "log").open("a") as file:
-    print(*(Image.open(path).width for path in photos), file=file)
-def invert(path):
-    ImageOps.invert(Image.open(path)).save(target / path.name)
-"""
-
-
-@pytest.fixture
-def steps(script: Callable[..., Path], tmp_path: Path) -> Callable[..., CommandTeacher]:
-    """A teacher that is a program of these lines; the widths of the photos that it gets are in the file log."""
-
-    def make(lines: str, **options: Any) -> CommandTeacher:
-        return CommandTeacher(f"{PYTHON} {script(STEPS + lines)} {{input}} {{output}} '{tmp_path}'", **options)
-
-    return make
-
-
 def test_what_a_program_made_before_it_failed_is_not_asked_for_again(
     steps: Callable[..., CommandTeacher], tmp_path: Path, temporary: Path
 ) -> None:
@@ -251,33 +164,6 @@ def test_a_program_that_fails_after_its_last_edit_has_made_them_all(
     edits = steps("for path in photos: invert(path)\nsys.exit('cannot say goodbye')").edit(photos(2), ASK, [0, 0])
     assert all(isinstance(edit, np.ndarray) for edit in edits)
     assert "cannot say goodbye" in capfd.readouterr().err
-
-
-DRIVER = """
-import sys
-import numpy as np
-from e2gan.teachers.command import CommandTeacher
-from e2gan.teachers.teacher import Ask
-CommandTeacher(sys.argv[1]).edit([np.zeros((8, 8, 3), np.uint8)], Ask("inverted"), [0])
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a program that its parent was killed")
-def test_a_killed_process_leaves_no_program_running(
-    steps: Callable[..., CommandTeacher], script: Callable[..., Path], tmp_path: Path, temporary: Path
-) -> None:
-    program = steps("import os; (here / 'pid').write_text(str(os.getpid())); time.sleep(60)")
-    pid = tmp_path / "pid"
-    driver = [PYTHON, script(DRIVER, "driver.py"), program.command]
-    with subprocess.Popen(driver, env=os.environ | {"TMPDIR": str(temporary)}) as process:
-        deadline = time.monotonic() + 60
-        while not (pid.exists() and pid.read_text()) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.kill()
-    assert vanishes(int(pid.read_text()))
-
-
-# ---------------------------------------------------------------------------------------------------- what goes wrong
 
 
 def test_edits_that_are_missing_unreadable_or_two_are_failures_of_their_photo(script: Callable[..., Path]) -> None:
@@ -329,82 +215,12 @@ raise MemoryError("out of\\u00b5memory")
             assert not err
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("import sys; print('only here'); sys.exit(3)", "ended with status 3: only here"),
-        ("import sys; sys.exit(3)", "ended with status 3, and said nothing"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", r"killed by SIGKILL \(perhaps for want of memory"),
-    ],
-)
-def test_how_a_program_ended_is_told(code: str, message: str) -> None:
-    with pytest.raises(RuntimeError, match=message):
-        CommandTeacher(f'{PYTHON} -c "{code}"').edit(photos(2), ASK, [0, 0])
-
-
-@pytest.mark.parametrize("kind", ["polite", "stubborn"])
-def test_a_program_that_takes_too_long_is_killed_with_what_it_started(
-    kind: str, script: Callable[..., Path], tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("e2gan.teachers.program.GRACE", 0.3)
-    teacher = CommandTeacher(f"{PYTHON} {script(HANG)} {tmp_path / 'pid'} {kind}", timeout=2.5)
-    start = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"longer than 2\.5 s"):
-        teacher.edit(photos(2), ASK, [0, 0])
-    assert time.monotonic() - start < 10
-    assert vanishes(int((tmp_path / "pid").read_text()))
-    assert not list(temporary.iterdir())
-
-
-def test_ctrl_c_kills_the_program_with_what_it_started(
-    script: Callable[..., Path], tmp_path: Path, temporary: Path
-) -> None:
-    pid = tmp_path / "pid"
-
-    def press() -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not (pid.exists() and pid.read_text()):
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        CommandTeacher(f"{PYTHON} {script(HANG)} {pid}").edit(photos(2), ASK, [0, 0])
-    thread.join()
-    signal.signal(signal.SIGINT, before)
-    assert vanishes(int(pid.read_text()))
-    assert not list(temporary.iterdir())
-
-
 def test_a_program_that_makes_nothing_tells_once_what_it_said(capfd: pytest.CaptureFixture[str]) -> None:
     nothing = CommandTeacher(f"""{PYTHON} -c "print('this model edits no photos')" """)
     for i in range(2):
         told = reasons(nothing.edit(photos(9), ASK, [0] * 9))
         assert told == ["the program wrote no edit under the photo's name NAME.png, nor anything else"] * 9
         assert ("failed: no edit came of it" in capfd.readouterr().err) == (i == 0)
-
-
-@pytest.mark.parametrize("arguments", ["{input} {output}", "{photo} {edit}"])
-def test_what_a_program_says_of_temporary_files_is_in_words(arguments: str, script: Callable[..., Path]) -> None:
-    program = script("""
-import os, sys
-from pathlib import Path
-source, target = map(Path, sys.argv[1:])
-photo = max(source.iterdir()) if source.is_dir() else source
-os.chdir(photo.parents[1])
-sys.exit(f"{photo} {photo.name} ./{photo.name} input/{photo.name} {photo.parents[1]}/output/{photo.stem}.jpg "
-         f"{photo.parent} {photo.parents[1]}/seeds.txt {photo.parents[1]}: style/1234.png")
-""")
-    for count in (1, 3):
-        with pytest.raises(RuntimeError) as failed:
-            CommandTeacher(f"{PYTHON} {program} {arguments}").edit(photos(count), ASK, [0] * count)
-        said = str(failed.value).removeprefix("the program ended with status 1: ")
-        assert said == "the photo the photo the photo the photo the edit {input} {seeds} its folder: style/1234.png"
-
-
-# ---------------------------------------------------------------------------------------------------------- settings
 
 
 @pytest.mark.parametrize(
@@ -488,68 +304,3 @@ def test_commands_that_differ_only_in_a_folder_have_names_of_their_own() -> None
     assert names[2] == CommandTeacher(commands[2]).name  # no clash, no change
     same = PairsConfig(concept="autumn", out=Path("pairs"), teacher=("command:echo 1", "command:echo  '1'"))
     assert [teacher.name for teacher in make_teachers(same)] == ["command:echo-1"] * 2
-
-
-# ---------------------------------------------------------------------------------------------------------- functions
-
-
-def brighten(photos: list[Pixels], prompt: str, seeds: list[int]) -> list[Pixels]:
-    assert prompt == "make it autumn"
-    for photo, seed in zip(photos, seeds, strict=True):
-        photo //= 2  # the photos are the function's own
-        photo += np.uint8(seed)
-    return photos
-
-
-def test_a_function_is_a_teacher() -> None:
-    teacher: Teacher = FunctionTeacher(brighten, version="2")
-    teacher.load()
-    given = photos(2)
-    edits = teacher.edit(given, ASK, [3, 4])
-    np.testing.assert_array_equal(edits[0], given[0] // 2 + 3)
-    np.testing.assert_array_equal(edits[1], given[1] // 2 + 4)
-    assert (teacher.name, teacher.batch, teacher.deterministic) == ("function:brighten", 8, False)
-    assert teacher.settings(ASK) == {"function": "function:brighten", "version": "2"}
-    assert teacher.settings(ASK) != FunctionTeacher(brighten).settings(ASK)
-    teacher.close()
-
-
-def test_a_function_may_say_why_there_is_no_edit_and_give_other_sizes() -> None:
-    def picky(photos: list[Pixels], prompt: str, seeds: list[int]) -> tuple[Pixels | Failed, ...]:
-        return Failed(f"no {prompt} for {seeds[0]}"), photos[1][:8]
-
-    refused, edit = FunctionTeacher(picky).edit(photos(2), ASK, [7, 8])
-    assert refused == Failed("no make it autumn for 7")
-    np.testing.assert_array_equal(edit, photos(2)[1][:8])
-
-
-@pytest.mark.parametrize(
-    ("returned", "message"),
-    [
-        (None, "must return a list of edits, not NoneType"),
-        ([], "returned 0 edits of 1 photos"),
-        ([np.zeros((8, 8, 3), np.float32)], r"edit 0 is ndarray float32 \(8, 8, 3\): return uint8 \(H, W, 3\)"),
-        ([np.zeros((3, 8, 8), np.uint8)], r"\(3, 8, 8\)"),
-        ([np.zeros((8, 8), np.uint8)], r"\(8, 8\)"),
-        ([np.zeros((0, 8, 3), np.uint8)], r"\(0, 8, 3\)"),
-        (["autumn.png"], "edit 0 is str"),
-    ],
-)
-def test_what_a_function_returns_is_checked(returned: Any, message: str) -> None:
-    teacher = FunctionTeacher(lambda photos, prompt, seeds: returned, name="mine")  # noqa: ARG005
-    with pytest.raises(InputError, match=f"mine: .*{message}"):
-        teacher.edit(photos(1), ASK, [0])
-
-
-def test_what_is_no_function_of_photos_is_refused() -> None:
-    nothing: Any = "autumn"
-    with pytest.raises(InputError, match="must be callable, not str"):
-        FunctionTeacher(nothing)
-    for unnamed in (lambda photos, prompt, seeds: photos, functools.partial(brighten)):  # noqa: ARG005
-        with pytest.raises(InputError, match="needs one"):
-            FunctionTeacher(unnamed)
-    with pytest.raises(InputError, match="batch=0"):
-        FunctionTeacher(brighten, batch=0)
-    short: Any = lambda photos: photos  # noqa: E731
-    with pytest.raises(InputError, match=r"must take \(photos, prompt, seeds\), not \(photos\)"):
-        FunctionTeacher(short, name="short").load()

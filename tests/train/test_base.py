@@ -1,7 +1,8 @@
-"""A base that starts from another base."""
+"""A base: its files, and one that starts from another base."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,17 @@ def test_another_generator_or_text_than_the_starts_is_refused(project: Project, 
     with pytest.raises(InputError, match="no base"):
         train_base(BaseConfig(pairs=(project.sepia,), start=tmp_path / "none", out=tmp_path / "x"))
     assert not (tmp_path / "x").exists()
+
+
+def test_a_base_holds_what_an_adapter_needs(project: Project) -> None:
+    assert sorted(p.name for p in project.base.iterdir()) == [
+        "README.md",
+        "config.json",
+        "discriminator.safetensors",
+        "metrics.jsonl",
+        "model.safetensors",
+    ]
+    settings = json.loads((project.base / "config.json").read_text())["settings"]
+    assert settings["size"] == 32
+    assert list(settings["concepts"]) == ["make it dusk"]
+    assert "make it dusk" in (project.base / "README.md").read_text()

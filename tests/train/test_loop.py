@@ -1,14 +1,26 @@
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from e2gan.cli import main
+from e2gan.config import AdaptConfig, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.networks.pixels import from_pixels
+from e2gan.train.adapter import adapt
 from e2gan.train.loop import METRICS, batches, resume, rows_of, save, train
+from tests.conftest import Project
+from tests.data.tiny_disk import in_small_disk
+from tests.train.tiny_commands import NETWORK
 from tests.train.tiny_training import QUICK, SMALL, data, rows, trainer
 
 
@@ -98,3 +110,74 @@ def test_every_pair_once_an_epoch() -> None:
     seen = torch.cat([rows_of(step, 12, 3, seed=5) for step in range(4)])
     assert sorted(seen.tolist()) == list(range(12))
     assert not torch.equal(rows_of(0, 12, 12, seed=5), rows_of(1, 12, 12, seed=5))
+
+
+def train_command(project: Project, out: Path, *more: str) -> list[str]:
+    command = ["base", "--pairs", str(project.dusk), str(project.sepia), "--out", str(out), "--steps", "120"]
+    return [sys.executable, "-m", "e2gan", *command, "--batch", "4", "--save-every", "0", *NETWORK, *more]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(project: Project, tmp_path: Path) -> None:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(train_command(project, tmp_path / "whole"), check=True, env=env, capture_output=True)
+    command = train_command(project, tmp_path / "killed")
+    checkpoint = tmp_path / "killed.partial" / "checkpoint.safetensors"
+    kills = 0
+    for wait in (0.0, 0.3, 0.9):
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.01)
+        time.sleep(wait)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 1
+    assert not (tmp_path / "killed").exists() or kills < 3
+    subprocess.run(command, check=True, env=env, capture_output=True)
+    for name in ("model.safetensors", "discriminator.safetensors"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not checkpoint.exists()
+
+    def losses(folder: str) -> list[dict]:
+        lines = (tmp_path / folder / "metrics.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+    assert losses("killed") == losses("whole")
+
+
+def test_divergence_is_one_line_and_leaves_nothing_without_a_checkpoint(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["adapt", "--base", str(project.base), "--pairs", str(project.sepia), "--out", str(tmp_path / "a")]
+    assert main([*command, "--steps", "300", "--lr", "1e30", "--precision", "fp32"]) == 2
+    assert "diverged at step" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_tensorboard_events_are_written(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    training = TrainingConfig(steps=20, precision="fp32", tensorboard=True)
+    adapt(AdaptConfig(pairs=project.sepia, base=project.base, out=tmp_path / "a", training=training))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "a" / "tensorboard")).Reload()
+    assert [e.step for e in events.Scalars("loss/l1")] == [10, 20]
+
+
+@pytest.mark.parametrize("save_every", ["0", "60"])
+@pytest.mark.slow
+def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path, save_every: str) -> None:
+    arguments = ["adapt", "--base", str(project.base), "--pairs", str(project.sepia), "--steps", "20"]
+    arguments += ["--precision", "fp32", "--out", str(tmp_path / "disk" / "a"), "--save-every", save_every]
+    told, errors = in_small_disk(tmp_path, arguments, "20k")
+    assert told == "status 2\n"
+    lines = [line for line in errors.splitlines() if not line.startswith("training ")]
+    assert len(lines) == 1
+    assert "No space left" in lines[0]

@@ -32,16 +32,6 @@ def test_each_baseline_trains_is_saved_and_edits(model: str, project: Project, t
     assert main(f"export --model {tmp_path / 'm'} --out {tmp_path / 'x'}".split()) == 2
 
 
-def test_comodgans_own_training_is_the_default_of_the_command(capsys: pytest.CaptureFixture) -> None:
-    import json
-
-    assert main(["scratch", "--pairs", "a", "--out", "b", "--model", "comodgan", "--dry-run"]) == 0
-    training = json.loads(capsys.readouterr().out)["training"]
-    assert (training["lr"], training["betas"], training["r1"]) == (2e-3, [0.0, 0.99], 5.0)
-    assert main(["scratch", "--pairs", "a", "--out", "b", "--model", "pix2pix-unet", "--dry-run"]) == 0
-    assert json.loads(capsys.readouterr().out)["training"]["lr"] == 2e-4
-
-
 def test_a_selection_narrows_the_training_photos(project: Project, tmp_path: Path) -> None:
     import json
 

@@ -11,78 +11,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
-from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
 from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
-from e2gan.core.images import Pixels
 from e2gan.teachers.diffusion.pipelines import need_diffusers
-from e2gan.teachers.diffusion.presets import SHIPPED, load_presets
+from e2gan.teachers.diffusion.presets import SHIPPED
 from e2gan.teachers.diffusion.registry import make_teacher
 from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 from e2gan.teachers.teacher import Ask
-from tests.teachers.diffusion.tiny_editors import BUILDERS, write_editor, write_lora
+from tests.teachers.diffusion.tiny_editors import BUILDERS, write_lora
+from tests.teachers.diffusion.tiny_presets import PRESETS, SMALL, photo, teacher
+from tests.teachers.diffusion.tiny_teachers import ASK
 
-PRESETS = {name: p for name, p in load_presets().items() if f"[{name}]" in (SHIPPED / "today.toml").read_text("utf-8")}
-ASK = Ask("make it autumn")
-
-SMALL: dict[str, dict[str, Any]] = {
-    "flux2-klein": {"side": 64, "num_inference_steps": 2},
-    "flux-kontext": {"side": 64, "num_inference_steps": 2, "max_area": 64 * 96, "_auto_resize": False},
-    "qwen-edit": {"side": 64, "num_inference_steps": 2},
-    "qwen-edit-lightning": {"side": 64},
-    "longcat-edit": {"num_inference_steps": 2},
-    "longcat-edit-turbo": {"num_inference_steps": 2},
-    "sdxl-img2img": {"side": 64, "num_inference_steps": 4},
-    "sdxl-turbo": {"side": 64},
-    "ledits": {"side": 64, "num_inversion_steps": 4},
-    "sana-sprint": {"side": 64, "use_resolution_binning": False},
-    "dreamlite": {"side": 64, "num_inference_steps": 2},
-    "dreamlite-mobile": {"side": 64},
-}
-"""What makes a preset quick, beside the tiny model; the rest of its arguments is as it ships."""
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A preset's tiny model on disk, written once."""
-    root, written = tmp_path_factory.mktemp("editors"), {}
-
-    def find(name: str) -> Path:
-        kind = BUILDERS[name]
-        if kind not in written:
-            written[kind] = write_editor(name, root / name)
-        return written[kind]
-
-    return find
+pytestmark = pytest.mark.usefixtures("small")
 
 
 @pytest.fixture(scope="session")
 def lora(tmp_path_factory: pytest.TempPathFactory, folder: Callable[[str], Path]) -> Path:
     """A LoRA for the tiny Qwen-Image-Edit, under the name of the published one's file."""
     return write_lora(folder("qwen-edit"), tmp_path_factory.mktemp("lora"), PRESETS["qwen-edit-lightning"].lora_file)
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Qwen-Image-Edit fits every photo into 1024² pixels, here into 64×96."""
-    fit = pipeline_qwenimage_edit_plus.calculate_dimensions
-    monkeypatch.setattr(pipeline_qwenimage_edit_plus, "calculate_dimensions", lambda _, ratio: fit(64 * 96, ratio))
-
-
-def photo(name: str, picture: str = "astronaut") -> Pixels:
-    """32×48; 32×50 for LongCat, whose fixed area gives that aspect sides that the tiny autoencoder can halve."""
-    width = 50 if name.startswith("longcat") else 48
-    return np.ascontiguousarray(getattr(skimage.data, picture)()[100:164:2, 100 : 100 + 2 * width : 2])
-
-
-def teacher(name: str, model: Path, **overrides: Any) -> Any:
-    return make_teacher(name, str(model), SMALL[name] | overrides, device="cpu")
-
-
-# ----------------------------------------------------------------------------------------- what diffusers says of them
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -104,9 +52,6 @@ def test_an_argument_that_the_pipeline_lacks_is_named_with_those_it_has(name: st
 
 def test_every_editor_is_run_here() -> None:
     assert set(PRESETS) == set(BUILDERS) == set(SMALL)
-
-
-# ------------------------------------------------------------------------------------------------------------- editing
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "qwen-edit-lightning"])
@@ -182,9 +127,6 @@ def test_attention_is_chosen_where_the_denoiser_is_a_transformer(folder: Callabl
     name, shot = "flux2-klein", photo("flux2-klein")
     native: Any = make_teacher(name, str(folder(name)), SMALL[name], TeachConfig(attention="native"), "cpu")
     assert np.array_equal(native.edit([shot], ASK, [1])[0], teacher(name, folder(name)).edit([shot], ASK, [1])[0])
-
-
-# -------------------------------------------------------------------------------------- what is particular to some
 
 
 @pytest.mark.parametrize("name", ["qwen-edit", "qwen-edit-lightning"])
@@ -265,12 +207,6 @@ def test_the_lora_and_its_licence_are_told_before_anything_is_loaded(
         assert fact in told
 
 
-def test_ledits_refuses_to_keep_its_weights_off_the_gpu() -> None:
-    for offload in ("model", "sequential"):
-        with pytest.raises(InputError, match=f"^--offload {offload}: ledits needs its weights on the GPU$"):
-            make_teacher("ledits", teach=TeachConfig(offload=offload))
-
-
 def lightning(tmp_path: Path, folder: Path, lora: Path) -> DiffusionTeacher:
     """The preset as it ships, with the tiny model and LoRA in place of the hub's."""
     text = (SHIPPED / "today.toml").read_text("utf-8").partition("[qwen-edit-lightning]")[2].partition("\n[")[0]
@@ -294,44 +230,6 @@ def test_lightning_runs_its_lora_on_its_own_schedule(tmp_path: Path, folder: Cal
     without = editor.edit([shot], ASK, [1])[0]
     assert isinstance(without, np.ndarray)
     assert not np.array_equal(edit, without)
-
-
-@pytest.mark.parametrize(("name", "component"), [("qwen-edit", "processor"), ("longcat-edit", "text_processor")])
-def test_the_text_encoder_knows_which_tokens_are_the_photos(
-    name: str, component: str, folder: Callable[[str], Path]
-) -> None:
-    editor = teacher(name, folder(name))
-    editor.load()
-    encoder = editor._pipeline.text_encoder
-    seen: list[Mapping[str, Any]] = []
-    encoder.model.register_forward_pre_hook(lambda _, __, named: seen.append(named), with_kwargs=True)
-    editor.edit([photo(name)], ASK, [1])
-    for named in seen:
-        ids = named["input_ids"].tolist()
-        expected = getattr(editor._pipeline, component).create_mm_token_type_ids(ids)
-        assert named["mm_token_type_ids"].tolist() == [list(row) for row in expected]
-        assert named["mm_token_type_ids"].sum() == named["image_grid_thw"].prod() // 4  # 2×2 patches are one token
-
-
-def test_a_processor_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    model = write_editor("qwen-edit", tmp_path / "model")
-    (model / "processor" / "preprocessor_config.json").unlink()
-    with pytest.raises(InputError, match=r"^cannot load .*: the folder is not whole, or of another kind.*--model$"):
-        teacher("qwen-edit", model).load()
-
-
-@pytest.mark.slow
-def test_ledits_takes_the_arguments_of_both_of_its_calls(folder: Callable[[str], Path]) -> None:
-    shot = photo("ledits")
-    model = folder("ledits")
-    edit = teacher("ledits", model).edit([shot], ASK, [1])[0]
-    for stronger in ({"skip": 0.5}, {"edit_guidance_scale": 3.0}, {"edit_threshold": 0.1}):
-        assert not np.array_equal(edit, teacher("ledits", model, **stronger).edit([shot], ASK, [1])[0]), stronger
-
-
-def test_ledits_works_at_sides_that_its_masks_divide(folder: Callable[[str], Path]) -> None:
-    edit = teacher("ledits", folder("ledits"), side=70).edit([photo("ledits")], ASK, [1])[0]
-    assert edit.shape == (64, 96, 3)
 
 
 def test_sana_sprint_keeps_more_of_the_photo_the_earlier_it_starts(folder: Callable[[str], Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,6 @@ import pytest
 from e2gan.config import PairsConfig, TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.teachers import MODULES, make_teachers, takes_settings
-from e2gan.teachers.diffusion import presets
-from e2gan.teachers.diffusion.registry import CLASSES
 from e2gan.teachers.teacher import Ask
 
 
@@ -45,10 +43,6 @@ def make(name, config):
     assert [first.name, second.name] == ["invert", "invert:again"]
     photo = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     np.testing.assert_array_equal(first.edit([photo], Ask("inverted"), [0])[0], 255 - photo)
-
-
-def test_every_kind_of_a_preset_has_a_class() -> None:
-    assert set(CLASSES) == set(get_args(presets.Kind))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,24 @@
+"""What a setting is checked by."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2gan.config.checks import at_least, positive, side
+from e2gan.core.errors import InputError
+
+
+def test_a_side_can_be_halved_three_times() -> None:
+    for good in (None, 32, 200):
+        side("size", good)
+    for bad in (24, 36, 100):
+        with pytest.raises(InputError, match=f"^--size {bad}: must be a multiple of 8, and at least 32$"):
+            side("size", bad)
+
+
+def test_what_is_not_set_is_not_checked_and_no_number_is_refused() -> None:
+    at_least("steps", None, 1)
+    positive("minutes", None)
+    for check in (lambda: at_least("l1", float("nan"), 0), lambda: positive("minutes", float("nan"))):
+        with pytest.raises(InputError, match="nan"):
+            check()

@@ -1,0 +1,49 @@
+"""Pair sets on disk: moved with their photos, and broken."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from e2gan.core.errors import InputError
+from e2gan.core.files import read_json
+from e2gan.core.images import encode_png
+from e2gan.data.pair_set import PairSet
+from tests.pairs.tiny_pairs import photo_set, picture, run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return photo_set(tmp_path, 10)
+
+
+def test_pairs_and_photos_move_together(photos: Path, tmp_path: Path) -> None:
+    run(tmp_path / "deep/down/pairs", photos=photos)
+    assert read_json(tmp_path / "deep/down/pairs/config.json")["settings"]["photos"] == "../../../photos"
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(photos, tmp_path / "elsewhere/photos")
+    shutil.move(tmp_path / "deep", tmp_path / "elsewhere/deep")
+    before, after, ids = PairSet.load(tmp_path / "elsewhere/deep/down/pairs").arrays("train")
+    assert len(before) == len(after) == len(ids) == 8
+
+
+def test_broken_pair_sets_are_told_in_one_line(photos: Path, tmp_path: Path) -> None:
+    run(tmp_path / "pairs", photos=photos)
+    pairs = PairSet.load(tmp_path / "pairs")
+    with pytest.raises(InputError, match="no pairs in the split 'holiday'"):
+        pairs.arrays("holiday")
+    (tmp_path / "pairs" / pairs.rows[0]["file_name"]).write_bytes(encode_png(picture(0, 8, 8)))
+    with pytest.raises(InputError, match="is not 32×32 pixels"):
+        pairs.arrays(pairs.rows[0]["split"])
+    with pytest.raises(InputError, match="holds the output of 'photos', not a pair set"):
+        PairSet.load(photos)
+    with pytest.raises(InputError, match="is no pair set"):
+        PairSet.load(tmp_path / "absent")
+    shutil.rmtree(photos)
+    with pytest.raises(InputError, match=r"needs its photo set .*photos, which is missing"):
+        PairSet.load(tmp_path / "pairs").arrays("train")
+    (tmp_path / "pairs/metadata.jsonl").write_text("[]\n")
+    with pytest.raises(InputError, match="of this version"):
+        PairSet.load(tmp_path / "pairs")

@@ -1,0 +1,76 @@
+"""The stage: a file that is checked before it exists."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from e2gan import ExportConfig, InputError, Model, Predictor, export_model
+from e2gan.cli import main
+from e2gan.export.formats import FORMATS
+from e2gan.export.onnx import FORMAT, OnnxModel, to_onnx
+from e2gan.export.pixel_model import PixelModel
+from tests.conftest import Project
+from tests.export.tiny_export import photos
+
+
+@pytest.mark.slow
+def test_the_stage_writes_a_checked_file(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "onnx"
+    command = ["export", "--base", str(project.base), "--adapter", str(project.adapter), "--out", str(out)]
+    assert main([*command, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    parity = json.loads((out / "parity.json").read_text())
+    assert parity == answer["parity"]
+    assert parity["mean"] < 0.1
+    assert parity["photos"] >= 3
+    assert len(parity["sizes"]) == 2
+    proto = onnx.load(str(out / "model.onnx"))
+    assert {p.key: p.value for p in proto.metadata_props}["prompt"] == "as a sepia photo"
+    assert [(i.name, i.type.tensor_type.elem_type) for i in proto.graph.input] == [("photo", onnx.TensorProto.UINT8)]
+    assert sorted(p.name for p in out.iterdir()) == ["config.json", "model.onnx", "parity.json"]
+
+    predictor = Predictor(Model.load(base=project.base, adapter=(project.adapter,)))
+    pixels = photos(48, 64)
+    difference = np.abs(OnnxModel(out / "model.onnx")(pixels).astype(int) - predictor.batch(pixels))
+    assert difference.max() <= 1
+    assert main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_file_that_differs_is_refused_and_not_kept(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exporter that loses a layer: a generator whose last bias is another one when it is exported."""
+
+    def broken(model: PixelModel, size: int | None, facts: dict[str, str]) -> bytes:
+        bias = model.generator.level1_out[-1].bias
+        with torch.no_grad():
+            bias += 0.5  # pyright: ignore
+            data = to_onnx(model, size, facts)
+            bias -= 0.5  # pyright: ignore
+        return data
+
+    monkeypatch.setitem(FORMATS, "onnx", lambda: replace(FORMAT, write=broken))
+    config = ExportConfig(base=project.base, adapter=project.adapter, out=tmp_path / "onnx", size=32)
+    with pytest.raises(InputError, match="differs from PyTorch"):
+        export_model(config)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_photos_to_check_on_can_be_named(project: Project, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="holds no photos"):
+        export_model(ExportConfig(model=project.model, out=tmp_path / "o", photos=empty, size=32))
+    found = export_model(ExportConfig(model=project.model, out=tmp_path / "o", photos=project.photos, size=32))
+    assert found.parity is not None
+    assert found.parity.photos == 8

@@ -1,0 +1,57 @@
+"""Models as they load: in another process, mixed, and on the wrong base."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from e2gan.core.errors import InputError
+from e2gan.networks.models import Model
+from tests.conftest import Project
+
+
+@pytest.mark.slow
+def test_a_new_process_gives_the_same_output(project: Project, tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy, torch; from pathlib import Path; from e2gan import Model; torch.set_num_threads(1)\n"
+        "m = Model.load(base=Path(sys.argv[1]), adapter=(Path(sys.argv[2]),))\n"
+        "x = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)\n"
+        "numpy.save(sys.argv[3], m.generator(x, m.tokens).detach().numpy())"
+    )
+    outs = []
+    for name in ("a.npy", "b.npy"):
+        subprocess.run([sys.executable, "-c", code, project.base, project.adapter, tmp_path / name], check=True)
+        outs.append(np.load(tmp_path / name))
+    assert np.array_equal(*outs)
+    model = Model.load(base=project.base, adapter=(project.adapter,))
+    here = model.generator(torch.linspace(-1, 1, 3072).reshape(1, 3, 32, 32), model.tokens).detach().numpy()
+    np.testing.assert_allclose(here, outs[0], atol=1e-5)
+    bare = Model.load(base=project.base, prompt="as a sepia photo")
+    assert not np.allclose(bare.generator(torch.zeros(1, 3, 32, 32), bare.tokens).detach(), here, atol=1e-3)
+
+
+def test_an_adapter_of_another_base_is_refused(project: Project, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(project.base, other)
+    tensors = load_file(other / "model.safetensors")
+    next(iter(tensors.values())).add_(1)
+    from safetensors.torch import save_file
+
+    save_file(tensors, other / "model.safetensors")
+    with pytest.raises(InputError, match="belongs to another base"):
+        Model.load(base=other, adapter=(project.adapter,))
+
+
+def test_two_adapters_are_mixed(project: Project) -> None:
+    photo = torch.rand(1, 3, 32, 32) * 2 - 1
+    one = Model.load(base=project.base, adapter=(project.adapter,))
+    both = Model.load(base=project.base, adapter=(project.adapter, project.adapter), weights=(0.25, 0.75))
+    torch.testing.assert_close(both.generator(photo, both.tokens), one.generator(photo, one.tokens), atol=1e-5, rtol=0)
+    assert both.prompt == "as a sepia photo + as a sepia photo"
