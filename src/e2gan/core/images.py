@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import textwrap
 import threading
 import warnings
 from collections.abc import Sequence
@@ -251,8 +250,20 @@ def _wrap(text: str, font: Font, width: int, most: int = 3) -> str:
     """The text in at most `most` lines of this width; what does not fit ends in an ellipsis."""
     if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow without FreeType has a Latin-1 bitmap font only
         text = text.encode("latin-1", "replace").decode("latin-1")
-    for characters in range(max(len(text), 4), 3, -1):
-        lines = textwrap.wrap(text, characters, max_lines=most, placeholder="...", break_on_hyphens=False)
-        if _extent("\n".join(lines), font)[0] <= width:
-            return "\n".join(lines)
-    return "..."
+    lines: list[str] = []
+    for word in text.split():
+        if lines and _extent(f"{lines[-1]} {word}", font)[0] <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    if len(lines) > most:
+        lines = lines[: most - 1] + [" ".join(lines[most - 1 :])]
+    return "\n".join(_shorten(line, font, width) for line in lines)
+
+
+def _shorten(line: str, font: Font, width: int) -> str:
+    if _extent(line, font)[0] <= width:
+        return line
+    while line and _extent(f"{line}...", font)[0] > width:
+        line = line[:-1]
+    return f"{line}..."
