@@ -17,7 +17,7 @@ def test_photos_and_concepts_are_chosen_by_the_same_methods() -> None:
         SelectConfig(photos=Path("p"), **wrong),
         ConceptsConfig(pairs=(Path("p"),), keep=1, **wrong),
     ):
-        with pytest.raises(InputError, match="^--method best: must be similarity or random$"):
+        with pytest.raises(InputError, match=r"^--method best: must be similarity or random$"):
             config.check()
 
 
