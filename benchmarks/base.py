@@ -50,7 +50,7 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder, read_settings, versions, writing
 from e2gan.core.progress import in_threads, note, track
 from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
-from e2gan.features.embeddings import embed_files
+from e2gan.features.embeddings import load_embedder
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
@@ -273,7 +273,7 @@ def mean_edit(config: Benchmark, concept: Concept, pairs: Path) -> np.ndarray:
     if not path.exists():
         edits = {row["photo"]: pairs / row["file_name"] for row in PairSet.load(pairs).rows if row["split"] == "train"}
         files = [edits[name] for name in shuffled(edits, config.seed)[:SAMPLED]]
-        rows = embed_files(files, config.size, kind, features=config.features, device=config.device)
+        rows = load_embedder(kind, features=config.features, device=config.device).files(files, config.size)
         data = io.BytesIO()
         np.save(data, rows.astype(np.float64).mean(0))
         make_folder(path.parent)

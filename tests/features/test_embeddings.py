@@ -15,7 +15,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, list_images, read_image, square, write_png
 from e2gan.features import embeddings, extractors
 from e2gan.features.clip import ClipModel
-from e2gan.features.embeddings import KINDS, GradientColour, embed_files, load_embedder
+from e2gan.features.embeddings import KINDS, GradientColour, load_embedder
 from e2gan.features.extractors import PretrainedNetwork, normalised
 from e2gan.features.hub import need_transformers
 from e2gan.features.squeezenet import SqueezeNetFeatures
@@ -114,14 +114,14 @@ def test_files_are_their_images(photos: Pixels, tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for path, photo in zip(paths, photos, strict=False):
         write_png(path, photo)
-    rows = embed_files(paths, 128, "gradient-colour")
+    rows = load_embedder("gradient-colour").files(paths, 128)
     np.testing.assert_array_equal(rows, embed(photos[:5], "gradient-colour"))
-    np.testing.assert_array_equal(rows, embed_files(paths, None, "gradient-colour"))
+    np.testing.assert_array_equal(rows, load_embedder("gradient-colour").files(paths, None))
     with pytest.raises(InputError, match=r"0\.png: is not 64×64"):
-        embed_files(paths, 64, "gradient-colour")
+        load_embedder("gradient-colour").files(paths, 64)
     paths[3].write_bytes(b"no image")
     with pytest.raises(InputError, match=r"3\.png: is no image"):
-        embed_files(paths, 128, "gradient-colour")
+        load_embedder("gradient-colour").files(paths, 128)
 
 
 def test_photos_of_several_sizes_keep_their_order(clip_folder: Path) -> None:
@@ -218,8 +218,8 @@ def test_own_embeddings(photos: Pixels, tmp_path: Path) -> None:
         assert rows.dtype == np.float32
         np.testing.assert_allclose(rows, own, rtol=1e-6)
     paths = [tmp_path / f"{i}.png" for i in range(16)]  # never read
-    np.testing.assert_allclose(embed_files(paths, 64, str(file)), own, rtol=1e-6)
-    assert embed_files(paths, 64, str(file)).flags.writeable
+    np.testing.assert_allclose(load_embedder(str(file)).files(paths, 64), own, rtol=1e-6)
+    assert load_embedder(str(file)).files(paths, 64).flags.writeable
 
 
 @pytest.mark.parametrize(

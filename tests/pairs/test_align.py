@@ -177,18 +177,6 @@ def test_a_fraction_of_a_pixel_is_not_worth_resampling(motion: tuple[float, floa
     assert align(frame(edits["negative"][0]), edit)[0] is edit
 
 
-def test_nothing_is_undone_over_the_limit(canvases: list[Pixels], edits: dict[str, list[Pixels]]) -> None:
-    photo, edit = frame(canvases[0]), moved(edits["autumn"][0], (6, 0, 1))
-    same, left = align(photo, edit, limit=5)
-    assert same is edit
-    assert (left.dx, left.dy, left.zoom) == (0, 0, 1)
-    assert left.residual > 4
-    other, done = align(photo, edit, limit=7)
-    assert other is not edit
-    assert done.residual < 0.5
-    assert done.agreement > left.agreement + 0.3
-
-
 def unlike() -> dict[str, Callable[[Pixels], Pixels]]:
     noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     y, x = np.indices((SIZE, SIZE)) / SIZE - 0.5

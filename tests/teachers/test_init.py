@@ -10,7 +10,7 @@ import pytest
 
 from e2gan.config import PairsConfig, TeachConfig
 from e2gan.core.errors import InputError
-from e2gan.teachers import KINDS, Kind, make_teachers, takes_settings
+from e2gan.teachers import MODULES, make_teachers, takes_settings
 from e2gan.teachers.teacher import Ask
 
 
@@ -38,7 +38,7 @@ def make(name, config):
     return FunctionTeacher(lambda photos, prompt, seeds: [255 - photo for photo in photos], name=name)
 """)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(KINDS, "invert", Kind("inverting"))
+    monkeypatch.setitem(MODULES, "invert", "inverting")
     first, second = make_teachers(wanted("invert", "invert:again"))
     assert [first.name, second.name] == ["invert", "invert:again"]
     photo = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)

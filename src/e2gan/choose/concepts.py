@@ -72,21 +72,28 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     sets = _load(config.pairs)
     settings = _settings(config, sets)
     earlier = earlier_file(config.out, "concepts", settings)
-    if earlier is not None and not earlier[1] and (chosen := _read(earlier[0], sets)):
-        if not all(sheet.exists() for sheet in _sheets(config.out, chosen[1])):
-            _draw(config, sets, *chosen)
-        return _result(config, *chosen, already_done=True)
-    notes = []
-    if config.keep >= len(sets):
-        notes.append(f"--keep {config.keep}: there are no more than {len(sets)} concepts, so all are kept")
-    keep, rest = _choose(config, sets, notes)
-    if earlier is not None:
-        notes.append(replaced_note("choice", earlier[1]))
-    make_folder(config.out.parent)
-    _draw(config, sets, keep, rest)
-    written = {"stage": "concepts", "keep": keep, "rest": rest, "settings": settings, "versions": versions()}
-    write_json(config.out, written)
-    return _result(config, keep, rest, notes)
+    chosen = None if earlier is None or earlier[1] else _read(earlier[0], sets)
+    done, notes = chosen is not None, []
+    keep, rest = chosen or _choose(config, sets, notes)
+    sheets = _sheets(config.out, rest)
+    if not done:
+        if earlier is not None:
+            notes.append(replaced_note("choice", earlier[1]))
+        make_folder(config.out.parent)
+    if not done or not all(sheet.exists() for sheet in sheets):
+        _draw(config, sets, keep, rest)
+    if not done:
+        about = {"settings": settings, "versions": versions()}
+        write_json(config.out, {"stage": "concepts", "keep": keep, "rest": rest} | about)
+    return Concepts(
+        out=config.out,
+        keep=keep,
+        rest=rest,
+        sheets=sheets,
+        command=shlex.join(["e2gan", "base", "--pairs", *(c.pairs for c in keep), "--out", "base"]),
+        notes=notes,
+        already_done=done,
+    )
 
 
 def _load(folders: Sequence[Path]) -> list[PairSet]:
@@ -113,16 +120,17 @@ def _training(pairs: PairSet) -> dict[str, Path]:
 
 def _settings(config: ConceptsConfig, sets: Sequence[PairSet]) -> dict[str, Any]:
     """What decides the choice. By chance nothing is sampled nor embedded."""
-    chance = config.method == "random"
     about = {"keep": config.keep, "method": config.method, "seed": config.seed}
-    about["samples"] = None if chance else config.samples
+    about["samples"] = None if config.method == "random" else config.samples
     about["pairs"] = [[str(s.folder), sha256(s.folder / ROWS)] for s in sets]
-    return about | embedding_settings(config.embedding, config.features, config.model, chance)
+    return about | embedding_settings(config)
 
 
 def _choose(config: ConceptsConfig, sets: Sequence[PairSet], notes: list[str]) -> tuple[list[Concept], list[Concept]]:
     """The concepts kept and the rest. What else to know joins `notes`."""
     count = min(config.keep, len(sets))
+    if config.keep >= len(sets):
+        notes.append(f"--keep {config.keep}: there are no more than {len(sets)} concepts, so all are kept")
     cluster: list[int | None] = [None] * len(sets)
     if config.method == "random":
         chosen = sorted(np.random.default_rng(config.seed).choice(len(sets), count, replace=False).tolist())
@@ -142,10 +150,9 @@ def _choose(config: ConceptsConfig, sets: Sequence[PairSet], notes: list[str]) -
 
 def _means(config: ConceptsConfig, sets: Sequence[PairSet]) -> NDArray[np.float64]:
     """The mean embedding of each concept's sampled edits (C, D)."""
-    kind = {"features": config.features, "model": config.model, "device": config.device}
     if config.embedding.lower().endswith(".npy"):
         try:
-            rows = embed_files([s.folder for s in sets], None, config.embedding, **kind)
+            rows = embed_files(config, [s.folder for s in sets], None)
         except InputError as error:
             raise InputError(f"{error} (of concepts: a row for each, in the order of --pairs)") from None
         return rows.astype(np.float64)
@@ -156,7 +163,7 @@ def _means(config: ConceptsConfig, sets: Sequence[PairSet]) -> NDArray[np.float6
         sample = shuffled(edits, config.seed)[: config.samples]
         files += [edits[name] for name in sample]
         of += [i] * len(sample)
-    rows = embed_files(files, sets[0].size, config.embedding, **kind).astype(np.float64)
+    rows = embed_files(config, files, sets[0].size).astype(np.float64)
     total = np.zeros((len(sets), rows.shape[1]))
     np.add.at(total, of, rows)
     return total / np.bincount(of)[:, None]
@@ -170,25 +177,6 @@ def _read(choice: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Conc
         return None
     folders = sorted(str(c.pairs) for c in (*keep, *rest))
     return (keep, rest) if keep and folders == sorted(str(s.folder) for s in sets) else None
-
-
-def _result(
-    config: ConceptsConfig,
-    keep: list[Concept],
-    rest: list[Concept],
-    notes: Sequence[str] = (),
-    *,
-    already_done: bool = False,
-) -> Concepts:
-    return Concepts(
-        out=config.out,
-        keep=keep,
-        rest=rest,
-        sheets=_sheets(config.out, rest),
-        command=shlex.join(["e2gan", "base", "--pairs", *(c.pairs for c in keep), "--out", "base"]),
-        notes=list(notes),
-        already_done=already_done,
-    )
 
 
 def _sheets(out: Path, rest: Sequence[Concept]) -> list[Path]:

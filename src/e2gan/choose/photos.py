@@ -68,30 +68,39 @@ def select_photos(config: SelectConfig) -> Selection:
     picture = out.with_suffix(".png")
     settings = _settings(config)
     earlier = earlier_file(out, "select", settings)
-    if earlier is not None and not earlier[1] and _whole(earlier[0], photos):
-        selection = earlier[0]
-        if config.sheet and not picture.exists():
-            write_png(picture, _sheet(photo_set, selection["ids"], selection["clusters"]))
-        return _result(config, selection, len(photos), already_done=True)
-    ids, clusters, notes = _choose(config, photo_set, photos)
-    if earlier is not None:
+    done = earlier is not None and not earlier[1] and _whole(earlier[0], photos)
+    if earlier is not None and done:
+        selection, notes = earlier[0], []
+    else:
+        ids, clusters, notes = _choose(config, photo_set, photos)
+        selection = {"stage": "select", **settings, "ids": ids, "clusters": clusters, "versions": versions()}
+        make_folder(out.parent)
+    if earlier is not None and not done:
         notes.append(replaced_note("selection", earlier[1]) + "; pair sets made from it keep its photos")
-    written = {"stage": "select", **settings, "ids": ids, "clusters": clusters, "versions": versions()}
-    make_folder(out.parent)
-    if config.sheet:
-        write_png(picture, _sheet(photo_set, ids, clusters))
-    elif earlier is not None:
         picture.unlink(missing_ok=True)  # it shows the earlier selection
-    write_json(out, written)
-    return _result(config, written, len(photos), notes)
+    if config.sheet and not (done and picture.exists()):
+        write_png(picture, _sheet(photo_set, selection["ids"], selection["clusters"]))
+    if not done:
+        write_json(out, selection)
+    return Selection(
+        out=out,
+        folder=config.photos,
+        ids=list(selection["ids"]),
+        photos=len(photos),
+        method=config.method,
+        embedding=selection["embedding"],
+        clusters=len(set(selection["clusters"].values())),
+        sheet=picture if config.sheet else None,
+        notes=notes,
+        already_done=done,
+    )
 
 
 def _settings(config: SelectConfig) -> dict[str, Any]:
     """What decides the choice, as the file has it."""
     about = {"method": config.method, "keep": config.keep, "seed": config.seed}
     about["photos_sha256"] = sha256(config.photos / INDEX)
-    # By chance nothing is embedded, whatever the embedding is set to.
-    return about | embedding_settings(config.embedding, config.features, config.model, config.method == "random")
+    return about | embedding_settings(config)
 
 
 def _whole(selection: Mapping[str, Any], photos: Sequence[Photo]) -> bool:
@@ -114,8 +123,7 @@ def _choose(
         rows = rng.choice(len(photos), min(config.keep, len(photos)), replace=False)
         return [photos[i].id for i in sorted(rows)], {}, notes
     files = [photo_set.folder / photo.file for photo in photos]
-    kind = {"features": config.features, "model": config.model, "device": config.device}
-    clustering = representatives(embed_files(files, photo_set.size, config.embedding, **kind), config.keep, config.seed)
+    clustering = representatives(embed_files(config, files, photo_set.size), config.keep, config.seed)
     if clustering.distinct < len(clustering.chosen):
         more = len(clustering.chosen) - clustering.distinct
         notes.append(
@@ -123,29 +131,6 @@ def _choose(
         )
     clusters = {photo.id: int(c) for photo, c in zip(photos, clustering.cluster, strict=True)}
     return [photos[i].id for i in sorted(clustering.chosen)], clusters, notes
-
-
-def _result(
-    config: SelectConfig,
-    written: Mapping[str, Any],
-    photos: int,
-    notes: Sequence[str] = (),
-    *,
-    already_done: bool = False,
-) -> Selection:
-    out = config.out or config.photos / SELECTION
-    return Selection(
-        out=out,
-        folder=config.photos,
-        ids=list(written["ids"]),
-        photos=photos,
-        method=config.method,
-        embedding=written["embedding"],
-        clusters=len(set(written["clusters"].values())),
-        sheet=out.with_suffix(".png") if config.sheet else None,
-        notes=list(notes),
-        already_done=already_done,
-    )
 
 
 def _sheet(photo_set: PhotoSet, ids: Sequence[str], clusters: Mapping[str, int]) -> Pixels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 import threading
 import warnings
 from collections.abc import Sequence
@@ -89,6 +90,14 @@ def read_image(path: Path) -> Pixels:
             raise InputError(f"{path}: {_reason(path, error)}") from None
 
 
+def read_square(path: Path, size: int) -> Pixels:
+    """An image of a set, (size, size, 3). Raises InputError where it is missing or of another size."""
+    image = read_image(path)
+    if image.shape[:2] != (size, size):
+        raise InputError(f"{path}: is not {size}×{size} pixels as its set says")
+    return image
+
+
 def _open(path: Path) -> Image.Image:
     Image.init()
     return Image.open(path, formats=[name for name in READABLE if name in Image.OPEN])
@@ -160,6 +169,13 @@ def resize(photo_HWC: Pixels, size: tuple[int, int]) -> Pixels:
     if photo_HWC.shape[:2] == (height, width):
         return photo_HWC.copy()
     return np.array(Image.fromarray(photo_HWC).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def shrink(image_HWC: Pixels, side: int) -> Pixels:
+    """With no more than `side` pixels on the shorter side."""
+    height, width = image_HWC.shape[:2]
+    scale = min(1, side / min(height, width))
+    return resize(image_HWC, (round(height * scale), round(width * scale)))
 
 
 def square(photo_HWC: Pixels, size: int) -> Pixels:
@@ -235,20 +251,8 @@ def _wrap(text: str, font: Font, width: int, most: int = 3) -> str:
     """The text in at most `most` lines of this width; what does not fit ends in an ellipsis."""
     if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow without FreeType has a Latin-1 bitmap font only
         text = text.encode("latin-1", "replace").decode("latin-1")
-    lines: list[str] = []
-    for word in text.split():
-        if lines and _extent(f"{lines[-1]} {word}", font)[0] <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    if len(lines) > most:
-        lines = lines[: most - 1] + [" ".join(lines[most - 1 :])]
-    return "\n".join(_shorten(line, font, width) for line in lines)
-
-
-def _shorten(line: str, font: Font, width: int) -> str:
-    if _extent(line, font)[0] <= width:
-        return line
-    while line and _extent(f"{line}...", font)[0] > width:
-        line = line[:-1]
-    return f"{line}..."
+    for characters in range(max(len(text), 4), 3, -1):
+        lines = textwrap.wrap(text, characters, max_lines=most, placeholder="...", break_on_hyphens=False)
+        if _extent("\n".join(lines), font)[0] <= width:
+            return "\n".join(lines)
+    return "..."

@@ -77,7 +77,7 @@ def plot_lines(
     _save(figure, path)
 
 
-def plot_bars(path: Path, panels: Sequence[Panel], *, title: str = "") -> None:
+def plot_bars(path: Path, panels: Sequence[Panel]) -> None:
     """Write panels of bars side by side to a PNG file; each bar carries its number."""
     figure, columns = _figure(len(panels), width=max(4.2 * len(panels), 1.1 * sum(len(p.names) for p in panels)))
     for axes, panel in zip(columns, panels, strict=True):
@@ -99,8 +99,6 @@ def plot_bars(path: Path, panels: Sequence[Panel], *, title: str = "") -> None:
         axes.spines[["top", "right"]].set_visible(False)
         if len(series) > 1:
             axes.legend(frameon=False, fontsize=8)
-    if title:
-        figure.suptitle(title)
     _save(figure, path)
 
 

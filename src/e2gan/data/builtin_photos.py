@@ -14,7 +14,7 @@ As those packages document them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -84,35 +84,27 @@ def demo_photo_set(folder: Path, size: int, seed: int, crops: int = 400) -> Phot
         if partial is None:
             return result_of(PhotoSet.load(folder), already_done=True)
         parts = (("train", train, crops), ("val", train, few), ("test", test, few))
-        ids: set[str] = set()
-        items = (
-            item
-            for i, (split, names, count) in enumerate(parts)
-            for item in _crops(pictures, names, split, count, size, np.random.default_rng((seed, i)), ids)
-        )
-        write_photo_set(partial, items)
+        write_photo_set(partial, _crops(pictures, parts, size, seed))
     return result_of(PhotoSet.load(folder))
 
 
-def _crops(
-    pictures: dict[str, Pixels],
-    names: list[str],
-    split: str,
-    count: int,
-    size: int,
-    rng: np.random.Generator,
-    ids: set[str],
-) -> Iterator[Item]:
-    """`count` crops, from each picture in turn."""
-    for i in range(count):
-        name = names[i % len(names)]
-        picture = pictures[name]
-        whole = split == "test" and i < len(names)
-        image = square(picture, size) if whole else _crop(picture, size, rng)
-        if split != "test" and rng.random() < SHUFFLED:
-            image = np.ascontiguousarray(image[..., rng.permutation(3)])
-        sha256 = pixel_hash(image)
-        yield make_id(name, sha256, ids), image, split, name, picture.shape[1], picture.shape[0], sha256
+Part = tuple[str, list[str], int]  # split, pictures, how many crops
+
+
+def _crops(pictures: dict[str, Pixels], parts: Sequence[Part], size: int, seed: int) -> Iterator[Item]:
+    """Of each part, crops of its pictures in turn."""
+    ids: set[str] = set()
+    for number, (split, names, count) in enumerate(parts):
+        rng = np.random.default_rng((seed, number))
+        for i in range(count):
+            name = names[i % len(names)]
+            picture = pictures[name]
+            whole = split == "test" and i < len(names)
+            image = square(picture, size) if whole else _crop(picture, size, rng)
+            if split != "test" and rng.random() < SHUFFLED:
+                image = np.ascontiguousarray(image[..., rng.permutation(3)])
+            sha256 = pixel_hash(image)
+            yield make_id(name, sha256, ids), image, split, name, picture.shape[1], picture.shape[0], sha256
 
 
 def _crop(picture: Pixels, size: int, rng: np.random.Generator) -> Pixels:

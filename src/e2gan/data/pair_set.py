@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_jsonl, sha256
+from e2gan.core.files import read_json, read_jsonl, sha256
 from e2gan.core.images import Pixels
+from e2gan.core.outputs import read_settings
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
 ROWS = "metadata.jsonl"
@@ -37,12 +38,7 @@ class PairSet:
     def load(cls, folder: Path) -> PairSet:
         """Raises InputError where the folder is none, or is not whole."""
         folder = Path(folder)
-        if not (folder / CONFIG).is_file():
-            raise InputError(f"{folder} is no pair set: it has no {CONFIG} (make one with: e2gan pairs)")
-        config = read_json(folder / CONFIG)
-        if config.get("stage") != "pairs":
-            raise InputError(f"{folder} holds the output of '{config.get('stage')}', not a pair set")
-        settings, rows = config.get("settings", {}), read_jsonl(folder / ROWS)
+        settings, rows = read_settings(folder, ("pairs",), "pair set"), read_jsonl(folder / ROWS)
         try:
             if any(not {"file_name", "photo", "split"} <= row.keys() for row in rows):
                 raise KeyError(ROWS)

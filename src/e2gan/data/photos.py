@@ -6,8 +6,9 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from e2gan.config import PhotosConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
-from e2gan.core.images import Pixels, list_images, read_image, square, write_png
+from e2gan.core.images import Pixels, list_images, read_image, read_square, square, write_png
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.core.summary import skipped_lines
@@ -102,19 +103,28 @@ class PhotosResult:
 
 
 @dataclass(frozen=True)
-class _Usable:
+class Checked:
+    """A picture that can be used, at the working size, and for pairs its edit. name: the source, as it is told.
+
+    width, height: of the source, in pixels. sha256: of its file; pixels: of the image.
+    """
+
     path: Path
+    name: str
     image: Pixels
     width: int
     height: int
     sha256: str
     pixels: str
+    edit: Pixels | None = None
+
+    @classmethod
+    def of(cls, path: Path, name: str, photo: Pixels, size: int, edit: Pixels | None = None) -> Checked:
+        image = square(photo, size)
+        return cls(path, name, image, photo.shape[1], photo.shape[0], sha256(path), pixel_hash(image), edit)
 
 
-@dataclass(frozen=True)
-class _Unusable:
-    path: Path
-    reason: str
+Skipped = tuple[str, str]  # file, reason
 
 
 def prepare_photos(config: PhotosConfig) -> PhotosResult:
@@ -127,72 +137,90 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
     """
     config.check()
     root = config.folder
-    own = [folder.resolve() for folder in (config.out, partial_of(config.out))]
-    files = [path for path in list_images(root) if not any(path.resolve().is_relative_to(o) for o in own)]
-    if not files:
-        raise InputError(f"{root} holds no photos (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
-    files = evenly(files, config.limit)
+    files = evenly(input_images(root, config.out, "photos"), config.limit)
     settings = plain(config) | {"folder": str(root.resolve()), "files_sha256": listing_hash(root, files)}
-    skipped: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
     with writing(config.out, "photos", settings) as folder:
         if folder is None:
             return result_of(PhotoSet.load(config.out), already_done=True)
-        checked = track(in_threads(lambda path: _check(path, config.size), files), "photos", len(files))
-        items = (
-            (photo_id, found.image, "", shown(found.path, root), found.width, found.height, found.sha256)
-            for photo_id, found in _once(checked, root, skipped)
+        checked = track(in_threads(lambda path: _check(path, root, config.size), files), "photos", len(files))
+        photos = write_checked(
+            folder,
+            checked,
+            skipped,
+            splits=lambda names: assign_splits(names, config.seed),
+            few=lambda count: f"{root} holds {count} usable photos",
         )
-        photos = write_images(folder, items)
-        if len(photos) < 3:
-            why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise InputError(f"{root} holds {len(photos)} usable photos, and at least 3 are needed{why}")
-        splits = assign_splits([photo.source for photo in photos], config.seed)
-        photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
-        write_jsonl(folder / INDEX, map(plain, photos))
     return result_of(PhotoSet(config.out, config.size, photos), skipped)
 
 
-def result_of(
-    photo_set: PhotoSet, skipped: Sequence[tuple[str, str]] = (), *, already_done: bool = False
-) -> PhotosResult:
-    return PhotosResult(
-        folder=photo_set.folder,
-        size=photo_set.size,
-        train=len(photo_set.split("train")),
-        val=len(photo_set.split("val")),
-        test=len(photo_set.split("test")),
-        skipped=list(skipped),
-        already_done=already_done,
-    )
+def input_images(root: Path, out: Path, what: str) -> list[Path]:
+    """The images of a folder without the stage's own output, should that lie in it. Raises InputError for none."""
+    own = [folder.resolve() for folder in (out, partial_of(out))]
+    files = [path for path in list_images(root) if not any(path.resolve().is_relative_to(o) for o in own)]
+    if not files:
+        raise InputError(f"{root} holds no {what} (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
+    return files
 
 
-def _check(path: Path, size: int) -> _Usable | _Unusable:
+def write_checked(
+    folder: Path,
+    checked: Iterable[Checked | Skipped],
+    skipped: list[Skipped],
+    *,
+    splits: Callable[[list[str]], list[str]],
+    few: Callable[[int], str],
+    edits: Path | None = None,
+) -> list[Photo]:
+    """Write images/ and photos.jsonl, each picture once; what is left out goes to `skipped`.
+
+    splits: the sources' names → their splits. edits: where the pictures' edits go, under the photos' names. Raises
+    InputError, which begins with few(count), for fewer than three.
+    """
+
+    def items() -> Iterator[Item]:
+        for name, picture in _once(checked, skipped):
+            if edits is not None and picture.edit is not None:
+                write_png(edits / f"{name}.png", picture.edit)
+            yield name, picture.image, "", picture.name, picture.width, picture.height, picture.sha256
+
+    photos = write_images(folder, items())
+    if len(photos) < 3:
+        why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+        raise InputError(f"{few(len(photos))}, and at least 3 are needed{why}")
+    of_photos = zip(photos, splits([photo.source for photo in photos]), strict=True)
+    photos = [replace(photo, split=split) for photo, split in of_photos]
+    write_jsonl(folder / INDEX, map(plain, photos))
+    return photos
+
+
+def _once(checked: Iterable[Checked | Skipped], skipped: list[Skipped]) -> Iterator[tuple[str, Checked]]:
+    """Each picture once, with its id."""
+    first: dict[str, str] = {}
+    ids: set[str] = set()
+    for picture in checked:
+        if not isinstance(picture, Checked):
+            skipped.append(picture)
+        elif twin := first.get(picture.sha256) or first.get(picture.pixels):
+            skipped.append((picture.name, f"the same picture as ‘{twin}’"))
+        else:
+            first[picture.sha256] = first[picture.pixels] = picture.name
+            yield make_id(picture.path.stem, picture.sha256, ids), picture
+
+
+def result_of(photo_set: PhotoSet, skipped: Sequence[Skipped] = (), *, already_done: bool = False) -> PhotosResult:
+    counts = {name: len(photo_set.split(name)) for name in ("train", "val", "test")}
+    return PhotosResult(photo_set.folder, photo_set.size, **counts, skipped=list(skipped), already_done=already_done)
+
+
+def _check(path: Path, root: Path, size: int) -> Checked | Skipped:
+    name = shown(path, root)
     try:
         photo = read_image(path)
-        if reason := too_small(photo, size):
-            return _Unusable(path, reason)
-        image = square(photo, size)
-        return _Usable(path, image, photo.shape[1], photo.shape[0], sha256(path), pixel_hash(image))
+        reason = too_small(photo, size)
+        return (name, reason) if reason else Checked.of(path, name, photo, size)
     except InputError as error:
-        return _Unusable(path, str(error).removeprefix(f"{path}: "))
-
-
-def _once(
-    checked: Iterable[_Usable | _Unusable], root: Path, skipped: list[tuple[str, str]]
-) -> Iterator[tuple[str, _Usable]]:
-    """Each picture once, with its id; what is left out goes to `skipped`."""
-    first: dict[str, Path] = {}
-    ids: set[str] = set()
-    for found in checked:
-        if isinstance(found, _Unusable):
-            skipped.append((shown(found.path, root), found.reason))
-            continue
-        twin = first.get(found.sha256) or first.get(found.pixels)
-        if twin is not None:
-            skipped.append((shown(found.path, root), f"the same picture as ‘{shown(twin, root)}’"))
-            continue
-        first[found.sha256] = first[found.pixels] = found.path
-        yield make_id(found.path.stem, found.sha256, ids), found
+        return name, str(error).removeprefix(f"{path}: ")
 
 
 def too_small(photo_HWC: Pixels, size: int) -> str:
@@ -285,8 +313,6 @@ def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
 def read_stack(files: Sequence[Path], size: int) -> Pixels:
     """Images of one size as uint8 (N, size, size, 3). Raises InputError where one is missing or of another size."""
     stack = np.empty((len(files), size, size, 3), np.uint8)
-    for i, image in enumerate(in_threads(read_image, files)):
-        if image.shape != stack.shape[1:]:
-            raise InputError(f"{files[i]}: is not {size}×{size} pixels as its set says")
+    for i, image in enumerate(in_threads(partial(read_square, size=size), files)):
         stack[i] = image
     return stack

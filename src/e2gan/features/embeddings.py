@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
@@ -85,37 +86,23 @@ class GradientColour(FeatureExtractor):
         return np.sqrt(counts / cell.size)
 
 
-@dataclass(frozen=True)
-class Source:
-    """What an embedding's network is loaded from, as the options of `load_embedder`.
-
-    option: how the user names a local copy of the model, for messages.
-    """
-
-    features: Path | None
-    model: str | None
-    device: torch.device
-    option: str = "--model"
-
-
-def _dinov2(source: Source) -> FeatureExtractor:
+def _dinov2(name: str, device: torch.device, option: str) -> FeatureExtractor:
     """DINOv2's class token after the last norm, not scaled, of the whole square at 224×224 (ViT-S/14: 384 numbers).
 
     So do evaluations of generative models (Stein et al. 2023); the recipe for classifying, 256 pixels of which the
     centre is taken, would miss the borders.
     """
-    name = source.model or DINOV2_NAME
     transformers = need_transformers("the embedding dinov2")
-    model_config(name, source.option, ("dinov2",))
-    network = pretrained_network(transformers.Dinov2Model, name, source.option).to(source.device)
+    model_config(name, option, ("dinov2",))
+    network = pretrained_network(transformers.Dinov2Model, name, option).to(device)
     mean, std = image_statistics(name, IMAGENET_MEAN, IMAGENET_STD)
-    return PretrainedNetwork(lambda x: network(pixel_values=x).last_hidden_state[:, 0], 224, mean, std, source.device)
+    return PretrainedNetwork(lambda x: network(pixel_values=x).last_hidden_state[:, 0], 224, mean, std, device)
 
 
-def _facenet(source: Source) -> FeatureExtractor:
+def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureExtractor:
     """FaceNet's embedding of a face that fills the photo, of unit length, 512 numbers: Inception-ResNet v1, VGGFace2.
 
-    The model is a local copy of its weights, 20180402-114759-vggface2.pt; else the package downloads them.
+    weights: a local copy of 20180402-114759-vggface2.pt; else the package downloads them.
     """
     try:
         from facenet_pytorch import InceptionResnetV1  # pyright: ignore[reportMissingImports]
@@ -126,43 +113,48 @@ def _facenet(source: Source) -> FeatureExtractor:
             "facenet-pytorch; or take --embedding clip"
         ) from None
     try:
-        if source.model is None:
+        if weights is None:
             network = InceptionResnetV1(pretrained="vggface2")
         else:
             network = InceptionResnetV1()
-            weights = torch.load(Path(source.model).expanduser(), map_location="cpu", weights_only=True)
-            network.load_state_dict({k: v for k, v in weights.items() if not k.startswith("logits.")})
+            tensors = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
+            network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("logits.")})
     except Exception as error:  # whatever a download or a stranger's file gives
         raise InputError(
             f"cannot load FaceNet's weights ({brief(error)}): connect to the network once, or name a local copy of "
-            f"20180402-114759-vggface2.pt with {source.option}"
+            f"20180402-114759-vggface2.pt with {option}"
         ) from None
-    network = network.eval().to(source.device)
+    network = network.eval().to(device)
     mean, std = (127.5 / 255,) * 3, (128 / 255,) * 3  # (x - 127.5) / 128 in 0..255
     return PretrainedNetwork(
-        lambda x: F.normalize(network(x), dim=1), 160, mean, std, source.device, Image.Resampling.BILINEAR
+        lambda x: F.normalize(network(x), dim=1), 160, mean, std, device, Image.Resampling.BILINEAR
     )
 
 
-def _squeezenet(source: Source) -> FeatureExtractor:
-    if source.features is None:
+def _squeezenet(features: Path | None, *_: object) -> FeatureExtractor:
+    if features is None:
         raise InputError("squeezenet needs --features FILE: SqueezeNet 1.1 as safetensors")
-    return SqueezeNetFeatures(source.features)
+    return SqueezeNetFeatures(features)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How an embedding is loaded. takes: which of --features and --model it has use for."""
+    """How an embedding is loaded: of the file or model that the user named, on a device.
 
-    load: Callable[[Source], FeatureExtractor]
+    load's third argument: how the user names a local copy of it, for messages. takes: which of --features and --model
+    it has use for. default: in place of what is not named.
+    """
+
+    load: Callable[[Any, torch.device, str], FeatureExtractor]
     takes: Literal["nothing", "features", "model"]
+    default: str | None = None
 
 
 KINDS: dict[str, Kind] = {
-    "gradient-colour": Kind(lambda _: GradientColour(), "nothing"),
-    "clip": Kind(lambda source: clip_extractor(source.model or CLIP_NAME, source.device, source.option), "model"),
+    "gradient-colour": Kind(lambda *_: GradientColour(), "nothing"),
+    "clip": Kind(clip_extractor, "model", CLIP_NAME),
     "facenet": Kind(_facenet, "model"),
-    "dinov2": Kind(_dinov2, "model"),
+    "dinov2": Kind(_dinov2, "model", DINOV2_NAME),
     "squeezenet": Kind(_squeezenet, "features"),
 }
 
@@ -194,25 +186,18 @@ def load_embedder(
             raise InputError(f"--{name} {value}: the embedding {kind} has no use for it: leave it out")
     if own:
         return OwnEmbeddings(Path(kind))
-    return KINDS[kind].load(Source(features, model, resolve_device(device), option))
+    named = features if takes == "features" else model
+    return KINDS[kind].load(named or KINDS[kind].default, resolve_device(device), option)
 
 
-def embed_files(
-    paths: Sequence[Path],
-    size: int | None,
-    kind: str,
-    *,
-    features: Path | None = None,
-    model: str | None = None,
-    device: str = "auto",
-) -> Features:
-    """Embeddings (N, D) float32 of image files, by an embedder that `load_embedder` loads, with progress.
+def embed_files(config: SelectConfig | ConceptsConfig, paths: Sequence[Path], size: int | None) -> Features:
+    """Embeddings (N, D) float32 of image files, as the settings ask for, with progress; see `load_embedder`.
 
     size: pixels of each side that every file must have, as a photo set's; None takes any. The user's own embeddings
     are taken a row a file, and no file is read.
     """
-    embedder = load_embedder(kind, features=features, model=model, device=device)
-    return embedder.files(paths, size, f"embeddings ({kind})")
+    embedder = load_embedder(config.embedding, features=config.features, model=config.model, device=config.device)
+    return embedder.files(paths, size, f"embeddings ({config.embedding})")
 
 
 @dataclass(frozen=True)
@@ -252,14 +237,17 @@ class OwnEmbeddings:
         return rows
 
 
-def embedding_settings(embedding: str, features: Path | None, model: str | None, unused: bool) -> dict[str, Any]:
-    """What decides the embeddings; files by their content. Raises InputError where one is missing."""
-    if unused:
+def embedding_settings(config: SelectConfig | ConceptsConfig) -> dict[str, Any]:
+    """What decides the embeddings; files by their content. Raises InputError where one is missing.
+
+    By chance nothing is embedded, whatever the embedding is set to.
+    """
+    if config.method == "random":
         return {"embedding": None, "embedding_sha256": None, "model": None, "features_sha256": None}
-    own = embedding.lower().endswith(".npy")
+    own = config.embedding.lower().endswith(".npy")
     return {
-        "embedding": embedding,
-        "embedding_sha256": sha256(Path(embedding).expanduser()) if own else None,
-        "model": model,
-        "features_sha256": None if features is None else sha256(features),
+        "embedding": config.embedding,
+        "embedding_sha256": sha256(Path(config.embedding).expanduser()) if own else None,
+        "model": config.model,
+        "features_sha256": None if config.features is None else sha256(config.features),
     }

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from e2gan.core.errors import InputError
-from e2gan.core.images import Pixels, read_image
+from e2gan.core.images import Pixels, read_image, read_square
 from e2gan.core.progress import in_threads, track
 
 Features = NDArray[np.float32]  # (N, D)
@@ -63,10 +63,7 @@ class FeatureExtractor(ABC):
         """
 
         def load(path: Path) -> NDArray[Any]:
-            image = read_image(path)
-            if size is not None and image.shape[:2] != (size, size):
-                raise InputError(f"{path}: is not {size}×{size} pixels as its set says")
-            return self._checked(image)
+            return self._checked(read_image(path) if size is None else read_square(path, size))
 
         return self._rows(track(in_threads(load, paths), description, len(paths)))
 

@@ -161,8 +161,8 @@ def multiply_accumulates(generator: nn.Module, size: int) -> tuple[int, int]:
     return of_layers // 2, (sum(counts.values()) - of_layers) // 2
 
 
-def transposed_at_output(generator: Generator, size: int) -> int:
-    """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there."""
+def transposed_at_output(generator: nn.Module, size: int) -> int:
+    """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there (Tab. 1)."""
     per_pixel = {"level2_up": 2, "level3_up": 4}
     return sum(
         3 * (size // per_pixel.get(name.split(".")[0], 8)) ** 2 * module.weight.numel()

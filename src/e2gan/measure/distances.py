@@ -49,8 +49,10 @@ def _short(x: Features) -> Features:
     return np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x
 
 
-def _checked(*sets: NDArray) -> list[Features]:
+def _checked(*sets: NDArray, paired: bool = False) -> list[Features]:
     """The sets as float64 (N, D), fit for a distance between them."""
+    if paired and len({len(features) for features in sets}) > 1:
+        raise InputError(f"sets of {' and '.join(str(len(features)) for features in sets)} images are not pairs")
     checked = [np.asarray(features, np.float64) for features in sets]
     for features in checked:
         if features.ndim != 2 or len(features) < 2:
@@ -60,12 +62,6 @@ def _checked(*sets: NDArray) -> list[Features]:
     if len({features.shape[1] for features in checked}) > 1:
         raise InputError(f"features of {' and '.join(str(f.shape[1]) for f in checked)} dimensions cannot be compared")
     return checked
-
-
-def _checked_pairs(a: NDArray, b: NDArray) -> list[Features]:
-    if len(a) != len(b):
-        raise InputError(f"sets of {len(a)} and {len(b)} images are not pairs")
-    return _checked(a, b)
 
 
 def frechet_interval(
@@ -79,7 +75,7 @@ def frechet_interval(
     distance, is taken out of the percentiles; the distance's own bias with few images is not.
     Raises InputError as `frechet_distance`, and for paired sets of different length.
     """
-    a, b = _checked_pairs(a, b) if paired else _checked(a, b)
+    a, b = _checked(a, b, paired=paired)
     rng = np.random.default_rng(seed)
     # A draw holds about 0.63 of a set's rows, each once or more. Where that is fewer than D, it is quicker from the
     # rows' products: 9 times for 100 images at D = 2048.
@@ -131,7 +127,7 @@ def kernel_distance(a: NDArray, b: NDArray, *, paired: bool = False) -> float:
     paired: row i of both sets is of the same photo. Then k(a_i, b_i) is left out (Gretton et al. 2012, Eq. 4): with it
     the estimate is too low, and below zero for identical sets. Raises InputError as `frechet_interval`.
     """
-    a, b = _checked_pairs(a, b) if paired else _checked(a, b)
+    a, b = _checked(a, b, paired=paired)
 
     def kernel(x: Features, y: Features) -> Features:
         return (x @ y.T / x.shape[1] + 1) ** 3

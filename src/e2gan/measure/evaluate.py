@@ -20,7 +20,7 @@ from e2gan.features.clip import along, prompt_direction
 from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.measure.distances import Distance, distance
 from e2gan.measure.metrics import METRICS, NetworkOptions
-from e2gan.measure.segmentation import Overlap, Overlaps, Palette, Segmenter, overlaps
+from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
 from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
 from e2gan.train.step import parameters
@@ -186,13 +186,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
     model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt)
     # All networks are loaded before the work begins, so that a wrong name shows at once.
-    options = NetworkOptions(
-        features=config.features,
-        inception=config.inception,
-        clip=config.clip,
-        dinov2=config.dinov2,
-        device=config.device,
-    )
+    options = NetworkOptions(**{f.name: getattr(config, f.name) for f in fields(NetworkOptions)})
     loaded = {metric.key: metric.load(options) for metric in METRICS.values() if metric.named(options)}
     extractors = {key: Once(extractor) for key, extractor in loaded.items()}
     segmenter = None if config.segmenter is None else Segmenter(config.segmenter, config.device)
@@ -206,24 +200,31 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     edits = predictor.batch(photos)
     notes = [] if len(photos) >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
     notes += [note for extractor in loaded.values() if (note := getattr(extractor, "note", ""))]
+    of_edits, of_photos = (metrics(x, targets, extractors, paired=pair_set.paired) for x in (edits, photos))
+    of_teacher = TeacherMetrics()
+    if config.clip is not None:  # the photo as it is has no direction
+        direction = prompt_direction(options.clip_model, config.source_prompt, pair_set.prompt)
+        before, *after = (extractors["fd_clip"](images) for images in (photos, edits, targets))
+        ours, theirs = (float(along(direction, before, x).mean()) for x in after)
+        of_edits, of_teacher = replace(of_edits, clip_direction=ours), replace(of_teacher, clip_direction=theirs)
+    if segmenter is not None:
+        measured = overlaps(segmenter, palette, photos, targets, edits)
+        of_edits, of_photos = _with_iou(of_edits, measured.edit), _with_iou(of_photos, measured.photo)
+        of_teacher = replace(of_teacher, miou=None if measured.teacher is None else measured.teacher.mean)
+        notes += measured.notes
     evaluation = Evaluation(
         prompt=pair_set.prompt,
         split=config.split,
         images=len(photos),
         size=pair_set.size,
         parameters=parameters(predictor.generator),
-        model=metrics(edits, targets, extractors, paired=pair_set.paired),
-        photo=metrics(photos, targets, extractors, paired=pair_set.paired),
+        model=of_edits,
+        photo=of_photos,
         out=out,
-        paired=pair_set.paired,
         notes=tuple(notes),
+        teacher=of_teacher,
+        paired=pair_set.paired,
     )
-    if config.clip is not None:
-        direction = prompt_direction(options.clip_model, config.source_prompt, pair_set.prompt)
-        before, *after = (extractors["fd_clip"](images) for images in (photos, edits, targets))
-        evaluation = _with_direction(evaluation, *(float(along(direction, before, x).mean()) for x in after))
-    if segmenter is not None:
-        evaluation = _with_overlap(evaluation, overlaps(segmenter, palette, photos, targets, edits))
     chosen = np.unique(np.linspace(0, len(photos) - 1, config.rows).round().astype(int))
     rows = [[photos[i], targets[i], edits[i]] for i in chosen]
     write_png(out / "sheet.png", sheet(rows, ["photo", "teacher", "ours"]))
@@ -231,23 +232,5 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     return evaluation
 
 
-def _with_direction(evaluation: Evaluation, of_edits: float, of_targets: float) -> Evaluation:
-    """With CLIP's directional similarity. The photo as it is has no direction."""
-    return replace(
-        evaluation,
-        model=replace(evaluation.model, clip_direction=of_edits),
-        teacher=replace(evaluation.teacher, clip_direction=of_targets),
-    )
-
-
-def _with_overlap(evaluation: Evaluation, measured: Overlaps) -> Evaluation:
-    def with_iou(metrics: Metrics, overlap: Overlap | None) -> Metrics:
-        return metrics if overlap is None else replace(metrics, miou=overlap.mean, class_iou=overlap.classes)
-
-    return replace(
-        evaluation,
-        model=with_iou(evaluation.model, measured.edit),
-        photo=with_iou(evaluation.photo, measured.photo),
-        teacher=replace(evaluation.teacher, miou=None if measured.teacher is None else measured.teacher.mean),
-        notes=(*evaluation.notes, *measured.notes),
-    )
+def _with_iou(metrics: Metrics, overlap: Overlap | None) -> Metrics:
+    return metrics if overlap is None else replace(metrics, miou=overlap.mean, class_iou=overlap.classes)

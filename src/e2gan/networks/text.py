@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +54,8 @@ def pad(tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
     return padded, mask
 
 
-class TextEncoder(ABC):
-    """Prompts to tokens. name: as `text_encoder` takes it; width: channels of a token. Made by `text_encoder`."""
-
-    name: str
-    width: int
-
-    @abstractmethod
-    def encode(self, prompt: str) -> Tensor:
-        """The prompt as (T, width) float32 on the CPU, without padding. The tensor is the caller's own."""
-
-
-class HashedText(TextEncoder):
-    """`encode` at a fixed width."""
+class HashedText:
+    """`encode` at a fixed width: prompts to tokens (T, width), float32 on the CPU, without padding."""
 
     name = "hashed"
 
@@ -81,7 +69,7 @@ class HashedText(TextEncoder):
 _known: dict[tuple[str, str], Tensor] = {}  # (encoder, prompt) → tokens: a prompt is encoded once in a process
 
 
-class ClipText(TextEncoder):
+class ClipText:
     """A CLIP text model, loaded when the first prompt needs it.
 
     A token is the last layer's state after the final norm, beginning and end of the prompt included. A prompt longer
@@ -115,6 +103,9 @@ class ClipText(TextEncoder):
         ids = tokenizer(prompt, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
         with torch.no_grad():
             return model(input_ids=torch.tensor([ids])).last_hidden_state[0].float().clone()
+
+
+TextEncoder = HashedText | ClipText  # made by `text_encoder`, which takes its name
 
 
 def text_encoder(name: str, width: int | None = None) -> TextEncoder:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from e2gan.core.images import Pixels, resize
+from e2gan.core.images import Pixels, shrink
 from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
 
 TRUSTED = 0.25
@@ -106,14 +106,13 @@ def undo(edit_HWC: Pixels, alignment: Alignment) -> Pixels:
     return np.array(image)
 
 
-def align(photo_HWC: Pixels, edit_HWC: Pixels, limit: float = math.inf) -> tuple[Pixels, Alignment]:
+def align(photo_HWC: Pixels, edit_HWC: Pixels) -> tuple[Pixels, Alignment]:
     """The edit with its shift and zoom undone where that helps, else `edit_HWC` itself; and how the result lies.
 
     dx, dy and zoom are what was undone: 0, 0 and 1 where nothing was. agreement and residual are the result's. Nothing
     is undone where photo and edit share too few edges (`trusted` is false); where the edit moved, root mean square over
-    the frame, by no more than half a pixel; where it moved by no more than three times what its style displaces edges
-    here and there, unless agreement gains a twelfth; or where it moved over `limit`, in pixels at the photo's size.
-    Raises ValueError where the sizes differ.
+    the frame, by no more than half a pixel; or where it moved by no more than three times what its style displaces
+    edges here and there, unless agreement gains a twelfth. Raises ValueError where the sizes differ.
     """
     pair = _compare(photo_HWC, edit_HWC)
     motion = _find(pair)
@@ -121,7 +120,7 @@ def align(photo_HWC: Pixels, edit_HWC: Pixels, limit: float = math.inf) -> tuple
     as_it_is, _ = _measure(pair, UNMOVED)
     moved = _root_mean_square(motion, photo_HWC.shape)
     clear = moved > STILL + 3 * typical or (moved > STILL and as_it_is.agreement < 11 / 12 * undone.agreement)
-    if undone.trusted and clear and moved <= limit:
+    if undone.trusted and clear:
         return undo(edit_HWC, undone), undone
     return edit_HWC, as_it_is
 
@@ -151,17 +150,10 @@ class _Pair:
 def _compare(photo: Pixels, edit: Pixels) -> _Pair:
     if photo.shape != edit.shape:
         raise ValueError(f"an edit is aligned at its photo's size, {photo.shape}, not {edit.shape}")
-    fine = [_at_most(image, FINE) for image in (photo, edit)]
-    coarse = [_at_most(image, COARSE) for image in fine]
+    fine = [shrink(image, FINE) for image in (photo, edit)]
+    coarse = [shrink(image, COARSE) for image in fine]
     fields = *(_edges(image, 17) for image in fine), *(_edges(image, 9) for image in coarse)
     return _Pair(fields[0], fields[1], fields[2], fields[3], scale=photo.shape[0] / fine[0].shape[0])
-
-
-def _at_most(image: Pixels, side: int) -> Pixels:
-    """With no more than `side` pixels on the shorter side."""
-    height, width = image.shape[:2]
-    scale = min(1, side / min(height, width))
-    return resize(image, (round(height * scale), round(width * scale)))
 
 
 def _edges(image: Pixels, window: int) -> Field:

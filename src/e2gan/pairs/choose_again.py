@@ -9,7 +9,8 @@ from typing import Any
 
 from e2gan.config import ChooseConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_jsonl, write_json
+from e2gan.core.files import read_json, read_jsonl, write_json
+from e2gan.core.outputs import read_settings
 from e2gan.core.summary import count_reasons
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.build_set import INDEX, reasons, without_edit, write_set
@@ -79,10 +80,7 @@ def choose_again(config: ChooseConfig) -> Chosen:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """The settings of a pair set that has candidates. Raises InputError for any other folder."""
-    if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} is no pair set: it has no {CONFIG} (make one with: e2gan pairs)")
-    config = read_json(folder / CONFIG)
-    settings = config.get("settings", {})
-    if config.get("stage") != "pairs" or "choice" not in settings or not (folder / INDEX).is_file():
+    settings = read_settings(folder, ("pairs",), "pair set")
+    if "choice" not in settings or not (folder / INDEX).is_file():
         raise InputError(f"{folder} has no candidates to choose from: only pair sets of teachers beside filters have")
     return settings

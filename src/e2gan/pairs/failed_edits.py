@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from e2gan.core.images import Pixels, resize
+from e2gan.core.images import Pixels, resize, shrink
 from e2gan.pairs.align import estimate
 
 SHAPE = 1.02  # ratio of the two aspect ratios
@@ -55,9 +55,7 @@ def _contrast(image: NDArray[np.generic]) -> float:
 
 def _cells(image: Pixels, count: int) -> NDArray[np.float32]:
     """The picture in at most `count` cells along the shorter side."""
-    height, width = image.shape[:2]
-    scale = min(1, count / min(height, width))
-    return resize(image, (round(height * scale), round(width * scale))).astype(np.float32)
+    return shrink(image, count).astype(np.float32)
 
 
 def _grainy(image: Pixels) -> bool:

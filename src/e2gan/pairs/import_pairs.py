@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, sha256, write_json, write_jsonl
-from e2gan.core.images import Pixels, list_images, read_image, resize, square, write_png
-from e2gan.core.outputs import partial_of, versions, writing
+from e2gan.core.files import CONFIG, write_json, write_jsonl
+from e2gan.core.images import Pixels, read_image, resize, square
+from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
-    INDEX,
-    Item,
+    Checked,
+    Skipped,
     assign_splits,
+    input_images,
     listing_hash,
-    make_id,
-    pixel_hash,
     shown,
     shuffled,
     too_small,
-    write_images,
+    write_checked,
 )
 from e2gan.pairs.outcome import Outcome
 
@@ -43,17 +42,6 @@ class _Source:
     photo: Path
     edit: Path | None
     split: str | None
-
-
-@dataclass(frozen=True)
-class _Pair:
-    source: _Source
-    photo: Pixels
-    edit: Pixels
-    width: int
-    height: int
-    sha256: str
-    pixels: str
 
 
 def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
@@ -75,36 +63,22 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             return Outcome(already_done=True)
         (folder / "images").mkdir(exist_ok=True)
         read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
-        kept: dict[str, _Source] = {}
-
-        def items() -> Iterator[Item]:
-            for name, pair in _once(read, outcome):
-                kept[name] = pair.source
-                write_png(folder / f"images/{name}.png", pair.edit)
-                yield name, pair.photo, "", pair.source.name, pair.width, pair.height, pair.sha256
-
-        photos = write_images(folder / PHOTOS, items())
-        if len(photos) < 3:
-            why = f"; {outcome.skipped[0][0]}: {outcome.skipped[0][1]}" if outcome.skipped else ""
-            raise InputError(f"{len(photos)} usable pair{'s' * (len(photos) != 1)}, and at least 3 are needed{why}")
-        splits = _splits(list(kept.values()), config.seed, outcome)
-        photos = [replace(photo, split=split) for photo, split in zip(photos, splits, strict=True)]
-        write_jsonl(folder / PHOTOS / INDEX, map(plain, photos))
+        photos = write_checked(
+            folder / PHOTOS,
+            read,
+            outcome.skipped,
+            splits=lambda names: _splits(
+                names, {source.name: source.split for source in sources}, config.seed, outcome
+            ),
+            few=lambda count: f"{count} usable pair{'s' * (count != 1)}",
+            edits=folder / "images",
+        )
         photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
         write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
         about = {"prompt": settings["concept"], "teacher": teacher, "seed": config.seed, "score": None}
         rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
         write_jsonl(folder / ROWS, rows)
     return outcome
-
-
-def _images(folder: Path, config: PairsConfig) -> list[Path]:
-    """The images of a folder without this stage's own output, should that lie in it."""
-    own = [path.resolve() for path in (config.out, partial_of(config.out))]
-    files = [path for path in list_images(folder) if not any(path.resolve().is_relative_to(o) for o in own)]
-    if not files:
-        raise InputError(f"{folder} holds no images (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
-    return files
 
 
 def _split_of(path: Path, root: Path) -> str | None:
@@ -114,14 +88,14 @@ def _split_of(path: Path, root: Path) -> str | None:
 
 def _aligned(config: PairsConfig) -> tuple[list[_Source], str]:
     root = cast(Path, config.aligned)
-    files = _images(root, config)
+    files = input_images(root, config.out, "images")
     sources = [_Source(shown(path, root), path, None, _split_of(path, root)) for path in files]
     return sources, listing_hash(root, files)
 
 
 def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
     before, after = cast(Path, config.before), cast(Path, config.after)
-    photos, edits = _images(before, config), _images(after, config)
+    photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
     # By path and stem where the two folders have the same subfolders, else by stem alone.
     ways = [
         _partners(photos, edits, lambda p, root: p.relative_to(root).with_suffix("").as_posix().lower(), before, after),
@@ -145,7 +119,7 @@ def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]
 def _unmatched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
     """Pictures of two kinds, the i-th beside the i-th of each split's folder: a set needs an edit a photo, no more."""
     before, after = cast(Path, config.before), cast(Path, config.after)
-    photos, edits = _images(before, config), _images(after, config)
+    photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
     sides = [defaultdict(list), defaultdict(list)]
     for side, root, paths in zip(sides, (before, after), (photos, edits), strict=True):
         for path in paths:
@@ -175,18 +149,16 @@ def _partners(
     return {ours[0]: theirs[0] for ours, theirs in both.values() if len(ours) == len(theirs) == 1}
 
 
-def _read(source: _Source, config: PairsConfig) -> _Pair | tuple[str, str]:
+def _read(source: _Source, config: PairsConfig) -> Checked | Skipped:
     """The pair at the working size, or (file, reason)."""
     try:
         photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit, config)
         for image, name in ((photo, "photo"), (edit, "edit")):
             if reason := too_small(image, config.size):
                 raise InputError(f"the {name}'s {reason}")
-        height, width = photo.shape[:2]
         if edit.shape != photo.shape and not config.unpaired:
-            edit = resize(edit, (height, width))
-        photo, edit = square(photo, config.size), square(edit, config.size)
-        return _Pair(source, photo, edit, width, height, sha256(source.photo), pixel_hash(photo))
+            edit = resize(edit, (photo.shape[0], photo.shape[1]))
+        return Checked.of(source.photo, source.name, photo, config.size, square(edit, config.size))
     except InputError as error:
         reason = str(error).removeprefix(f"{source.photo}: ")
         if source.edit is not None and reason.startswith(f"{source.edit}: "):
@@ -214,24 +186,9 @@ def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels
     return photo, edit
 
 
-def _once(pairs: Iterable[_Pair | tuple[str, str]], outcome: Outcome) -> Iterator[tuple[str, _Pair]]:
-    """Each photo once, with its id; what is left out goes to `outcome.skipped`."""
-    first: dict[str, str] = {}
-    ids: set[str] = set()
-    for pair in pairs:
-        if not isinstance(pair, _Pair):
-            outcome.skipped.append(pair)
-        elif twin := first.get(pair.sha256) or first.get(pair.pixels):
-            outcome.skipped.append((pair.source.name, f"the same picture as ‘{twin}’"))
-        else:
-            first[pair.sha256] = first[pair.pixels] = pair.source.name
-            yield make_id(pair.source.photo.stem, pair.sha256, ids), pair
-
-
-def _splits(sources: Sequence[_Source], seed: int, outcome: Outcome) -> list[str]:
+def _splits(names: Sequence[str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
     """The splits of the folders train, val and test where the user has them; else by seed."""
-    given = [source.split for source in sources]
-    names = [source.name for source in sources]
+    given = [folders[name] for name in names]
     present = set(given)
     if None in present or "train" not in present or present == {"train"}:
         if present != {None}:

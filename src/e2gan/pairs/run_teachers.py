@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2gan.config import TeachConfig
@@ -76,22 +76,20 @@ def run_teachers(
     return replace(outcome, notes=[*resumption, *outcome.notes])
 
 
+@dataclass
 class TeacherRun:
     """One teacher on the photos of a set. An edit is a file of its own, written whole: a run that is killed goes on
     with what is there, and several machines can fill one folder."""
 
-    def __init__(
-        self,
-        teacher: Teacher,
-        ask: Ask,
-        photo_folder: Path,
-        candidates: CandidateFolder,
-        teach: TeachConfig,
-        seed: int,
-    ) -> None:
-        self.teacher, self.ask, self.photo_folder = teacher, ask, photo_folder
-        self.candidates, self.teach, self.seed = candidates, teach, seed
-        self.batch = teacher.batch
+    teacher: Teacher
+    ask: Ask
+    photo_folder: Path
+    candidates: CandidateFolder
+    teach: TeachConfig
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.batch = self.teacher.batch
 
     def missing(self, photos: Sequence[Photo]) -> list[Job]:
         """What is still to be edited: the next seed of each edit that is not there yet."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain
-from e2gan.core.images import Pixels, resize
+from e2gan.core.images import Pixels, shrink
 from e2gan.core.memory import give_back_memory, is_no_memory
 from e2gan.core.progress import in_threads
 from e2gan.pairs.edges import Field, blur, correlation, doubled_gradient
@@ -48,11 +48,7 @@ def structure(photo: Pixels, edit: Pixels) -> float:
 
 def _edges(image: Pixels) -> list[Field]:
     """The edges of each level of the pyramid, (H, W)."""
-    height, width = image.shape[:2]
-    if min(height, width) > LARGEST:
-        scale = LARGEST / min(height, width)
-        image = resize(image, (round(height * scale), round(width * scale)))
-    x = image.astype(np.float32) / 255
+    x = shrink(image, LARGEST).astype(np.float32) / 255
     levels: list[Field] = []
     while not levels or (len(levels) < LEVELS and min(x.shape[:2]) >= LEAST):
         x = blur(x, 1)

@@ -78,7 +78,7 @@ class Comparison:
         """Raises InputError where the metric is unknown, or its network is not at hand."""
         self.out, self.metric, self.device = out, metric, options.device
         self.scorer = MetricScorer(metric, options)
-        self.arrays_read: dict[tuple[Path, str], tuple[Pixels, Pixels]] = {}
+        self.arrays_read: dict[Path, tuple[Pixels, Pixels]] = {}
 
     def run(self, variants: Sequence[Variant], sets: Sequence[PairSet]) -> list[list[Result]]:
         """Train each variant on each concept and score it: its results by concept. Writes a sheet a concept."""
@@ -95,12 +95,11 @@ class Comparison:
             self.sheet(path, pair_set, list(zip(names, of_set, strict=True)))
         return results
 
-    def _arrays(self, pair_set: PairSet, split: str = "test") -> tuple[Pixels, Pixels]:
-        """Photos and edits of a split, read once for all of a comparison's rows."""
-        key = pair_set.folder, split
-        if key not in self.arrays_read:
-            self.arrays_read[key] = pair_set.arrays(split)[:2]
-        return self.arrays_read[key]
+    def _arrays(self, pair_set: PairSet) -> tuple[Pixels, Pixels]:
+        """Test photos and edits, read once for all of a comparison's rows."""
+        if pair_set.folder not in self.arrays_read:
+            self.arrays_read[pair_set.folder] = pair_set.arrays("test")[:2]
+        return self.arrays_read[pair_set.folder]
 
     def folder(self, *parts: str) -> Path:
         """Where a model of this name, on a concept of this name, lies."""
@@ -108,19 +107,19 @@ class Comparison:
         folder.parent.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def result(self, model: TrainedModel, pair_set: PairSet, split: str = "test") -> Result:
-        """The model's score on a split, computed once for these weights, pairs and metric."""
+    def result(self, model: TrainedModel, pair_set: PairSet) -> Result:
+        """The model's score on the test photos, computed once for these weights, pairs and metric."""
         key = {
             "metric": self.metric,
-            "split": split,
+            "split": "test",
             "weights_sha256": sha256(model.weights),
             "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
         }
-        known = model.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-{split}.json"
+        known = model.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-test.json"
         if known.exists() and (found := read_json(known)).get("key") == key:
             score = Score(**found["score"])
         else:
-            photos, targets = self._arrays(pair_set, split)
+            photos, targets = self._arrays(pair_set)
             edits = Predictor(model.load(), self.device).batch(photos)
             score = self.scorer(edits, targets, paired=pair_set.paired)
             write_json(known, {"key": key, "score": score})

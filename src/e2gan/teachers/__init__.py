@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +14,16 @@ if TYPE_CHECKING:
     from e2gan.teachers.teacher import Teacher
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of teacher: a file with a function make(name, config) that gives the `Teacher` of a name.
-
-    takes_settings: whether --model and --set are for it: then it is make(name, config, model, arguments), with the
-    checkpoint, or None, and the arguments to set.
-    """
-
-    module: str
-    takes_settings: bool = False
-
-
-KINDS = {
-    "filters": Kind("e2gan.teachers.filters.filters"),
-    "command": Kind("e2gan.teachers.command"),
-    "diffusers": Kind("e2gan.teachers.diffusion.registry", takes_settings=True),
+MODULES = {
+    "filters": "e2gan.teachers.filters.filters",
+    "command": "e2gan.teachers.command",
+    "diffusers": "e2gan.teachers.diffusion.registry",
 }
-"""By what stands before the colon in --teacher; other names are those of diffusers' presets."""
+"""By what stands before the colon in --teacher; other names are those of diffusers' presets.
+
+Each has a function make(name, config) that gives the `Teacher` of a name. That of diffusers takes its --model and --set
+too: make(name, config, model, arguments), with the checkpoint, or None, and the arguments to set.
+"""
 
 
 def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None) -> list[Teacher]:
@@ -49,21 +40,21 @@ def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None
 
 def takes_settings(name: str) -> bool:
     """Whether a teacher is a diffusion model: the others have no arguments to set."""
-    return _kind(name).takes_settings
+    return _kind(name) == "diffusers"
 
 
-def _kind(name: str) -> Kind:
-    return KINDS.get(name.partition(":")[0], KINDS["diffusers"])
+def _kind(name: str) -> str:
+    prefix = name.partition(":")[0]
+    return prefix if prefix in MODULES else "diffusers"
 
 
 def _make(name: str, config: PairsConfig, model: str | None, arguments: dict[str, Any]) -> Teacher:
-    kind = _kind(name)
-    if arguments and not kind.takes_settings:
-        raise InputError(
-            f"--set {next(iter(arguments))}: {name.split(':')[0]} takes no settings, only diffusion models do"
-        )
-    make = import_module(kind.module).make
-    return make(name, config, model, arguments) if kind.takes_settings else make(name, config)
+    make = import_module(MODULES[_kind(name)]).make
+    if takes_settings(name):
+        return make(name, config, model, arguments)
+    if arguments:
+        raise InputError(f"--set {next(iter(arguments))}: {_kind(name)} takes no settings, only diffusion models do")
+    return make(name, config)
 
 
 def _models(texts: tuple[str, ...], names: list[str]) -> dict[str, str]:

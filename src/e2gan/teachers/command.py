@@ -57,10 +57,6 @@ class CommandTeacher:
     the last lines are told once. Raises InputError for a command that cannot be meant.
     """
 
-    name: str
-    batch: int
-    deterministic: bool
-
     def __init__(self, command: str, batch: int | None = None, timeout: float | None = None) -> None:
         need(batch is None or batch >= 1, f"--batch {batch}: must be at least 1")
         need(timeout is None or timeout > 0, f"--timeout {timeout}: must be more than 0 seconds")

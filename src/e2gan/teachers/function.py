@@ -30,10 +30,6 @@ class FunctionTeacher:
     Raises InputError for what is no function, and one without a name that is given none.
     """
 
-    name: str
-    batch: int
-    deterministic: bool
-
     def __init__(
         self,
         function: PhotoFunction,

@@ -15,21 +15,21 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SETTING = re.compile(r"([\w:/.-]+\.)?[A-Za-z_]\w*", re.ASCII)  # TEACHER.NAME is that teacher's alone
 
 
-def parse_settings(texts: Iterable[str], where: str = "--set") -> dict[str, Any]:
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """{"strength": 0.6, "steps": 20} of ["strength=0.6", "steps=20"].
 
     A value is an integer, a number, true or false, JSON where it begins with a double quote or a square bracket (a
-    text in quotes stays a text: "20"), else text. Raises InputError, beginning with `where`, for what is no NAME=VALUE,
-    and a name that is there twice.
+    text in quotes stays a text: "20"), else text. Raises InputError for what is no NAME=VALUE, and a name that
+    is there twice.
     """
     settings: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         name = name.strip()
-        need(bool(equals) and bool(value.strip()), f"{where} {text}: write NAME=VALUE")
-        need(bool(SETTING.fullmatch(name)), f"{where} {text}: '{name}' is no name of an argument")
-        need(name not in settings, f"{where} {text}: {name} is set twice")
-        settings[name] = _value(value.strip(), f"{where} {text}")
+        need(bool(equals) and bool(value.strip()), f"--set {text}: write NAME=VALUE")
+        need(bool(SETTING.fullmatch(name)), f"--set {text}: '{name}' is no name of an argument")
+        need(name not in settings, f"--set {text}: {name} is set twice")
+        settings[name] = _value(value.strip(), f"--set {text}")
     return settings
 
 

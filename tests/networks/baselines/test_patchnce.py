@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from e2gan.config import PIX2PIX, GeneratorConfig
-from e2gan.core.errors import InputError
 from e2gan.networks.baselines.patchnce import PatchNCE, UnpairedDiscriminator, channels_of, contrastive_loss, features
 from e2gan.networks.generator import Generator
 from e2gan.train.step import parameters
@@ -143,9 +142,3 @@ def test_parameter_counts_are_the_published_ones() -> None:
     with torch.device("meta"):
         assert parameters(UnpairedDiscriminator()) == 2_764_737  # 2.76 M
         assert parameters(PatchNCE(channels_of(PIX2PIX))) == 576_000
-
-
-def test_a_layer_that_is_none_is_told_in_one_line() -> None:
-    with pytest.raises(InputError, match=r"--layers level2_up: no such part.* level1_in, level2_down") as caught:
-        channels_of(SMALL, ("level2_up",))
-    assert "\n" not in str(caught.value)

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.teachers.diffusion.pipelines import need_diffusers
 from e2gan.teachers.diffusion.presets import SHIPPED
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 from e2gan.teachers.teacher import Ask
 from tests.teachers.diffusion.tiny_editors import BUILDERS, write_lora
 from tests.teachers.diffusion.tiny_presets import PRESETS, SMALL, photo, teacher
@@ -106,7 +107,7 @@ def test_a_users_preset_of_an_unknown_pipeline_takes_one_photo_a_call(
         f'[mine]\npipeline = "Flux2KleinPipeline"\ncheckpoint = {json.dumps(str(folder("flux2-klein")))}\nside = 64\n'
         "arguments = { num_inference_steps = 2, guidance_scale = 1.0 }\n"
     )
-    mine: Any = make_teacher("mine", loading=Loading(device="cpu", batch=2), presets=path)
+    mine: Any = make_teacher("mine", teach=TeachConfig(batch=2, presets=path), device="cpu")
     shots = [photo("flux2-klein"), photo("flux2-klein", "coffee")]
     together = mine.edit(shots, ASK, [1, 2])
     for shot, seed, edit in zip(shots, (1, 2), together, strict=True):
@@ -115,7 +116,7 @@ def test_a_users_preset_of_an_unknown_pipeline_takes_one_photo_a_call(
 
 @pytest.mark.parametrize("name", ["flux2-klein", "sdxl-img2img"])
 def test_half_precision_gives_nearly_the_same_edit(name: str, folder: Callable[[str], Path]) -> None:
-    half: Any = make_teacher(name, str(folder(name)), SMALL[name], Loading(device="cpu", precision="bf16"))
+    half: Any = make_teacher(name, str(folder(name)), SMALL[name], TeachConfig(precision="bf16"), "cpu")
     edits = [one.edit([photo(name)], ASK, [1])[0] for one in (teacher(name, folder(name)), half)]
     exact, rounded = (np.asarray(edit, float).ravel() for edit in edits)
     assert not np.array_equal(exact, rounded)
@@ -124,16 +125,14 @@ def test_half_precision_gives_nearly_the_same_edit(name: str, folder: Callable[[
 
 def test_attention_is_chosen_where_the_denoiser_is_a_transformer(folder: Callable[[str], Path]) -> None:
     name, shot = "flux2-klein", photo("flux2-klein")
-    native: Any = make_teacher(name, str(folder(name)), SMALL[name], Loading(device="cpu", attention="native"))
+    native: Any = make_teacher(name, str(folder(name)), SMALL[name], TeachConfig(attention="native"), "cpu")
     assert np.array_equal(native.edit([shot], ASK, [1])[0], teacher(name, folder(name)).edit([shot], ASK, [1])[0])
 
 
 @pytest.mark.parametrize("name", ["qwen-edit", "qwen-edit-lightning"])
 def test_qwen_paints_at_the_size_at_which_it_sees_the_photo(name: str, folder: Callable[[str], Path]) -> None:
     """Whatever the side: else the edit is zoomed, or shifted, against the photo."""
-    editor = make_teacher(
-        name, str(folder("qwen-edit")), {"side": 128, "num_inference_steps": 2}, Loading(device="cpu")
-    )
+    editor = make_teacher(name, str(folder("qwen-edit")), {"side": 128, "num_inference_steps": 2}, device="cpu")
     assert isinstance(editor, DiffusionTeacher)
     editor = DiffusionTeacher(dataclasses.replace(editor.preset, lora=None), editor.model, editor.arguments)
     editor.load()
@@ -214,7 +213,7 @@ def lightning(tmp_path: Path, folder: Path, lora: Path) -> DiffusionTeacher:
     preset = PRESETS["qwen-edit-lightning"]
     path = tmp_path / "mine.toml"
     path.write_text("[qwen-edit-lightning]" + text.replace(f'"{preset.lora}"', json.dumps(str(lora))), "utf-8")
-    made = make_teacher("qwen-edit-lightning", str(folder), {"side": 64}, Loading(device="cpu"), path)
+    made = make_teacher("qwen-edit-lightning", str(folder), {"side": 64}, TeachConfig(presets=path), "cpu")
     assert isinstance(made, DiffusionTeacher)
     return made
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import Loading
 from tests.teachers.diffusion.tiny_presets import photo, teacher
 from tests.teachers.diffusion.tiny_teachers import ASK
 
@@ -18,7 +18,7 @@ from tests.teachers.diffusion.tiny_teachers import ASK
 def test_ledits_refuses_to_keep_its_weights_off_the_gpu() -> None:
     for offload in ("model", "sequential"):
         with pytest.raises(InputError, match=f"^--offload {offload}: ledits needs its weights on the GPU$"):
-            make_teacher("ledits", loading=Loading(offload=offload))
+            make_teacher("ledits", teach=TeachConfig(offload=offload))
 
 
 @pytest.mark.slow

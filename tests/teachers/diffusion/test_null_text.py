@@ -14,6 +14,7 @@ import skimage.data
 import torch
 from torch import Tensor
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.teachers.diffusion import null_text
@@ -30,7 +31,6 @@ from e2gan.teachers.diffusion.prompt_to_prompt import (
     AttentionControl,
 )
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import Loading
 from e2gan.teachers.teacher import Ask, Failed
 from tests.teachers.diffusion.tiny_diffusion import (
     write_stable_diffusion,
@@ -210,15 +210,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_stable_diffusion(tmp_path_factory.mktemp("sd") / "sd", safety="passes")
 
 
-def teacher(folder: Path, loading: Loading | None = None, **options: Any) -> NullTextTeacher:
+def teacher(folder: Path, teach: TeachConfig | None = None, **options: Any) -> NullTextTeacher:
     arguments = {"num_inference_steps": 2, "inner_steps": 1}
     preset = Preset(name="null-text", kind="null-text", checkpoint=str(folder), side=16, arguments=arguments)
-    return NullTextTeacher(preset, overrides=options, loading=loading)
+    return NullTextTeacher(preset, overrides=options, teach=teach)
 
 
 @pytest.mark.slow
 def test_teacher_edits_each_photo_from_source_to_prompt(folder: Path) -> None:
-    made = teacher(folder, Loading(batch=8))
+    made = teacher(folder, TeachConfig(batch=8))
     assert (made.name, made.batch, made.deterministic) == ("null-text", 1, True)
     photos = [resize(skimage.data.astronaut(), (40, 60)), resize(skimage.data.coffee(), (33, 33))]
     ask = Ask("a photo of autumn", "a photo of a city")
@@ -250,7 +250,7 @@ def test_lower_precision_is_for_the_edit_alone(folder: Path, photo: Pixels, monk
     monkeypatch.setattr(null_text, "edit", lambda p, inv, *more: (seen.append(inv), edit(p, inv, *more))[1])
     edits = []
     for precision in ("fp32", "bf16"):
-        made = teacher(folder, Loading(precision=precision), guidance_scale=2)
+        made = teacher(folder, TeachConfig(precision=precision), guidance_scale=2)
         assert made.settings(Ask(AUTUMN, SOURCE))["precision"] == precision
         edits += [np.asarray(e, int) for e in made.edit([photo], Ask(AUTUMN, SOURCE), [0])]
     assert torch.equal(seen[0].nulls, seen[1].nulls)
@@ -309,11 +309,11 @@ def test_wrong_options_are_told_in_one_line(options: dict[str, Any], message: st
 
 def test_wrong_loading_and_prompts_are_told_in_one_line(folder: Path, photo: Pixels) -> None:
     with pytest.raises(InputError, match="--offload sequential: null-text needs gradients: take --offload model"):
-        teacher(folder, Loading(offload="sequential"))
+        teacher(folder, TeachConfig(offload="sequential"))
     with pytest.raises(InputError, match="--compile: null-text changes the attention at every step"):
-        teacher(folder, Loading(compile=True))
+        teacher(folder, TeachConfig(compile=True))
     with pytest.raises(InputError, match="--attention: null-text changes the attention at every step"):
-        teacher(folder, Loading(attention="native"))
+        teacher(folder, TeachConfig(attention="native"))
     with pytest.raises(InputError, match="is the source prompt too: say with --source"):
         teacher(folder).settings(Ask("A photo", "a photo"))
     assert teacher(folder, amplify="photo=5").settings(Ask("a photo", "a photo"))  # stronger, which is an edit

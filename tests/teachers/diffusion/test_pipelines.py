@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.teachers.diffusion.pipelines import quiet
 from e2gan.teachers.diffusion.registry import make_teacher
@@ -40,12 +41,14 @@ def test_a_preset_may_change_the_schedulers_numbers(sd: Path, tmp_path: Path) ->
     text = f'[mine]\ncheckpoint = "{sd}"\npipeline = "StableDiffusionImg2ImgPipeline"\n'
     path = tmp_path / "mine.toml"
     path.write_text(text + "scheduler_arguments = { beta_end = 0.02 }\n")
-    mine: Any = make_teacher("mine", presets=path)
+    mine: Any = make_teacher("mine", teach=TeachConfig(presets=path))
     mine.load()
     config = mine._pipeline.scheduler.config
     assert (config.beta_end, config.beta_start) == (0.02, 0.00085)
     path.write_text(text + "scheduler_arguments = { betaend = 0.02 }\n")
-    assert "PNDMScheduler takes no betaend, but num_train_timesteps" in refused(make_teacher("mine", presets=path).load)
+    assert "PNDMScheduler takes no betaend, but num_train_timesteps" in refused(
+        make_teacher("mine", teach=TeachConfig(presets=path)).load
+    )
 
 
 @pytest.mark.parametrize("name", ["instruct-pix2pix", "instruct-diffusion"])
@@ -107,7 +110,7 @@ def test_without_the_library_the_line_says_what_to_install(monkeypatch: pytest.M
 def test_a_pipeline_that_this_version_lacks(tmp_path: Path, sd: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(f'[mine]\ncheckpoint = "{sd}"\npipeline = "TomorrowPipeline"\n')
-    message = refused(lambda: make_teacher("mine", presets=path).settings(ASK))
+    message = refused(lambda: make_teacher("mine", teach=TeachConfig(presets=path)).settings(ASK))
     assert "has no TomorrowPipeline" in message
     assert "diffusers 0." in message
 
@@ -190,10 +193,10 @@ def test_a_users_preset_names_the_arguments_itself(tmp_path: Path, sd: Path) -> 
     path = tmp_path / "mine.toml"
     text = f'[mine]\ncheckpoint = "{sd}"\npipeline = "StableDiffusionImg2ImgPipeline"\nside = 32\n'
     path.write_text(text + 'image = "photo"\n')
-    message = refused(lambda: make_teacher("mine", presets=path).settings(ASK))
+    message = refused(lambda: make_teacher("mine", teach=TeachConfig(presets=path)).settings(ASK))
     assert "takes no photo, but prompt, image" in message
     path.write_text(text + "one_by_one = true\narguments = { num_inference_steps = 3, strength = 0.68 }\n")
-    mine = make_teacher("mine", presets=path)
+    mine = make_teacher("mine", teach=TeachConfig(presets=path))
     edits = pixels(mine.edit(photos(), ASK, [1, 2, 3]))
     together = pixels(teacher("sd-img2img", sd).edit(photos(), ASK, [1, 2, 3]))
     assert np.abs(edits - together).max() <= 1

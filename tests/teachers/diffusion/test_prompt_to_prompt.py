@@ -77,13 +77,13 @@ def test_map_pairs_pieces_and_keeps_a_swapped_word_its_weight(pipeline: Any) -> 
     source, target = (tokenize(p, pipeline.tokenizer, 77) for p in ("in ab", "in snow ab"))
     tokens = map_tokens(source, target)
     (new_in, new_snow, new_ab), (old_in, old_ab) = target.places, source.places
-    assert not tokens.taken[list(new_snow)].any()
-    assert tokens.weights[list(new_in), list(old_in)].tolist() == [1] * len(new_in)
-    assert tokens.weights[list(new_ab), list(old_ab)].tolist() == [1, 1]
-    assert tokens.weights[0, 0] == tokens.weights[target.end, source.end] == tokens.weights[76, 76] == 1
+    assert not tokens[list(new_snow)].any()
+    assert tokens[list(new_in), list(old_in)].tolist() == [1] * len(new_in)
+    assert tokens[list(new_ab), list(old_ab)].tolist() == [1, 1]
+    assert tokens[0, 0] == tokens[target.end, source.end] == tokens[76, 76] == 1
     swap = map_tokens(source, tokenize("in abcd", pipeline.tokenizer, 77))
-    assert swap.weights[2:6, list(old_ab)].eq(0.25).all()  # two pieces' attention shared by four
-    assert swap.weights[2:6].sum() == len(old_ab)
+    assert swap[2:6, list(old_ab)].eq(0.25).all()  # two pieces' attention shared by four
+    assert swap[2:6].sum() == len(old_ab)
 
 
 def test_amplification_by_number_words_and_text() -> None:

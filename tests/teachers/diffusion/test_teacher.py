@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.teachers.diffusion.presets import find_preset
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import MAX_BATCH, DiffusionTeacher, Loading
+from e2gan.teachers.diffusion.teacher import MAX_BATCH, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
 from tests.conftest import refused
 from tests.teachers.diffusion.tiny_diffusion import write_stable_diffusion
@@ -95,7 +96,7 @@ def test_settings_are_what_decides_the_edits(sd: Path) -> None:
     assert one._pipeline is None  # nothing heavy before `load`
     assert json.dumps(one.settings(ASK))
     assert (one.name, one.batch, one.deterministic) == ("sd-img2img", 1, False)
-    assert teacher("sd-img2img", sd, Loading(batch=5)).batch == 5
+    assert teacher("sd-img2img", sd, TeachConfig(batch=5)).batch == 5
 
 
 def test_overrides_reach_the_pipeline(sd: Path) -> None:
@@ -107,7 +108,7 @@ def test_overrides_reach_the_pipeline(sd: Path) -> None:
 
 def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
     exact = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
-    half = teacher("sd-img2img", sd, Loading(precision="bf16"))
+    half = teacher("sd-img2img", sd, TeachConfig(precision="bf16"))
     assert half.settings(ASK)["precision"] == "bf16"
     rounded = pixels(half.edit(photos(1), ASK, [1]))
     assert half._pipeline.unet.dtype == torch.bfloat16
@@ -120,7 +121,7 @@ def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
 def test_a_compiled_model_edits_the_same(sd: Path) -> None:
     """The denoiser is compiled, and nothing else; that the code made for it is right is torch's own to test."""
     eager = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
-    one = teacher("sd-img2img", sd, Loading(compile=True))
+    one = teacher("sd-img2img", sd, TeachConfig(compile=True))
     with torch.compiler.set_stance("force_eager"):  # a minute of compilation on one core otherwise
         compiled = pixels(one.edit(photos(1), ASK, [1]))
     assert one._pipeline.unet._compiled_call_impl is not None
@@ -203,23 +204,22 @@ def test_once_a_call_has_succeeded_an_error_is_the_photos_own(
 
 
 @pytest.mark.parametrize(
-    ("loading", "message"),
+    ("teach", "message"),
     [
-        (Loading(precision="fp16"), "--precision fp16 is for GPUs"),
-        (Loading(offload="model"), "--offload model is for GPUs"),
-        (Loading(offload="sequential"), "--offload sequential is for GPUs"),
-        (Loading(attention="flash"), "--attention flash: .*denoiser has one kind only"),
-        (Loading(device="cuda:77"), "--device cuda:77: not on this machine"),
+        (TeachConfig(precision="fp16"), "--precision fp16 is for GPUs"),
+        (TeachConfig(offload="model"), "--offload model is for GPUs"),
+        (TeachConfig(offload="sequential"), "--offload sequential is for GPUs"),
+        (TeachConfig(attention="flash"), "--attention flash: .*denoiser has one kind only"),
     ],
 )
-def test_what_the_machine_or_the_model_cannot_is_refused(sd: Path, loading: Loading, message: str) -> None:
+def test_what_the_machine_or_the_model_cannot_is_refused(sd: Path, teach: TeachConfig, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        teacher("sd-img2img", sd, loading).load()
+        teacher("sd-img2img", sd, teach).load()
 
 
-def test_a_batch_is_at_least_one(sd: Path) -> None:
-    with pytest.raises(InputError, match="--batch 0"):
-        teacher("sd-img2img", sd, Loading(batch=0))
+def test_a_device_that_is_not_there_is_refused(sd: Path) -> None:
+    with pytest.raises(InputError, match="--device cuda:77: not on this machine"):
+        make_teacher("sd-img2img", str(sd), device="cuda:77").load()
 
 
 def spoil_pickle(folder: Path) -> None:
@@ -343,7 +343,7 @@ def preset_with_lora(tmp_path: Path, sd: Path, lora: Path) -> Path:
 def test_a_lora_of_the_preset_changes_the_edits(sd: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     write_lora(sd, tmp_path / "lora")
-    styled = make_teacher("styled", presets=preset_with_lora(tmp_path, sd, tmp_path / "lora"))
+    styled = make_teacher("styled", teach=TeachConfig(presets=preset_with_lora(tmp_path, sd, tmp_path / "lora")))
     assert styled.settings(ASK)["lora"] == str(tmp_path / "lora")
     plain = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
     assert np.abs(pixels(styled.edit(photos(1), ASK, [1])) - plain).max() > 1
@@ -353,7 +353,7 @@ def test_a_lora_of_another_model_is_refused(sd: Path, tmp_path: Path) -> None:
     (tmp_path / "lora").mkdir()
     weights = {f"transformer.blocks.0.to_q.lora_{part}.weight": torch.ones(2, 2) for part in "AB"}
     save_file(weights, tmp_path / "lora/pytorch_lora_weights.safetensors")
-    styled = make_teacher("styled", presets=preset_with_lora(tmp_path, sd, tmp_path / "lora"))
+    styled = make_teacher("styled", teach=TeachConfig(presets=preset_with_lora(tmp_path, sd, tmp_path / "lora")))
     message = refused(styled.load)
     assert str(tmp_path / "lora") in message
     assert "lora in the preset" in message

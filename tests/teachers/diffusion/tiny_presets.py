@@ -11,7 +11,6 @@ import skimage.data
 from e2gan.core.images import Pixels
 from e2gan.teachers.diffusion.presets import SHIPPED, load_presets
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import Loading
 
 PRESETS = {name: p for name, p in load_presets().items() if f"[{name}]" in (SHIPPED / "today.toml").read_text("utf-8")}
 
@@ -39,4 +38,4 @@ def photo(name: str, picture: str = "astronaut") -> Pixels:
 
 
 def teacher(name: str, model: Path, **overrides: Any) -> Any:
-    return make_teacher(name, str(model), SMALL[name] | overrides, Loading(device="cpu"))
+    return make_teacher(name, str(model), SMALL[name] | overrides, device="cpu")

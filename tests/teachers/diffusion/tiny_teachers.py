@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from e2gan.config import TeachConfig
 from e2gan.core.images import Pixels
 from e2gan.teachers.diffusion.registry import make_teacher
-from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
 
 ASK = Ask("make it autumn")
@@ -23,8 +24,8 @@ def photos(count: int = 3, height: int = 40, width: int = 40) -> list[Pixels]:
     return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def teacher(name: str, model: Path | None, loading: Loading | None = None, **overrides: Any) -> DiffusionTeacher:
-    found = make_teacher(name, str(model) if model else None, SMALL | overrides, loading)
+def teacher(name: str, model: Path | None, teach: TeachConfig | None = None, **overrides: Any) -> DiffusionTeacher:
+    found = make_teacher(name, str(model) if model else None, SMALL | overrides, teach)
     assert isinstance(found, DiffusionTeacher)
     return found
 

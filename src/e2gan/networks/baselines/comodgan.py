@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 
 
@@ -60,22 +60,11 @@ class ComodganConfig:
     def channels(self, side: int) -> int:
         return min(self.channel_base // side, self.channel_max)
 
-    @property
-    def takes_prompt(self) -> bool:
-        return False
-
     def check(self) -> None:
         need(
             32 <= self.size <= 1024 and self.size & (self.size - 1) == 0,
             f"--size {self.size}: must be a power of two from 32 to 1024",
         )
-        need(
-            self.channel_base >= self.size,
-            f"--channel-base {self.channel_base}: must be at least the size, {self.size}, or no channel is left",
-        )
-        for name in ("channel_max", "code", "z_dim", "w_dim", "mapping_layers"):
-            at_least(name.replace("_", "-"), getattr(self, name), 1)
-        need(0 <= self.dropout < 1, f"--dropout {self.dropout}: must be at least 0 and below 1")
 
 
 def _fp32(x: Tensor) -> torch.autocast:

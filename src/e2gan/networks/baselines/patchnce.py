@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.config import GeneratorConfig
-from e2gan.core.errors import InputError
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator, TransformerStage
 
@@ -29,12 +28,9 @@ def _parts(config: GeneratorConfig) -> Iterator[tuple[str, int]]:
 
 
 def channels_of(config: GeneratorConfig, layers: Sequence[str] = LAYERS) -> list[int]:
-    """Channels of each layer's features. Raises InputError for a layer that such a generator does not have."""
-    found = dict(_parts(config))
-    for name in layers:
-        if name not in found:
-            raise InputError(f"--layers {name}: no such part of the generator; there are {', '.join(found)}")
-    return [found[name] for name in layers]
+    """Channels of each layer's features."""
+    channels = dict(_parts(config))
+    return [channels[name] for name in layers]
 
 
 def features(
@@ -46,9 +42,8 @@ def features(
 ) -> list[Tensor]:
     """What the generator makes of images x (B, 3, H, W) in [-1, 1] after each of the layers: (B, C, h, w) each.
 
-    The generator runs only as far as the last of them. Raises InputError for a layer that it does not have.
+    The generator runs only as far as the last of them.
     """
-    channels_of(generator.config, layers)
     found: dict[str, Tensor] = {}
     for name, _ in _parts(generator.config):
         part = generator.get_submodule(name)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 
 
@@ -18,40 +17,19 @@ class UNetConfig:
     """pix2pix's U-Net generator (Isola et al. 2017), 54.4 M parameters at its defaults."""
 
     size: int = 256
-    """Side of the photos in pixels; chooses --levels where that is not set."""
-    levels: int | None = None
-    """Halvings on the way down (default: down to a single pixel if the size allows it, 8 at the most; 8 for 256)."""
+    """Side of the photos in pixels."""
     width: int = 64
     """Channels of the first convolution; each level doubles them up to eight times as many."""
-    norm: Literal["batch", "instance"] = "batch"
-    """batch: with affine weights, the reference's; instance: without, convolutions with bias."""
-    statistics: Literal["image", "running"] = "image"
-    """What batch norm normalises an edit by: image: its own mean and variance, which is what training at batch 1 did;
-    running: the averages over training, for large batches, and foldable into the convolutions."""
     dropout: float = 0.5
     """Dropout on the way up, in the inner blocks of eight times the width; it plays z while training (0.5)."""
 
     @property
     def depth(self) -> int:
-        """Levels, chosen by the size where they are not set."""
-        if self.levels is not None:
-            return self.levels
+        """Halvings on the way down: to a single pixel if the size allows it, 8 at the most."""
         return min(8, (self.size & -self.size).bit_length() - 1)  # how often 2 divides the size
 
-    @property
-    def takes_prompt(self) -> bool:
-        return False
-
     def check(self) -> None:
-        at_least("size", self.size, 4)
-        need(self.levels is None or self.levels >= 2, f"--levels {self.levels}: must be at least 2")
-        need(
-            self.depth >= 2 and self.size % 2**self.depth == 0,
-            f"--size {self.size}: must be a multiple of {2 ** max(2, self.depth)}, for the U-Net halves it "
-            f"{max(2, self.depth)} times",
-        )
-        at_least("width", self.width, 1)
-        need(0 <= self.dropout < 1, f"--dropout {self.dropout}: must be at least 0 and below 1")
+        need(self.depth >= 2, f"--size {self.size}: must be a multiple of 4, for the U-Net halves it 2 times")
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -92,28 +70,22 @@ class UNet(nn.Module):
         for i, width in enumerate(widths):
             outer, inner = i == 0, i == levels - 1
             into = 3 if outer else widths[i - 1]
-            # A convolution's bias under a norm does nothing, unless the norm has no bias either.
-            bias = config.norm == "instance"
+            # A convolution's bias under a norm does nothing.
             way_down: list[nn.Module] = [] if outer else [nn.LeakyReLU(0.2)]
-            way_down.append(nn.Conv2d(into, width, 4, stride=2, padding=1, bias=bias))
+            way_down.append(nn.Conv2d(into, width, 4, stride=2, padding=1, bias=False))
             if not outer and not inner:  # the innermost map may be a single pixel: nothing to normalise over
-                way_down.append(self._norm(width))
+                way_down.append(BatchNorm(width))
             self.down.append(nn.Sequential(*way_down))
 
             below = width if inner else 2 * width  # with the skip
             way_up: list[nn.Module] = [nn.ReLU()]
-            way_up.append(nn.ConvTranspose2d(below, into, 4, stride=2, padding=1, bias=outer or bias))
+            way_up.append(nn.ConvTranspose2d(below, into, 4, stride=2, padding=1, bias=outer))
             if not outer:
-                way_up.append(self._norm(into))
+                way_up.append(BatchNorm(into))
             if 4 <= i < levels - 1 and config.dropout:
                 way_up.append(nn.Dropout(config.dropout))
             self.up.append(nn.Sequential(*way_up))
         self._initialise()
-
-    def _norm(self, channels: int) -> nn.Module:
-        if self.config.norm == "instance":
-            return nn.InstanceNorm2d(channels)
-        return BatchNorm(channels) if self.config.statistics == "image" else nn.BatchNorm2d(channels)
 
     def _initialise(self) -> None:
         """pix2pix's: weights N(0, 0.02), batch norm's scale N(1, 0.02), biases zero."""
@@ -144,5 +116,5 @@ class UNet(nn.Module):
         if height % multiple or width % multiple:
             raise InputError(
                 f"a photo of {width}×{height} does not fit the U-Net: it halves the photo {self.config.depth} times, "
-                f"so both sides must be multiples of {multiple}; resize the photo, or train with smaller --levels"
+                f"so both sides must be multiples of {multiple}; resize the photo"
             )

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from e2gan.config import COMODGAN_TRAINING, PIX2PIX, TableConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.files import plain, read_json, write_json
 from e2gan.core.names import slug
 from e2gan.core.outputs import claim_in_place
-from e2gan.core.plots import Panel, plot_bars
+from e2gan.core.plots import Panel, number, plot_bars
 from e2gan.core.progress import note
 from e2gan.measure.cost import StepFlops, example_batch, latency, multiply_accumulates, step_flops, transposed_at_output
 from e2gan.networks.generator import Generator
@@ -38,12 +37,6 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class Costs:
-    rows: list[TableRow]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
 class Measured:
     """One method: its parameters, trained and in all, MACs of one image, a step's operations and seconds, bytes."""
 
@@ -57,8 +50,10 @@ class Measured:
     steps: int
 
 
-def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, dict[str, float]]) -> Costs:
-    """Count and time one training step of each method at batch 1, and what a whole training comes to.
+def compare_costs(
+    config: TableConfig, name: str, out: Path, paper: dict[str, dict[str, float]]
+) -> tuple[list[TableRow], list[str]]:
+    """Count and time one training step of each method at batch 1, and what a whole training comes to: rows and notes.
 
     Writes a chart; each method is measured once, and a rerun goes on. Raises InputError where Co-Mod-GAN cannot work at
     the size.
@@ -85,7 +80,7 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: dict[str, di
         f"An adapter's training is {theirs / ours:.1f} times fewer operations than pix2pix's (the paper: 14 times).",
         "R1 counts for Co-Mod-GAN on one step in 16. Stored: adapters in half precision, the others as they are, fp32.",
     ]
-    return Costs(rows, notes)
+    return rows, notes
 
 
 def measure(method: str, size: int, config: TableConfig) -> Measured:
@@ -96,7 +91,8 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
     epochs, photos = (config.epochs, SELECTED) if ours else (config.baseline_epochs, PHOTOS)
     training = TrainingConfig(precision=config.precision, r1=COMODGAN_TRAINING.r1 if method == "comodgan" else 0.0)
     generator = build_generator(method, PIX2PIX if method == "pix2pix" else config.generator, size)
-    plain_count, macs = parameters(generator), macs_at_output(generator.eval(), size)
+    plain_count = parameters(generator)
+    macs = multiply_accumulates(generator.eval(), size)[0] + transposed_at_output(generator, size)
     if adapter and isinstance(generator, Generator):
         attach(generator, rank_of_layers(generator, config.ranks))
     generator = train_mode(generator) if adapter else generator.train()
@@ -121,12 +117,6 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
     )
 
 
-def macs_at_output(generator: nn.Module, size: int) -> int:
-    """Multiply-accumulates of one image with transposed convolutions counted at their output, as Tab. 1 does."""
-    macs = multiply_accumulates(generator, size)[0]
-    return macs + transposed_at_output(generator, size) if isinstance(generator, Generator) else macs
-
-
 def total_flops(m: Measured) -> float:
     """Operations of a concept's whole training."""
     step = (m.flops.total * (R1_EVERY - 1) + m.flops_r1) / R1_EVERY
@@ -147,7 +137,7 @@ def _row(method: str, m: Measured) -> TableRow:
         "a concept (PFLOP)": total_flops(m) / 1e15,
         "seconds a concept": m.seconds * m.steps,
     }
-    return TableRow(method, {k: f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for k, v in values.items()}, values)
+    return TableRow(method, {k: number(v) for k, v in values.items()}, values)
 
 
 def chart(path: Path, measured: dict[str, Measured], paper: dict[str, dict[str, float]]) -> None:

@@ -101,8 +101,8 @@ def run_table(config: TableConfig) -> TableResult | str:
     if config.paper is not None:
         result = replace(result, paper_files=(config.paper.name,))
     if name in ("table1", "fig6"):
-        costs = compare_costs(config, name, result.out, result.paper)
-        return _write(replace(result, rows=costs.rows, notes=costs.notes))
+        rows, notes = compare_costs(config, name, result.out, result.paper)
+        return _write(replace(result, rows=rows, notes=notes))
     if not config.pairs:
         raise InputError(f"{label(name)} is measured on concepts: name their pair sets with --pairs")
     models = Models(config, result.out)

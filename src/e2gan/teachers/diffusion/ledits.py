@@ -21,8 +21,8 @@ class LeditsTeacher(DiffusionTeacher):
     """
 
     def _validate(self) -> None:
-        if self.loading.offload != "none":  # the library's pipeline puts the photo where the weights rest, on the CPU
-            raise InputError(f"--offload {self.loading.offload}: {self.name} needs its weights on the GPU")
+        if self.teach.offload != "none":  # the library's pipeline puts the photo where the weights rest, on the CPU
+            raise InputError(f"--offload {self.teach.offload}: {self.name} needs its weights on the GPU")
 
     def _class(self, diffusers: ModuleType) -> Any:
         return _inverting(diffusers)

@@ -216,12 +216,11 @@ class NullTextTeacher(DiffusionTeacher):
 
     def _validate(self) -> None:
         self.options = _options(self.arguments)
-        if self.loading.offload == "sequential":
+        if self.teach.offload == "sequential":
             raise InputError(f"--offload sequential: {self.name} needs gradients: take --offload model")
-        if self.loading.compile:
-            raise InputError(f"--compile: {self.name} changes the attention at every step: leave it out")
-        if self.loading.attention:
-            raise InputError(f"--attention: {self.name} changes the attention at every step: leave it out")
+        for option in ("compile", "attention"):
+            if getattr(self.teach, option):
+                raise InputError(f"--{option}: {self.name} changes the attention at every step: leave it out")
 
     @property
     def deterministic(self) -> bool:
@@ -255,7 +254,7 @@ class NullTextTeacher(DiffusionTeacher):
         return "fp32"
 
     def _edit_precision(self) -> str:
-        return "fp32" if self.loading.precision == "auto" else super()._precision()
+        return "fp32" if self.teach.precision == "auto" else super()._precision()
 
     def _class(self, diffusers: ModuleType) -> Any:
         return diffusers.StableDiffusionPipeline

@@ -125,19 +125,10 @@ def tokenize(prompt: str, tokenizer: Any, context: int) -> Tokens:
     return Tokens(ids, words, places, end)
 
 
-@dataclass(frozen=True)
-class TokenMap:
-    """Which cross-attention maps of the source the target takes over.
+def map_tokens(source: Tokens, target: Tokens) -> Tensor:
+    """`align_words` in tokens, (L, L) float32 on the CPU, row target, column source; a row of zeros takes nothing.
 
-    weights: (L, L) float32, row target token, column source token; taken: (L,) bool, False where the row is zero.
-    """
-
-    weights: Tensor
-    taken: Tensor
-
-
-def map_tokens(source: Tokens, target: Tokens) -> TokenMap:
-    """`align_words` in tokens, on the CPU; beginning, end and padding take those of the source.
+    Beginning, end and padding take those of the source.
 
     Words of as many pieces are paired piece by piece; else the target's pieces share evenly what the source's got, so
     that the word keeps its weight.
@@ -156,7 +147,7 @@ def map_tokens(source: Tokens, target: Tokens) -> TokenMap:
         else:
             for piece in new:
                 weights[piece, list(old)] = 1 / len(new)
-    return TokenMap(weights, weights.sum(1) > 0)
+    return weights
 
 
 def token_factors(tokens: Tokens, factors: Mapping[str, float]) -> Tensor:
@@ -171,14 +162,14 @@ def token_factors(tokens: Tokens, factors: Mapping[str, float]) -> Tensor:
 class AttentionControl:
     """What to do to the attention maps of a batch of three: target without prompt, source, target with prompt.
 
-    tokens: the cross-attention maps that the target takes over before cross_steps. factors: (L,) float32, by which the
-    target's map of each token is multiplied before cross_steps, too ("attention re-weighting", Sec. 3.2; the authors'
-    code blends both in by cross_replace_alpha). Before self_steps, self-attention over at most self_limit pixels is
-    the source's.
+    tokens: as of `map_tokens`, which cross-attention maps the target takes over before cross_steps. factors: (L,)
+    float32, by which the target's map of each token is multiplied before cross_steps, too ("attention re-weighting",
+    Sec. 3.2; the authors' code blends both in by cross_replace_alpha). Before self_steps, self-attention over at most
+    self_limit pixels is the source's.
     step: the current one, from 0; whoever samples counts it up.
     """
 
-    tokens: TokenMap
+    tokens: Tensor
     factors: Tensor
     cross_steps: int
     self_steps: int
@@ -193,8 +184,8 @@ class AttentionControl:
         """Cross-attention maps (3, heads, pixels, L) to the same, the target's changed."""
         null, source, target = maps
         if self.step < self.cross_steps:
-            weights, taken = self.tokens.weights.to(source), self.tokens.taken.to(source.device)
-            target = torch.where(taken, source @ weights.T, target) * self.factors.to(target)
+            weights = self.tokens.to(source)
+            target = torch.where(weights.sum(1) > 0, source @ weights.T, target) * self.factors.to(target)
         return torch.stack([null, source, target])
 
     def edit_self(self, maps: Tensor) -> Tensor:

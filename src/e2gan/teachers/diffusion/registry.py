@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from e2gan.config import PairsConfig
+from e2gan.config import PairsConfig, TeachConfig
 from e2gan.teachers.diffusion.presets import Kind, find_preset
-from e2gan.teachers.diffusion.teacher import DiffusionTeacher, Loading
+from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
 CLASSES: dict[Kind, tuple[str, str]] = {
     "diffusers": ("teacher", "DiffusionTeacher"),
@@ -22,30 +21,21 @@ CLASSES: dict[Kind, tuple[str, str]] = {
 
 
 def make(name: str, config: PairsConfig, model: str | None, arguments: Mapping[str, Any]) -> DiffusionTeacher:
-    """The teacher of --teacher NAME, as --precision, --batch and the like say; see `make_teacher`."""
-    teach = config.teach
-    loading = Loading(
-        device=config.device,
-        precision=teach.precision,
-        batch=teach.batch,
-        compile=teach.compile,
-        offload=teach.offload,
-        attention=teach.attention,
-    )
-    return make_teacher(name, model, arguments, loading, teach.presets)
+    """The teacher of --teacher NAME; see `make_teacher`."""
+    return make_teacher(name, model, arguments, config.teach, config.device)
 
 
 def make_teacher(
     name: str,
     model: str | None = None,
     overrides: Mapping[str, Any] | None = None,
-    loading: Loading | None = None,
-    presets: Path | None = None,
+    teach: TeachConfig | None = None,
+    device: str = "auto",
 ) -> DiffusionTeacher:
-    """The teacher of a preset's name, or of "diffusers:MODEL". presets: a user's own TOML file of presets.
+    """The teacher of a preset's name, among those of `teach.presets` too, or of "diffusers:MODEL".
 
-    Raises InputError for a name that is none, and for overrides and a loading that cannot be.
+    Raises InputError for a name that is none, and for overrides and ways to hold the model that cannot be.
     """
-    preset = find_preset(name, presets)
+    preset = find_preset(name, None if teach is None else teach.presets)
     module, kind = CLASSES[preset.kind]
-    return getattr(import_module(f"e2gan.teachers.diffusion.{module}"), kind)(preset, model, overrides, loading)
+    return getattr(import_module(f"e2gan.teachers.diffusion.{module}"), kind)(preset, model, overrides, teach, device)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from e2gan.config import TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.core.memory import give_back_memory
@@ -36,28 +36,12 @@ MAX_BATCH = 8  # photos a call on a GPU: more are hardly faster
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # --precision → torch's name
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loading:
-    """How a diffusion model is held and run; all but the precision leaves the edits what they are, up to rounding."""
-
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 on CUDA that has it, fp16 on other GPUs, fp32 on the CPU."""
-    batch: int | None = None
-    """Photos a call. None: by the memory of the GPU; one on the CPU."""
-    compile: bool = False
-    """Compile the denoiser (torch.compile): minutes at the start, faster steps."""
-    offload: Literal["none", "model", "sequential"] = "none"
-    """Keep weights in the CPU's memory and move them to the GPU a model, or a layer, at a time."""
-    attention: str | None = None
-    """An attention backend of diffusers, e.g. native, flash, sage, xformers."""
-
-
 class DiffusionTeacher:
     """A pipeline of diffusers that edits photos by a prompt, as a preset says.
 
     model: in place of the preset's checkpoint, a hub name or a folder (--model). overrides: in place of, or beside,
-    the preset's call arguments (--set NAME=VALUE); `side` among them is the working side in pixels.
+    the preset's call arguments (--set NAME=VALUE); `side` among them is the working side in pixels. teach: how the
+    model is held and run: batch, precision, compile, offload and attention. device: auto, cpu, cuda, …
     """
 
     def __init__(
@@ -65,17 +49,16 @@ class DiffusionTeacher:
         preset: Preset,
         model: str | None = None,
         overrides: Mapping[str, Any] | None = None,
-        loading: Loading | None = None,
+        teach: TeachConfig | None = None,
+        device: str = "auto",
     ) -> None:
         self.preset = preset
         self.model = model or preset.checkpoint
-        self.loading = loading or Loading()
+        self.teach, self.device = teach or TeachConfig(), device
         self.arguments = {**preset.arguments, **(overrides or {})}
         self.side: int | None = self.arguments.pop("side", preset.side)
         if self.side is not None and not (isinstance(self.side, int) and self.side >= 8):
             raise InputError(f"--set side={self.side}: the working side is a whole number of pixels, at least 8")
-        if self.loading.batch is not None and self.loading.batch < 1:
-            raise InputError(f"--batch {self.loading.batch} is below 1")
         scale = self.arguments.get("true_cfg_scale", 0)
         if pipelines.is_number(scale) and scale > 1:
             self.arguments.setdefault("negative_prompt", " ")  # without one, pipelines leave this guidance out
@@ -102,8 +85,8 @@ class DiffusionTeacher:
 
         Estimated at 10⁹ bytes for each photo of 512×512 pixels, guidance included; the caller halves what is too many.
         """
-        if self.loading.batch or self._one_by_one() or self._device().type != "cuda":
-            return self.loading.batch or 1
+        if self.teach.batch or self._one_by_one() or self._device().type != "cuda":
+            return self.teach.batch or 1
         import torch
 
         memory = torch.cuda.get_device_properties(self._device()).total_memory / 1e9
@@ -136,13 +119,13 @@ class DiffusionTeacher:
     def _device(self) -> torch.device:
         from e2gan.core.device import resolve_device
 
-        return resolve_device(self.loading.device)
+        return resolve_device(self.device)
 
     def _precision(self) -> str:
         """Raises InputError for a precision that the device does not have."""
         import torch
 
-        device, asked = self._device(), self.loading.precision
+        device, asked = self._device(), self.teach.precision
         has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         if asked == "auto":
             return "fp32" if device.type == "cpu" else "bf16" if has_bf16 else "fp16"
@@ -232,8 +215,8 @@ class DiffusionTeacher:
         diffusers = pipelines.need_diffusers(self.name)
         device, precision = self._device(), self._precision()
         dtype = getattr(torch, DTYPES[precision])
-        if self.loading.offload != "none" and device.type == "cpu":
-            raise InputError(f"--offload {self.loading.offload} is for GPUs: leave it out on the CPU")
+        if self.teach.offload != "none" and device.type == "cpu":
+            raise InputError(f"--offload {self.teach.offload} is for GPUs: leave it out on the CPU")
         self._checkpoint()
         self._announce([source for source in self._sources() if not cached(source)])
         kind = self._class(diffusers)
@@ -250,12 +233,12 @@ class DiffusionTeacher:
             self._add_lora(pipeline, self.preset.lora)
         give_token_types(pipeline)
         self._prepare(pipeline)
-        if self.loading.attention:
+        if self.teach.attention:
             self._attention(pipeline)  # raises here what it would else with the first photo
-        if self.loading.compile:
+        if self.teach.compile:
             for denoiser in pipelines.denoisers(pipeline):
                 denoiser.compile()
-        pipelines.move_to_device(pipeline, device, self.loading.offload)
+        pipelines.move_to_device(pipeline, device, self.teach.offload)
         self._pipeline = pipeline
 
     def _prepare(self, pipeline: Any) -> None:
@@ -272,7 +255,7 @@ class DiffusionTeacher:
 
     def _attention(self, pipeline: Any) -> AbstractContextManager[Any]:
         """In which the denoiser uses the attention asked for. Raises InputError where it, or the machine, cannot."""
-        if not (name := self.loading.attention):
+        if not (name := self.teach.attention):
             return nullcontext()
         from diffusers.models.attention_dispatch import attention_backend
 

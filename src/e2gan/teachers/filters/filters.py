@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from e2gan.config import PairsConfig
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels
 from e2gan.teachers.filters import drawing, effects
 from e2gan.teachers.filters.pixels import Floats
+from e2gan.teachers.function import FunctionTeacher
 from e2gan.teachers.teacher import Ask
 
 Kind = Literal["colour", "light", "edges", "regions", "texture"]
@@ -113,7 +114,7 @@ def find(text: str) -> Filter:
     )
 
 
-def apply(chosen: Filter, photo_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def apply(chosen: Filter, photo_HWC: Pixels) -> Pixels:
     """The edited photo: uint8 (H, W, 3) RGB to the same shape, at least 8 pixels a side. The photo is left as it is.
 
     Raises ValueError for another shape or dtype.
@@ -137,24 +138,15 @@ def make(name: str, config: PairsConfig) -> FilterTeacher:
         raise InputError(f"{error} ({more})") from None
 
 
-class FilterTeacher:
+class FilterTeacher(FunctionTeacher):
     """A filter beside other teachers."""
 
-    batch = 16
-    deterministic = True
-
     def __init__(self, chosen: Filter) -> None:
+        def edit(photos: list[Pixels], *_: object) -> list[Pixels]:
+            return [apply(chosen, photo) for photo in photos]
+
+        super().__init__(edit, f"filters:{chosen.name}", batch=16, deterministic=True)
         self.filter = chosen
-        self.name = f"filters:{chosen.name}"
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
         return {"filter": self.filter.name}
-
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def edit(self, photos: Sequence[NDArray[np.uint8]], ask: Ask, seeds: Sequence[int]) -> list[Any]:  # noqa: ARG002
-        return [apply(self.filter, photo) for photo in photos]
-
-    def close(self) -> None:
-        """Nothing to give back."""
