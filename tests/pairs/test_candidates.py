@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from e2gan.core.files import read_json, read_jsonl
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import partial_of
@@ -23,6 +25,7 @@ def test_a_teachers_name_may_have_dots(project: Project, tmp_path: Path) -> None
     assert all((tmp_path / "pairs" / row["file"]).is_file() for row in read_jsonl(tmp_path / "pairs/candidates.jsonl"))
 
 
+@pytest.mark.slow
 def test_what_was_once_marked_as_suspect_is_tried_again(project: Project, tmp_path: Path) -> None:
     """Older versions wrote so of photos that failed while everything did."""
     hopeless = PhotoSet.load(project.photos).array()[0].tobytes()

@@ -130,6 +130,7 @@ def test_what_is_left_of_a_run_may_be_bad_photos_alone(project: Project, tmp_pat
     assert result.train + result.val + result.test == count(project) - len(bad)
 
 
+@pytest.mark.slow
 def test_many_photos_may_fail_with_every_seed(project: Project, tmp_path: Path) -> None:
     """Their retries follow one another, more of them than the exceptions in a row that end a run."""
     bad = {photo.tobytes() for photo in PhotoSet.load(project.photos).array()[::3]}

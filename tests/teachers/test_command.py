@@ -145,6 +145,7 @@ def test_what_a_program_made_before_it_failed_is_not_asked_for_again(
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.slow
 def test_what_a_program_made_before_its_time_was_over_is_not_asked_for_again(
     steps: Callable[..., CommandTeacher], tmp_path: Path
 ) -> None:

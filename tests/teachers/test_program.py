@@ -41,6 +41,7 @@ def test_how_a_program_ended_is_told(code: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["polite", "stubborn"])
+@pytest.mark.slow
 def test_a_program_that_takes_too_long_is_killed_with_what_it_started(
     kind: str, script: Callable[..., Path], tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
