@@ -13,6 +13,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
 from e2gan.core.images import Pixels, sheet, write_png
 from e2gan.core.names import slug
+from e2gan.core.outputs import differences
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
@@ -116,8 +117,9 @@ class Comparison:
             "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
         }
         known = model.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-test.json"
-        if known.exists() and (found := read_json(known)).get("key") == key:
-            score = Score(**found["score"])
+        earlier = read_json(known) if known.exists() else {}
+        if earlier and not differences(earlier["key"], key):
+            score = Score(**earlier["score"])
         else:
             photos, targets = self._arrays(pair_set)
             edits = Predictor(model.load(), self.device).batch(photos)

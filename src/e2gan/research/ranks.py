@@ -19,7 +19,7 @@ from e2gan.config import Ranks, RanksConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_tensors, sha256, write_json, write_tensors
-from e2gan.core.outputs import growing, partial_of
+from e2gan.core.outputs import ELSEWHERE, earlier_file, growing, partial_of
 from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
@@ -216,8 +216,8 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     base = base_folder(config.base)
     sets = [PairSet.load(folder) for folder in sampled(config)]
     settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
-    if config.out.exists():
-        return _found_already(config, settings)
+    if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
+        return _found_already(config.out, *earlier)
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
     scorer = MetricScorer(config.metric, options)
     work = partial_of(config.out)
@@ -251,17 +251,14 @@ def sampled(config: RanksConfig) -> list[Path]:
     return [config.pairs[i] for i in sorted(rng.choice(len(config.pairs), config.sample, replace=False))]
 
 
-def _found_already(config: RanksConfig, settings: dict[str, Any]) -> RanksFound:
-    if config.out.is_dir():
-        raise InputError(f"{config.out} is a folder: name a file with --out")
-    found = read_json(config.out)
-    if not isinstance(found, dict) or found.get("stage") != "ranks" or found.get("settings") != plain(settings):
-        raise InputError(f"{config.out} holds something else: choose another --out, or delete it")
+def _found_already(out: Path, found: dict[str, Any], changed: list[str]) -> RanksFound:
+    if changed:
+        raise InputError(f"{out} was made with other settings ({', '.join(changed)}): {ELSEWHERE}")
     concepts = [
         Concept(c["prompt"], Path(c["pairs"]), [step_of(s) for s in c["history"]], c["best"]) for c in found["concepts"]
     ]
     ranks = Ranks(**found["ranks"])
-    return RanksFound(config.out, found["metric"], ranks, found["parameters"], concepts, already_done=True)
+    return RanksFound(out, found["metric"], ranks, found["parameters"], concepts, already_done=True)
 
 
 def plot(result: RanksFound) -> None:
