@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from e2gan.cli import main
+from e2gan.config import AdaptConfig, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.networks.pixels import from_pixels
+from e2gan.train.adapter import adapt
 from e2gan.train.loop import METRICS, batches, resume, rows_of, save, train
 from tests.conftest import Project
 from tests.data.tiny_disk import in_small_disk
@@ -156,6 +158,17 @@ def test_divergence_is_one_line_and_leaves_nothing_without_a_checkpoint(
     assert main([*command, "--steps", "300", "--lr", "1e30", "--precision", "fp32"]) == 2
     assert "diverged at step" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_tensorboard_events_are_written(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    training = TrainingConfig(steps=20, precision="fp32", tensorboard=True)
+    adapt(AdaptConfig(pairs=project.sepia, base=project.base, out=tmp_path / "a", training=training))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "a" / "tensorboard")).Reload()
+    assert [e.step for e in events.Scalars("loss/l1")] == [10, 20]
 
 
 @pytest.mark.parametrize("save_every", ["0", "60"])

@@ -73,8 +73,12 @@ class TeachConfig:
     """Photos at a time (default: the teacher's own choice; halved where memory runs out)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Of the diffusion model; auto: bf16 or fp16 on a GPU, fp32 on the CPU."""
+    compile: bool = False
+    """Compile the denoising network: minutes at the start, faster for long runs."""
     offload: Literal["none", "model", "sequential"] = "none"
     """Keep on the GPU only the part of the pipeline, or of the network, that runs: less memory, slower."""
+    attention: str | None = None
+    """Attention kernel by diffusers' name, e.g. flash, sage, native."""
     timeout: float | None = None
     """Seconds that a program of `command:` may take for a batch."""
     align: bool = True

@@ -50,6 +50,8 @@ class TrainingConfig:
     """The same seed gives the same file on the same machine."""
     save_every: float = 60.0
     """Seconds between checkpoints."""
+    tensorboard: bool = False
+    """Write TensorBoard event files too (needs the package tensorboard)."""
 
     def check(self) -> None:
         at_least("epochs", self.epochs, 1)

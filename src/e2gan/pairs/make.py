@@ -29,7 +29,7 @@ from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
 CHOICE = ("clip", "preference", "prefer", "reject")  # settings that leave the edits what they are
-NO_MATTER = ("shard", "batch", "offload", "timeout")  # and those that leave the set what it is
+NO_MATTER = ("shard", "batch", "compile", "offload", "attention", "timeout")  # and those that leave the set what it is
 
 
 @dataclass(frozen=True, kw_only=True)

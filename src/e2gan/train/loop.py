@@ -27,7 +27,7 @@ from e2gan.train.step import Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-NO_MATTER = ("save_every",)  # settings that leave a run the same one
+NO_MATTER = ("save_every", "tensorboard")  # settings that leave a run the same one
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
 
@@ -76,7 +76,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     def done() -> float:
         return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
 
-    log = Log(folder, step)
+    log = Log(folder, step, tensorboard=config.tensorboard)
     start = (step * config.batch, done(), seconds)
     with closing(log), Meter("training", unit=" photos", start=start) as meter:
         for batch in batches(data, config, step):
@@ -128,22 +128,32 @@ def resume(trainer: Trainer, folder: Path) -> tuple[int, float]:
 
 
 class Log:
-    """metrics.jsonl, cut back to the step that a run goes on from."""
+    """metrics.jsonl, cut back to the step that a run goes on from; and TensorBoard events where asked for."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
         path = folder / METRICS
         lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
         write_bytes(path, "".join(kept).encode())
         self.file = path.open("a", encoding="utf-8")
+        self.events: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
         row = {"step": step, "seconds": round(seconds, 3)} | {k: round(v, 6) for k, v in losses.items()}
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
+        if self.events:
+            for name, value in losses.items():
+                self.events.add_scalar(f"loss/{name}", value, step)
 
     def close(self) -> None:
         self.file.close()
+        if self.events:
+            self.events.close()
 
 
 def identity_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, Any]:
@@ -199,11 +209,20 @@ def run(
 
 
 def check_fit(training: TrainingConfig, size: int, count: int) -> None:
-    """Raises InputError where settings ask for more than `count` pairs of `size` pixels."""
+    """Raises InputError where settings ask for more than `count` pairs of `size` pixels, or the installation has."""
     if training.crop is not None and training.crop > size:
         raise InputError(f"--crop {training.crop}: the pairs have only {size} pixels")
     if training.batch > count:
         raise InputError(f"--batch {training.batch}: there are only {count} training pairs")
+    if training.tensorboard:
+        _need_tensorboard()
+
+
+def _need_tensorboard() -> None:
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError:
+        raise InputError("--tensorboard needs the package tensorboard: pip install 'e2gan[tensorboard]'") from None
 
 
 @dataclass(frozen=True)

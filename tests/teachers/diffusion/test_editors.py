@@ -123,6 +123,12 @@ def test_half_precision_gives_nearly_the_same_edit(name: str, folder: Callable[[
     assert np.corrcoef(exact, rounded)[0, 1] > 0.5
 
 
+def test_attention_is_chosen_where_the_denoiser_is_a_transformer(folder: Callable[[str], Path]) -> None:
+    name, shot = "flux2-klein", photo("flux2-klein")
+    native: Any = make_teacher(name, str(folder(name)), SMALL[name], TeachConfig(attention="native"), "cpu")
+    assert np.array_equal(native.edit([shot], ASK, [1])[0], teacher(name, folder(name)).edit([shot], ASK, [1])[0])
+
+
 @pytest.mark.parametrize("name", ["qwen-edit", "qwen-edit-lightning"])
 def test_qwen_paints_at_the_size_at_which_it_sees_the_photo(name: str, folder: Callable[[str], Path]) -> None:
     """Whatever the side: else the edit is zoomed, or shifted, against the photo."""

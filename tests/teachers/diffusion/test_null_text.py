@@ -310,6 +310,10 @@ def test_wrong_options_are_told_in_one_line(options: dict[str, Any], message: st
 def test_wrong_loading_and_prompts_are_told_in_one_line(folder: Path, photo: Pixels) -> None:
     with pytest.raises(InputError, match="--offload sequential: null-text needs gradients: take --offload model"):
         teacher(folder, TeachConfig(offload="sequential"))
+    with pytest.raises(InputError, match="--compile: null-text changes the attention at every step"):
+        teacher(folder, TeachConfig(compile=True))
+    with pytest.raises(InputError, match="--attention: null-text changes the attention at every step"):
+        teacher(folder, TeachConfig(attention="native"))
     with pytest.raises(InputError, match="is the source prompt too: say with --source"):
         teacher(folder).settings(Ask("A photo", "a photo"))
     assert teacher(folder, amplify="photo=5").settings(Ask("a photo", "a photo"))  # stronger, which is an edit

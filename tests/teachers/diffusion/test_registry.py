@@ -15,7 +15,7 @@ def test_every_kind_of_a_preset_has_a_class() -> None:
 
 
 def test_the_commands_options_reach_the_teacher(tmp_path: Path) -> None:
-    teach = TeachConfig(batch=3, precision="fp32", offload="none")
+    teach = TeachConfig(batch=3, precision="fp32", attention="native")
     config = PairsConfig(concept="x", out=tmp_path, device="cpu", teach=teach)
     one = make("sd-img2img", config, str(tmp_path), {"strength": 0.5, "side": 64})
     assert (one.teach, one.device) == (teach, "cpu")

@@ -117,6 +117,18 @@ def test_half_precision_on_the_cpu_is_close(sd: Path) -> None:
     assert np.corrcoef(rounded.ravel(), exact.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.slow
+def test_a_compiled_model_edits_the_same(sd: Path) -> None:
+    """The denoiser is compiled, and nothing else; that the code made for it is right is torch's own to test."""
+    eager = pixels(teacher("sd-img2img", sd).edit(photos(1), ASK, [1]))
+    one = teacher("sd-img2img", sd, TeachConfig(compile=True))
+    with torch.compiler.set_stance("force_eager"):  # a minute of compilation on one core otherwise
+        compiled = pixels(one.edit(photos(1), ASK, [1]))
+    assert one._pipeline.unet._compiled_call_impl is not None
+    assert one._pipeline.vae._compiled_call_impl is None
+    assert np.array_equal(compiled, eager)
+
+
 def test_closing_gives_back_and_the_next_edit_loads_again(sd: Path) -> None:
     one = teacher("sd-img2img", sd)
     first = pixels(one.edit(photos(1), ASK, [1]))
@@ -197,6 +209,7 @@ def test_once_a_call_has_succeeded_an_error_is_the_photos_own(
         (TeachConfig(precision="fp16"), "--precision fp16 is for GPUs"),
         (TeachConfig(offload="model"), "--offload model is for GPUs"),
         (TeachConfig(offload="sequential"), "--offload sequential is for GPUs"),
+        (TeachConfig(attention="flash"), "--attention flash: .*denoiser has one kind only"),
     ],
 )
 def test_what_the_machine_or_the_model_cannot_is_refused(sd: Path, teach: TeachConfig, message: str) -> None:

@@ -218,6 +218,9 @@ class NullTextTeacher(DiffusionTeacher):
         self.options = _options(self.arguments)
         if self.teach.offload == "sequential":
             raise InputError(f"--offload sequential: {self.name} needs gradients: take --offload model")
+        for option in ("compile", "attention"):
+            if getattr(self.teach, option):
+                raise InputError(f"--{option}: {self.name} changes the attention at every step: leave it out")
 
     @property
     def deterministic(self) -> bool:

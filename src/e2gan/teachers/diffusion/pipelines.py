@@ -135,6 +135,10 @@ def denoisers(pipeline: Any) -> list[Any]:
     return [model for model in (getattr(pipeline, name, None) for name in DENOISERS) if model is not None]
 
 
+def chooses_attention(model: Any) -> bool:
+    return any(hasattr(getattr(module, "processor", None), "_attention_backend") for module in model.modules())
+
+
 def check_whole(pipeline: Any, name: str) -> None:
     """Raises InputError where a checkpoint lacks weights or words, which the libraries let pass."""
     for part, model in pipeline.components.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class DiffusionTeacher:
 
     model: in place of the preset's checkpoint, a hub name or a folder (--model). overrides: in place of, or beside,
     the preset's call arguments (--set NAME=VALUE); `side` among them is the working side in pixels. teach: how the
-    model is held and run: batch, precision and offload. device: auto, cpu, cuda, …
+    model is held and run: batch, precision, compile, offload and attention. device: auto, cpu, cuda, …
     """
 
     def __init__(
@@ -232,6 +233,11 @@ class DiffusionTeacher:
             self._add_lora(pipeline, self.preset.lora)
         give_token_types(pipeline)
         self._prepare(pipeline)
+        if self.teach.attention:
+            self._attention(pipeline)  # raises here what it would else with the first photo
+        if self.teach.compile:
+            for denoiser in pipelines.denoisers(pipeline):
+                denoiser.compile()
         pipelines.move_to_device(pipeline, device, self.teach.offload)
         self._pipeline = pipeline
 
@@ -246,6 +252,24 @@ class DiffusionTeacher:
         pretrained(self._announcing(load), lora, "lora in the preset", use_safetensors=True, **file)
         if not pipeline.get_active_adapters():
             raise InputError(f"{lora}: none of its layers are in {self.model}: name another lora in the preset")
+
+    def _attention(self, pipeline: Any) -> AbstractContextManager[Any]:
+        """In which the denoiser uses the attention asked for. Raises InputError where it, or the machine, cannot."""
+        if not (name := self.teach.attention):
+            return nullcontext()
+        from diffusers.models.attention_dispatch import attention_backend
+
+        models = [model for model in pipelines.denoisers(pipeline) if pipelines.chooses_attention(model)]
+        if not models:
+            raise InputError(
+                f"--attention {name}: {type(pipeline).__name__}'s denoiser has one kind only: leave it out"
+            )
+        try:
+            with attention_backend(name):
+                pass  # it looks for the packages and the hardware that it needs
+        except (ValueError, RuntimeError, ImportError) as error:
+            raise InputError(f"--attention {name}: {brief(error)}") from None
+        return attention_backend(name)
 
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:  # noqa: ARG002
         """Parts of the pipeline that do not lie in its checkpoint."""
@@ -316,7 +340,7 @@ class DiffusionTeacher:
             arguments |= {"height": size[0], "width": size[1]}
         try:
             # Half precision may overflow: the pixels tell, not NumPy's warnings.
-            with np.errstate(invalid="ignore"):
+            with self._attention(pipeline), np.errstate(invalid="ignore"):
                 output = pipeline(**arguments)
         except (ValueError, TypeError, ArithmeticError, LookupError) as error:
             if self._succeeded:  # so the settings are right, and it is the photo
