@@ -183,12 +183,6 @@ class _Start:
     steps: str | None = None
     minutes: str | None = None
 
-    def check(self) -> None:
-        for flag, known in (("recipe", c.RECIPES), ("preset", c.PRESETS)):
-            value = getattr(self, flag)
-            if value is not None and value not in known:
-                raise InputError(f"invalid choice '{value}' for --{flag}: there are {', '.join(known)}")
-
 
 def _parse(name: str, arguments: list[str]) -> Any:
     """The settings of a command by tyro from its dataclass, with --dry-run and --json, and where they fit, --recipe,
@@ -239,22 +233,29 @@ def _defaults(name: str, start: _Start) -> Any:
     import tyro
 
     settings = COMMANDS[name][0]
-    start.check()
+    known = {f.name for f in dataclasses.fields(settings)}
     values: dict[str, Any] = {}
     if start.recipe is not None and name in ("base", "adapt", "scratch"):
-        values = _recipe(start, start.recipe, name)
+        values = _recipe(start, _chosen("recipe", start.recipe, c.RECIPES), name)
     if name == "scratch" and start.model == "comodgan":
         length = {k: getattr(values["training"], k) for k in ("minutes", "batch")} if values else {}
         values["training"] = dataclasses.replace(c.COMODGAN_TRAINING, **length)
-    if start.preset is not None:
-        values["generator"] = c.PRESETS[start.preset]
-    if start.ranks:
+        if start.recipe is not None:
+            print("e2gan: Co-Mod-GAN keeps its own training; of the recipe it takes length and batch", file=sys.stderr)
+    if start.preset is not None and "generator" in known:
+        values["generator"] = c.PRESETS[_chosen("preset", start.preset, c.PRESETS)]
+    if start.ranks and "ranks" in known:
         values["ranks"] = c.Ranks.load(Path(start.ranks))
     for f in dataclasses.fields(settings):
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             values[f.name] = tyro.MISSING
-    known = {f.name for f in dataclasses.fields(settings)}
-    return settings(**{k: v for k, v in values.items() if k in known})
+    return settings(**values)
+
+
+def _chosen(flag: str, value: str, known: Iterable[str]) -> str:
+    if value not in known:
+        raise InputError(f"invalid choice '{value}' for --{flag}: there are {', '.join(known)}")
+    return value
 
 
 def _recipe(start: _Start, name: str, stage: Literal["base", "adapt", "scratch"]) -> dict[str, Any]:
@@ -272,8 +273,8 @@ def _recipe(start: _Start, name: str, stage: Literal["base", "adapt", "scratch"]
             line = f"recipe {name}: {folder} has another generator, so that its training settings alone are taken"
             print(f"e2gan: {line}", file=sys.stderr)
     values = recipe.settings(stage, generator)
-    if stage == "scratch" and start.model != "e2gan":
-        values.pop("text", None)  # the other models take no prompt
+    if stage == "adapt" and start.start is not None:
+        values.pop("init", None)  # --start says what the adapter begins as
     # A length that was typed is the only one.
     if start.steps or start.epochs or start.minutes:
         lengths = {"minutes": None, "steps": None}

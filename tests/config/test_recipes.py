@@ -83,12 +83,26 @@ def test_on_a_base_of_another_generator_a_recipe_gives_its_training_alone(
 
 
 def test_baselines_take_of_a_recipe_what_is_theirs(capsys: pytest.CaptureFixture[str]) -> None:
-    pix2pix = resolved(capsys, "scratch", "--pairs", "a", "--out", "b", "--recipe", "paper")
-    assert pix2pix["text"] == "hashed"  # it takes no prompt, and so needs no CLIP
-    comodgan = resolved(capsys, "scratch", "--pairs", "a", "--out", "b", "--recipe", "quick", "--model", "comodgan")
+    command = ["scratch", "--pairs", "a", "--out", "b", "--recipe", "quick", "--model", "comodgan", "--dry-run"]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    comodgan = json.loads(shown.out)
+    assert "of the recipe it takes length and batch" in shown.err
     quick = RECIPES["quick"].training["scratch"]
     expected = replace(COMODGAN_TRAINING, minutes=quick.minutes, batch=quick.batch)
     assert comodgan["training"] == json.loads(json.dumps(vars(expected)))
+
+
+def test_a_recipe_leaves_what_an_adapter_starts_from_to_its_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--pairs", "a", "--out", "b", "--recipe", "quick", "--start", "winter", "golden"]
+    settings = resolved(capsys, "adapt", *arguments)
+    assert (settings["init"], settings["start"]) == ("random", ["winter", "golden"])
+
+
+@pytest.mark.parametrize("flag", ["--recipe", "--preset", "--ranks"])
+def test_a_flag_of_other_commands_is_unknown(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["edit", "x.jpg", "--out", "y.jpg", "--adapter", "winter", flag, "nope"]) == 2
+    assert f"unknown options: {flag}" in capsys.readouterr().err
 
 
 def test_an_unknown_recipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ A recipe is data. Single flags override it; without one the defaults of the sett
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from e2gan.config.network import PAPER, GeneratorConfig, Ranks
@@ -46,13 +46,28 @@ class Recipe:
         return values | {name: value for name, value in network.items() if value is not None}
 
 
+PAPER_TRAINING = TrainingConfig(
+    epochs=100,  # Sec. 5.1
+    lr=2e-4,  # Sec. 5.1, with Adam
+    batch=1,  # this and what follows: undisclosed, pix2pix's
+    betas=(0.5, 0.999),
+    schedule="linear",
+    l1=100.0,
+    gan=1.0,
+    flip=True,
+)
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
         about="the paper's (Sec. 5.1, B, Fig. 3): its generator, CLIP's prompts, 100 epochs, 200 from scratch",
         generator=PAPER,
         text="clip",
-        adapter={"init": "random", "ranks": Ranks()},
-        training={"base": TrainingConfig(), "adapt": TrainingConfig(), "scratch": TrainingConfig(epochs=200)},
+        adapter={"init": "random", "ranks": Ranks(level1=1, level2=4, level3=8, level4=8, tb=1)},  # Sec. 4.2.2
+        training={
+            "base": PAPER_TRAINING,
+            "adapt": PAPER_TRAINING,
+            "scratch": replace(PAPER_TRAINING, epochs=200),  # Sec. 5.1
+        },
     ),
     # Few steps of few photos are ahead of fewer steps of many, A along the gradient of one at random (docs/log.md). The
     # norm of an adapter's gradient is 70 in the middle and 300 at most: clipping meets the outliers alone.

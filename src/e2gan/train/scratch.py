@@ -30,6 +30,8 @@ def train_scratch(config: ScratchConfig) -> Trained:
     config.check()
     if config.model == "pix2pix":
         config = replace(config, generator=PIX2PIX)
+    if config.model != "e2gan":
+        config = replace(config, text="hashed")  # the baselines take no prompt, and so need no CLIP
     config, encoder = with_encoder(config)
     pair_set = PairSet.load(config.pairs)
     if config.training.crop is not None and config.model in ("pix2pix-unet", "comodgan"):
