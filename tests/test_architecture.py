@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -74,3 +75,16 @@ def test_every_module_has_its_test_file_and_every_test_file_its_module() -> None
     assert not sorted(files - there)
     of_rooms = {file for file in there if file.split("/")[0] in ROOMS}
     assert not sorted(of_rooms - files - OF_MORE_THAN_A_MODULE.keys())
+
+
+def test_the_page_on_the_architecture_is_true() -> None:
+    """Where it says a new part goes, that name is; and every module of a room is named there."""
+    page = (ROOT.parents[1] / "docs" / "architecture.md").read_text("utf-8")
+    for name, file in re.findall(r"`([A-Z_]{4,})` (?:in|of) `([\w/.]+\.py)`", page):
+        assert re.search(rf"^{name}\b", (ROOT / file).read_text("utf-8"), re.MULTILINE), f"{file} has no {name}"
+    unnamed = [
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("*/*.py")
+        if path.name != "__init__.py" and not re.search(rf"\b{path.name}", page)
+    ]
+    assert not unnamed

@@ -20,7 +20,8 @@ QUICK = TrainingConfig(steps=3, batch=4, precision="fp32")
 @pytest.mark.slow
 def test_each_baseline_trains_is_saved_and_edits(model: str, project: Project, tmp_path: Path) -> None:
     training = replace(QUICK, steps=1, r1=5.0) if model == "comodgan" else QUICK
-    config = ScratchConfig(pairs=project.sepia, out=tmp_path / "m", model=model, training=training)  # type: ignore[arg-type]
+    options = {"model": model, "text": "clip"}  # which none of them asks, nor is there one here
+    config = ScratchConfig(pairs=project.sepia, out=tmp_path / "m", training=training, **options)  # type: ignore[arg-type]
     trained = train_scratch(config)
     assert trained.parameters == sum(p.numel() for p in Model.load(model=tmp_path / "m").generator.parameters())
     photos, _, _ = PairSet.load(project.sepia).arrays("test")
