@@ -31,24 +31,18 @@ BATCH = 32  # a program that loads weights does so anew each time it starts
 PREFIX, LONGEST = "command:", 48  # a name's beginning, and the most characters after it
 GRACE = 3.0  # seconds between asking a program to end and killing it
 LINES, CHARACTERS = 12, 240  # how much of what it printed is kept: lines, and characters of each
-# PR_SET_PDEATHSIG of <linux/prctl.h>: the program is asked to end when this process is gone, by kill -9 too. Looked up
-# here, since after a fork nothing may wait for a lock.
+# PR_SET_PDEATHSIG: asks the program to end when this process is gone, by kill -9 too. Looked up before any fork.
 END_WITH_PARENT = partial(ctypes.PyDLL(None).prctl, 1, int(signal.SIGTERM)) if sys.platform == "linux" else None
 PLACEHOLDERS = ("input", "output", "photo", "edit", "prompt", "source", "seeds", "seed")
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
-# The file of a photo or an edit, whose number would make equal failures differ.
-_NUMBERED = re.compile(r"(?<![\w/\\])(?:\./)?(?:(input|output)[/\\])?\d{4,}\.[A-Za-z]+\b")
 
 
 def make(name: str, config: PairsConfig) -> CommandTeacher:
-    """The teacher of --teacher command:…; among commands of one name, its name ends with a hash of the command.
-
-    Names leave out folders, which may be all that two commands differ in.
-    """
+    """The teacher of --teacher command:…; its name ends with a hash where another command differs only in folders."""
     teacher = CommandTeacher(name.partition(":")[2], config.teach.batch, config.teach.timeout)
     commands = [CommandTeacher(other.removeprefix(PREFIX)) for other in config.teacher if other.startswith(PREFIX)]
     if any(other.name == teacher.name and other.arguments != teacher.arguments for other in commands):
-        teacher.name = f"{teacher.name[: len(PREFIX) + LONGEST - 9]}-{_tag(teacher.arguments)}"
+        teacher.name = _name(teacher.arguments, tagged=True)
     return teacher
 
 
@@ -99,9 +93,8 @@ class CommandTeacher:
         Raises InputError where the program cannot be started; RuntimeError where it ends with another status than 0
         and TimeoutError where it was stopped, unless it made all edits.
         """
-        starts = range(0, len(photos), self.batch)
-        batches = [(photos[i : i + self.batch], seeds[i : i + self.batch]) for i in starts]
-        return [edit for batch, its_seeds in batches for edit in self._run(batch, ask, its_seeds)]
+        size, starts = self.batch, range(0, len(photos), self.batch)
+        return [edit for i in starts for edit in self._run(photos[i : i + size], ask, seeds[i : i + size])]
 
     def close(self) -> None:
         """See `Teacher.close`."""
@@ -121,8 +114,8 @@ class CommandTeacher:
         if not self._told and (failure or (printed and len(missing) == len(edits))):
             self._told = True
             what = f"it {failure}" if failure else "no edit came of it"
-            head = f"{self.name} failed: {what}" + ("; the last that it said:" if printed else "")
-            note("\n".join([head, *(f"    {line}" for line in printed)]))
+            said = ["; the last that it said:", *printed] if printed else []
+            note(f"{self.name} failed: {what}" + "\n    ".join(said))
         if failure and missing:
             if status is None:
                 raise TimeoutError(f"the program {failure}")
@@ -151,20 +144,17 @@ def _parse(command: str) -> tuple[list[str], set[str]]:
     return arguments, used
 
 
-def _name(arguments: Sequence[str]) -> str:
-    """ "command:stylize-style-udnie": what tells two commands apart, without interpreter, folders and placeholders."""
+def _name(arguments: Sequence[str], *, tagged: bool = False) -> str:
+    """ "command:stylize-style-udnie": a command without interpreter, folders and placeholders. tagged: with a hash."""
     words = [_PLACEHOLDER.sub("", Path(argument).name) for argument in arguments]
     words = [re.sub(r"\.(py|sh|js|exe)$", "", word) for word in words if word]
     if len(words) > 1 and re.fullmatch(r"python[\d.]*|bash|sh|node", words[0]):
         del words[0]
     name = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
-    if not name or len(name) > LONGEST:  # the ends that are cut off may be what differs
-        name = f"{name[: LONGEST - 9]}-{_tag(arguments)}".lstrip("-")
+    if tagged or not name or len(name) > LONGEST:  # the ends that are cut off may be what differs
+        tag = hashlib.sha256(shlex.join(arguments).encode()).hexdigest()[:8]
+        name = f"{name[: LONGEST - 9]}-{tag}".lstrip("-")
     return f"{PREFIX}{name}"
-
-
-def _tag(arguments: Sequence[str]) -> str:
-    return hashlib.sha256(shlex.join(arguments).encode()).hexdigest()[:8]
 
 
 def _write_photos(work: Path, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> dict[str, str]:
@@ -181,29 +171,27 @@ def _write_photos(work: Path, photos: Sequence[Pixels], ask: Ask, seeds: Sequenc
 
 
 def _read_edits(folder: Path, count: int, *, again: bool) -> list[Pixels | Failed]:
-    """The edits in the program's output folder, in the order of the photos. again: as in Failed.
-
-    Reasons tell no photo's number and no count of bytes, which would make equal failures differ.
-    """
+    """The edits, in the order of the photos. Reasons tell no number, which would make equal failures differ."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []  # the program may have deleted it
     others = [re.sub(r"^\d{4,}", "NAME", path.name) for path in files if not path.stem.isdecimal()]
     other = f"; it wrote {others[0]}" if others else "" if files else ", nor anything else"
-
-    def read(stem: str) -> Pixels | Failed:
-        written = [path for path in files if path.stem == stem and path.suffix.lower() in IMAGE_SUFFIXES]
-        if len(written) != 1:
+    edits: list[Pixels | Failed] = []
+    for i in range(count):
+        written = [path for path in files if path.stem == f"{i:04}" and path.suffix.lower() in IMAGE_SUFFIXES]
+        if not written:
+            reason = f"the program wrote no edit under the photo's name NAME.png{other}"
+        elif len(written) > 1:
             names = " and ".join(f"NAME{path.suffix}" for path in written)
-            none = f"no edit under the photo's name NAME.png{other}"
-            return Failed(
-                f"the program wrote {f'more than one edit of the photo: {names}' if written else none}", again
-            )
-        try:
-            return read_image(written[0])
-        except InputError as error:
-            why = re.sub(r" \(\d+ bytes not processed\)", "", str(error).removeprefix(f"{written[0]}: "))
-            return Failed(f"the program's edit cannot be used: {why}", again)
-
-    return [read(f"{i:04}") for i in range(count)]
+            reason = f"the program wrote more than one edit of the photo: {names}"
+        else:
+            try:
+                edits.append(read_image(written[0]))
+                continue
+            except InputError as error:
+                why = re.sub(r" \(\d+ bytes not processed\)", "", str(error).removeprefix(f"{written[0]}: "))
+                reason = f"the program's edit cannot be used: {why}"
+        edits.append(Failed(reason, again))
+    return edits
 
 
 def _run_program(arguments: Sequence[str], work: Path, timeout: float | None) -> int | None:
@@ -261,6 +249,7 @@ def _last_lines(path: Path) -> list[str]:
         file.seek(max(0, path.stat().st_size - 16384))
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.read().decode("utf-8", "replace"))
     text = text.replace(f"{path.parent}{os.sep}", "").replace(str(path.parent), "its folder")
-    text = _NUMBERED.sub(lambda match: "the edit" if match[1] == "output" else "the photo", text)
+    numbered = r"(?<![\w/\\])(?:\./)?(?:(input|output)[/\\])?\d{4,}\.[A-Za-z]+\b"
+    text = re.sub(numbered, lambda match: "the edit" if match[1] == "output" else "the photo", text)
     lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
     return [line[:CHARACTERS] for line in lines if line][-LINES:]
