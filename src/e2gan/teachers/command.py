@@ -106,10 +106,9 @@ class CommandTeacher:
             values = _write_photos(work, photos, ask, seeds)
             # In one pass, so that braces in a prompt stay as they are.
             arguments = [_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in self.arguments]
-            status = _run_program(arguments, work, self.timeout)
+            failure, late = _run_program(arguments, work, self.timeout)
             printed = _last_lines(work / "stderr") or _last_lines(work / "stdout")
             edits = _read_edits(work / "output", len(photos), again=not self.deterministic)
-        failure = _failure(status, self.timeout)
         missing = [edit for edit in edits if isinstance(edit, Failed)]
         if not self._told and (failure or (printed and len(missing) == len(edits))):
             self._told = True
@@ -117,7 +116,7 @@ class CommandTeacher:
             said = ["; the last that it said:", *printed] if printed else []
             note(f"{self.name} failed: {what}" + "\n    ".join(said))
         if failure and missing:
-            if status is None:
+            if late:
                 raise TimeoutError(f"the program {failure}")
             raise RuntimeError(f"the program {failure}" + (f": {printed[-1]}" if printed else ", and said nothing"))
         return edits
@@ -194,8 +193,8 @@ def _read_edits(folder: Path, count: int, *, again: bool) -> list[Pixels | Faile
     return edits
 
 
-def _run_program(arguments: Sequence[str], work: Path, timeout: float | None) -> int | None:
-    """Run a program until it ends; its status, or None where it was stopped after `timeout` seconds.
+def _run_program(arguments: Sequence[str], work: Path, timeout: float | None) -> tuple[str, bool]:
+    """Run a program until it ends: how it failed ("" where it did not), and whether it was stopped after its time.
 
     What it prints goes to the files stdout and stderr in `work`, since a pipe that nobody reads would stop it. Raises
     InputError where it cannot be started.
@@ -210,12 +209,16 @@ def _run_program(arguments: Sequence[str], work: Path, timeout: float | None) ->
                 raise  # want of memory or processes: this batch's alone
             raise InputError(f"--teacher command: '{arguments[0]}' cannot be started: {error.strerror}") from None
     try:
-        return process.wait(timeout)
+        status = process.wait(timeout)
     except TimeoutExpired:
-        return None
+        return f"took longer than {timeout:g} s and was stopped", True
     finally:  # also on Ctrl-C, which does not reach it, since it runs in a session of its own
         if process.returncode is None:
             _stop(process)
+    if status >= 0:
+        return f"ended with status {status}" if status else "", False
+    name = {int(number): number.name for number in signal.Signals}.get(-status, f"signal {-status}")
+    return f"was killed by {name}" + (" (perhaps for want of memory)" if name == "SIGKILL" else ""), False
 
 
 def _stop(process: Popen[bytes]) -> None:
@@ -231,16 +234,6 @@ def _stop(process: Popen[bytes]) -> None:
         with suppress(ProcessLookupError, PermissionError):  # all of them have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _failure(status: int | None, timeout: float | None) -> str:
-    """In words, how a program failed; empty where it did not."""
-    if status is None:
-        return f"took longer than {timeout:g} s and was stopped"
-    if status >= 0:
-        return f"ended with status {status}" if status else ""
-    name = {int(number): number.name for number in signal.Signals}.get(-status, f"signal {-status}")
-    return f"was killed by {name}" + (" (perhaps for want of memory)" if name == "SIGKILL" else "")
 
 
 def _last_lines(path: Path) -> list[str]:
