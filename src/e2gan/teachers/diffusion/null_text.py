@@ -20,19 +20,8 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
+from e2gan.teachers.diffusion import prompt_to_prompt as p2p
 from e2gan.teachers.diffusion.pipelines import need_diffusers, number
-from e2gan.teachers.diffusion.prompt_to_prompt import (
-    Amplify,
-    AttentionControl,
-    Tokens,
-    amplified,
-    controlled,
-    map_tokens,
-    read_factors,
-    split_words,
-    token_factors,
-    tokenize,
-)
 from e2gan.teachers.diffusion.teacher import DTYPES, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
 
@@ -48,7 +37,7 @@ class NullTextOptions:
     end lets textures and styles change, the upper keeps the layout closer."""
     cross_replace: float = 0.8
     """The same for the cross-attention maps of the words that both prompts have."""
-    amplify: Amplify = 2.0
+    amplify: p2p.Amplify = 2.0
     """Factor of the attention to the words that the prompt adds to the source prompt, or words and theirs, as in
     "autumn=5,red=2", in cross_replace's share of the steps. Sec. B.1 has 2 or 5."""
     inner_steps: int = 10
@@ -74,8 +63,8 @@ def decode(pipeline: Any, latent: Tensor) -> Tensor:
         return pipeline.vae.decode(latent / pipeline.vae.config.scaling_factor).sample.clamp(-1, 1)
 
 
-def _tokens(pipeline: Any, prompt: str) -> Tokens:
-    return tokenize(prompt, pipeline.tokenizer, pipeline.text_encoder.config.max_position_embeddings)
+def _tokens(pipeline: Any, prompt: str) -> p2p.Tokens:
+    return p2p.tokenize(prompt, pipeline.tokenizer, pipeline.text_encoder.config.max_position_embeddings)
 
 
 def _embed(pipeline: Any, prompt: str) -> Tensor:
@@ -183,9 +172,9 @@ def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOpti
     forward, _, times = _ddim(pipeline, steps)
     words = _tokens(pipeline, prompt)
     height, width = inversion.latents.shape[2:]
-    control = AttentionControl(
-        map_tokens(_tokens(pipeline, inversion.prompt), words),
-        token_factors(words, amplified(options.amplify, inversion.prompt, prompt)),
+    control = p2p.AttentionControl(
+        p2p.map_tokens(_tokens(pipeline, inversion.prompt), words),
+        p2p.token_factors(words, p2p.amplified(options.amplify, inversion.prompt, prompt)),
         cross_steps=round(options.cross_replace * steps),
         self_steps=round(options.self_replace * steps),
         # 32×32 of 64×64, as null_text_w_ptp.ipynb has it (pixels <= 32**2): all levels but the finest, whose halving
@@ -194,7 +183,7 @@ def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOpti
     )
     texts = torch.cat([_embed(pipeline, inversion.prompt), _embed(pipeline, prompt)])
     latent = inversion.reconstruction[-1:]
-    with controlled(pipeline.unet, control):
+    with p2p.controlled(pipeline.unet, control):
         for control.step, t in enumerate(times):
             source = inversion.reconstruction[steps - control.step][None]
             null = inversion.nulls[control.step][None]
@@ -232,8 +221,8 @@ class NullTextTeacher(DiffusionTeacher):
         """What decides the edits. Raises InputError where the prompts are one, or lack a word to amplify."""
         need_diffusers(self.name)
         self._checkpoint()
-        words = amplified(self.options.amplify, ask.source, ask.prompt)
-        if split_words(ask.source) == split_words(ask.prompt) and not words:
+        words = p2p.amplified(self.options.amplify, ask.source, ask.prompt)
+        if p2p.split_words(ask.source) == p2p.split_words(ask.prompt) and not words:
             raise InputError(
                 f'{self.name}: "{ask.prompt}" is the source prompt too: say with --source what the photos show'
             )
@@ -308,5 +297,5 @@ def _options(arguments: Mapping[str, Any]) -> NullTextOptions:
         ("cross_replace", 0, 1),
     ):
         number(getattr(options, name), name, least, most)
-    read_factors(options.amplify)
+    p2p.read_factors(options.amplify)
     return options
