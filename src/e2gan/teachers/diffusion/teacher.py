@@ -92,8 +92,6 @@ class DiffusionTeacher:
         photo = ((self.side or 512) / 512) ** 2
         return max(1, min(MAX_BATCH, int((memory - self.preset.memory_gb) / photo)))
 
-    # ------------------------------------------------------------------------------------------------------- settings
-
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
         """What decides the edits. Raises InputError for arguments that the pipeline does not take."""
         diffusers = pipelines.need_diffusers(self.name)
@@ -202,8 +200,6 @@ class DiffusionTeacher:
         """Those of `arguments` that are the pipeline's."""
         return dict(self.arguments)
 
-    # -------------------------------------------------------------------------------------------------------- loading
-
     @pipelines.quiet()
     def load(self) -> None:
         """The pipeline from a folder, the cache or the hub, ready on the device. Raises InputError."""
@@ -255,8 +251,6 @@ class DiffusionTeacher:
         """See `Teacher.close`."""
         self._pipeline = None
         give_back_memory()
-
-    # -------------------------------------------------------------------------------------------------------- editing
 
     def edit(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
         """Edits at the working side, uint8 (H, W, 3) RGB, in the photos' order; see `Teacher.edit`."""
