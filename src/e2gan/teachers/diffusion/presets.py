@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_toml
 
 Kind = Literal["diffusers", "controlnet-normal", "instruct-diffusion", "ledits", "null-text"]
 GENERIC = "diffusers:"
@@ -87,7 +87,7 @@ def load_presets(extra: Path | None = None) -> dict[str, Preset]:
     """
     presets: dict[str, Preset] = {}
     for path in [*sorted(SHIPPED.glob("*.toml")), *([extra] if extra else [])]:
-        presets |= _read(path)
+        presets |= {name: _preset(path, name, table) for name, table in read_toml(path).items()}
     return presets
 
 
@@ -107,16 +107,6 @@ def find_preset(name: str, extra: Path | None = None) -> Preset:
     close = difflib.get_close_matches(name, presets, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     raise InputError(f'no preset is called "{name}"{hint} There are: {", ".join(presets)}, and {GENERIC}MODEL')
-
-
-def _read(path: Path) -> dict[str, Preset]:
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML file: {error}") from None
-    return {name: _preset(path, name, table) for name, table in tables.items()}
 
 
 def _preset(path: Path, name: str, table: Any) -> Preset:
