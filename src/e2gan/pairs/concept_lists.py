@@ -153,5 +153,4 @@ def _row(where: str, values: Mapping[str, Any]) -> ConceptRow:
     teachers = tuple(teacher.strip() for teacher in values.get("teacher", []))
     need(all(teachers), f"{where}: a teacher's name is empty")
     need(len(set(teachers)) == len(teachers), f"{where}: a teacher is named twice: {', '.join(teachers)}")
-    settings, inherited = dict(values.get("settings", {})), frozenset(values.get("inherited", ()))
-    return ConceptRow(name, prompt, source, teachers, settings, inherited)
+    return ConceptRow(name, prompt, source, teachers, values["settings"], frozenset(values["inherited"]))

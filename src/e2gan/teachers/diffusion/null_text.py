@@ -21,9 +21,11 @@ from torch import Tensor
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.teachers.diffusion import prompt_to_prompt as p2p
-from e2gan.teachers.diffusion.pipelines import need_diffusers, number
+from e2gan.teachers.diffusion.pipelines import need_diffusers, number, whole_number
 from e2gan.teachers.diffusion.teacher import DTYPES, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
+
+RANGES = {"guidance_scale": (1, 1000), "early_stop": (0, 1000), "self_replace": (0, 1), "cross_replace": (0, 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,13 +206,9 @@ class NullTextTeacher(DiffusionTeacher):
     options: NullTextOptions
 
     def _validate(self) -> None:
-        self.options = _options(self.arguments)
+        self.options, self.deterministic = _options(self.arguments), True
         if self.teach.offload == "sequential":
             raise InputError(f"--offload sequential: {self.name} needs gradients: take --offload model")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
 
     @property
     def batch(self) -> int:
@@ -287,15 +285,8 @@ def _options(arguments: Mapping[str, Any]) -> NullTextOptions:
         raise InputError(f"--set {', '.join(unknown)}: null-text takes no such argument, but {', '.join(known)}")
     options = NullTextOptions(**arguments)
     for name, least in (("num_inference_steps", 1), ("inner_steps", 0)):
-        value = getattr(options, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"--set {name}={value}: must be a whole number, at least {least}")
-    for name, least, most in (
-        ("guidance_scale", 1, 1000),
-        ("early_stop", 0, 1000),
-        ("self_replace", 0, 1),
-        ("cross_replace", 0, 1),
-    ):
+        whole_number(getattr(options, name), name, least)
+    for name, (least, most) in RANGES.items():
         number(getattr(options, name), name, least, most)
     p2p.read_factors(options.amplify)
     return options

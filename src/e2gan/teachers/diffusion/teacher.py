@@ -51,7 +51,7 @@ class DiffusionTeacher:
         teach: TeachConfig | None = None,
         device: str = "auto",
     ) -> None:
-        self.preset = preset
+        self.preset, self.name, self.deterministic = preset, preset.name, preset.deterministic
         self.model = model or preset.checkpoint
         self.teach, self.device = teach or TeachConfig(), device
         self.arguments = {**preset.arguments, **(overrides or {})}
@@ -69,14 +69,6 @@ class DiffusionTeacher:
 
     def _validate(self) -> None:
         """What a kind of teacher wants of its settings. Raises InputError."""
-
-    @property
-    def name(self) -> str:
-        return self.preset.name
-
-    @property
-    def deterministic(self) -> bool:
-        return self.preset.deterministic
 
     @property
     def batch(self) -> int:
@@ -189,9 +181,8 @@ class DiffusionTeacher:
             raise InputError(
                 f"--set {', '.join(unknown)}: {pipeline.__name__} takes no such argument, but {', '.join(settable)}"
             )
-        steps, strength = arguments.get("num_inference_steps", 1), arguments.get("strength", 1)
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-            raise InputError(f"--set num_inference_steps={steps}: must be a whole number, at least 1")
+        steps = pipelines.whole_number(arguments.get("num_inference_steps", 1), "num_inference_steps", 1)
+        strength = arguments.get("strength", 1)
         if pipelines.is_number(strength) and "num_inference_steps" in arguments and 0 <= steps * strength < 1:
             raise InputError(f"--set strength={strength}: of {steps} steps that leaves none: raise one of the two")
         return prompt, image
