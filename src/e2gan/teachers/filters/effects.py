@@ -107,9 +107,8 @@ def golden_hour(photo: px.Floats) -> px.Floats:
     blue = px.band(hue, 150, 260, 25) * px.smoothstep(0.03, 0.15, chroma)
     gold = px.gradient_map(px.luma(photo), {0: "1a0c0a", 0.3: "80461c", 0.6: "eca048", 1: "ffeeba"})
     warm = px.blend(px.saturate(photo, 1.1) * np.array([1.18, 0.94, 0.62], np.float32), gold, 0.3 + 0.4 * blue)
-    return px.screen(
-        px.contrast(warm, 1.15, 0.42), 0.55 * px.glow(photo, 9, 0.35) * px.rgb(255, 172, 70) + px.rgb(26, 8, 0)
-    )
+    light = 0.55 * px.glow(photo, 9, 0.35) * px.rgb(255, 172, 70) + px.rgb(26, 8, 0)
+    return px.screen(px.contrast(warm, 1.15, 0.42), light)
 
 
 def fog(photo: px.Floats) -> px.Floats:
