@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: JSON, JSON lines, safetensors."""
+"""Files that are either whole or not there: JSON, JSON lines, safetensors; and TOML, which is only read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import tomllib
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -76,6 +77,19 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} is missing") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not JSON lines: {error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises InputError where the file cannot be read, is not UTF-8, or no TOML; the last two with the line."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # some editors write the mark
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: is not UTF-8: save the file in that encoding") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not TOML: {error}") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

@@ -109,18 +109,18 @@ def _reason(error: Exception) -> str:
     return brief(error)
 
 
-def pretrained_network(network: Any, name: str, option: str) -> Any:
+def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, ...] = (), **arguments: Any) -> Any:
     """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
 
     The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that
-    `pretrained` refuses.
+    `pretrained` refuses. unused: how the names of weights begin that may be missing. arguments: of `from_pretrained`.
     """
-
-    model, found = pretrained(network.from_pretrained, name, option, output_loading_info=True, dtype=torch.float32)
-    if missing := sorted(found["missing_keys"]):
+    arguments |= {"output_loading_info": True, "dtype": torch.float32}
+    model, found = pretrained(network.from_pretrained, name, option, **arguments)
+    if missing := sorted(key for key in found["missing_keys"] if not key.startswith(unused)):
         raise InputError(
-            f"{name}: is no {network.__name__}, or not whole ({len(missing)} tensors are missing, {missing[0]} is the "
-            f"first): name another with {option}"
+            f"{name}: is no {network.__name__}, or not whole ({missing[0]} is missing, the first of {len(missing)}): "
+            f"name another with {option}"
         )
     return model.eval().requires_grad_(False)
 

@@ -18,7 +18,6 @@ TOML, with defaults that a concept's own values replace (settings one by one):
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_toml
 from e2gan.core.names import LONGEST, slug
 from e2gan.teachers.settings import SETTING, storable
 
@@ -76,10 +76,10 @@ def read_concepts(path: Path) -> list[ConceptRow]:
     """
     path = Path(path)
     need(path.suffix.lower() == ".toml", f"{path}: a list of concepts is a .toml file")
-    text = _text(path)
+    need(path.exists(), f"{path}: there is no such file (lists that are built in: {', '.join(shipped_lists())})")
     rows: list[ConceptRow] = []
     seen: dict[tuple[str, str], str] = {}
-    for where, values in _entries(path, text):
+    for where, values in _entries(path):
         row = _row(where, values)
         for what, value in (("name", row.name), ("prompt", row.prompt.casefold())):
             if first := seen.get((what, value)):
@@ -91,29 +91,11 @@ def read_concepts(path: Path) -> list[ConceptRow]:
     return rows
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        lists = ", ".join(shipped_lists())
-        raise InputError(f"{path}: there is no such file (lists that are built in: {lists})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    try:
-        return data.decode("utf-8-sig")  # some editors write the mark
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}, line {line}: is not UTF-8: save the file in that encoding") from None
-
-
 Entry = tuple[str, Mapping[str, Any]]  # where it stands, for messages; its values, teacher a list of texts
 
 
-def _entries(path: Path, text: str) -> Iterator[Entry]:
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not TOML: {error}") from None
+def _entries(path: Path) -> Iterator[Entry]:
+    document = read_toml(path)
     _known(str(path), document, ("concept", "defaults"))
     defaults, concepts = document.get("defaults", {}), document.get("concept", [])
     need(isinstance(defaults, dict), f"{path}: defaults must be a table: [defaults]")
@@ -171,5 +153,4 @@ def _row(where: str, values: Mapping[str, Any]) -> ConceptRow:
     teachers = tuple(teacher.strip() for teacher in values.get("teacher", []))
     need(all(teachers), f"{where}: a teacher's name is empty")
     need(len(set(teachers)) == len(teachers), f"{where}: a teacher is named twice: {', '.join(teachers)}")
-    settings, inherited = dict(values.get("settings", {})), frozenset(values.get("inherited", ()))
-    return ConceptRow(name, prompt, source, teachers, settings, inherited)
+    return ConceptRow(name, prompt, source, teachers, values["settings"], frozenset(values["inherited"]))

@@ -191,7 +191,7 @@ def test_self_attention_is_the_source_s_on_all_levels_but_the_finest(
         seen.append(control)
         raise SeenError
 
-    monkeypatch.setattr(null_text, "controlled", stop)
+    monkeypatch.setattr(null_text.p2p, "controlled", stop)
     path = torch.zeros(STEPS + 1, 4, *sides)
     with pytest.raises(SeenError):
         edit(pipeline, dataclasses.replace(inversion, latents=path, reconstruction=path), AUTUMN)

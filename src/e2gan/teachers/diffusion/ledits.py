@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,11 @@ from e2gan.core.images import Pixels
 from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
 MULTIPLE = 32  # of both sides: the masks are made at a quarter of the latents, which are an eighth of the photo
+OF_INVERT = ("num_inversion_steps", "skip", "source_prompt", "source_guidance_scale")
+OF_THE_EDIT = ("editing_prompt", "edit_guidance_scale", "edit_threshold", "edit_warmup_steps", "edit_cooldown_steps")
+OF_THE_EDIT += ("reverse_editing_direction", "negative_prompt", "use_cross_attn_mask", "use_intersect_mask")
+OF_THE_EDIT += ("guidance_rescale", "output_type")
+OF_BOTH = ("clip_skip", "generator")
 
 
 class LeditsTeacher(DiffusionTeacher):
@@ -37,50 +43,12 @@ def _inverting(diffusers: ModuleType) -> Any:
     """The library's pipeline with both calls in one; defaults are the library's own."""
 
     class InvertingPipeline(diffusers.LEditsPPPipelineStableDiffusion):
-        def __call__(
-            self,
-            image: Any,
-            editing_prompt: str,
-            num_inversion_steps: int = 30,
-            skip: float = 0.15,
-            source_prompt: str = "",
-            source_guidance_scale: float = 3.5,
-            edit_guidance_scale: float = 5.0,
-            edit_threshold: float = 0.9,
-            edit_warmup_steps: int = 0,
-            edit_cooldown_steps: int | None = None,
-            reverse_editing_direction: bool = False,
-            negative_prompt: str | None = None,
-            use_cross_attn_mask: bool = False,
-            use_intersect_mask: bool = True,
-            guidance_rescale: float = 0.0,
-            clip_skip: int | None = None,
-            generator: Any = None,
-            output_type: str = "pil",
-        ) -> Any:
-            self.invert(
-                image,
-                source_prompt=source_prompt,
-                source_guidance_scale=source_guidance_scale,
-                num_inversion_steps=num_inversion_steps,
-                skip=skip,
-                generator=generator,
-                clip_skip=clip_skip,
-            )
-            return super().__call__(
-                editing_prompt=editing_prompt,
-                edit_guidance_scale=edit_guidance_scale,
-                edit_threshold=edit_threshold,
-                edit_warmup_steps=edit_warmup_steps,
-                edit_cooldown_steps=edit_cooldown_steps,
-                reverse_editing_direction=reverse_editing_direction,
-                negative_prompt=negative_prompt,
-                use_cross_attn_mask=use_cross_attn_mask,
-                use_intersect_mask=use_intersect_mask,
-                guidance_rescale=guidance_rescale,
-                clip_skip=clip_skip,
-                generator=generator,
-                output_type=output_type,
-            )
+        def __call__(self, image: Any, **arguments: Any) -> Any:
+            self.invert(image, **{name: value for name, value in arguments.items() if name not in OF_THE_EDIT})
+            return super().__call__(**{name: value for name, value in arguments.items() if name not in OF_INVERT})
 
+    # The teacher reads here what it may be given.
+    names = ("self", "image", *OF_INVERT, *OF_THE_EDIT, *OF_BOTH)
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+    InvertingPipeline.__call__.__signature__ = inspect.Signature(parameters)
     return InvertingPipeline

@@ -16,7 +16,7 @@ from PIL import Image
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
-from e2gan.features.hub import image_statistics, model_config, need_transformers, pretrained
+from e2gan.features.hub import image_statistics, model_config, need_transformers, pretrained, pretrained_network
 from e2gan.teachers.diffusion.pipelines import number
 from e2gan.teachers.diffusion.teacher import DiffusionTeacher
 
@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 TOWARDS = 2 * np.pi  # the normal's part towards the viewer before it is scaled to length 1, as the authors have it
 MEAN = STD = (0.5, 0.5, 0.5)
 DEPTH = "--set depth=FOLDER"
-UNUSED = "neck.fusion_stage.layers.0.residual_layer1."  # published DPTs lack it: the first fusion has no residual
+UNUSED = ("neck.fusion_stage.layers.0.residual_layer1.",)  # published DPTs lack it: the first fusion has no residual
 NOT_OF_THE_CALL = ("controlnet", "depth", "background", "depth_scale")
 
 
@@ -63,7 +63,7 @@ class DepthEstimator:
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
-        need_transformers("a normal map")
+        transformers = need_transformers("a normal map")
         name, _, revision = (name, "", "") if Path(name).expanduser().is_dir() else name.partition("@")
         config = model_config(name, DEPTH, ("dpt", "depth_anything"))
         if getattr(config, "depth_estimation_type", "relative") == "metric":
@@ -71,7 +71,9 @@ class DepthEstimator:
         self.device = device
         self.side, self.multiple = _sizes(config)
         self.square = config.model_type == "dpt"  # the library's code for it takes no others
-        self._model = _network(name, revision or "main").to(device)
+        kind, revision = transformers.AutoModelForDepthEstimation, revision or "main"
+        network = pretrained_network(kind, name, DEPTH, UNUSED, revision=revision, use_safetensors=True)
+        self._model = network.to(device)
         mean, std = image_statistics(name, MEAN, STD)
         self._mean, self._std = np.array(mean, np.float32), np.array(std, np.float32)
 
@@ -92,25 +94,6 @@ def _sizes(config: Any) -> tuple[int, int]:
     """Side of the images that it was trained on, and of its patches, in pixels."""
     backbone: Any = None if getattr(config, "is_hybrid", False) else config.backbone_config
     return (config.image_size, config.patch_size) if backbone is None else (backbone.image_size, backbone.patch_size)
-
-
-def _network(name: str, revision: str) -> Any:
-    """Frozen, float32, in evaluation mode. Raises InputError where weights are missing."""
-    import torch
-    import transformers
-
-    model, found = pretrained(
-        transformers.AutoModelForDepthEstimation.from_pretrained,
-        name,
-        DEPTH,
-        output_loading_info=True,
-        dtype=torch.float32,
-        use_safetensors=True,
-        revision=revision,
-    )
-    if missing := sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED)):
-        raise InputError(f"{name}: is not whole ({missing[0]} is missing): name another with {DEPTH}")
-    return model.eval().requires_grad_(False)
 
 
 class NormalTeacher(DiffusionTeacher):

@@ -20,21 +20,12 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
-from e2gan.teachers.diffusion.pipelines import need_diffusers, number
-from e2gan.teachers.diffusion.prompt_to_prompt import (
-    Amplify,
-    AttentionControl,
-    Tokens,
-    amplified,
-    controlled,
-    map_tokens,
-    read_factors,
-    split_words,
-    token_factors,
-    tokenize,
-)
+from e2gan.teachers.diffusion import prompt_to_prompt as p2p
+from e2gan.teachers.diffusion.pipelines import need_diffusers, number, whole_number
 from e2gan.teachers.diffusion.teacher import DTYPES, DiffusionTeacher
 from e2gan.teachers.teacher import Ask, Failed
+
+RANGES = {"guidance_scale": (1, 1000), "early_stop": (0, 1000), "self_replace": (0, 1), "cross_replace": (0, 1)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +39,7 @@ class NullTextOptions:
     end lets textures and styles change, the upper keeps the layout closer."""
     cross_replace: float = 0.8
     """The same for the cross-attention maps of the words that both prompts have."""
-    amplify: Amplify = 2.0
+    amplify: p2p.Amplify = 2.0
     """Factor of the attention to the words that the prompt adds to the source prompt, or words and theirs, as in
     "autumn=5,red=2", in cross_replace's share of the steps. Sec. B.1 has 2 or 5."""
     inner_steps: int = 10
@@ -74,8 +65,8 @@ def decode(pipeline: Any, latent: Tensor) -> Tensor:
         return pipeline.vae.decode(latent / pipeline.vae.config.scaling_factor).sample.clamp(-1, 1)
 
 
-def _tokens(pipeline: Any, prompt: str) -> Tokens:
-    return tokenize(prompt, pipeline.tokenizer, pipeline.text_encoder.config.max_position_embeddings)
+def _tokens(pipeline: Any, prompt: str) -> p2p.Tokens:
+    return p2p.tokenize(prompt, pipeline.tokenizer, pipeline.text_encoder.config.max_position_embeddings)
 
 
 def _embed(pipeline: Any, prompt: str) -> Tensor:
@@ -183,9 +174,9 @@ def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOpti
     forward, _, times = _ddim(pipeline, steps)
     words = _tokens(pipeline, prompt)
     height, width = inversion.latents.shape[2:]
-    control = AttentionControl(
-        map_tokens(_tokens(pipeline, inversion.prompt), words),
-        token_factors(words, amplified(options.amplify, inversion.prompt, prompt)),
+    control = p2p.AttentionControl(
+        p2p.map_tokens(_tokens(pipeline, inversion.prompt), words),
+        p2p.token_factors(words, p2p.amplified(options.amplify, inversion.prompt, prompt)),
         cross_steps=round(options.cross_replace * steps),
         self_steps=round(options.self_replace * steps),
         # 32×32 of 64×64, as null_text_w_ptp.ipynb has it (pixels <= 32**2): all levels but the finest, whose halving
@@ -194,7 +185,7 @@ def edit(pipeline: Any, inversion: Inversion, prompt: str, options: NullTextOpti
     )
     texts = torch.cat([_embed(pipeline, inversion.prompt), _embed(pipeline, prompt)])
     latent = inversion.reconstruction[-1:]
-    with controlled(pipeline.unet, control):
+    with p2p.controlled(pipeline.unet, control):
         for control.step, t in enumerate(times):
             source = inversion.reconstruction[steps - control.step][None]
             null = inversion.nulls[control.step][None]
@@ -215,16 +206,12 @@ class NullTextTeacher(DiffusionTeacher):
     options: NullTextOptions
 
     def _validate(self) -> None:
-        self.options = _options(self.arguments)
+        self.options, self.deterministic = _options(self.arguments), True
         if self.teach.offload == "sequential":
             raise InputError(f"--offload sequential: {self.name} needs gradients: take --offload model")
         for option in ("compile", "attention"):
             if getattr(self.teach, option):
                 raise InputError(f"--{option}: {self.name} changes the attention at every step: leave it out")
-
-    @property
-    def deterministic(self) -> bool:
-        return True
 
     @property
     def batch(self) -> int:
@@ -235,8 +222,8 @@ class NullTextTeacher(DiffusionTeacher):
         """What decides the edits. Raises InputError where the prompts are one, or lack a word to amplify."""
         need_diffusers(self.name)
         self._checkpoint()
-        words = amplified(self.options.amplify, ask.source, ask.prompt)
-        if split_words(ask.source) == split_words(ask.prompt) and not words:
+        words = p2p.amplified(self.options.amplify, ask.source, ask.prompt)
+        if p2p.split_words(ask.source) == p2p.split_words(ask.prompt) and not words:
             raise InputError(
                 f'{self.name}: "{ask.prompt}" is the source prompt too: say with --source what the photos show'
             )
@@ -301,15 +288,8 @@ def _options(arguments: Mapping[str, Any]) -> NullTextOptions:
         raise InputError(f"--set {', '.join(unknown)}: null-text takes no such argument, but {', '.join(known)}")
     options = NullTextOptions(**arguments)
     for name, least in (("num_inference_steps", 1), ("inner_steps", 0)):
-        value = getattr(options, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise InputError(f"--set {name}={value}: must be a whole number, at least {least}")
-    for name, least, most in (
-        ("guidance_scale", 1, 1000),
-        ("early_stop", 0, 1000),
-        ("self_replace", 0, 1),
-        ("cross_replace", 0, 1),
-    ):
+        whole_number(getattr(options, name), name, least)
+    for name, (least, most) in RANGES.items():
         number(getattr(options, name), name, least, most)
-    read_factors(options.amplify)
+    p2p.read_factors(options.amplify)
     return options

@@ -95,6 +95,13 @@ def number(value: Any, name: str, least: float, most: float) -> float:
     return float(value)
 
 
+def whole_number(value: Any, name: str, least: int) -> int:
+    """The argument `name` as a whole number. Raises InputError where it is none, or less than `least`."""
+    if type(value) is not int or value < least:  # a bool is none
+        raise InputError(f"--set {name}={value}: must be a whole number, at least {least}")
+    return value
+
+
 def parameters(kind: Any) -> list[str]:
     """Names of the arguments that a pipeline class is called with."""
     parameters = inspect.signature(kind.__call__).parameters.values()

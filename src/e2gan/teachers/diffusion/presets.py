@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import tomllib
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_toml
 
 Kind = Literal["diffusers", "controlnet-normal", "instruct-diffusion", "ledits", "null-text"]
 GENERIC = "diffusers:"
 SHIPPED = Path(__file__).with_name("presets")
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "str": ((str,), "text"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "Mapping[str, Any]": ((dict,), "a table"),
+    "Kind": ((str,), " or ".join(get_args(Kind))),
+}
+"""A field's annotation → what TOML gives for it, and how a message says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +87,7 @@ def load_presets(extra: Path | None = None) -> dict[str, Preset]:
     """
     presets: dict[str, Preset] = {}
     for path in [*sorted(SHIPPED.glob("*.toml")), *([extra] if extra else [])]:
-        presets |= _read(path)
+        presets |= {name: _preset(path, name, table) for name, table in read_toml(path).items()}
     return presets
 
 
@@ -101,32 +109,22 @@ def find_preset(name: str, extra: Path | None = None) -> Preset:
     raise InputError(f'no preset is called "{name}"{hint} There are: {", ".join(presets)}, and {GENERIC}MODEL')
 
 
-def _read(path: Path) -> dict[str, Preset]:
-    try:
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no TOML file: {error}") from None
-    return {name: _preset(path, name, table) for name, table in tables.items()}
-
-
 def _preset(path: Path, name: str, table: Any) -> Preset:
     where = f"{path} [{name}]"
     if not isinstance(table, dict):
         raise InputError(f'{path}: "{name}" stands outside a table: begin with a line [NAME]')
     if name.startswith(GENERIC.removesuffix(":")) and ":" in name:
         raise InputError(f"{where}: {GENERIC}… is no name for a preset: it stands for any model")
-    hints = get_type_hints(Preset)
-    known = [f.name for f in dataclasses.fields(Preset) if f.name != "name"]
+    hints = {f.name: str(f.type) for f in dataclasses.fields(Preset) if f.name != "name"}
     for key, value in table.items():
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"a preset has: {', '.join(known)}"
+        if key not in hints:
+            close = difflib.get_close_matches(key, hints, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"a preset has: {', '.join(hints)}"
             raise InputError(f"{where}: unknown key {key}; {hint}")
-        if not _fits(value, hints[key]):
-            raise InputError(f"{where}: {key} = {value!r} is not {_words(hints[key])}")
-    values: dict[str, Any] = {key: float(v) if hints[key] is float else v for key, v in table.items()}
+        kinds, words = _KINDS[hints[key].removesuffix(" | None")]
+        if type(value) not in kinds or (key == "kind" and value not in get_args(Kind)):  # a bool is no number here
+            raise InputError(f"{where}: {key} = {value!r} is not {words}")
+    values: dict[str, Any] = {key: float(v) if hints[key] == "float" else v for key, v in table.items()}
     preset = Preset(name=name, **values)
     if not preset.checkpoint and not preset.obtain:
         raise InputError(f"{where}: has no checkpoint: give a hub name or a folder")
@@ -137,24 +135,3 @@ def _preset(path: Path, name: str, table: Any) -> Preset:
     if preset.lora_file and not preset.lora:
         raise InputError(f"{where}: lora_file without lora: name the hub's model or the folder that holds it")
     return preset
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether TOML's value is of the field's type; a bool is no number."""
-    if isinstance(hint, types.UnionType):
-        return any(_fits(value, kind) for kind in get_args(hint) if kind is not types.NoneType)
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if get_origin(hint) is not None:
-        return isinstance(value, dict)
-    if hint in (int, float):
-        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _words(hint: Any) -> str:
-    if isinstance(hint, types.UnionType):
-        hint = next(kind for kind in get_args(hint) if kind is not types.NoneType)
-    if get_origin(hint) is Literal:
-        return " or ".join(get_args(hint))
-    return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}.get(hint, "a table")

@@ -37,14 +37,12 @@ def align_words(source: Sequence[str], target: Sequence[str]) -> list[int | None
     pairs: list[int | None] = [None] * len(target)
     blocks = difflib.SequenceMatcher(None, source, target, autojunk=False).get_opcodes()
     free = set(range(len(source)))
-    for kind, i, i_end, j, _ in blocks:
+    for kind, i, i_end, j, j_end in blocks:
         if kind == "equal":
-            for n in range(i_end - i):
-                pairs[j + n] = i + n
-                free.discard(i + n)
+            pairs[j:j_end] = range(i, i_end)
+            free.difference_update(range(i, i_end))
     for j, word in enumerate(target):
-        moved = [i for i in sorted(free) if pairs[j] is None and source[i] == word]
-        if moved:
+        if pairs[j] is None and (moved := [i for i in sorted(free) if source[i] == word]):
             pairs[j] = moved[0]
             free.discard(moved[0])
     for kind, i, i_end, j, j_end in blocks:
@@ -145,8 +143,7 @@ def map_tokens(source: Tokens, target: Tokens) -> Tensor:
         if len(new) == len(old):
             weights[list(new), list(old)] = 1
         else:
-            for piece in new:
-                weights[piece, list(old)] = 1 / len(new)
+            weights[new.start : new.stop, old.start : old.stop] = 1 / len(new)
     return weights
 
 
@@ -193,12 +190,12 @@ class AttentionControl:
         return torch.stack([maps[0], maps[1], maps[1]])
 
 
+@dataclass
 class _ControlledProcessor:
     """diffusers' attention processor that lets a control change the maps; `plain` runs where it changes nothing."""
 
-    def __init__(self, control: AttentionControl, plain: Any) -> None:
-        self.control = control
-        self.plain = plain
+    control: AttentionControl
+    plain: Any
 
     def __call__(
         self,

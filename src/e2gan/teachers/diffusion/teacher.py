@@ -52,7 +52,7 @@ class DiffusionTeacher:
         teach: TeachConfig | None = None,
         device: str = "auto",
     ) -> None:
-        self.preset = preset
+        self.preset, self.name, self.deterministic = preset, preset.name, preset.deterministic
         self.model = model or preset.checkpoint
         self.teach, self.device = teach or TeachConfig(), device
         self.arguments = {**preset.arguments, **(overrides or {})}
@@ -72,14 +72,6 @@ class DiffusionTeacher:
         """What a kind of teacher wants of its settings. Raises InputError."""
 
     @property
-    def name(self) -> str:
-        return self.preset.name
-
-    @property
-    def deterministic(self) -> bool:
-        return self.preset.deterministic
-
-    @property
     def batch(self) -> int:
         """Photos a call: as asked for; else one, or on a GPU what its memory holds beside the weights.
 
@@ -92,8 +84,6 @@ class DiffusionTeacher:
         memory = torch.cuda.get_device_properties(self._device()).total_memory / 1e9
         photo = ((self.side or 512) / 512) ** 2
         return max(1, min(MAX_BATCH, int((memory - self.preset.memory_gb) / photo)))
-
-    # ------------------------------------------------------------------------------------------------------- settings
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
         """What decides the edits. Raises InputError for arguments that the pipeline does not take."""
@@ -192,9 +182,8 @@ class DiffusionTeacher:
             raise InputError(
                 f"--set {', '.join(unknown)}: {pipeline.__name__} takes no such argument, but {', '.join(settable)}"
             )
-        steps, strength = arguments.get("num_inference_steps", 1), arguments.get("strength", 1)
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-            raise InputError(f"--set num_inference_steps={steps}: must be a whole number, at least 1")
+        steps = pipelines.whole_number(arguments.get("num_inference_steps", 1), "num_inference_steps", 1)
+        strength = arguments.get("strength", 1)
         if pipelines.is_number(strength) and "num_inference_steps" in arguments and 0 <= steps * strength < 1:
             raise InputError(f"--set strength={strength}: of {steps} steps that leaves none: raise one of the two")
         return prompt, image
@@ -202,8 +191,6 @@ class DiffusionTeacher:
     def _call_arguments(self) -> dict[str, Any]:
         """Those of `arguments` that are the pipeline's."""
         return dict(self.arguments)
-
-    # -------------------------------------------------------------------------------------------------------- loading
 
     @pipelines.quiet()
     def load(self) -> None:
@@ -279,8 +266,6 @@ class DiffusionTeacher:
         """See `Teacher.close`."""
         self._pipeline = None
         give_back_memory()
-
-    # -------------------------------------------------------------------------------------------------------- editing
 
     def edit(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
         """Edits at the working side, uint8 (H, W, 3) RGB, in the photos' order; see `Teacher.edit`."""
