@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from e2gan.core.errors import InputError
 from e2gan.features.hub import CLIP_NAME, clip_tokenizer, model_config, need_transformers, pretrained_network
@@ -45,13 +46,8 @@ def _word(word: str, width: int) -> np.ndarray:
 
 def pad(tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Prompts of different lengths as one batch: tokens (B, T, D), mask (B, T) bool, False where there is padding."""
-    length = max(len(t) for t in tokens)
-    padded = torch.zeros(len(tokens), length, tokens[0].shape[1])
-    mask = torch.zeros(len(tokens), length, dtype=torch.bool)
-    for i, t in enumerate(tokens):
-        padded[i, : len(t)] = t
-        mask[i, : len(t)] = True
-    return padded, mask
+    padded = pad_sequence(tokens, batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < torch.tensor([[len(t)] for t in tokens])
 
 
 class HashedText:

@@ -95,11 +95,9 @@ def run_table(config: TableConfig) -> TableResult | str:
     if config.number == "list":
         return "\n".join(f"{name:<9}{TITLES[name]}" for name in ORDER)
     name = experiment_of(config.number)
-    result = TableResult(
-        name, TITLES[name], [], paper_numbers(name, config.paper, experiment_of), [], config.out / name
-    )
-    if config.paper is not None:
-        result = replace(result, paper_files=(config.paper.name,))
+    paper = paper_numbers(name, config.paper, experiment_of)
+    paper_files = () if config.paper is None else (config.paper.name,)
+    result = TableResult(name, TITLES[name], [], paper, [], config.out / name, paper_files)
     if name in ("table1", "fig6"):
         rows, notes = compare_costs(config, name, result.out, result.paper)
         return _write(replace(result, rows=rows, notes=notes))
