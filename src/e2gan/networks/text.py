@@ -84,7 +84,11 @@ class ClipText:
         """Raises InputError where the model is needed and neither a folder, nor in the hub's cache, nor reachable."""
         key = self._key, prompt
         if key not in _known:
-            _known[key] = self._encode(prompt)
+            tokenizer, model = self._network
+            # One prompt alone has no padding, so that nothing need be masked.
+            ids = tokenizer(prompt, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
+            with torch.no_grad():
+                _known[key] = model(input_ids=torch.tensor([ids])).last_hidden_state[0].float().clone()
         return _known[key].clone()
 
     @functools.cached_property
@@ -92,13 +96,6 @@ class ClipText:
         transformers = need_transformers(f"--text {self.name}")
         model = pretrained_network(transformers.CLIPTextModel, self.model_name, OPTION)
         return clip_tokenizer(self.model_name, OPTION, model.config.vocab_size), model
-
-    def _encode(self, prompt: str) -> Tensor:
-        tokenizer, model = self._network
-        # One prompt alone has no padding, so that nothing need be masked.
-        ids = tokenizer(prompt, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
-        with torch.no_grad():
-            return model(input_ids=torch.tensor([ids])).last_hidden_state[0].float().clone()
 
 
 TextEncoder = HashedText | ClipText  # made by `text_encoder`, which takes its name

@@ -111,17 +111,14 @@ def run_table(config: TableConfig) -> TableResult | str:
     if config.base is not None:
         settings["base_sha256"] = sha256(base_folder(config.base) / MODEL)
     with growing(result.out, name, settings):
-        photo = _photo_row(models)  # first, because it is quick and a metric that does not fit the sets shows here
+        # First, because it is quick and a metric that does not fit the sets shows here.
+        scores = [models.comparison.photo_as_it_is(s) for s in models.sets]
+        photo = _row("the photo as it is", [s.prompt for s in models.sets], scores)
         variants = EXPERIMENTS[name].variants(models)
         results = models.comparison.run(variants, models.sets)
         result = replace(result, rows=[photo, *_rows(variants, results, models)])
         plot(result, EXPERIMENTS[name], variants, results, config.metric)
         return _write(result)
-
-
-def _photo_row(models: Models) -> TableRow:
-    scores = [models.comparison.photo_as_it_is(s) for s in models.sets]
-    return _row("the photo as it is", [s.prompt for s in models.sets], scores)
 
 
 def _rows(variants: list[Variant], results: list[list[Result]], models: Models) -> list[TableRow]:
