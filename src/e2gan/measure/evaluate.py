@@ -167,7 +167,8 @@ def metrics(
 ) -> Metrics:
     """Edits against the teacher's: of the pixels, and the distances in these features (keys as in `Metrics`)."""
     extractors = {"fd_random": random_features} if extractors is None else extractors
-    of_pixels = metrics_class()(**pixel_metrics(edits_NHWC, targets_NHWC))
+    pixels = pixel_metrics(edits_NHWC, targets_NHWC)
+    of_pixels = metrics_class()(l1=pixels["l1"], psnr=pixels["psnr"], ssim=pixels["ssim"])
     if len(edits_NHWC) < 2:
         return of_pixels
     distances = {key: distance(f(edits_NHWC), f(targets_NHWC), paired=paired) for key, f in extractors.items()}
