@@ -42,7 +42,7 @@ from .pairs.make import make_pair_sets as make_pair_sets
 from .pairs.make import make_pairs as make_pairs
 from .research.crucial import find_crucial as find_crucial
 from .research.ranks import find_ranks as find_ranks
-from .research.tables import run_table as run_table
+from .research.tables.run import run_table as run_table
 from .teachers.function import FunctionTeacher as FunctionTeacher
 from .teachers.teacher import Ask as Ask
 from .teachers.teacher import Failed as Failed

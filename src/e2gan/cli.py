@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "ranks": (c.RanksConfig, "e2gan.research.ranks:find_ranks"),
     "crucial": (c.CrucialConfig, "e2gan.research.crucial:find_crucial"),
     "evaluate": (c.EvaluateConfig, "e2gan.measure.evaluate:evaluate"),
-    "table": (c.TableConfig, "e2gan.research.tables:run_table"),
+    "table": (c.TableConfig, "e2gan.research.tables.run:run_table"),
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
     "export": (c.ExportConfig, "e2gan.export.export:export_model"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),

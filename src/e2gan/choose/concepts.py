@@ -75,7 +75,7 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     chosen = None if earlier is None or earlier[1] else _read(earlier[0], sets)
     done, notes = chosen is not None, []
     keep, rest = chosen or _choose(config, sets, notes)
-    sheets = _sheets(config.out, rest)
+    sheets = _sheets(config.out)[: 2 if rest else 1]
     if not done:
         if earlier is not None:
             notes.append(replaced_note("choice", earlier[1]))
@@ -179,13 +179,9 @@ def _read(choice: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Conc
     return (keep, rest) if keep and folders == sorted(str(s.folder) for s in sets) else None
 
 
-def _sheets(out: Path, rest: Sequence[Concept]) -> list[Path]:
-    """The pictures: of the concepts kept, and of the rest where there is one."""
-    return [out.with_suffix(".png"), *([_rest_sheet(out)] if rest else [])]
-
-
-def _rest_sheet(out: Path) -> Path:
-    return out.with_name(f"{out.stem}-rest.png")
+def _sheets(out: Path) -> list[Path]:
+    """The pictures: of the concepts kept, and of the rest, which is only there where there is a rest."""
+    return [out.with_suffix(".png"), out.with_name(f"{out.stem}-rest.png")]
 
 
 def _draw(config: ConceptsConfig, sets: Sequence[PairSet], keep: Sequence[Concept], rest: Sequence[Concept]) -> None:
@@ -205,12 +201,12 @@ def _draw(config: ConceptsConfig, sets: Sequence[PairSet], keep: Sequence[Concep
         if others:
             bottom += [_rule(top[0].shape[1]), strip(concept, f'kept: "{concept.prompt}"')]
             bottom += [strip(c, f'"{c.prompt}", like "{concept.prompt}"') for c in others]
-    write_png(config.out.with_suffix(".png"), np.concatenate([*photos, *top]))
-    path = _rest_sheet(config.out)
+    of_kept, of_rest = _sheets(config.out)
+    write_png(of_kept, np.concatenate([*photos, *top]))
     if bottom:
-        write_png(path, np.concatenate([*photos, *bottom]))
+        write_png(of_rest, np.concatenate([*photos, *bottom]))
     else:
-        path.unlink(missing_ok=True)  # of an earlier choice that had a rest
+        of_rest.unlink(missing_ok=True)  # of an earlier choice that had a rest
 
 
 def _shared_photos(sets: Sequence[PairSet], seed: int) -> list[str]:

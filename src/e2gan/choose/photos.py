@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from skimage.util import montage
 
 from e2gan.choose.clusters import representatives
 from e2gan.config import SelectConfig
@@ -154,9 +155,6 @@ def _sheet(photo_set: PhotoSet, ids: Sequence[str], clusters: Mapping[str, int])
 
 def titled(title: str, images: Sequence[Pixels] | Pixels, columns: int = COLUMNS) -> Pixels:
     """Images, uint8 (N, H, W, 3), in rows of `columns` small ones under a title that has all the width."""
-    rows = -(-len(images) // columns)
-    grid = np.full((rows * (CELL + GAP) - GAP, columns * (CELL + GAP) - GAP, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (CELL + GAP), i % columns * (CELL + GAP)
-        grid[top : top + CELL, left : left + CELL] = resize(image, (CELL, CELL))
-    return sheet([[grid]], [title])
+    shape, cells = (-(-len(images) // columns), columns), [resize(image, (CELL, CELL)) for image in images]
+    grid = montage(cells, fill=(255, 255, 255), grid_shape=shape, padding_width=GAP, channel_axis=-1)
+    return sheet([[grid[GAP:-GAP, GAP:-GAP]]], [title])

@@ -15,7 +15,7 @@ As those packages document them:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +46,8 @@ def builtin_pictures() -> dict[str, Pixels]:
 
     They are read by path, since scikit-image's own loader may go to the network for a file that is absent.
     """
-    found = {}
-    for name, (package, file) in FILES.items():
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            continue
-        path = Path(spec.origin).parent / file
-        if path.is_file():
-            found[name] = read_image(path)
-    return found
+    paths = {name: Path(str(package_files(package))) / file for name, (package, file) in FILES.items()}
+    return {name: read_image(path) for name, path in paths.items() if path.is_file()}
 
 
 def test_pictures() -> dict[str, Pixels]:

@@ -60,17 +60,9 @@ class DemoResult:
     seconds: float
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                f"done in {self.seconds / 60:.1f} minutes; open the report:",
-                "",
-                f"    {self.report.resolve()}",
-                "",
-                "next, with your own photos:",
-                "",
-                *(f"    {line}" for line in commands(self.folder, self.base)),
-            ]
-        )
+        done = f"done in {self.seconds / 60:.1f} minutes; open the report:\n\n    {self.report.resolve()}"
+        next_commands = "\n".join(f"    {line}" for line in commands(self.folder, self.base))
+        return f"{done}\n\nnext, with your own photos:\n\n{next_commands}"
 
 
 def commands(folder: Path, base: Path | None) -> list[str]:
@@ -167,13 +159,28 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
         ],
         examples=examples(concept, ours_run, theirs_run),
         plots=[
-            loss_plot("The concept: L1", {"E²GAN adapter": out / "adapter", "pix2pix": out / "pix2pix"}),
-            adversarial_plot("The adapter: adversarial losses", out / "adapter"),
+            loss_plot(
+                "The concept: L1",
+                "training L1, 8-bit levels",
+                [("E²GAN adapter", out / "adapter", "l1"), ("pix2pix", out / "pix2pix", "l1")],
+                scale=127.5,
+            ),
+            loss_plot(  # of G and D (Eq. 1)
+                "The adapter: adversarial losses",
+                "adversarial loss, nats",
+                [("G", out / "adapter", "g"), ("D", out / "adapter", "d")],
+            ),
         ],
         tables=[cost_table(out, trained, ours_run, theirs_run), quality_table(ours, theirs)],
         notes=notes(config, concept, learned),
         commands=commands(out, config.base),
-        footer=footer(config),
+        footer=[
+            ("e2gan", versions().get("e2gan", "")),
+            ("PyTorch", torch.__version__),
+            ("machine", f"{platform.machine()}, {os.cpu_count() or 1} CPU cores, {platform.system()}"),
+            ("seed", str(config.seed)),
+            ("date", date.today().isoformat()),
+        ],
     )
 
 
@@ -195,21 +202,13 @@ def picture(shown: list[Example]) -> Pixels:
     return sheet(rows, ["photo", "teacher", "adapter"])
 
 
-def loss_plot(title: str, folders: dict[str, Path]) -> Plot:
-    """L1 in 8-bit levels over training seconds."""
+def loss_plot(title: str, y_label: str, curves: list[tuple[str, Path, str]], scale: float = 1.0) -> Plot:
+    """Losses over training seconds, times `scale`. curves: name, the model's folder, the loss in its log."""
     lines = []
-    for name, folder in folders.items():
+    for name, folder, loss in curves:
         rows = read_jsonl(folder / METRICS)
-        lines.append(Line(name=name, x=[r["seconds"] for r in rows], y=[r["l1"] * 127.5 for r in rows]))
-    return Plot(title=title, x_label="training seconds", y_label="training L1, 8-bit levels", lines=lines)
-
-
-def adversarial_plot(title: str, folder: Path) -> Plot:
-    """The losses of G and D (Eq. 1) over training seconds."""
-    rows = read_jsonl(folder / METRICS)
-    seconds = [r["seconds"] for r in rows]
-    lines = [Line(name=name.upper(), x=seconds, y=[r[name] for r in rows]) for name in ("g", "d")]
-    return Plot(title=title, x_label="training seconds", y_label="adversarial loss, nats", lines=lines)
+        lines.append(Line(name=name, x=[r["seconds"] for r in rows], y=[r[loss] * scale for r in rows]))
+    return Plot(title=title, x_label="training seconds", y_label=y_label, lines=lines)
 
 
 def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> Table:
@@ -257,14 +256,4 @@ def notes(config: DemoConfig, concept: Filter, learned: list[str]) -> list[str]:
         "pairs for the same time.",
         "The pictures above are edited at a larger size than that of the training, then enlarged; the numbers below "
         "are of the training size. fd-random is a Fréchet distance on a fixed random network; it is not FID.",
-    ]
-
-
-def footer(config: DemoConfig) -> list[tuple[str, str]]:
-    return [
-        ("e2gan", versions().get("e2gan", "")),
-        ("PyTorch", torch.__version__),
-        ("machine", f"{platform.machine()}, {os.cpu_count() or 1} CPU cores, {platform.system()}"),
-        ("seed", str(config.seed)),
-        ("date", date.today().isoformat()),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
-from e2gan.core.images import Pixels
 from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork
 from e2gan.features.hub import (
     CLIP_NAME,
@@ -65,11 +64,8 @@ class ClipModel:
         def project(x: Tensor) -> Tensor:
             return model.visual_projection(model.vision_model(pixel_values=x).pooler_output)
 
-        self._images = _image_half(project, model.config.vision_config, name, self.device)
-
-    def images(self, pixels: Iterable[Pixels] | Pixels) -> Features:
+        self.images = _image_half(project, model.config.vision_config, name, self.device)
         """Images, uint8 (H, W, 3) each or a stack, as (N, D) float32 of unit length. Raises InputError for none."""
-        return self._images(pixels)
 
     def texts(self, texts: Sequence[str]) -> Features:
         """Texts as (M, D) float32 of unit length; cut to the model's context. Raises InputError for none."""

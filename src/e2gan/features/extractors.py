@@ -36,9 +36,9 @@ class FeatureExtractor(ABC):
     least = 32  # pixels of a side
     progress: str | None = None  # what is told of a call that takes long; None: nothing
 
-    @abstractmethod
     def prepare(self, image_HWC: Pixels) -> NDArray[Any]:
-        """One image, uint8 (H, W, 3) of any size, as what `extract` takes. Runs in threads."""
+        """One image, uint8 (H, W, 3) of any size, as what `extract` takes: here as it is. Runs in threads."""
+        return image_HWC
 
     @abstractmethod
     def extract(self, prepared_NHWC: NDArray[Any]) -> Features:
@@ -171,9 +171,6 @@ class RandomFeatures(FeatureExtractor):
     """
 
     least = 1
-
-    def prepare(self, image_HWC: Pixels) -> Pixels:
-        return image_HWC
 
     def extract(self, prepared_NHWC: Pixels) -> Features:
         x = normalised(prepared_NHWC, (127.5,) * 3, (127.5,) * 3, factor=1)

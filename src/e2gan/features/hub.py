@@ -58,7 +58,9 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
             if is_no_memory(error):
                 raise
             errors.append(error)
-    reason, mend = _reason(errors[-1]), f"the folder is not whole, or of another kind: name another with {option}"
+    reason, mend = brief(errors[-1]), f"the folder is not whole, or of another kind: name another with {option}"
+    if "ignore_mismatched_sizes" in str(errors[-1]):
+        reason = "its weights have other shapes than its config.json says"
     if not folder.is_dir():
         mend = f"connect to the hub once, or name a local copy of the folder with {option}"
         causes = {type(error).__name__ for error in _causes(errors[-1])}
@@ -103,6 +105,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+<<<<<<< HEAD
 def _reason(error: Exception) -> str:
     if "ignore_mismatched_sizes" in str(error):
         return "its weights have other shapes than its config.json says"
@@ -110,6 +113,9 @@ def _reason(error: Exception) -> str:
 
 
 def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, ...] = (), **arguments: Any) -> Any:
+=======
+def pretrained_network(network: Any, name: str, option: str) -> Any:
+>>>>>>> s2
     """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
 
     The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that

@@ -68,9 +68,7 @@ class Mixed(nn.Module):
                 for name, out, kernel in step:
                     self.add_module(name, Conv(channels, out, kernel, 2 if halves else 1, not halves))
                 channels = sum(out for _, out, _ in step)
-        if pooled:
-            self.branch_pool = Conv(into, pooled, 1)
-        self.projects = bool(pooled)
+        self.branch_pool = Conv(into, pooled, 1) if pooled else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         joined = []
@@ -79,8 +77,7 @@ class Mixed(nn.Module):
             for step in branch:
                 y = torch.cat([self.get_submodule(name)(y) for name in step], 1)
             joined.append(y)
-        y = self.pool(x)
-        return torch.cat([*joined, self.branch_pool(y) if self.projects else y], 1)
+        return torch.cat([*joined, self.branch_pool(self.pool(x))], 1)
 
 
 # TensorFlow's average does not count the padding; this graph's last block takes the maximum where others average.

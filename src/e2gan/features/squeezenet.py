@@ -34,9 +34,6 @@ class SqueezeNetFeatures(FeatureExtractor):
         tensors, _ = read_tensors(path)
         self.weights = checked_weights(tensors, self._shapes(), path, "SqueezeNet 1.1")
 
-    def prepare(self, image_HWC: Pixels) -> Pixels:
-        return image_HWC
-
     def extract(self, prepared_NHWC: Pixels) -> Features:
         x = normalised(prepared_NHWC[..., ::-1], self.MEAN_BGR, (1, 1, 1), factor=1)
         x = F.max_pool2d(self._conv(x, "conv1", stride=2), 3, 2)

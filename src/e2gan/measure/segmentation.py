@@ -85,16 +85,14 @@ class Palette:
         Raises InputError where a quarter of the pixels is far from every colour: then they are no label maps of this
         palette.
         """
-        colours = self.colours.astype(np.float32)
-        squares = (colours**2).sum(1)
+        from sklearn.metrics import pairwise_distances_argmin_min
+
         labels = np.empty(images_NHWC.shape[:3], np.int32)
         far = 0
-        for i, image in enumerate(images_NHWC):  # one at a time: (H·W, K) distances are in memory
-            pixels = image.reshape(-1, 3).astype(np.float32)
-            distances = squares - 2 * pixels @ colours.T  # short of |pixel|²; whole numbers, exact in float32
-            nearest = distances.argmin(1)
+        for i, image in enumerate(images_NHWC):  # one at a time: its pixels are in memory as float64
+            nearest, distances = pairwise_distances_argmin_min(image.reshape(-1, 3), self.colours)
             labels[i] = nearest.reshape(image.shape[:2])
-            far += int((distances.min(1) + (pixels**2).sum(1) > FAR**2).sum())
+            far += int((distances > FAR).sum())
         if far > labels.size / 4:
             raise InputError(
                 f"{100 * far / labels.size:.0f} % of the photos' pixels are far from every colour of --labels: "

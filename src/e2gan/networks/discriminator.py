@@ -6,6 +6,15 @@ import torch
 from torch import Tensor, nn
 
 
+def initialise(network: nn.Module) -> None:
+    """pix2pix's start: weights N(0, 0.02), an affine batch norm's scale N(1, 0.02), biases zero."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d)):
+            nn.init.normal_(module.weight, float(isinstance(module, nn.BatchNorm2d)), 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 class Discriminator(nn.Module):
     """Whether each 70×70 patch of an edit is the teacher's (undisclosed in the paper; pix2pix's, 2.77 M parameters).
 
@@ -21,10 +30,7 @@ class Discriminator(nn.Module):
             layers += [nn.Conv2d(into, out, 4, stride=stride, padding=1), nn.InstanceNorm2d(out), nn.LeakyReLU(0.2)]
         layers.append(nn.Conv2d(width << 3, 1, 4, padding=1))
         self.layers = nn.Sequential(*layers)
-        for module in layers:
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+        initialise(self)
 
     def forward(self, photo: Tensor, edit: Tensor) -> Tensor:
         return self.layers(torch.cat([photo, edit], dim=1))

@@ -44,8 +44,7 @@ class LoraConvTranspose2d(LoraConv2d):
 
 def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
     """Name of each layer that an adapter of these ranks sits on → its rank; rank 0 leaves a layer bare."""
-    levels = {1: ranks.level1, 2: ranks.level2, 3: ranks.level3, 4: ranks.level4}
-    found = {name: levels[level] for name, level in sampling_layers(generator).items()}
+    found = {name: getattr(ranks, f"level{level}") for name, level in sampling_layers(generator).items()}
     found |= dict.fromkeys(transformer_layers(generator), ranks.tb)
     # On a generator that carries adapters already, a layer is the `base_layer` of its wrapper.
     bare = {name.removesuffix(".base_layer"): r for name, r in found.items() if ".lora_" not in name}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from e2gan.core.errors import InputError
 from e2gan.features.hub import CLIP_NAME, clip_tokenizer, model_config, need_transformers, pretrained_network
@@ -45,13 +46,8 @@ def _word(word: str, width: int) -> np.ndarray:
 
 def pad(tokens: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Prompts of different lengths as one batch: tokens (B, T, D), mask (B, T) bool, False where there is padding."""
-    length = max(len(t) for t in tokens)
-    padded = torch.zeros(len(tokens), length, tokens[0].shape[1])
-    mask = torch.zeros(len(tokens), length, dtype=torch.bool)
-    for i, t in enumerate(tokens):
-        padded[i, : len(t)] = t
-        mask[i, : len(t)] = True
-    return padded, mask
+    padded = pad_sequence(tokens, batch_first=True)
+    return padded, torch.arange(padded.shape[1]) < torch.tensor([[len(t)] for t in tokens])
 
 
 class HashedText:
@@ -88,7 +84,11 @@ class ClipText:
         """Raises InputError where the model is needed and neither a folder, nor in the hub's cache, nor reachable."""
         key = self._key, prompt
         if key not in _known:
-            _known[key] = self._encode(prompt)
+            tokenizer, model = self._network
+            # One prompt alone has no padding, so that nothing need be masked.
+            ids = tokenizer(prompt, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
+            with torch.no_grad():
+                _known[key] = model(input_ids=torch.tensor([ids])).last_hidden_state[0].float().clone()
         return _known[key].clone()
 
     @functools.cached_property
@@ -96,13 +96,6 @@ class ClipText:
         transformers = need_transformers(f"--text {self.name}")
         model = pretrained_network(transformers.CLIPTextModel, self.model_name, OPTION)
         return clip_tokenizer(self.model_name, OPTION, model.config.vocab_size), model
-
-    def _encode(self, prompt: str) -> Tensor:
-        tokenizer, model = self._network
-        # One prompt alone has no padding, so that nothing need be masked.
-        ids = tokenizer(prompt, truncation=True, max_length=model.config.max_position_embeddings)["input_ids"]
-        with torch.no_grad():
-            return model(input_ids=torch.tensor([ids])).last_hidden_state[0].float().clone()
 
 
 TextEncoder = HashedText | ClipText  # made by `text_encoder`, which takes its name

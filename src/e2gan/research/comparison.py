@@ -45,11 +45,6 @@ class TrainedModel:
     def weights(self) -> Path:
         return self.folder / (MODEL if self.base is None else ADAPTER)
 
-    @property
-    def log(self) -> dict[str, float]:
-        """The last line of its training's log: steps, seconds, losses."""
-        return read_jsonl(self.folder / METRICS)[-1]
-
 
 @dataclass(frozen=True)
 class Result:
@@ -125,7 +120,7 @@ class Comparison:
             edits = Predictor(model.load(), self.device).batch(photos)
             score = self.scorer(edits, targets, paired=pair_set.paired)
             write_json(known, {"key": key, "score": score})
-        log = model.log
+        log = read_jsonl(model.folder / METRICS)[-1]  # steps, seconds and losses at the training's end
         return Result(score, model.parameters, int(log["step"]), log["seconds"], model.weights.stat().st_size)
 
     def photo_as_it_is(self, pair_set: PairSet) -> Score:

@@ -151,7 +151,7 @@ class Measure:
 
     def __call__(self, ranks: Ranks) -> Step:
         number, self.number = self.number, self.number + 1
-        folder = self._step(number)
+        folder = self.folder / f"step{number}"
         if (folder / "step.json").exists():
             return step_of(read_json(folder / "step.json"))
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,9 +179,6 @@ class Measure:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         return step
 
-    def _step(self, number: int) -> Path:
-        return self.folder / f"step{number}"
-
     def _networks(self, ranks: Ranks, number: int) -> tuple[Generator, Discriminator]:
         """The base with the adapter of the step before, grown to these ranks; its discriminator likewise."""
         generator, _ = load_generator(self.base)
@@ -190,7 +187,7 @@ class Measure:
         if number == 0:
             attach(generator, layers)
         else:
-            state, _ = read_tensors(self._step(number - 1) / "state.safetensors")
+            state, _ = read_tensors(self.folder / f"step{number - 1}" / "state.safetensors")
             attach_tensors(generator, _part(state, "adapter."))
             grow(generator, layers)
             discriminator.load_state_dict(_part(state, "discriminator."))
@@ -264,17 +261,10 @@ def _found_already(out: Path, found: dict[str, Any], changed: list[str]) -> Rank
 def plot(result: RanksFound) -> None:
     """The metric over the ranks, a curve a concept, its best step ringed: `OUT` with the ending png."""
     longest = max((c.history for c in result.concepts), key=len)
-    lines = [
-        Line(
-            name=c.prompt,
-            x=range(len(c.history)),
-            y=[s.score.value for s in c.history],
-            low=[s.score.low for s in c.history],
-            high=[s.score.high for s in c.history],
-            mark=c.best,
-        )
-        for c in result.concepts
-    ]
+    lines = []
+    for c in result.concepts:
+        value, low, high = ([getattr(s.score, of) for s in c.history] for of in ("value", "low", "high"))
+        lines.append(Line(c.prompt, range(len(value)), value, low, high, mark=c.best))
     plot_lines(
         result.out.with_suffix(".png"),
         lines,

@@ -266,8 +266,13 @@ class ComodganGenerator(nn.Module):
 
     def synthesise(self, photo: Tensor, w: Tensor) -> Tensor:
         """Photo (B, 3, size, size) and w (B, w_dim) → the unbounded edit (B, 3, size, size) in fp32."""
-        if not torch.compiler.is_compiling():  # an exported graph cannot raise
-            self._check_sides(*photo.shape[-2:])
+        size, (height, width) = self.config.size, photo.shape[-2:]
+        # An exported graph cannot raise.
+        if not torch.compiler.is_compiling() and (height, width) != (size, size):
+            raise InputError(
+                f"a photo of {width}×{height} does not fit this Co-Mod-GAN, which is made for {size}×{size}: "
+                "resize the photo, or train at that size"
+            )
         features, code = self.encoder(photo)
         style = torch.cat([code.float(), w], dim=1)
         x = self.start(code).unflatten(1, (-1, 4, 4))
@@ -285,14 +290,6 @@ class ComodganGenerator(nn.Module):
         if self.training:
             return self.synthesise(photo, self.style(torch.randn(count, self.config.z_dim, device=photo.device)))
         return self.synthesise(photo, self.style(self.fixed_z).expand(count, -1)).clamp(-1, 1)
-
-    def _check_sides(self, height: int, width: int) -> None:
-        size = self.config.size
-        if (height, width) != (size, size):
-            raise InputError(
-                f"a photo of {width}×{height} does not fit this Co-Mod-GAN, which is made for {size}×{size}: "
-                "resize the photo, or train at that size"
-            )
 
 
 class ResidualDown(nn.Module):

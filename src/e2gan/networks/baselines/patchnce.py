@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.config import GeneratorConfig
-from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.discriminator import Discriminator, initialise
 from e2gan.networks.generator import Generator, TransformerStage
 
 LAYERS = ("level1_in", "level2_down", "level3_down", "blocks.0", "blocks.1")
@@ -69,10 +69,7 @@ class PatchNCE(nn.Module):
             nn.Sequential(nn.Linear(c, width), nn.ReLU(), nn.Linear(width, width)) for c in channels
         )
         self.locations, self.temperature = locations, temperature
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                nn.init.zeros_(module.bias)
+        initialise(self)
 
     def loss(self, features_query: Sequence[Tensor], features_key: Sequence[Tensor], rng: torch.Generator) -> Tensor:
         """Mean cross-entropy over layers, images and patches, in fp32.
@@ -125,10 +122,8 @@ class UnpairedDiscriminator(Discriminator):
 
     def __init__(self, width: int = 64) -> None:
         super().__init__(width)
-        first = nn.Conv2d(3, width, 4, stride=2, padding=1)
-        nn.init.normal_(first.weight, 0.0, 0.02)
-        nn.init.zeros_(first.bias)  # pyright: ignore[reportArgumentType]
-        self.layers[0] = first
+        self.layers[0] = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        initialise(self.layers[0])
 
     def forward(self, photo: Tensor, edit: Tensor) -> Tensor:  # noqa: ARG002
         return self.layers(edit)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
+from e2gan.networks.discriminator import initialise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,22 +86,16 @@ class UNet(nn.Module):
             if 4 <= i < levels - 1 and config.dropout:
                 way_up.append(nn.Dropout(config.dropout))
             self.up.append(nn.Sequential(*way_up))
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """pix2pix's: weights N(0, 0.02), batch norm's scale N(1, 0.02), biases zero."""
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 1.0, 0.02)
-                nn.init.zeros_(module.bias)
+        initialise(self)
 
     def forward(self, photo: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        if not torch.compiler.is_compiling():  # an exported graph cannot raise
-            self._check_sides(*photo.shape[-2:])
+        height, width = photo.shape[-2:]
+        # An exported graph cannot raise.
+        if not torch.compiler.is_compiling() and (height % self.multiple or width % self.multiple):
+            raise InputError(
+                f"a photo of {width}×{height} does not fit the U-Net: it halves the photo {self.config.depth} times, "
+                f"so both sides must be multiples of {self.multiple}; resize the photo"
+            )
         skips, h = [], photo
         for way_down in self.down:
             h = way_down(h)
@@ -110,11 +105,3 @@ class UNet(nn.Module):
             h = way_up(h)
             h = torch.cat([skips.pop(), h], dim=1) if skips else h
         return h.float().tanh()
-
-    def _check_sides(self, height: int, width: int) -> None:
-        multiple = self.multiple
-        if height % multiple or width % multiple:
-            raise InputError(
-                f"a photo of {width}×{height} does not fit the U-Net: it halves the photo {self.config.depth} times, "
-                f"so both sides must be multiples of {multiple}; resize the photo"
-            )

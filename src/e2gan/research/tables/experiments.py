@@ -86,19 +86,18 @@ def lora_ranks(models: Models) -> list[Variant]:
     }
     if models.config.ranks not in sets.values():
         sets["the ranks given"] = models.config.ranks
-    whole = models.all_weights(base=models.base())
-    return [*(models.adapter(name, ranks=ranks) for name, ranks in sets.items()), whole]
+    adapters = [models.adapter(name, ranks=ranks) for name, ranks in sets.items()]
+    return [*adapters, models.all_weights(base=models.base())]
 
 
 def what_is_tuned(models: Models) -> list[Variant]:
     """LoRA on the sampling layers, on the TB, on both; and all weights."""
     ranks = models.config.ranks
-    whole = models.all_weights(base=models.base())
     return [
         models.adapter("LoRA on the SL", ranks=replace(ranks, tb=0)),
         models.adapter("LoRA on the TB", ranks=Ranks(level1=0, level2=0, level3=0, level4=0, tb=ranks.tb)),
         models.adapter("LoRA on SL and TB", ranks=ranks),
-        whole,
+        models.all_weights(base=models.base()),
     ]
 
 

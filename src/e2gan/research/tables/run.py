@@ -95,11 +95,9 @@ def run_table(config: TableConfig) -> TableResult | str:
     if config.number == "list":
         return "\n".join(f"{name:<9}{TITLES[name]}" for name in ORDER)
     name = experiment_of(config.number)
-    result = TableResult(
-        name, TITLES[name], [], paper_numbers(name, config.paper, experiment_of), [], config.out / name
-    )
-    if config.paper is not None:
-        result = replace(result, paper_files=(config.paper.name,))
+    paper = paper_numbers(name, config.paper, experiment_of)
+    paper_files = () if config.paper is None else (config.paper.name,)
+    result = TableResult(name, TITLES[name], [], paper, [], config.out / name, paper_files)
     if name in ("table1", "fig6"):
         rows, notes = compare_costs(config, name, result.out, result.paper)
         return _write(replace(result, rows=rows, notes=notes))
@@ -113,17 +111,14 @@ def run_table(config: TableConfig) -> TableResult | str:
     if config.base is not None:
         settings["base_sha256"] = sha256(base_folder(config.base) / MODEL)
     with growing(result.out, name, settings):
-        photo = _photo_row(models)  # first, because it is quick and a metric that does not fit the sets shows here
+        # First, because it is quick and a metric that does not fit the sets shows here.
+        scores = [models.comparison.photo_as_it_is(s) for s in models.sets]
+        photo = _row("the photo as it is", [s.prompt for s in models.sets], scores)
         variants = EXPERIMENTS[name].variants(models)
         results = models.comparison.run(variants, models.sets)
         result = replace(result, rows=[photo, *_rows(variants, results, models)])
         plot(result, EXPERIMENTS[name], variants, results, config.metric)
         return _write(result)
-
-
-def _photo_row(models: Models) -> TableRow:
-    scores = [models.comparison.photo_as_it_is(s) for s in models.sets]
-    return _row("the photo as it is", [s.prompt for s in models.sets], scores)
 
 
 def _rows(variants: list[Variant], results: list[list[Result]], models: Models) -> list[TableRow]:
