@@ -105,17 +105,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-<<<<<<< HEAD
-def _reason(error: Exception) -> str:
-    if "ignore_mismatched_sizes" in str(error):
-        return "its weights have other shapes than its config.json says"
-    return brief(error)
-
-
 def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, ...] = (), **arguments: Any) -> Any:
-=======
-def pretrained_network(network: Any, name: str, option: str) -> Any:
->>>>>>> s2
     """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
 
     The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that
