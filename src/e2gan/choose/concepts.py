@@ -119,7 +119,7 @@ def _training(pairs: PairSet) -> dict[str, Path]:
 
 
 def _settings(config: ConceptsConfig, sets: Sequence[PairSet]) -> dict[str, Any]:
-    """What decides the choice. By chance nothing is sampled nor embedded."""
+    """The settings that decide the choice. A random choice samples and embeds nothing."""
     about = {"keep": config.keep, "method": config.method, "seed": config.seed}
     about["samples"] = None if config.method == "random" else config.samples
     about["pairs"] = [[str(s.folder), sha256(s.folder / ROWS)] for s in sets]

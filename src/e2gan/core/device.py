@@ -55,7 +55,9 @@ def bf16_is_fast(device: torch.device) -> bool:
 
 
 def _seconds(device: torch.device, dtype: torch.dtype) -> float:
-    rng = torch.Generator(device).manual_seed(0)  # its own: the training's chance must not hang on this
+    rng = torch.Generator(device).manual_seed(
+        0
+    )  # its own: the measurement must not change the random numbers of the training
     x = torch.rand(1, 256, 32, 32, device=device, dtype=dtype, generator=rng).requires_grad_()
     w = torch.rand(256, 256, 3, 3, device=device, dtype=dtype, generator=rng).requires_grad_()
     start = time.perf_counter()

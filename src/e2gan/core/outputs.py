@@ -1,4 +1,4 @@
-"""What a stage writes, and how a rerun finds it: whole, half done, or another run's.
+"""What a stage writes, and how a rerun recognises it: finished, half done, or made with other settings.
 
 A stage writes into `OUT.partial` and renames it to `OUT` when all is written. A run that was killed leaves the
 partial folder, and the same command goes on from it. A run is the same one where its stage and its settings are, with

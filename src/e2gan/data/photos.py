@@ -104,7 +104,7 @@ class PhotosResult:
 
 @dataclass(frozen=True)
 class Checked:
-    """A picture that can be used, at the working size, and for pairs its edit. name: the source, as it is told.
+    """A picture that can be used, at the working size, and for pairs its edit. name: the source, as messages show it.
 
     width, height: of the source, in pixels. sha256: of its file; pixels: of the image.
     """

@@ -34,7 +34,7 @@ class FeatureExtractor(ABC):
     """
 
     least = 32  # pixels of a side
-    progress: str | None = None  # what is told of a call that takes long; None: nothing
+    progress: str | None = None  # label of the progress bar; None: no bar
 
     def prepare(self, image_HWC: Pixels) -> NDArray[Any]:
         """One image, uint8 (H, W, 3) of any size, as what `extract` takes: here as it is. Runs in threads."""

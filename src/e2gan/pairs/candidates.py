@@ -48,11 +48,11 @@ class Candidate:
 
     @property
     def name(self) -> str | None:
-        """Its file's name, which is its own among those of the same photo."""
+        """Its file's name, unique among the candidates of its photo."""
         return None if self.file is None else self.file.rpartition("/")[2]
 
     def unmarked(self) -> Candidate:
-        """As before thresholds, weights and persons had their say: what is wrong with the edit itself stays."""
+        """Without what thresholds, weights and persons decided; what is wrong with the edit itself stays."""
         reason = self.rejected or self.overruled
         if reason in (BY_HAND, DELETED) or (reason and THRESHOLD.fullmatch(reason)):
             reason = None
@@ -178,7 +178,7 @@ class CandidateFolder:
                         record = json.loads(image.info[RECORD])
                 else:
                     continue
-                # Version 0.1 marked what failed while everything did as suspect: it is tried again.
+                # Earlier versions marked failures in a row as suspect: they are tried again.
                 if record.keys() >= {"teacher", "seed", "reason", "again", "measures"} and not record.get("suspect"):
                     yield file, record
             except (OSError, KeyError, ValueError, AttributeError, InputError):

@@ -1,4 +1,4 @@
-"""Edits that are none: what teachers return when they fail without a word, told from the photo and the edit alone."""
+"""Finds edits that failed without an error (black, blank, noise, unchanged), from the photo and the edit alone."""
 
 from __future__ import annotations
 

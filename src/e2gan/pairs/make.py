@@ -29,7 +29,7 @@ from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
 CHOICE = ("clip", "preference", "prefer", "reject")  # settings that leave the edits what they are
-NO_MATTER = ("shard", "batch", "compile", "offload", "attention", "timeout")  # and those that leave the set what it is
+NOT_DECISIVE = ("shard", "batch", "compile", "offload", "attention", "timeout")  # they do not change the edits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ def _edit_photos(
     ask, choice = Ask(settings["concept"], teach.source), parse_choice(teach.reject, teach.prefer, given)
     if only is None:
         settings |= {
-            "teach": {name: value for name, value in given.items() if name not in (*NO_MATTER, *CHOICE)},
+            "teach": {name: value for name, value in given.items() if name not in (*NOT_DECISIVE, *CHOICE)},
             "choice": {name: given[name] for name in CHOICE},
             "teachers": [teacher.settings(ask) for teacher in teachers],
         }
@@ -191,7 +191,7 @@ def make_pair_sets(config: PairsConfig) -> PairSets:
             teachers, loaded = make_teachers(one, settings), wanted
         try:
             made.append(make_pairs(one, teachers))
-        except InputError as error:  # the night is long: the others are made all the same
+        except InputError as error:  # one concept that fails does not stop the others
             note(f"{row.name}: {error}")
             failed.append(f"{row.name} ({error})")
     if failed:

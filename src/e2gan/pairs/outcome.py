@@ -1,4 +1,4 @@
-"""What one way to make a pair set came to: by teachers, by a filter, from pairs at hand."""
+"""The result of making a pair set, whether by teachers, by a filter or from pairs that the user has."""
 
 from __future__ import annotations
 

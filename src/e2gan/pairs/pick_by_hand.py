@@ -1,7 +1,7 @@
 """A person's own choice among the edits: a page to pick on; what was picked and deleted.
 
 Numbers miss what a glance sees. The page lies in the pair set and is opened from disk; it gives picks.json, which
-`e2gan choose` reads. Files deleted from candidates/ count as said no to.
+`e2gan choose` reads. Files deleted from candidates/ count as rejected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Teachers at work: every photo edited by every teacher, each edit judged, the best of them kept (Sec. 5.1)."""
+"""Runs the teachers: every teacher edits every photo, each edit is checked, and the best one is kept (Sec. 5.1)."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def run_teachers(
     try:
         resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
         if heavy and any(run.missing(assigned) for run in runs):
-            EditScores(models, device)  # what is not at hand is told of before the first edit, not after the last
+            EditScores(models, device)  # a missing model is reported before the first edit, not after the last
             give_back_memory()
         for run in runs:
             run.edit_all(assigned)
-            if len(runs) > 1 or heavy:  # what comes next wants the memory
+            if len(runs) > 1 or heavy:  # the next teacher, or the scores, need the memory
                 run.teacher.close()
         if parts > 1:
             score_candidates(candidates, models, device, assigned, chosen.photo_set)
@@ -159,7 +159,7 @@ class TeacherRun:
             else:
                 yield from zip(batch, photos, edits, strict=True)
                 continue
-            # Only here, without the exception's frames, is what the batch held given back.
+            # The exception's frames held the batch's memory until here.
             give_back_memory()
             if len(batch) == 1:
                 yield batch[0], photos[0], replace(failed, again=not no_memory)

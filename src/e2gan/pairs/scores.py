@@ -126,7 +126,7 @@ class EditScores:
             except Exception as error:
                 if not is_no_memory(error):
                     raise
-            give_back_memory()  # only here, without the exception's frames, is it given back
+            give_back_memory()  # the exception's frames held it until here
             if size == 1:
                 raise InputError(
                     "the models that score need more memory than there is: name smaller ones, or --device cpu"

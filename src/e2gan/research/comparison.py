@@ -19,7 +19,7 @@ from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
 from e2gan.networks.folders import ADAPTER, MODEL
 from e2gan.networks.models import Model
-from e2gan.train.loop import METRICS, NO_MATTER, Trained
+from e2gan.train.loop import METRICS, NOT_DECISIVE, Trained
 
 SHEET_ROWS, SHEET_SIDE = 4, 128
 
@@ -164,7 +164,7 @@ def settings_with_sets(config: Any, sets: Sequence[PairSet], **more: object) -> 
     """
     settings = {k: v for k, v in plain(config).items() if k not in REPORTING}
     if "training" in settings:
-        settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NO_MATTER, "device")}
+        settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NOT_DECISIVE, "device")}
     return settings | {"pairs_sha256": [sha256(s.folder / "metadata.jsonl") for s in sets]} | plain(more)
 
 

@@ -64,7 +64,7 @@ def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
 
 
 def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncoder]:
-    """The settings with the generator and the text encoder of the base that is gone on from."""
+    """The settings with the generator and the text encoder of the base that the training starts from."""
     settings = read_settings(base_folder(start), ("base",), "base")
     generator = generator_config(settings)
     if config.generator not in (GeneratorConfig(), generator):

@@ -27,13 +27,13 @@ from e2gan.train.step import Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-NO_MATTER = ("save_every", "tensorboard")  # settings that leave a run the same one
+NOT_DECISIVE = ("save_every", "tensorboard")  # settings that leave a run the same one
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs."""
+    """The result of a training. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs."""
 
     steps: int
     seconds: float
@@ -168,7 +168,7 @@ def identity_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, A
 def settings_of(config: Any, data: TrainingData, extra: dict[str, Any]) -> dict[str, Any]:
     """The settings that make two runs the same one; how often to save, or where to log, does not count."""
     settings = plain(config)
-    settings["training"] = {k: v for k, v in settings["training"].items() if k not in NO_MATTER}
+    settings["training"] = {k: v for k, v in settings["training"].items() if k not in NOT_DECISIVE}
     return settings | {"size": data.size, "pairs_total": len(data)} | extra
 
 

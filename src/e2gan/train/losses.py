@@ -39,7 +39,7 @@ def content_loss(edit: Tensor, target: Tensor, config: TrainingConfig, losses: d
     total = torch.zeros((), device=edit.device)
     for name, loss in LOSSES.items():
         weight = loss.weight(config)
-        if weight or name == "l1":  # L1 is told whatever its weight: it is what a run is followed by
+        if weight or name == "l1":  # L1 is always logged: it shows how a run goes
             losses[name] = loss.of(edit, target)
             total = total + weight * losses[name]
     return total
