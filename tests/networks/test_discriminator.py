@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 
 
 def test_discriminator_gives_a_logit_a_patch_that_sees_the_photo() -> None:
@@ -12,3 +12,15 @@ def test_discriminator_gives_a_logit_a_patch_that_sees_the_photo() -> None:
     assert logits.shape == (2, 1, 6, 6)
     assert not torch.allclose(discriminator(1 - photo, edited), logits)
     assert discriminator(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)).shape == (1, 1, 2, 2)
+
+
+def test_the_unpaired_discriminator_sees_the_edit_alone() -> None:
+    torch.manual_seed(0)
+    discriminator = UnpairedDiscriminator(8)
+    photo, edit = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    logits = discriminator(photo, edit)
+    assert logits.shape == (2, 1, 2, 2)
+    assert torch.equal(logits, discriminator(-photo, edit))
+    assert not torch.allclose(logits, discriminator(photo, -edit), atol=1e-5)
+    with torch.device("meta"):
+        assert sum(p.numel() for p in UnpairedDiscriminator().parameters()) == 2_764_737  # as published: 2.765 M

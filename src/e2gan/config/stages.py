@@ -79,13 +79,14 @@ class ScratchConfig:
     """Pair set of the concept."""
     out: Path
     """Model to write."""
-    model: Literal["pix2pix", "pix2pix-unet", "comodgan", "e2gan"] = "pix2pix"
+    model: Literal["pix2pix", "pix2pix-unet", "comodgan", "cyclegan", "e2gan"] = "pix2pix"
     """pix2pix: the ResNet generator with 9 RBs and no TB; pix2pix-unet: its U-Net; comodgan: Co-Mod-GAN, 79 million
-    parameters at 256 (Tab. 1), which the command trains by COMODGAN_TRAINING where nothing else is said; e2gan: this
-    generator (--preset and its options)."""
+    parameters at 256 (Tab. 1), which the command trains by COMODGAN_TRAINING where nothing else is said; cyclegan: two
+    of pix2pix's, there and back (Tab. 9; needs --unpaired, makes no use of --l1); e2gan: this generator (--preset and
+    its options)."""
     unpaired: bool = False
-    """Train without using which edit belongs to which photo (contrastive, Park et al. 2020), for sets of `pairs
-    --unpaired`; with e2gan and pix2pix only."""
+    """Train without using which edit belongs to which photo, for sets of `pairs --unpaired`: e2gan and pix2pix by
+    contrast of patches (CUT, Park et al. 2020), cyclegan by its cycle (Zhu et al. 2017)."""
     selection: Path | None = None
     """Train on the photos of this selection.json alone."""
     text: str = "hashed"
@@ -95,9 +96,10 @@ class ScratchConfig:
 
     def check(self) -> None:
         need(
-            not self.unpaired or self.model in ("e2gan", "pix2pix"),
-            f"--unpaired trains e2gan or pix2pix, not {self.model}",
+            not self.unpaired or self.model in ("e2gan", "pix2pix", "cyclegan"),
+            f"--unpaired trains e2gan, pix2pix or cyclegan, not {self.model}",
         )
+        need(self.unpaired or self.model != "cyclegan", "--model cyclegan needs --unpaired: it makes no use of pairs")
         need(not self.unpaired or self.training.gan > 0, "--unpaired needs the adversarial loss: --gan above 0")
         self.generator.check()
         self.training.check()

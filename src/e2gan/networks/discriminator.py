@@ -1,4 +1,4 @@
-"""The conditional discriminator of Eq. 1: a 70×70 PatchGAN that sees (photo, edit)."""
+"""The conditional discriminator of Eq. 1: a 70×70 PatchGAN that sees (photo, edit); and one of the edit alone."""
 
 from __future__ import annotations
 
@@ -34,3 +34,18 @@ class Discriminator(nn.Module):
 
     def forward(self, photo: Tensor, edit: Tensor) -> Tensor:
         return self.layers(torch.cat([photo, edit], dim=1))
+
+
+class UnpairedDiscriminator(Discriminator):
+    """The 70×70 PatchGAN on the edit alone (2,764,737 parameters): without pairs there is nothing to compare it with.
+
+    photo: not used; there so that a training step calls it as it calls the paired one. edit: (B, 3, H, W).
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__(width)
+        self.layers[0] = nn.Conv2d(3, width, 4, stride=2, padding=1)
+        initialise(self.layers[0])
+
+    def forward(self, photo: Tensor, edit: Tensor) -> Tensor:  # noqa: ARG002
+        return self.layers(edit)

@@ -13,7 +13,7 @@ from e2gan.config import GeneratorConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors, sha256, write_tensors
 from e2gan.core.outputs import read_settings
-from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 from e2gan.networks.folders import (
     ABOUT,
     ADAPTER,
@@ -46,9 +46,10 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module:
-    """An untrained generator of a kind: `config` is that of e2gan and pix2pix, `size` the photos' for the others.
+    """An untrained generator of a kind.
 
-    Raises InputError where the kind cannot work at the size.
+    config: for e2gan, pix2pix and cyclegan. size: the photos', for the others. Raises InputError where the kind cannot
+    work at the size.
     """
     if model == "pix2pix-unet":
         from e2gan.networks.baselines.unet import UNet, UNetConfig
@@ -62,16 +63,12 @@ def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module
 
 
 def build_discriminator(model: str, size: int, *, unpaired: bool = False) -> nn.Module:
-    """An untrained discriminator that belongs to a kind of generator."""
+    """An untrained discriminator that belongs to a kind of generator; CycleGAN has two of them."""
     if model == "comodgan":
         from e2gan.networks.baselines.comodgan import ComodganConfig, ComodganDiscriminator
 
         return ComodganDiscriminator(ComodganConfig(size=size))
-    if unpaired:
-        from e2gan.networks.baselines.patchnce import UnpairedDiscriminator
-
-        return UnpairedDiscriminator()
-    return Discriminator()
+    return UnpairedDiscriminator() if unpaired else Discriminator()
 
 
 def takes_prompt(generator: nn.Module) -> bool:

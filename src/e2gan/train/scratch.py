@@ -1,4 +1,4 @@
-"""The baselines: a generator trained from scratch on one concept (Tab. 1, Tab. 8)."""
+"""The baselines: a generator trained from scratch on one concept (Tab. 1, 8, 9)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from e2gan.config import PIX2PIX, ScratchConfig
 from e2gan.core.errors import InputError
 from e2gan.data.pair_set import PairSet
-from e2gan.networks.baselines.patchnce import UnpairedDiscriminator
+from e2gan.networks.discriminator import UnpairedDiscriminator
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import build_discriminator, build_generator, fingerprint, write_networks
 from e2gan.train.base import with_encoder
 from e2gan.train.batches import TrainingData
+from e2gan.train.cyclegan import CycleGANTrainer
 from e2gan.train.loop import Trained, TrainingResult, identity_of, run
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
@@ -23,12 +25,13 @@ from e2gan.train.unpaired import UnpairedTrainer
 def train_scratch(config: ScratchConfig) -> Trained:
     """Train a generator on one concept's pairs, all of its weights. Run again, it goes on, or finds it done.
 
-    `config.generator` is that of `e2gan` alone: `pix2pix` is the paper's ResNet generator with 9 RBs and no TB, the
-    U-Net and Co-Mod-GAN have the shapes that belong to the pairs' size. Raises InputError for bad settings or pairs, a
-    size that a network cannot work at, and where a loss is no longer finite.
+    `config.generator` is that of `e2gan` alone: `pix2pix` and `cyclegan` have the ResNet generator with 9 RBs and no
+    TB, the U-Net and Co-Mod-GAN the shapes that belong to the pairs' size. Of CycleGAN's networks, the generator from
+    photos to edits and the discriminator of edits are written. Raises InputError for bad settings or pairs, a size that
+    a network cannot work at, and where a loss is no longer finite.
     """
     config.check()
-    if config.model == "pix2pix":
+    if config.model in ("pix2pix", "cyclegan"):
         config = replace(config, generator=PIX2PIX)
     if config.model != "e2gan":
         config = replace(config, text="hashed")  # the baselines take no prompt, and so need no CLIP
@@ -39,15 +42,22 @@ def train_scratch(config: ScratchConfig) -> Trained:
     data = TrainingData.load([pair_set], encoder, config.selection, unpaired=config.unpaired)
     count = parameters(build_generator(config.model, config.generator, data.size))
 
+    def networks(device: torch.device) -> tuple[nn.Module, nn.Module]:
+        generator = build_generator(config.model, config.generator, data.size)
+        discriminator = build_discriminator(config.model, data.size, unpaired=config.unpaired)
+        return generator.to(device).train(), discriminator.to(device).train()
+
     def make(device: torch.device) -> Trainer:
-        generator = build_generator(config.model, config.generator, data.size).to(device).train()
-        discriminator = build_discriminator(config.model, data.size, unpaired=config.unpaired).to(device).train()
+        generator, discriminator = networks(device)
+        if config.model == "cyclegan":
+            return CycleGANTrainer(generator, discriminator, *networks(device), config.training)
         if isinstance(discriminator, UnpairedDiscriminator) and isinstance(generator, Generator):
             return UnpairedTrainer(generator, discriminator, config.training)
         return Trainer(generator, discriminator, config.training)
 
     def write(folder: Path, trainer: Trainer, _: TrainingResult) -> None:
-        write_networks(folder, trainer.generator, trainer.discriminator)
+        cycle = isinstance(trainer, CycleGANTrainer)
+        write_networks(folder, trainer.generator, trainer.judge if cycle else trainer.discriminator)
 
     extra = identity_of(pair_set, config.selection) | {
         "text_fingerprint": fingerprint(encoder),

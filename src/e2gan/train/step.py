@@ -63,15 +63,18 @@ class Trainer:
                 logits = self.discriminator(batch.photo, edit)
             losses["g"] = generator_adversarial_loss(logits)
             total = total + config.gan * losses["g"]
+        self.update_generator(total)
+        return {k: v.detach() for k, v in losses.items()}
+
+    def update_generator(self, total: Tensor) -> None:
+        """One step of the generator's optimiser down this loss; its gradient clipped, the moving average after it."""
         self.optimizer_g.zero_grad(set_to_none=True)
         total.backward()
-        if config.clip is not None:
-            nn.utils.clip_grad_norm_(list(self.trained.values()), config.clip)
+        if self.config.clip is not None:
+            nn.utils.clip_grad_norm_(list(self.trained.values()), self.config.clip)
         self.optimizer_g.step()
-
         for name, mean in self.average.items():
-            mean.lerp_(self.trained[name].detach(), 1 - config.ema)
-        return {k: v.detach() for k, v in losses.items()}
+            mean.lerp_(self.trained[name].detach(), 1 - self.config.ema)
 
     def _judge(self, batch: Batch, edit: Tensor) -> Sequence[Tensor]:
         """D's logits of the teacher's edits and of ours: in one call, unless it compares the images of a batch."""

@@ -1,4 +1,4 @@
-"""Training without pairs (Park et al. 2020), for the horse2zebra row of Tab. 8: contrast of patches in place of L1."""
+"""Training without pairs (Park et al. 2020), for horse to zebra in Tab. 9: contrast of patches in place of L1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from torch import Tensor
 
 from e2gan.config import TrainingConfig
 from e2gan.core.device import autocast
-from e2gan.networks.baselines.patchnce import LAYERS, PatchNCE, UnpairedDiscriminator, channels_of, contrastive_loss
+from e2gan.networks.baselines.patchnce import LAYERS, PatchNCE, channels_of, contrastive_loss
+from e2gan.networks.discriminator import UnpairedDiscriminator
 from e2gan.networks.generator import Generator
 from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer

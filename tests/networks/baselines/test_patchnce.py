@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from e2gan.config import PIX2PIX, GeneratorConfig
-from e2gan.networks.baselines.patchnce import PatchNCE, UnpairedDiscriminator, channels_of, contrastive_loss, features
+from e2gan.networks.baselines.patchnce import PatchNCE, channels_of, contrastive_loss, features
 from e2gan.networks.generator import Generator
 from e2gan.train.step import parameters
 from tests.networks.baselines.tiny_baselines import pairs
@@ -128,17 +128,6 @@ def test_training_without_pairs_learns_to_keep_the_places() -> None:
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
-def test_the_unpaired_discriminator_sees_the_edit_alone() -> None:
-    torch.manual_seed(0)
-    discriminator = UnpairedDiscriminator(8)
-    photo, edit = pairs(2)
-    logits = discriminator(photo, edit)
-    assert logits.shape == (2, 1, 2, 2)
-    assert torch.equal(logits, discriminator(-photo, edit))
-    assert not torch.allclose(logits, discriminator(photo, -edit), atol=1e-5)
-
-
 def test_parameter_counts_are_the_published_ones() -> None:
     with torch.device("meta"):
-        assert parameters(UnpairedDiscriminator()) == 2_764_737  # 2.76 M
         assert parameters(PatchNCE(channels_of(PIX2PIX))) == 576_000

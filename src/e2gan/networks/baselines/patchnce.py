@@ -1,4 +1,4 @@
-"""Unpaired training by contrast of patches (Park et al. 2020, CUT), for the horse2zebra row of Tab. 8."""
+"""Unpaired training by contrast of patches (Park et al. 2020, CUT), for horse to zebra in Tab. 9."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.config import GeneratorConfig
-from e2gan.networks.discriminator import Discriminator, initialise
+from e2gan.networks.discriminator import initialise
 from e2gan.networks.generator import Generator, TransformerStage
 
 LAYERS = ("level1_in", "level2_down", "level3_down", "blocks.0", "blocks.1")
@@ -112,18 +112,3 @@ def contrastive_loss(
     with torch.no_grad():
         key = features(generator, source, tokens, mask, layers)
     return nce.loss(features(generator, edit, tokens, mask, layers), key, rng)
-
-
-class UnpairedDiscriminator(Discriminator):
-    """The 70×70 PatchGAN on the edit alone (2,764,737 parameters): without pairs there is nothing to compare it with.
-
-    photo: not used; there so that a training step calls it as it calls the paired one. edit: (B, 3, H, W).
-    """
-
-    def __init__(self, width: int = 64) -> None:
-        super().__init__(width)
-        self.layers[0] = nn.Conv2d(3, width, 4, stride=2, padding=1)
-        initialise(self.layers[0])
-
-    def forward(self, photo: Tensor, edit: Tensor) -> Tensor:  # noqa: ARG002
-        return self.layers(edit)
