@@ -169,6 +169,34 @@ def test_many_concepts_by_one_command(project: Project, tmp_path: Path, capsys: 
     assert not (tmp_path / "other").exists()
 
 
+def test_teachers_of_the_command_go_before_a_lists_defaults_but_not_before_a_concepts_own(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(
+        """
+        about = "Cats, and a cat of mine."
+        include = ["paper-afhq-base"]
+        [defaults]
+        teacher = "filters:mono"
+        [[concept]]
+        prompt = "by default"
+        [[concept]]
+        prompt = "its own"
+        teacher = "filters:dusk"
+        """
+    )
+    command = ["pairs", "--photos", str(project.photos), "--concepts", str(tmp_path / "mine.toml")]
+    assert main([*command, "--teacher", "filters:sepia", "--out", str(tmp_path / "pairs")]) == 0
+    assert "mine: Cats, and a cat of mine." in capsys.readouterr().err
+    made = {path.name: PairSet.load(path).teacher for path in (tmp_path / "pairs").iterdir()}
+    assert made.pop("its-own") == "filters:dusk"
+    names = ("cat-to-serval", "watercolor-painting", "chalk-art", "by-default")
+    assert made == dict.fromkeys(names, "filters:sepia")
+    (tmp_path / "mine.toml").write_text('[defaults]\nteacher = "filters:mono"\n[[concept]]\nprompt = "by default"')
+    assert main([*command, "--out", str(tmp_path / "as it is")]) == 0
+    assert PairSet.load(tmp_path / "as it is" / "by-default").teacher == "filters:mono"
+
+
 @pytest.mark.slow
 def test_one_concepts_failure_is_its_own(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crashes = f"command:{sys.executable} -c raise(SystemExit(3)) {{input}} {{output}}"

@@ -144,13 +144,13 @@ class PairsConfig(OnDevice):
     """The edit as a prompt, e.g. "make it autumn"."""
     concepts: str | None = None
     """Instead of --concept: a TOML file of many (name, prompt, source, teacher, settings), or the name of a list that
-    ships: filters."""
+    ships: filters, or one of the paper's (B.3): paper-faces, paper-scenes, paper-afhq and their parts."""
     photos: Path | None = None
     """Photo set whose photos the teacher edits."""
     selection: Path | None = None
     """Edit only these training photos, a selection.json (default: the one in the photo set, where there is one)."""
-    teacher: tuple[str, ...] = ("filters",)
-    """One or several; the best edit of each photo is kept. filters: the built-in filter of the concept's name or prompt
+    teacher: tuple[str, ...] | None = None
+    """One or several (default: those of --concepts, else filters); the best edit of each photo is kept. filters: the built-in filter of the concept's name or prompt
     (filters:NAME for a prompt of your own); flux2-klein, instruct-pix2pix, null-text and the like, and diffusers:MODEL:
     diffusion models; "command:PROGRAM {input} {output}": any program that edits a folder of photos."""
     aligned: Path | None = None
@@ -169,13 +169,18 @@ class PairsConfig(OnDevice):
     """Seed of the teacher, and of the split for imported pairs."""
     teach: TeachConfig = field(default_factory=TeachConfig)
 
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Those of --teacher, or the default."""
+        return ("filters",) if self.teacher is None else self.teacher
+
     def check(self) -> None:
         need(
             (self.concept is None) != (self.concepts is None), "name the edit: --concept, or a file of many: --concepts"
         )
         need(self.concepts is None or self.photos is not None, "--concepts needs --photos, which the teachers edit")
-        need(bool(self.teacher), "--teacher is empty: name at least one")
-        twice = [name for i, name in enumerate(self.teacher) if name in self.teacher[:i]]
+        need(self.teacher != (), "--teacher is empty: name at least one")
+        twice = [name for i, name in enumerate(self.teachers) if name in self.teachers[:i]]
         need(not twice, f"--teacher names {twice[0] if twice else ''} twice (for more edits of each: --seeds)")
         self.teach.check()
         ways = [self.photos is not None, self.aligned is not None, self.before is not None or self.after is not None]

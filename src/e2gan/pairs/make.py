@@ -18,7 +18,7 @@ from e2gan.core.summary import skipped_lines
 from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
-from e2gan.pairs.concept_lists import read_concepts, shipped_lists
+from e2gan.pairs.concept_lists import read_list
 from e2gan.pairs.import_pairs import import_pairs
 from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.run_filter import run_filter
@@ -116,7 +116,7 @@ def _edit_photos(
     teachers = make_teachers(config) if teachers is None else teachers
     chosen = PhotosToEdit.load(photo_folder, config.selection)
     only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
-    if only is not None and config.teacher == ("filters",):
+    if only is not None and config.teachers == ("filters",):
         settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt
     names, files = [t.name for t in teachers], [file_name(t.name) for t in teachers]
     if len(set(files)) < len(files):
@@ -151,23 +151,25 @@ def _edit_photos(
 
 
 def make_pair_sets(config: PairsConfig) -> PairSets:
-    """Make a pair set of each concept in a list, `out`/NAME, by the concept's own teachers, else those of `config`.
+    """Make a pair set of each concept in a list, `out`/NAME.
 
-    Run again, it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything
+    The teachers are the concept's own; else those of `config`, where it names any; else the list's defaults. Run again, it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything
     is made; and as `make_pairs` does, but only after the other concepts were made.
     """
     config.check()
     if config.concepts is None:
         raise InputError("--concepts: name a list of concepts")
-    path = shipped_lists().get(config.concepts, Path(config.concepts))
-    rows = read_concepts(path)
+    concepts = read_list(config.concepts)
+    path, rows = concepts.path, concepts.concepts
+    for line in concepts.about:
+        note(line)
     configs = [
         replace(
             config,
             concept=row.prompt,
             concepts=None,
             out=config.out / row.name,
-            teacher=row.teachers or config.teacher,
+            teacher=row.teachers if row.own_teachers else config.teacher or row.teachers or None,
             teach=replace(config.teach, source=row.source or config.teach.source),
         )
         for row in rows
@@ -175,7 +177,7 @@ def make_pair_sets(config: PairsConfig) -> PairSets:
     for one, row in zip(configs, rows, strict=True):  # all of them looked at before the first is made
         try:
             one.check()
-            for teacher in make_teachers(one, row.settings_of(one.teacher)):
+            for teacher in make_teachers(one, row.settings_of(one.teachers)):
                 if isinstance(teacher, CommandTeacher):
                     teacher.load()  # only looks for the program
         except InputError as error:
@@ -183,8 +185,8 @@ def make_pair_sets(config: PairsConfig) -> PairSets:
     there = config.out.exists()
     made, failed, teachers, loaded = [], [], [], None
     for one, row in zip(configs, rows, strict=True):
-        settings = row.settings_of(one.teacher)
-        wanted = (one.teacher, settings, one.concept if "filters" in one.teacher else None)
+        settings = row.settings_of(one.teachers)
+        wanted = (one.teachers, settings, one.concept if "filters" in one.teachers else None)
         if wanted != loaded:  # a model that the next concept needs too stays loaded
             for teacher in teachers:
                 teacher.close()

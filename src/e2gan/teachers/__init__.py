@@ -32,7 +32,7 @@ def make_teachers(config: PairsConfig, settings: Mapping[str, Any] | None = None
     settings: arguments of a concept's own, as of --set, which go before those of the command. Raises InputError for an
     unknown teacher, and for a --model or --set that belongs to none of them.
     """
-    names = config.teacher
+    names = config.teachers
     models = _models(config.teach.model, [name for name in names if takes_settings(name)])
     arguments = _arguments(parse_settings(config.teach.set) | dict(settings or {}), names)
     return [_make(name, config, models.get(name), arguments[name]) for name in names]

@@ -40,7 +40,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 def make(name: str, config: PairsConfig) -> CommandTeacher:
     """The teacher of --teacher command:…; its name ends with a hash where another command differs only in folders."""
     teacher = CommandTeacher(name.partition(":")[2], config.teach.batch, config.teach.timeout)
-    commands = [CommandTeacher(other.removeprefix(PREFIX)) for other in config.teacher if other.startswith(PREFIX)]
+    commands = [CommandTeacher(other.removeprefix(PREFIX)) for other in config.teachers if other.startswith(PREFIX)]
     if any(other.name == teacher.name and other.arguments != teacher.arguments for other in commands):
         teacher.name = _name(teacher.arguments, tagged=True)
     return teacher
