@@ -88,7 +88,7 @@ def test_cyclegan_without_what_it_needs_is_one_line(
 
 
 @pytest.mark.slow
-def test_cut_trains_the_published_generator_of_nine_residual_blocks(project: Project, tmp_path: Path) -> None:
+def test_cut_trains_the_published_layers_of_nine_residual_blocks(project: Project, tmp_path: Path) -> None:
     training = TrainingConfig(steps=1, precision="fp32")
     config = ScratchConfig(pairs=project.sepia, out=tmp_path / "m", model="pix2pix", unpaired=True, training=training)
     assert train_scratch(config).parameters == 11_378_179
