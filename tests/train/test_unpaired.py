@@ -1,4 +1,4 @@
-"""Training without pairs: what it logs, resumes, and where it is refused."""
+"""Training without pairs by contrast of patches: what it logs, resumes, and where it is refused."""
 
 from __future__ import annotations
 
