@@ -251,3 +251,17 @@ def test_two_thousand_photos_take_seconds(shared: Path, tmp_path: Path) -> None:
     result = prepare_photos(PhotosConfig(folder=shared / "photos/landscapes", out=tmp_path / "set"))
     assert result.train + result.val + result.test == 2000
     assert time.process_time() - start < 60  # 9 s on a 2-core machine of 2024, all threads together
+
+
+@pytest.mark.parametrize(("test", "suffix"), [("val", "jpg"), ("test", "png")], ids=["AFHQ", "AFHQ v2"])
+def test_one_animal_of_afhq(tmp_path: Path, test: str, suffix: str) -> None:
+    """AFHQ has train/ and val/ (v2: test/), and in each cat/, dog/ and wild/, of 512 pixels."""
+    for i, animal in enumerate(("cat", "dog", "wild")):
+        for split, count in (("train", 14), (test, 3)):
+            folder = tmp_path / "afhq" / split / animal
+            folder.mkdir(parents=True)
+            for j in range(count):
+                Image.fromarray(picture(100 * i + j, 512, 512)).save(folder / f"flickr_{animal}_{j:06}.{suffix}")
+    result = run(tmp_path / "afhq/train/cat", tmp_path / "set", limit=10)
+    assert (result.train, result.val, result.test) == (8, 1, 1)
+    assert all(photo.source.startswith("flickr_cat") for photo in PhotoSet.load(tmp_path / "set").photos)

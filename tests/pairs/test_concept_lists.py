@@ -154,7 +154,7 @@ def test_lists_include_others(write: Write) -> None:
     write('about = "Common  to both."\n' + ONE, "common.toml")
     write('include = ["common.toml"]\n[defaults]\nsource = "a street"\n[[concept]]\nprompt = "in rain"', "b.toml")
     write('about = "Also b\'s."\ninclude = ["common.toml"]\n[[concept]]\nprompt = "Make it Autumn"', "c.toml")
-    path = write('include = ["c.toml", "b.toml", "filters"]\n[[concept]]\nprompt = "a cat"\n' )
+    path = write('include = ["c.toml", "b.toml", "filters"]\n[[concept]]\nprompt = "a cat"\n')
     with pytest.raises(InputError, match=r"filters.toml, concept 1: the prompt 'make it autumn' is that of"):
         read_list(path)
     path = write('about = "Mine."\ninclude = ["c.toml", "b.toml"]\n[[concept]]\nprompt = "a cat"\n')

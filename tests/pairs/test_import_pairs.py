@@ -153,6 +153,30 @@ def test_an_import_is_read_from_the_command_line(folders: tuple[Path, Path], tmp
     assert main([*words, "--out", str(folders[0] / "inside")]) == 0
 
 
+@pytest.mark.parametrize(
+    ("direction", "name"), [("BtoA", "{}.jpg"), ("AtoB", "{}_AB.jpg")], ids=["cityscapes", "edges2shoes"]
+)
+def test_published_sets_side_by_side(tmp_path: Path, direction: str, name: str) -> None:
+    """512×256 pixels, A to the left, B to the right. Cityscapes' labels are B, the shoes' edges A."""
+    drawn, real = {}, {}
+    for split in ("train", "val"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        for i in range(20 if split == "train" else 5):
+            file = tmp_path / "set" / split / name.format(i)
+            drawn[file], real[file] = picture(i, 256, 256) // 64 * 64, picture(100 + i, 256, 256)
+            halves = (drawn[file], real[file]) if direction == "AtoB" else (real[file], drawn[file])
+            Image.fromarray(np.concatenate(halves, 1).astype(np.uint8)).save(file, quality=95, subsampling=0)
+    result = run(tmp_path / "pairs", "x", aligned=tmp_path / "set", direction=direction)
+    assert (result.train, result.val, result.test, result.skipped) == (18, 2, 5, [])
+    pairs = PairSet.load(tmp_path / "pairs")
+    photos, edits, ids = pairs.arrays("test")
+    for photo, edit, of in zip(photos, edits, ids, strict=True):
+        source = tmp_path / "set" / pairs.photos.by_id(of).source
+        assert source.parent.name == "val"
+        assert np.abs(photo.astype(float) - drawn[source]).mean() < 8
+        assert np.abs(edit.astype(float) - real[source]).mean() < 8
+
+
 def test_real_facades(shared: Path, tmp_path: Path) -> None:
     source = tmp_path / "facades"
     for split, names in (("train", range(40)), ("val", range(10))):

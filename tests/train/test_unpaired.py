@@ -47,8 +47,8 @@ def unpaired(tmp_path: Path) -> Path:
             out=out, concept="a zebra", before=tmp_path / "horses", after=tmp_path / "zebras", unpaired=True, size=32
         )
     )
-    assert found.train + found.val + found.test == 24
-    assert "6 images" in " ".join(found.notes)
+    assert found.train + found.val + found.test == 30
+    assert found.notes == ["photos: 20 train, 2 val, 2 test"]
     return out
 
 
@@ -126,6 +126,19 @@ def test_without_pairs_the_targets_of_a_batch_are_drawn_apart() -> None:
     apart = replace(data, paired=False).batch(rows, config, torch.Generator().manual_seed(0))
     assert torch.equal(apart.photo, paired.photo)
     assert not torch.equal(apart.target, paired.target)
+
+
+def test_all_pictures_of_both_kinds_are_trained_on(unpaired: Path) -> None:
+    from e2gan.networks.text import text_encoder
+    from e2gan.train.batches import TrainingData
+
+    data = TrainingData.load([PairSet.load(unpaired)], text_encoder("hashed", 16), unpaired=True)
+    assert (len(data), len(data.photos), len(data.edits)) == (20, 20, 24)
+    rng, seen = torch.Generator().manual_seed(0), set()
+    for _ in range(20):
+        target = data.batch(torch.arange(20), TrainingConfig(flip=False), rng).target
+        seen |= {row.numpy().tobytes() for row in target}
+    assert len(seen) == 24
 
 
 def test_a_set_without_pairs_trains_no_base_and_no_adapter(unpaired: Path, project: Project, tmp_path: Path) -> None:

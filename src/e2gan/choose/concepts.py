@@ -115,7 +115,8 @@ def _load(folders: Sequence[Path]) -> list[PairSet]:
 
 def _training(pairs: PairSet) -> dict[str, Path]:
     """Photo → edit, of the training pairs."""
-    return {row["photo"]: pairs.folder / row["file_name"] for row in pairs.rows if row["split"] == "train"}
+    rows = [row for row in pairs.rows if row["split"] == "train" and row["photo"] is not None]
+    return {row["photo"]: pairs.folder / row["file_name"] for row in rows}
 
 
 def _settings(config: ConceptsConfig, sets: Sequence[PairSet]) -> dict[str, Any]:

@@ -150,21 +150,26 @@ class PairsConfig(OnDevice):
     selection: Path | None = None
     """Edit only these training photos, a selection.json (default: the one in the photo set, where there is one)."""
     teacher: tuple[str, ...] | None = None
-    """One or several (default: those of --concepts, else filters); the best edit of each photo is kept. filters: the built-in filter of the concept's name or prompt
-    (filters:NAME for a prompt of your own); flux2-klein, instruct-pix2pix, null-text and the like, and diffusers:MODEL:
-    diffusion models; "command:PROGRAM {input} {output}": any program that edits a folder of photos."""
+    """One or several (default: those of --concepts, else filters); the best edit of each photo is kept. filters: the
+    built-in filter of the concept's name or prompt (filters:NAME for a prompt of your own); flux2-klein,
+    instruct-pix2pix, null-text and the like, and diffusers:MODEL: diffusion models; "command:PROGRAM {input} {output}":
+    any program that edits a folder of photos."""
     aligned: Path | None = None
     """Instead of a teacher: folder of images that hold photo and edit side by side."""
     direction: Literal["AtoB", "BtoA"] = "AtoB"
-    """Which half of --aligned is the photo: the left (AtoB) or the right (BtoA)."""
+    """Which half of --aligned is the photo, and which kind of --unaligned: the left, or A (AtoB); the right, or B
+    (BtoA)."""
     before: Path | None = None
     """Instead of a teacher: folder of photos; their edits lie under the same names in --after."""
     after: Path | None = None
     """Folder of the edits of --before."""
+    unaligned: Path | None = None
+    """Instead of a teacher: folder of two kinds of pictures in trainA, trainB, testA and testB, as CycleGAN's data sets
+    (horse2zebra) are published, for unpaired training."""
     unpaired: bool = False
     """--after holds pictures of the other kind (zebras for horses), not --before's edits: for unpaired training."""
     size: int = 256
-    """Working size for --aligned and --before/--after; a multiple of 8."""
+    """Working size for --aligned, --unaligned and --before/--after; a multiple of 8."""
     seed: int = 0
     """Seed of the teacher, and of the split for imported pairs."""
     teach: TeachConfig = field(default_factory=TeachConfig)
@@ -183,11 +188,12 @@ class PairsConfig(OnDevice):
         twice = [name for i, name in enumerate(self.teachers) if name in self.teachers[:i]]
         need(not twice, f"--teacher names {twice[0] if twice else ''} twice (for more edits of each: --seeds)")
         self.teach.check()
-        ways = [self.photos is not None, self.aligned is not None, self.before is not None or self.after is not None]
-        need(sum(ways) == 1, "name one source: --photos, or --aligned, or --before with --after")
+        ways = [way is not None for way in (self.photos, self.aligned, self.unaligned, self.before or self.after)]
+        need(sum(ways) == 1, "name one source: --photos, or --aligned, or --unaligned, or --before with --after")
         need(self.selection is None or self.photos is not None, "--selection narrows --photos: name both")
         need((self.before is None) == (self.after is None), "--before and --after belong together: name both")
-        need(not self.unpaired or self.before is not None, "--unpaired takes two folders: --before and --after")
+        two_kinds = self.before is not None or self.unaligned is not None
+        need(not self.unpaired or two_kinds, "--unpaired takes two folders: --before and --after")
         need(
             self.concept is None or bool(self.concept.strip()),
             '--concept is empty: say what the edit does, e.g. "make it autumn"',

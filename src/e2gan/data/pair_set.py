@@ -22,7 +22,8 @@ SELECTION = "selection.json"
 class PairSet:
     """A folder that `e2gan pairs` wrote: one concept.
 
-    rows: the lines of metadata.jsonl, dicts of file_name, photo (the photo's id), split, prompt, teacher, seed, score.
+    rows: the lines of metadata.jsonl, dicts of file_name, photo (the photo's id, None for a picture of the other kind
+    beyond the photos' number), split, prompt, teacher, seed, score.
     size: pixels of each side. photo_folder: where its photo set lies. paired: whether each edit is of its own photo.
     """
 
@@ -61,7 +62,7 @@ class PairSet:
         selection: a selection.json, whose photos alone are taken. Raises InputError where nothing is left, or a photo
         or an edit is missing.
         """
-        rows = [row for row in self.rows if row["split"] == split]
+        rows = [row for row in self.rows if row["split"] == split and row["photo"] is not None]
         if not rows:
             raise InputError(f"{self.folder} has no pairs in the split '{split}'")
         if selection is not None:
@@ -72,6 +73,20 @@ class PairSet:
         ids = [row["photo"] for row in rows]
         photos = self.photos.array(ids)
         return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
+
+    def both_kinds(self, split: str, selection: Path | None = None) -> tuple[Pixels, Pixels, list[str]]:
+        """As `arrays`; but all photos of the split (or of the selection), and all pictures of the other kind, where
+        the set holds no pairs: as many as there are of each."""
+        if self.paired:
+            return self.arrays(split, selection)
+        keep = None if selection is None else selected_ids(selection)
+        ids = [photo.id for photo in self.photos.split(split) if keep is None or photo.id in keep]
+        files = [self.folder / row["file_name"] for row in self.rows if row["split"] == split]
+        if not ids and keep is not None:
+            raise InputError(f"{selection} names none of the {split} photos of {self.folder}")
+        if not ids or not files:
+            raise InputError(f"{self.folder} lacks photos or pictures of the other kind in the split '{split}'")
+        return self.photos.array(ids), read_stack(files, self.size), ids
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
     with writing(config.out, "photos", settings) as folder:
         if folder is None:
             return result_of(PhotoSet.load(config.out), already_done=True)
-        checked = track(in_threads(lambda path: _check(path, root, config.size), files), "photos", len(files))
+        checked = track(in_threads(lambda path: check_photo(path, root, config.size), files), "photos", len(files))
         photos = write_checked(
             folder,
             checked,
@@ -177,6 +177,21 @@ def write_checked(
     splits: the sources' names → their splits. edits: where the pictures' edits go, under the photos' names. Raises
     InputError, which begins with few(count), for fewer than three.
     """
+    photos = write_checked_images(folder, checked, skipped, splits=splits, few=few, edits=edits)
+    write_jsonl(folder / INDEX, map(plain, photos))
+    return photos
+
+
+def write_checked_images(
+    folder: Path,
+    checked: Iterable[Checked | Skipped],
+    skipped: list[Skipped],
+    *,
+    splits: Callable[[list[str]], list[str]],
+    few: Callable[[int], str],
+    edits: Path | None = None,
+) -> list[Photo]:
+    """`write_checked` without photos.jsonl."""
 
     def items() -> Iterator[Item]:
         for name, picture in _once(checked, skipped):
@@ -189,9 +204,7 @@ def write_checked(
         why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{few(len(photos))}, and at least 3 are needed{why}")
     of_photos = zip(photos, splits([photo.source for photo in photos]), strict=True)
-    photos = [replace(photo, split=split) for photo, split in of_photos]
-    write_jsonl(folder / INDEX, map(plain, photos))
-    return photos
+    return [replace(photo, split=split) for photo, split in of_photos]
 
 
 def _once(checked: Iterable[Checked | Skipped], skipped: list[Skipped]) -> Iterator[tuple[str, Checked]]:
@@ -213,7 +226,8 @@ def result_of(photo_set: PhotoSet, skipped: Sequence[Skipped] = (), *, already_d
     return PhotosResult(photo_set.folder, photo_set.size, **counts, skipped=list(skipped), already_done=already_done)
 
 
-def _check(path: Path, root: Path, size: int) -> Checked | Skipped:
+def check_photo(path: Path, root: Path, size: int) -> Checked | Skipped:
+    """The photo at the working size; or its name below `root`, and why it cannot be used."""
     name = shown(path, root)
     try:
         photo = read_image(path)

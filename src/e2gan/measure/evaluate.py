@@ -114,8 +114,9 @@ class Evaluation:
         remarks = []
         measured = next((d for m in METRICS.values() if (d := getattr(self.model, m.key, None))), None)
         if measured is not None:
+            others = "as many of the teacher's" if self.paired else "all pictures of the other kind"
             remarks.append(
-                f"N = {measured.images} edits against as many of the teacher's, [95 % interval]; the fewer, the higher "
+                f"N = {measured.images} edits against {others}, [95 % interval]; the fewer, the higher "
                 "a Fréchet distance (FID, fd), not a kernel distance (KID, kd)"
             )
         reached = [f"{t} {v:.3f}" for n, t in SCORES.items() if (v := getattr(self.teacher, n)) is not None]
@@ -165,11 +166,15 @@ def metrics(
     *,
     paired: bool = True,
 ) -> Metrics:
-    """Edits against the teacher's: of the pixels, and the distances in these features (keys as in `Metrics`)."""
+    """Edits against the teacher's: of the pixels, and the distances in these features (keys as in `Metrics`).
+
+    Not paired, there may be another number of targets than of edits.
+    """
     extractors = {"fd_random": random_features} if extractors is None else extractors
-    pixels = pixel_metrics(edits_NHWC, targets_NHWC)
+    pairs = len(edits_NHWC) if paired else min(len(edits_NHWC), len(targets_NHWC))
+    pixels = pixel_metrics(edits_NHWC[:pairs], targets_NHWC[:pairs])
     of_pixels = metrics_class()(l1=pixels["l1"], psnr=pixels["psnr"], ssim=pixels["ssim"])
-    if len(edits_NHWC) < 2:
+    if pairs < 2:
         return of_pixels
     distances = {key: distance(f(edits_NHWC), f(targets_NHWC), paired=paired) for key, f in extractors.items()}
     return replace(of_pixels, **distances)
@@ -191,24 +196,27 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     extractors = {key: Once(extractor) for key, extractor in loaded.items()}
     segmenter = None if config.segmenter is None else Segmenter(config.segmenter, config.device)
     palette = None if config.labels is None else Palette.load(config.labels)
-    photos, targets, _ = pair_set.arrays(config.split)
+    photos, targets, _ = pair_set.both_kinds(config.split)
+    pairs = min(len(photos), len(targets))
     out = config.out or model.folder
     if config.out is None and out.is_relative_to(ASSETS):
         raise InputError(f"name --out: {out.name} ships with the package, which is no place to write to")
     make_folder(out)
     predictor = Predictor(model, config.device)
     edits = predictor.batch(photos)
-    notes = [] if len(photos) >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
+    notes = [] if pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
+    if len(targets) != len(photos):
+        notes.append(f"the distances compare {len(photos)} edits with {len(targets)} pictures of the other kind")
     notes += [note for extractor in loaded.values() if (note := getattr(extractor, "note", ""))]
     of_edits, of_photos = (metrics(x, targets, extractors, paired=pair_set.paired) for x in (edits, photos))
     of_teacher = TeacherMetrics()
     if config.clip is not None:  # the photo as it is has no direction
         direction = prompt_direction(options.clip_model, config.source_prompt, pair_set.prompt)
-        before, *after = (extractors["fd_clip"](images) for images in (photos, edits, targets))
+        before, *after = (extractors["fd_clip"](images)[:pairs] for images in (photos, edits, targets))
         ours, theirs = (float(along(direction, before, x).mean()) for x in after)
         of_edits, of_teacher = replace(of_edits, clip_direction=ours), replace(of_teacher, clip_direction=theirs)
     if segmenter is not None:
-        measured = overlaps(segmenter, palette, photos, targets, edits)
+        measured = overlaps(segmenter, palette, photos[:pairs], targets[:pairs], edits[:pairs])
         of_edits, of_photos = _with_iou(of_edits, measured.edit), _with_iou(of_photos, measured.photo)
         of_teacher = replace(of_teacher, miou=None if measured.teacher is None else measured.teacher.mean)
         notes += measured.notes
@@ -225,7 +233,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         teacher=of_teacher,
         paired=pair_set.paired,
     )
-    chosen = np.unique(np.linspace(0, len(photos) - 1, config.rows).round().astype(int))
+    chosen = np.unique(np.linspace(0, pairs - 1, config.rows).round().astype(int))
     rows = [[photos[i], targets[i], edits[i]] for i in chosen]
     write_png(out / "sheet.png", sheet(rows, ["photo", "teacher", "ours"]))
     write_json(out / "metrics.json", evaluation)

@@ -132,7 +132,7 @@ def _rows(path: Path, within: tuple[Path, ...], about: dict[Path, str]) -> Itera
     document = read_toml(path)
     _known(str(path), document, TOP)
     text = document.get("about")
-    good = text is None or isinstance(text, str) and bool(text.strip())
+    good = text is None or (isinstance(text, str) and bool(text.strip()))
     need(good, f"{path}: about must be a text, in quotes")
     about[real] = f"{path.stem}: {' '.join(text.split())}" if text else ""
     included = document.get("include", [])

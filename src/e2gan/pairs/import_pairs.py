@@ -1,4 +1,4 @@
-"""Pairs that the user has: side by side in one image, in two folders under the same names; or two kinds of pictures."""
+"""Pairs that the user has: side by side in one image, or in two folders under the same names."""
 
 from __future__ import annotations
 
@@ -52,8 +52,6 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     outcome = Outcome()
     if config.aligned is not None:
         teacher, (sources, files_hash) = "aligned", _aligned(config)
-    elif config.unpaired:
-        teacher, (sources, files_hash) = "unpaired", _unmatched(config, outcome)
     else:
         teacher, (sources, files_hash) = "before/after", _matched(config, outcome)
     settings |= {"teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
@@ -67,7 +65,7 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             folder / PHOTOS,
             read,
             outcome.skipped,
-            splits=lambda names: _splits(
+            splits=lambda names: splits_of(
                 names, {source.name: source.split for source in sources}, config.seed, outcome
             ),
             few=lambda count: f"{count} usable pair{'s' * (count != 1)}",
@@ -81,7 +79,8 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def _split_of(path: Path, root: Path) -> str | None:
+def folder_split(path: Path, root: Path) -> str | None:
+    """The split that the folder of a file is named after, in `root`; None for another folder."""
     parts = path.relative_to(root).parts
     return FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
 
@@ -89,7 +88,7 @@ def _split_of(path: Path, root: Path) -> str | None:
 def _aligned(config: PairsConfig) -> tuple[list[_Source], str]:
     root = cast(Path, config.aligned)
     files = input_images(root, config.out, "images")
-    sources = [_Source(shown(path, root), path, None, _split_of(path, root)) for path in files]
+    sources = [_Source(shown(path, root), path, None, folder_split(path, root)) for path in files]
     return sources, listing_hash(root, files)
 
 
@@ -112,28 +111,7 @@ def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]
     for count, folder in ((len(photos) - len(partners), before), (len(edits) - len(taken), after)):
         if count:
             outcome.notes.append(f"{count} image{'s' * (count > 1)} of {folder} without a partner left out")
-    sources = [_Source(shown(p, before), p, e, _split_of(p, before)) for p, e in partners.items()]
-    return sources, listing_hash(before, photos) + listing_hash(after, edits)
-
-
-def _unmatched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
-    """Pictures of two kinds, the i-th beside the i-th of each split's folder: a set needs an edit a photo, no more."""
-    before, after = cast(Path, config.before), cast(Path, config.after)
-    photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
-    sides = [defaultdict(list), defaultdict(list)]
-    for side, root, paths in zip(sides, (before, after), (photos, edits), strict=True):
-        for path in paths:
-            side[_split_of(path, root)].append(path)
-    sources = []
-    for split, ours in sides[0].items():
-        theirs = {shown(path, after): path for path in sides[1].get(split, [])}
-        edits_here = [theirs[name] for name in shuffled(theirs, config.seed)]
-        sources += [_Source(shown(p, before), p, e, split) for p, e in zip(ours, edits_here, strict=False)]
-    if not sources:
-        raise InputError(f"{before} and {after} have no folder in common: both need train and test, or neither")
-    for count, folder in ((len(photos) - len(sources), before), (len(edits) - len(sources), after)):
-        if count:
-            outcome.notes.append(f"{count} image{'s' * (count > 1)} of {folder} left out: the other folder has fewer")
+    sources = [_Source(shown(p, before), p, e, folder_split(p, before)) for p, e in partners.items()]
     return sources, listing_hash(before, photos) + listing_hash(after, edits)
 
 
@@ -152,11 +130,11 @@ def _partners(
 def _read(source: _Source, config: PairsConfig) -> Checked | Skipped:
     """The pair at the working size, or (file, reason)."""
     try:
-        photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit, config)
+        photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit)
         for image, name in ((photo, "photo"), (edit, "edit")):
             if reason := too_small(image, config.size):
                 raise InputError(f"the {name}'s {reason}")
-        if edit.shape != photo.shape and not config.unpaired:
+        if edit.shape != photo.shape:
             edit = resize(edit, (photo.shape[0], photo.shape[1]))
         return Checked.of(source.photo, source.name, photo, config.size, square(edit, config.size))
     except InputError as error:
@@ -175,10 +153,8 @@ def _halves(source: _Source, config: PairsConfig) -> tuple[Pixels, Pixels]:
     return (left, right) if config.direction == "AtoB" else (right, left)
 
 
-def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels]:
+def _two(before: Path, after: Path) -> tuple[Pixels, Pixels]:
     photo, edit = read_image(before), read_image(after)
-    if config.unpaired:
-        return photo, edit
     aspect = (photo.shape[1] / photo.shape[0]) / (edit.shape[1] / edit.shape[0])
     if not 1 - ASPECT <= aspect <= 1 + ASPECT:
         frames = [f"{image.shape[1]}×{image.shape[0]}" for image in (photo, edit)]
@@ -186,17 +162,17 @@ def _two(before: Path, after: Path, config: PairsConfig) -> tuple[Pixels, Pixels
     return photo, edit
 
 
-def _splits(names: Sequence[str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
+def splits_of(names: Sequence[str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
     """The splits of the folders train, val and test where the user has them; else by seed."""
     given = [folders[name] for name in names]
     present = set(given)
     if None in present or "train" not in present or present == {"train"}:
         if present != {None}:
-            outcome.notes.append("split 80/10/10 by seed: not all pairs lie in folders train, and val or test")
+            outcome.notes.append("split 80/10/10 by seed: not all images lie in folders train, and val or test")
         return assign_splits(names, seed)
     splits: list[str] = [split or "train" for split in given]
     if "test" not in present:
-        outcome.notes.append("no folder test: its pairs are those of val, and a tenth of train became val")
+        outcome.notes.append("no folder test: its images are those of val, and a tenth of train became val")
         splits = ["test" if split == "val" else split for split in splits]
     elif "val" not in present:
         outcome.notes.append("no folder val: a tenth of train became val")

@@ -20,6 +20,7 @@ from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
 from e2gan.pairs.concept_lists import read_list
 from e2gan.pairs.import_pairs import import_pairs
+from e2gan.pairs.import_unpaired import import_unpaired
 from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.run_filter import run_filter
 from e2gan.pairs.run_teachers import run_teachers
@@ -53,7 +54,8 @@ class PairsResult(Outcome):
         if self.busy:
             return f'"{self.prompt}" ({self.teacher}): this part is done; {self.busy}'
         total = self.train + self.val + self.test
-        line = f'{total} pairs "{self.prompt}" ({self.teacher}) in {self.folder}: '
+        what = "pictures of the other kind" if self.teacher == "unpaired" else "pairs"
+        line = f'{total} {what} "{self.prompt}" ({self.teacher}) in {self.folder}: '
         line += f"{self.train} train, {self.val} val, {self.test} test"
         if self.already_done:
             return f"{line}\nmade already from the same photos: nothing to do"
@@ -92,6 +94,8 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
         settings["teach"]["prefer"] += [f"{FORMER}=1"]
     if config.photos is not None:
         outcome = _edit_photos(config, config.photos, teachers, settings)
+    elif config.unpaired or config.unaligned is not None:
+        outcome = import_unpaired(config, settings)
     else:
         outcome = import_pairs(config, settings)
     rows = [] if outcome.waiting or outcome.busy else read_jsonl(config.out / ROWS)
@@ -153,8 +157,9 @@ def _edit_photos(
 def make_pair_sets(config: PairsConfig) -> PairSets:
     """Make a pair set of each concept in a list, `out`/NAME.
 
-    The teachers are the concept's own; else those of `config`, where it names any; else the list's defaults. Run again, it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything
-    is made; and as `make_pairs` does, but only after the other concepts were made.
+    The teachers are the concept's own; else those of `config`, where it names any; else the list's defaults. Run again,
+    it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything is made; and
+    as `make_pairs` does, but only after the other concepts were made.
     """
     config.check()
     if config.concepts is None:

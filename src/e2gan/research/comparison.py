@@ -94,7 +94,7 @@ class Comparison:
     def _arrays(self, pair_set: PairSet) -> tuple[Pixels, Pixels]:
         """Test photos and edits, read once for all of a comparison's rows."""
         if pair_set.folder not in self.arrays_read:
-            self.arrays_read[pair_set.folder] = pair_set.arrays("test")[:2]
+            self.arrays_read[pair_set.folder] = pair_set.both_kinds("test")[:2]
         return self.arrays_read[pair_set.folder]
 
     def folder(self, *parts: str) -> Path:
@@ -131,7 +131,7 @@ class Comparison:
     def sheet(self, path: Path, pair_set: PairSet, models: Sequence[tuple[str, TrainedModel]]) -> None:
         """A few test photos as a picture: photo, the teacher's edit, each model's."""
         photos, targets = self._arrays(pair_set)
-        rows = np.unique(np.linspace(0, len(photos) - 1, SHEET_ROWS).round().astype(int))
+        rows = np.unique(np.linspace(0, min(len(photos), len(targets)) - 1, SHEET_ROWS).round().astype(int))
         columns: list[Pixels] = [photos[rows], targets[rows]]
         columns += [Predictor(model.load(), self.device).batch(photos[rows]) for _, model in models]
         larger = -(-SHEET_SIDE // pair_set.size)  # whole pixels, so that a small image is seen as it is

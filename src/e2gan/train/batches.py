@@ -37,7 +37,7 @@ class TrainingData:
 
     photos: (P, 3, H, W) uint8; edits: (N, 3, H, W) uint8; photo_of, concept_of: (N,) int64;
     tokens: (C, T, D) float32; mask: (C, T) bool. paired: whether a batch's targets are its own photos' edits; without,
-    they are drawn apart.
+    they are drawn apart, and a set without pairs may have more or fewer of them than rows of photo_of, concept_of.
     """
 
     photos: Tensor
@@ -49,7 +49,7 @@ class TrainingData:
     paired: bool = True
 
     def __len__(self) -> int:
-        return len(self.edits)
+        return len(self.photo_of)
 
     @property
     def size(self) -> int:
@@ -82,7 +82,7 @@ class TrainingData:
         row_of: dict[tuple[str, str], int] = {}
         edits, photo_of, concept_of = [], [], []
         for concept, pair_set in enumerate(sets):
-            set_photos, set_edits, ids = pair_set.arrays("train", selection)
+            set_photos, set_edits, ids = pair_set.both_kinds("train", selection)
             folder = str(pair_set.photos.folder.resolve())
             for photo, name in zip(set_photos, ids, strict=True):
                 key = (folder, name)
@@ -105,7 +105,7 @@ class TrainingData:
 
     def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator) -> Batch:
         """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU."""
-        own = rows if self.paired else torch.randint(len(self), rows.shape, generator=rng).to(rows.device)
+        own = rows if self.paired else torch.randint(len(self.edits), rows.shape, generator=rng).to(rows.device)
         photo, target = self.photos[self.photo_of[rows]], self.edits[own]
         both = torch.cat([photo, target], dim=1)
         if config.crop is not None and config.crop < self.size:

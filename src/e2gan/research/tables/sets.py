@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from e2gan.core.files import CONFIG, plain, read_json, sha256, write_jsonl
@@ -29,6 +30,7 @@ def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
 def identity_set(pair_set: PairSet, out: Path) -> PairSet:
     """The photos of a pair set, each its own edit: what trains an autoencoder."""
     files = {photo.id: pair_set.photos.folder / photo.file for photo in pair_set.photos.photos}
+    pair_set = replace(pair_set, rows=[row for row in pair_set.rows if row["photo"] in files])
     return _derive(
         pair_set, out, pair_set.photo_folder, pair_set.size, lambda row: files[row["photo"]], prompt="the photo itself"
     )
