@@ -61,6 +61,11 @@ class PairSet:
         selection: a selection.json, whose photos alone are taken. Raises InputError where nothing is left, or a photo
         or an edit is missing.
         """
+        photos, edits, ids = self.files(split, selection)
+        return read_stack(photos, self.photos.size), read_stack(edits, self.size), ids
+
+    def files(self, split: str, selection: Path | None = None) -> tuple[list[Path], list[Path], list[str]]:
+        """The files of what `arrays` returns, (N,) each; none is read."""
         rows = [row for row in self.rows if row["split"] == split]
         if not rows:
             raise InputError(f"{self.folder} has no pairs in the split '{split}'")
@@ -70,8 +75,7 @@ class PairSet:
             if not rows:
                 raise InputError(f"{selection} names none of the {split} photos of {self.folder}")
         ids = [row["photo"] for row in rows]
-        photos = self.photos.array(ids)
-        return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
+        return self.photos.files(ids), [self.folder / row["file_name"] for row in rows], ids
 
 
 @dataclass(frozen=True)
