@@ -11,13 +11,15 @@ import pytest
 
 from e2gan.choose.clusters import representatives
 from e2gan.choose.photos import Selection, select_photos
-from e2gan.config import PairsConfig, PhotosConfig, SelectConfig
+from e2gan.config import PairsConfig, PhotosConfig, SelectConfig, TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_json
 from e2gan.core.images import encode_png, read_image
+from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import PhotoSet, prepare_photos
 from e2gan.features.embeddings import load_embedder
 from e2gan.pairs.make import make_pairs
+from e2gan.teachers.function import FunctionTeacher
 
 COLOURS = ((200, 40, 40), (40, 160, 60), (50, 70, 200), (220, 200, 60))
 
@@ -138,6 +140,96 @@ def test_squeezenet_on_real_photographs(shared: Path, tmp_path: Path) -> None:
     features = shared / "features" / "squeezenet11.safetensors"
     result = select(tmp_path / "photos", keep=2, embedding="squeezenet", features=features)
     assert sorted(name.split("-")[0] for name in result.ids) == ["faces", "landscapes"]
+
+
+# ------------------------------------------------------------------------------------------------ of photos with a pair
+
+
+def pairs_without(photos: Path, out: Path, bad: str) -> Path:
+    """A pair set by a teacher whose edits of the photos of one kind are black, and so are rejected."""
+    kinds = {photo.source[:5]: photo.id for photo in PhotoSet.load(photos).photos}
+    colour = read_image(photos / "images" / f"{kinds[bad]}.png").mean((0, 1))
+
+    def negative(images: list[np.ndarray], prompt: str, seeds: list[int]) -> list[np.ndarray]:  # noqa: ARG001
+        black = [np.abs(image.mean((0, 1)) - colour).max() < 10 for image in images]
+        return [image * 0 if dark else 255 - image for image, dark in zip(images, black, strict=True)]
+
+    teach = TeachConfig(retries=0, align=False)
+    config = PairsConfig(photos=photos, concept="negative", out=out, teach=teach)
+    make_pairs(config, [FunctionTeacher(negative, deterministic=True)])
+    return out
+
+
+@pytest.mark.parametrize("method", ["similarity", "random"])
+def test_only_photos_with_a_pair_are_chosen(photos: Path, tmp_path: Path, method: str) -> None:
+    pairs = pairs_without(photos, tmp_path / "pairs", "kind1")
+    with_pair = PairSet.load(pairs).files("train")[2]
+    assert 0 < len(with_pair) < 32
+    assert not any(name.startswith("kind1") for name in with_pair)
+    assert any(name.startswith("kind1") for name in select(photos, keep=16, method=method, sheet=False).ids)
+    result = select(photos, pairs=pairs, keep=16, method=method, sheet=False)
+    assert len(result.ids) == 16
+    assert set(result.ids) <= set(with_pair)
+    assert f"kept 16 of {len(with_pair)} training photos of {photos} that have a pair in {pairs}" in str(result)
+    assert result.out == pairs / "selection.json"
+    assert read_json(result.out)["candidates"] == with_pair
+    assert len(PairSet.load(pairs).files("train", result.out)[2]) == 16  # what `adapt --selection` trains on
+    assert select(photos, pairs=pairs, keep=16, method=method, sheet=False).already_done
+    everything = select(photos, pairs=pairs, keep=400, method=method)
+    assert everything.ids == with_pair
+    note = f"--keep 400: there are no more than {len(with_pair)} training photos with a pair, so all are kept"
+    assert note in str(everything)
+
+
+def test_other_pairs_are_another_selection_and_all_photos_are_too(photos: Path, tmp_path: Path) -> None:
+    one, other = (pairs_without(photos, tmp_path / kind, kind) for kind in ("kind1", "kind2"))
+    out = tmp_path / "selection.json"
+    for pairs in (one, other, None, one):
+        result = select(photos, pairs=pairs, keep=4, out=out, sheet=False)
+        assert not result.already_done
+        assert "candidates" in str(result) or pairs == one
+    assert read_json(out)["candidates"] is not None
+
+
+def test_a_selection_from_before_there_were_pairs_to_choose_among_is_found_done(photos: Path) -> None:
+    select(photos, keep=4)
+    found = read_json(photos / "selection.json")
+    del found["candidates"]
+    write_json(photos / "selection.json", found)
+    assert select(photos, keep=4).already_done
+
+
+def test_own_embeddings_have_a_row_for_each_training_photo_with_pairs_too(photos: Path, tmp_path: Path) -> None:
+    pairs = pairs_without(photos, tmp_path / "pairs", "kind1")
+    train = train_ids(photos)
+    with_pair = [name for name in train if not name.startswith("kind1")]
+    rows = np.zeros((32, 2))
+    for i, name in enumerate(train):  # two groups of those with a pair; the others lie far from both
+        rows[i] = (with_pair.index(name) % 2, 0) if name in with_pair else (0, 50)
+    np.save(tmp_path / "rows.npy", rows + 0.01 * np.random.default_rng(0).random((32, 2)))
+    result = select(photos, pairs=pairs, keep=2, embedding=str(tmp_path / "rows.npy"))
+    assert sorted(with_pair.index(name) % 2 for name in result.ids) == [0, 1]
+    np.save(tmp_path / "rows.npy", rows[: len(with_pair)])
+    with pytest.raises(InputError, match=f"has {len(with_pair)} rows for 32 photos"):
+        select(photos, pairs=pairs, keep=2, embedding=str(tmp_path / "rows.npy"))
+
+
+def test_pairs_of_other_photos_are_refused(photos: Path, tmp_path: Path) -> None:
+    pairs = pairs_without(photos, tmp_path / "pairs", "kind1")
+    other = Path(shutil.copytree(photos, tmp_path / "other"))
+    with pytest.raises(InputError, match=r"other: the pairs in .*pairs are of .*photos"):
+        select(other, pairs=pairs, keep=4)
+    with pytest.raises(InputError, match="no pair set"):
+        select(photos, pairs=tmp_path / "absent", keep=4)
+    before, after = tmp_path / "camera", tmp_path / "zebras"
+    for folder, kind in ((before, 0), (after, 1)):
+        folder.mkdir()
+        for i in range(5):
+            (folder / f"{kind}{i}.png").write_bytes(encode_png(scene(kind, 100 + i)))
+    unpaired = tmp_path / "unpaired"
+    make_pairs(PairsConfig(before=before, after=after, unpaired=True, concept="zebra", out=unpaired, size=32))
+    with pytest.raises(InputError, match="holds no pairs"):
+        select(unpaired / "photos", pairs=unpaired, keep=4)
 
 
 # -------------------------------------------------------------------------------------------------------------- reruns

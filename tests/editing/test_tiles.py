@@ -19,4 +19,7 @@ def test_tiles_are_the_whole_picture_without_seams() -> None:
     assert difference.mean() < 0.1
     assert difference.max() <= 12
     # Attention sees the tile only, yet the photo comes back whole, at its size.
-    assert Predictor(model(), "cpu").edit(noise(70, 300), side=0, tile=64).shape == (70, 300, 3)
+    for around in ("conv", "max"):
+        attentive = Predictor(model(around=around), "cpu")
+        assert attentive.edit(noise(70, 300), side=0, tile=64).shape == (70, 300, 3)
+        assert attentive.edit(noise(75, 50), side=0).shape == (75, 50, 3)

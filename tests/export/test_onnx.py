@@ -9,16 +9,25 @@ import torch
 from onnx import numpy_helper
 
 from e2gan.export.onnx import OnnxModel, to_onnx
-from tests.export.tiny_export import photos, pixel_model
+from tests.export.tiny_export import Around, photos, pixel_model
 
 
 @pytest.mark.parametrize(
-    ("preset", "norm", "size"),
-    [("paper", None, None), ("residual", None, None), ("device", "batch", 48), ("residual", "layer", 48)],
+    ("preset", "norm", "size", "around"),
+    [
+        ("paper", None, None, "conv"),
+        ("residual", None, None, "conv"),
+        ("device", "batch", 48, "conv"),
+        ("residual", "layer", 48, "conv"),
+        ("paper", None, None, "max"),
+        ("residual", None, 48, "max"),
+    ],
 )
 @pytest.mark.slow
-def test_every_variant_gives_pytorchs_pixels(tmp_path: Path, preset: str, norm: str | None, size: int | None) -> None:
-    model = pixel_model(preset, norm)
+def test_every_variant_gives_pytorchs_pixels(
+    tmp_path: Path, preset: str, norm: str | None, size: int | None, around: Around
+) -> None:
+    model = pixel_model(preset, norm, around=around)
     (tmp_path / "m.onnx").write_bytes(to_onnx(model, size, {}))
     exported = OnnxModel(tmp_path / "m.onnx")
     for height, width in [(48, 48)] if size else [(48, 48), (64, 40), (40, 104)]:

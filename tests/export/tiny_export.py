@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,15 +14,17 @@ from e2gan.core.images import square
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.export.pixel_model import PixelModel
 
+Around = Literal["conv", "pool", "max", "none"]
+
 
 def photos(height: int, width: int) -> np.ndarray:
     return np.stack([square(p, max(height, width))[:height, :width] for p in list(builtin_pictures().values())[:3]])
 
 
-def tiny_generator(preset: str, norm: str | None = None) -> Generator:
+def tiny_generator(preset: str, norm: str | None = None, around: Around = "conv") -> Generator:
     """None of its layers is zero, and its batch norms have statistics."""
     torch.manual_seed(0)
-    config = replace(PRESETS[preset], width=8, heads=2, text_width=16)
+    config = replace(PRESETS[preset], width=8, heads=2, text_width=16, around=around)
     generator = Generator(config if norm is None else replace(config, norm=norm)).eval().requires_grad_(False)
     with torch.no_grad():
         for p in generator.parameters():
@@ -33,6 +36,6 @@ def tiny_generator(preset: str, norm: str | None = None) -> Generator:
     return generator
 
 
-def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0) -> PixelModel:
-    generator = tiny_generator(preset, norm)
+def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0, around: Around = "conv") -> PixelModel:
+    generator = tiny_generator(preset, norm, around)
     return PixelModel(generator, torch.randn(1, 5, 16), strength).eval()

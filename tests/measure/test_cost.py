@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,13 @@ def test_macs_are_the_papers() -> None:
     # 1,024 positions at an eighth of 256: self-attention 2·1024²·256, cross-attention 2·1024·77·256
     assert attention == 2 * 1024 * 256 * (1024 + 77)
     assert multiply_accumulates(Generator(PIX2PIX), 256) == (49_551_507_456, 0)
+
+
+def test_max_pooling_around_the_tb_saves_its_two_convolutions() -> None:
+    layers, _ = multiply_accumulates(Generator(PAPER), 256)
+    pooled, _ = multiply_accumulates(Generator(replace(PAPER, around="max")), 256)
+    # two 3×3 convolutions of 256 channels at 32×32, the transposed one counted at its input
+    assert layers - pooled == 2 * 32**2 * 256 * 256 * 9
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import torch
 
 from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
+from e2gan.networks.generator import Generator, TransformerStage, sampling_layers, transformer_layers
 from e2gan.train.step import parameters
 
 SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
@@ -26,6 +26,7 @@ def test_parameter_counts_are_the_papers() -> None:
     assert parameters(generator.blocks) == 3_540_480  # Fig. 4: 3.54 M
     assert parameters(generator.transformers["2"].block) == 1_578_240  # Fig. 4: 1.58 M # pyright: ignore
     assert sum(parameters(generator.get_submodule(n)) for n in sampling_layers(generator)) == 1_936_899
+    assert parameters(Generator(replace(PAPER, around="max"))) == 5_875_459  # Tab. 10: 5.9 M
     assert parameters(Generator(PIX2PIX)) == 11_378_179  # Tab. 1: 11.4 M
     assert parameters(Discriminator()) == 2_767_809  # 2.77 M
 
@@ -58,7 +59,7 @@ def test_variants_keep_size_and_range(norm: str, padding: str, upsample: str, sk
 
 
 @pytest.mark.parametrize("transformers", [(), (0,), (1,), (3,), (0, 2), (0, 1, 2, 3)])
-@pytest.mark.parametrize("around", ["conv", "pool", "none"])
+@pytest.mark.parametrize("around", ["conv", "pool", "max", "none"])
 def test_transformers_go_where_they_are_put(transformers: tuple[int, ...], around: str) -> None:
     config = replace(SMALL, transformers=transformers, around=around)
     assert edit(config).shape == (2, 3, 32, 32)
@@ -66,6 +67,29 @@ def test_transformers_go_where_they_are_put(transformers: tuple[int, ...], aroun
     assert len(transformer_layers(generator)) == 12 * len(transformers)
     expected = 6 + (2 * len(transformers) if around == "conv" else 0)
     assert len(sampling_layers(generator)) == expected
+
+
+def test_unpooling_puts_the_blocks_values_where_the_maxima_were() -> None:
+    """A block that changes nothing leaves each 2×2 window's largest value in its place, and zeros beside it."""
+    stage = TransformerStage(32, replace(SMALL, around="max", skip=False)).eval()
+    x = torch.randn(2, 32, 6, 10)
+    out = stage(x, torch.randn(2, 4, 16), None)
+    largest = x.unfold(2, 2, 2).unfold(3, 2, 2).amax((-2, -1)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert torch.equal(out, torch.where(x == largest, x, 0))
+    with_skip = TransformerStage(32, replace(SMALL, around="max")).eval()
+    assert torch.equal(with_skip(x, torch.randn(2, 4, 16), None), x + out)
+
+
+def test_max_pooling_trains_in_bf16() -> None:
+    generator = with_every_layer_awake(replace(SMALL, around="max", transformers=(1,)))
+    photo, tokens = torch.rand(2, 3, 32, 48) * 2 - 1, torch.randn(2, 4, 16)
+    exact = generator(photo, tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = generator(photo, tokens)
+    out.square().mean().backward()
+    assert (out - exact).abs().mean() < 0.05
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in generator.parameters())
+    assert generator.transformers["1"].block.mlp.expand.weight.grad.any()  # pyright: ignore
 
 
 def test_without_cross_attention_the_prompt_is_not_needed() -> None:

@@ -1,11 +1,83 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
+from e2gan.core.errors import InputError
+from e2gan.core.files import write_json
+from e2gan.data.pair_set import PairSet
+from e2gan.networks.text import text_encoder
+from e2gan.train import batches as module
+from e2gan.train.batches import TrainingData
 from e2gan.train.loop import batches
+from tests.pairs.tiny_pairs import photo_set, run
 from tests.train.tiny_training import QUICK, data
+
+ENCODER = text_encoder("hashed", 16)
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> list[PairSet]:
+    """Two concepts of the same photos, 8 of which are for training, at 32 pixels."""
+    photos = photo_set(tmp_path, 10)
+    for concept in ("sepia", "mono"):
+        run(tmp_path / concept, concept, photos=photos)
+    return [PairSet.load(tmp_path / concept) for concept in ("sepia", "mono")]
+
+
+def test_each_pair_is_an_edit_with_its_own_photo_and_concept(sets: list[PairSet]) -> None:
+    loaded = TrainingData.load(sets, ENCODER)
+    assert (loaded.photos.shape, loaded.edits.shape) == ((8, 3, 32, 32), (16, 3, 32, 32))
+    assert loaded.photos.is_contiguous()
+    assert loaded.edits.is_contiguous()
+    for concept, pair_set in enumerate(sets):
+        photos, edits, _ = pair_set.arrays("train")
+        rows = loaded.concept_of == concept
+        assert np.array_equal(loaded.photos[loaded.photo_of[rows]].permute(0, 2, 3, 1), photos)
+        assert np.array_equal(loaded.edits[rows].permute(0, 2, 3, 1), edits)
+
+
+def test_what_a_selection_leaves_out_is_not_read(sets: list[PairSet], tmp_path: Path) -> None:
+    _, edits, ids = sets[0].files("train")
+    write_json(tmp_path / "s.json", {"ids": ids[:3]})
+    edits[3].write_bytes(b"")
+    assert len(TrainingData.load(sets[:1], ENCODER, tmp_path / "s.json")) == 3
+    with pytest.raises(InputError, match="is empty"):
+        TrainingData.load(sets[:1], ENCODER)
+
+
+def test_pairs_that_do_not_fit_in_memory_are_refused_before_any_is_read(
+    sets: list[PairSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = (8 + 16) * 3 * 32**2
+    monkeypatch.setattr(module, "available_memory", lambda: needed)
+    assert len(TrainingData.load(sets, ENCODER)) == 16
+    for pair_set in sets:
+        shutil.rmtree(pair_set.folder / "images")
+    monkeypatch.setattr(module, "available_memory", lambda: needed - 1)
+    with pytest.raises(InputError) as caught:
+        TrainingData.load(sets, ENCODER)
+    line = (
+        "16 training pairs of 8 photos at 32 pixels: needs 7.37e-05 GB of memory, 7.37e-05 GB are available: train on"
+    )
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pairs_that_do_not_fit_on_the_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cuda")
+    assert data().to(device).edits.device.type == "cuda"
+    free = module.available_gpu_memory(str(device))
+    assert free > 10**8
+    monkeypatch.setattr(module, "available_gpu_memory", lambda _: 1000)
+    with pytest.raises(InputError, match=r"12 training pairs on cuda: needs .* are available: .* --device cpu"):
+        data().to(device)
 
 
 def test_flip_and_crop_move_photo_and_edit_alike() -> None:

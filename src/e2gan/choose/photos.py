@@ -16,9 +16,10 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, resize, sheet, write_png
 from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
-from e2gan.data.pair_set import SELECTION
+from e2gan.data.pair_set import SELECTION, PairSet
 from e2gan.data.photos import INDEX, Photo, PhotoSet
-from e2gan.features.embeddings import embed_files, embedding_settings
+from e2gan.features.embeddings import embed_files, embedding_settings, is_own
+from e2gan.features.extractors import Features
 
 CELL = 112  # pixels of a photo on the sheet
 COLUMNS = 8
@@ -30,8 +31,9 @@ GAP = 4
 class Selection:
     """The photos that were kept, and where the file lies. notes: what else to know, a sentence each.
 
-    ids: of the photos kept, in the photo set's order. photos: training photos that there were.
-    clusters: how many clusters they were taken from; 0 for a random choice.
+    ids: of the photos kept, in the photo set's order. photos: training photos to choose from that there were.
+    clusters: how many clusters they were taken from; 0 for a random choice. pairs: the pair set whose photos alone
+    were to choose from, where there is one.
     """
 
     out: Path
@@ -42,12 +44,14 @@ class Selection:
     embedding: str | None
     clusters: int
     sheet: Path | None
+    pairs: Path | None = None
     notes: list[str] = field(default_factory=list)
     already_done: bool = False
 
     def __str__(self) -> str:
         how = f"one of each of {self.clusters} clusters ({self.embedding})" if self.clusters else "by chance"
-        line = f"kept {len(self.ids)} of {self.photos} training photos of {self.folder}, {how}: {self.out}"
+        of = self.folder if self.pairs is None else f"{self.folder} that have a pair in {self.pairs}"
+        line = f"kept {len(self.ids)} of {self.photos} training photos of {of}, {how}: {self.out}"
         if self.already_done:
             return f"{line}\nselected already with the same settings: nothing to do"
         return "\n".join([line, *self.notes, *([f"to look at: {self.sheet}"] if self.sheet else [])])
@@ -56,18 +60,17 @@ class Selection:
 def select_photos(config: SelectConfig) -> Selection:
     """Choose training photos of a set, and write their ids to its selection.json, which `make_pairs` goes by.
 
+    With `pairs`, of the photos that have a pair there, to that pair set's selection.json, which `adapt` can be given.
     Run again with the same settings and photos, it finds it done; an earlier selection of other settings is replaced,
     and a note says so. Raises InputError for bad settings, an unknown embedding or one that does not fit the photos,
-    and where the file to write is there and is no selection of this program.
+    pairs of another photo set, and where the file to write is there and is no selection of this program.
     """
     config.check()
     photo_set = PhotoSet.load(config.photos)
-    photos = photo_set.split("train")
-    if not photos:
-        raise InputError(f"{config.photos} has no training photos to select from")
-    out = config.out or config.photos / SELECTION
+    photos = _candidates(config, photo_set)
+    out = config.out or (config.pairs or config.photos) / SELECTION
     picture = out.with_suffix(".png")
-    settings = _settings(config)
+    settings = _settings(config, photos)
     earlier = earlier_file(out, "select", settings)
     done = earlier is not None and not earlier[1] and _whole(earlier[0], photos)
     if earlier is not None and done:
@@ -92,15 +95,36 @@ def select_photos(config: SelectConfig) -> Selection:
         embedding=selection["embedding"],
         clusters=len(set(selection["clusters"].values())),
         sheet=picture if config.sheet else None,
+        pairs=config.pairs,
         notes=notes,
         already_done=done,
     )
 
 
-def _settings(config: SelectConfig) -> dict[str, Any]:
-    """What decides the choice, as the file has it."""
-    about = {"method": config.method, "keep": config.keep, "seed": config.seed}
+def _candidates(config: SelectConfig, photo_set: PhotoSet) -> list[Photo]:
+    """The training photos to choose from, in the set's order. Raises InputError where there are none."""
+    photos = photo_set.split("train")
+    if not photos:
+        raise InputError(f"{config.photos} has no training photos to select from")
+    if config.pairs is None:
+        return photos
+    pair_set = PairSet.load(config.pairs)
+    if pair_set.photo_folder.resolve() != config.photos.resolve():
+        raise InputError(f"--photos {config.photos}: the pairs in {config.pairs} are of {pair_set.photo_folder}")
+    if not pair_set.paired:
+        raise InputError(f"{config.pairs} holds no pairs: choose among all photos, without --pairs")
+    with_pair = {row["photo"] for row in pair_set.rows}
+    photos = [photo for photo in photos if photo.id in with_pair]
+    if not photos:
+        raise InputError(f"{config.pairs} has no pair of a training photo of {config.photos}")
+    return photos
+
+
+def _settings(config: SelectConfig, photos: Sequence[Photo]) -> dict[str, Any]:
+    """What decides the choice, as the file has it. candidates: of what photos, where that is not all for training."""
+    about: dict[str, Any] = {"method": config.method, "keep": config.keep, "seed": config.seed}
     about["photos_sha256"] = sha256(config.photos / INDEX)
+    about["candidates"] = None if config.pairs is None else [photo.id for photo in photos]
     return about | embedding_settings(config)
 
 
@@ -118,13 +142,13 @@ def _choose(
     """The ids kept, the cluster of each photo (none by chance), and notes."""
     notes = []
     if config.keep >= len(photos):
-        notes.append(f"--keep {config.keep}: there are no more than {len(photos)} training photos, so all are kept")
+        those = "training photos" if config.pairs is None else "training photos with a pair"
+        notes.append(f"--keep {config.keep}: there are no more than {len(photos)} {those}, so all are kept")
     if config.method == "random":
         rng = np.random.default_rng(config.seed)
         rows = rng.choice(len(photos), min(config.keep, len(photos)), replace=False)
         return [photos[i].id for i in sorted(rows)], {}, notes
-    files = [photo_set.folder / photo.file for photo in photos]
-    clustering = representatives(embed_files(config, files, photo_set.size), config.keep, config.seed)
+    clustering = representatives(_embeddings(config, photo_set, photos), config.keep, config.seed)
     if clustering.distinct < len(clustering.chosen):
         more = len(clustering.chosen) - clustering.distinct
         notes.append(
@@ -132,6 +156,15 @@ def _choose(
         )
     clusters = {photo.id: int(c) for photo, c in zip(photos, clustering.cluster, strict=True)}
     return [photos[i].id for i in sorted(clustering.chosen)], clusters, notes
+
+
+def _embeddings(config: SelectConfig, photo_set: PhotoSet, photos: Sequence[Photo]) -> Features:
+    """(N, D) of the photos to choose from. A file of the user's own has a row for each training photo all the same."""
+    if not is_own(config.embedding):
+        return embed_files(config, photo_set.files([photo.id for photo in photos]), photo_set.size)
+    train, ids = photo_set.split("train"), {photo.id for photo in photos}
+    rows = embed_files(config, photo_set.files([photo.id for photo in train]), photo_set.size)
+    return rows[[photo.id in ids for photo in train]]
 
 
 def _sheet(photo_set: PhotoSet, ids: Sequence[str], clusters: Mapping[str, int]) -> Pixels:

@@ -38,10 +38,14 @@ class SelectConfig(Clustered):
 
     photos: Path
     """Photo set; its val and test photos all stay."""
+    pairs: Path | None = None
+    """Choose among the photos that have a pair in this pair set, which is of --photos (the paper's order: after the
+    teachers, Sec. 4.2.3; rejected edits have none)."""
     keep: int = 400
     """Training photos to keep (Sec. 5.1: 400 of 800)."""
     out: Path | None = None
-    """JSON file to write (default: selection.json in the photo set, where `e2gan pairs` finds it)."""
+    """JSON file to write (default: selection.json in the photo set, where `e2gan pairs` finds it; with --pairs in the
+    pair set, for --selection of `e2gan adapt` and `e2gan scratch`)."""
     sheet: bool = True
     """Write a picture of the photos kept and of the largest clusters beside it, a PNG file of the same name."""
 
@@ -82,7 +86,7 @@ class TeachConfig:
     timeout: float | None = None
     """Seconds that a program of `command:` may take for a batch."""
     align: bool = True
-    """Undo a shift or zoom of the whole edit against its photo."""
+    """Undo a shift or zoom of the whole edit against its photo (ours: the paper does not say)."""
     max_residual: float | None = None
     """Edits whose edges then still lie further than this from the photo's, in pixels, are rejected (default: a fiftieth
     of the side, but 3 at least and 6 at most; styles that draw edges of their own come near that)."""

@@ -21,9 +21,10 @@ class GeneratorConfig:
     blocks: int = 3
     """Residual blocks, RB (Sec. 4.2.1: 3; pix2pix has 9)."""
     transformers: tuple[int, ...] = (2,)
-    """Transformer blocks, TB: one after each RB named, 0 for before RB 1 (Tab. 10: after RB 2 is the best)."""
-    around: Literal["conv", "pool", "none"] = "conv"
-    """What halves the map before a TB and restores it after it (Tab. 10: conv; pooling costs 30 to 100 FID)."""
+    """Transformer blocks, TB: one after each RB named, 0 for before RB 1 (Sec. 4.2.1, Fig. 2: after RB 2)."""
+    around: Literal["conv", "pool", "max", "none"] = "conv"
+    """What halves the map before a TB and restores it after it. conv: convolutions; max: max pooling and unpooling,
+    which cost 47 to 68 FID (Tab. 10); pool: average pooling and nearest neighbours; none: nothing does."""
     heads: int = 8
     """Attention heads (undisclosed; 8 as in latent diffusion)."""
     cross_attention: bool = True

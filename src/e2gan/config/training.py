@@ -39,7 +39,7 @@ class TrainingConfig:
     ema: float = 0.0
     """Decay of a moving average of the generator, which is then what is written (0: none)."""
     flip: bool = True
-    """Mirror half of the pairs."""
+    """Mirror half of the pairs (undisclosed; as pix2pix)."""
     crop: int | None = None
     """Train on random crops of this many pixels; a multiple of 8."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -62,6 +62,11 @@ class PairSet:
         selection: a selection.json, whose photos alone are taken. Raises InputError where nothing is left, or a photo
         or an edit is missing.
         """
+        photos, edits, ids = self.files(split, selection)
+        return read_stack(photos, self.photos.size), read_stack(edits, self.size), ids
+
+    def files(self, split: str, selection: Path | None = None) -> tuple[list[Path], list[Path], list[str]]:
+        """The files of what `arrays` returns, (N,) each; none is read."""
         rows = [row for row in self.rows if row["split"] == split and row["photo"] is not None]
         if not rows:
             raise InputError(f"{self.folder} has no pairs in the split '{split}'")
@@ -71,14 +76,20 @@ class PairSet:
             if not rows:
                 raise InputError(f"{selection} names none of the {split} photos of {self.folder}")
         ids = [row["photo"] for row in rows]
-        photos = self.photos.array(ids)
-        return photos, read_stack([self.folder / row["file_name"] for row in rows], self.size), ids
+        return self.photos.files(ids), [self.folder / row["file_name"] for row in rows], ids
 
     def both_kinds(self, split: str, selection: Path | None = None) -> tuple[Pixels, Pixels, list[str]]:
         """As `arrays`; but all photos of the split (or of the selection), and all pictures of the other kind, where
         the set holds no pairs: as many as there are of each."""
+        photos, edits, ids = self.files_of_both_kinds(split, selection)
+        return read_stack(photos, self.photos.size), read_stack(edits, self.size), ids
+
+    def files_of_both_kinds(
+        self, split: str, selection: Path | None = None
+    ) -> tuple[list[Path], list[Path], list[str]]:
+        """The files of what `both_kinds` returns, (N,), (M,) and (N,); none is read."""
         if self.paired:
-            return self.arrays(split, selection)
+            return self.files(split, selection)
         keep = None if selection is None else selected_ids(selection)
         ids = [photo.id for photo in self.photos.split(split) if keep is None or photo.id in keep]
         files = [self.folder / row["file_name"] for row in self.rows if row["split"] == split]
@@ -86,7 +97,7 @@ class PairSet:
             raise InputError(f"{selection} names none of the {split} photos of {self.folder}")
         if not ids or not files:
             raise InputError(f"{self.folder} lacks photos or pictures of the other kind in the split '{split}'")
-        return self.photos.array(ids), read_stack(files, self.size), ids
+        return self.photos.files(ids), files, ids
 
 
 @dataclass(frozen=True)

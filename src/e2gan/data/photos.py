@@ -75,10 +75,14 @@ class PhotoSet:
 
     def array(self, ids: Sequence[str] | None = None) -> Pixels:
         """The photos of these ids, in their order (all: in the set's), as uint8 (N, size, size, 3)."""
+        return read_stack(self.files(ids), self.size)
+
+    def files(self, ids: Sequence[str] | None = None) -> list[Path]:
+        """The image files of these ids, in their order (all: in the set's)."""
         files = {photo.id: photo.file for photo in self.photos}
         if missing := [name for name in ids or () if name not in files]:
             raise InputError(f"{self.folder} has no photo '{missing[0]}'")
-        return read_stack([self.folder / files[name] for name in (files if ids is None else ids)], self.size)
+        return [self.folder / files[name] for name in (files if ids is None else ids)]
 
 
 @dataclass(frozen=True)
@@ -327,6 +331,11 @@ def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
 def read_stack(files: Sequence[Path], size: int) -> Pixels:
     """Images of one size as uint8 (N, size, size, 3). Raises InputError where one is missing or of another size."""
     stack = np.empty((len(files), size, size, 3), np.uint8)
-    for i, image in enumerate(in_threads(partial(read_square, size=size), files)):
-        stack[i] = image
+    read_into(stack, files)
     return stack
+
+
+def read_into(stack: Pixels, files: Sequence[Path]) -> None:
+    """As `read_stack`, into an array (N, size, size, 3) that is there: no more than a few images are held beside it."""
+    for i, image in enumerate(in_threads(partial(read_square, size=stack.shape[1]), files)):
+        stack[i] = image

@@ -159,6 +159,11 @@ KINDS: dict[str, Kind] = {
 }
 
 
+def is_own(kind: str) -> bool:
+    """Whether an embedding is named by the user's own file of rows."""
+    return kind.lower().endswith(".npy")
+
+
 def load_embedder(
     kind: str,
     *,
@@ -175,7 +180,7 @@ def load_embedder(
     device: auto, cpu, cuda, … option: how the user names the model, for messages.
     Raises InputError for an unknown kind, an option that the kind has no use for, and weights that are not at hand.
     """
-    own = kind.lower().endswith(".npy")
+    own = is_own(kind)
     if not own and kind not in KINDS:
         raise InputError(f"--embedding {kind}: unknown; there are {', '.join(KINDS)}, and a path that ends in .npy")
     takes = "nothing" if own else KINDS[kind].takes
@@ -244,7 +249,7 @@ def embedding_settings(config: SelectConfig | ConceptsConfig) -> dict[str, Any]:
     """
     if config.method == "random":
         return {"embedding": None, "embedding_sha256": None, "model": None, "features_sha256": None}
-    own = config.embedding.lower().endswith(".npy")
+    own = is_own(config.embedding)
     return {
         "embedding": config.embedding,
         "embedding_sha256": sha256(Path(config.embedding).expanduser()) if own else None,

@@ -134,7 +134,10 @@ class TransformerBlock(nn.Module):
 
 
 class TransformerStage(nn.Module):
-    """A TB at half the resolution of its surroundings (Sec. 4.2.1; Tab. 10 compares convolutions with pooling)."""
+    """A TB at half the resolution of its surroundings (Sec. 4.2.1; Tab. 10: by convolutions, or by max pooling).
+
+    Unpooling puts each value of the TB where its window had the maximum, and zeros elsewhere.
+    """
 
     def __init__(self, width: int, config: GeneratorConfig) -> None:
         super().__init__()
@@ -145,11 +148,18 @@ class TransformerStage(nn.Module):
         elif config.around == "pool":
             self.down = nn.AvgPool2d(2)
             self.up = nn.Upsample(scale_factor=2)
+        elif config.around == "max":
+            self.down = nn.MaxPool2d(2, return_indices=True)
+            self.up = nn.MaxUnpool2d(2)
         self.block = TransformerBlock(width, config)
         self.skip, self.around = config.skip, config.around
 
     def forward(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
-        h = self.up(self.block(self.down(x), tokens, mask))
+        if self.around == "max":
+            h, maxima = self.down(x)
+            h = self.up(self.block(h, tokens, mask), maxima)
+        else:
+            h = self.up(self.block(self.down(x), tokens, mask))
         h = h.relu() if self.around == "conv" else h
         return x + h if self.skip else h
 

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from e2gan.config import TrainingConfig
 from e2gan.core.errors import InputError
+from e2gan.core.memory import available_gpu_memory, available_memory, need_memory
+from e2gan.data.photos import read_into
+from e2gan.networks.pixels import from_pixels
 from e2gan.networks.text import TextEncoder, pad
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from e2gan.data.pair_set import PairSet
-from e2gan.networks.pixels import from_pixels
+
+LESS = "train on fewer concepts, a smaller size, or a selection of the photos (e2gan select)"
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,13 @@ class TrainingData:
         return self.edits.shape[-1]
 
     def to(self, device: torch.device) -> TrainingData:
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: t.to(device) for name, t in held.items() if isinstance(t, Tensor)})
+        """The data on a device. Raises InputError where a GPU has not the memory left."""
+        held = {f.name: t for f in fields(self) if isinstance(t := getattr(self, f.name), Tensor)}
+        if device.type == "cuda" and self.edits.device.type != "cuda":
+            needed = sum(t.nbytes for t in held.values())
+            what = f"{len(self):,} training pairs on {device}"
+            need_memory(needed, available_gpu_memory(str(device)), what, f"{LESS}, or with --device cpu")
+        return replace(self, **{name: t.to(device) for name, t in held.items()})
 
     @classmethod
     def load(
@@ -71,31 +79,34 @@ class TrainingData:
         """The training pairs of several sets; of a selection's photos alone where one is given.
 
         unpaired: draw photos and edits apart, which sets that hold no pairs need. Raises InputError where the sets'
-        working sizes differ, one has no training pair, or none of the selection's, and where the encoder is not there.
+        working sizes differ, one has no training pair, or none of the selection's, where the encoder is not there, and,
+        before an image is read, where the pairs need more memory than there is.
         """
         if lonely := [s.folder for s in sets if not s.paired and not unpaired]:
             raise InputError(f"{lonely[0]} holds no pairs: only `e2gan scratch --unpaired` trains on it")
         sizes = sorted({s.size for s in sets})
         if len(sizes) > 1:
             raise InputError(f"the pair sets have different sizes ({', '.join(map(str, sizes))}): make them with one")
-        photos: list[np.ndarray] = []
-        row_of: dict[tuple[str, str], int] = {}
-        edits, photo_of, concept_of = [], [], []
+        photos: list[Path] = []
+        edits: list[Path] = []
+        row_of: dict[tuple[Path, str], int] = {}
+        photo_of, concept_of = [], []
         for concept, pair_set in enumerate(sets):
-            set_photos, set_edits, ids = pair_set.both_kinds("train", selection)
-            folder = str(pair_set.photos.folder.resolve())
+            set_photos, set_edits, ids = pair_set.files_of_both_kinds("train", selection)
+            folder = pair_set.photos.folder.resolve()
             for photo, name in zip(set_photos, ids, strict=True):
-                key = (folder, name)
-                if key not in row_of:
-                    row_of[key] = len(photos)
+                row = row_of.setdefault((folder, name), len(photos))
+                if row == len(photos):
                     photos.append(photo)
-                photo_of.append(row_of[key])
-            edits.append(set_edits)
+                photo_of.append(row)
+            edits += set_edits
             concept_of += [concept] * len(ids)
+        size, what = sizes[0], f"{len(edits):,} training pairs of {len(photos):,} photos at {sizes[0]} pixels"
+        need_memory((len(photos) + len(edits)) * 3 * size**2, available_memory(), what, LESS)
         tokens, mask = pad([encoder.encode(s.prompt) for s in sets])
         return cls(
-            photos=_channels_first(np.stack(photos)),
-            edits=_channels_first(np.concatenate(edits)),
+            photos=_read(photos, size),
+            edits=_read(edits, size),
             photo_of=torch.tensor(photo_of),
             concept_of=torch.tensor(concept_of),
             tokens=tokens,
@@ -119,6 +130,8 @@ class TrainingData:
         return Batch(photo.contiguous(), target.contiguous(), self.tokens[concept], self.mask[concept])
 
 
-def _channels_first(images: np.ndarray) -> Tensor:
-    """(N, H, W, 3) → (N, 3, H, W), the same pixels."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+def _read(files: Sequence[Path], size: int) -> Tensor:
+    """The images as uint8 (N, 3, size, size), each decoded into its place."""
+    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
+    read_into(images.permute(0, 2, 3, 1).numpy(), files)
+    return images
