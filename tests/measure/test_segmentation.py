@@ -14,7 +14,16 @@ from sklearn.metrics import jaccard_score
 from e2gan.core.errors import InputError
 from e2gan.core.images import list_images, read_image
 from e2gan.features.hub import need_transformers
-from e2gan.measure.segmentation import IGNORE, Palette, Segmenter, matches, mean_iou, overlaps
+from e2gan.measure.segmentation import (
+    IGNORE,
+    Palette,
+    SegmentationScorer,
+    Segmenter,
+    matches,
+    mean_iou,
+    overlaps,
+)
+from tests.measure.tiny_segformer import COLOURS, PREPROCESSOR, painted, scenes, write_palette, write_segformer
 
 # ----------------------------------------------------------------------------------------------------------- the metric
 
@@ -72,30 +81,6 @@ def test_maps_that_cannot_be_compared_are_refused() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- label maps
-
-COLOURS = {"sky": [200, 40, 40], "grass": [40, 180, 60], "the moon": [50, 70, 210]}
-
-
-def write_palette(path: Path, classes: object = COLOURS) -> Path:
-    path.write_text(json.dumps({"classes": classes}))
-    return path
-
-
-def scenes(count: int, seed: int, size: int = 64) -> np.ndarray:
-    """Label maps (N, size, size): sky above grass, a moon before them."""
-    rng = np.random.default_rng(seed)
-    y, x = np.indices((size, size))
-    found = np.zeros((count, size, size), np.int64)
-    for labels in found:
-        labels[y > rng.integers(size // 4, 3 * size // 4)] = 1
-        row, column = rng.integers(size // 4, 3 * size // 4, 2)
-        labels[(y - row) ** 2 + (x - column) ** 2 < rng.integers(size // 6, size // 3) ** 2] = 2
-    return found
-
-
-def painted(labels: np.ndarray, noise: float = 0, seed: int = 0) -> np.ndarray:
-    colours = np.array(list(COLOURS.values()), np.float64)[labels]
-    return np.clip(colours + np.random.default_rng(seed).normal(0, noise, colours.shape), 0, 255).astype(np.uint8)
 
 
 def test_a_palette_reads_its_own_colours_and_the_nearest(tmp_path: Path) -> None:
@@ -160,49 +145,10 @@ def test_labels_meet_the_palettes_classes_by_name() -> None:
 
 # ------------------------------------------------------------------------------------------------------------ the model
 
-PREPROCESSOR = {
-    "do_resize": True,
-    "size": {"height": 64, "width": 64},
-    "resample": 2,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.5, 0.45, 0.4],
-    "image_std": [0.25, 0.2, 0.3],
-    "do_reduce_labels": True,
-}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Segformer of a few thousand parameters that has learnt the scenes, saved as the published ones are."""
-    transformers = need_transformers("this test")
-    torch.manual_seed(0)
-    config = transformers.SegformerConfig(
-        hidden_sizes=[16, 16, 32, 32],
-        depths=[1] * 4,
-        num_attention_heads=[1, 1, 2, 2],
-        decoder_hidden_size=32,
-        id2label={0: "THE_MOON", 1: "grass, meadow", 2: "sky", 3: "sea"},  # another order than the palette's
-        hidden_dropout_prob=0.0,
-        drop_path_rate=0.0,
-    )
-    model = transformers.SegformerForSemanticSegmentation(config).train()
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    processor = transformers.SegformerImageProcessorPil(**PREPROCESSOR)
-    for step in range(45):
-        labels = scenes(6, 100 + step)
-        x = processor(list(painted(labels, noise=25, seed=step)), return_tensors="pt")["pixel_values"]
-        loss = model(pixel_values=x, labels=torch.from_numpy(np.array([2, 1, 0])[labels])).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    path = tmp_path_factory.mktemp("segformer")
-    model.save_pretrained(path)
-    (path / "preprocessor_config.json").write_text(
-        json.dumps(PREPROCESSOR | {"image_processor_type": "SegformerImageProcessor"})
-    )
-    return path
+    return write_segformer(tmp_path_factory.mktemp("segformer"))
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +201,36 @@ def test_classes_that_the_model_lacks_do_not_count_and_are_named(segmenter: Segm
     without_moon = painted(np.minimum(labels, 1))
     with pytest.raises(InputError, match=r"no pixel of a class that --segmenter knows \(sea\)"):
         overlaps(segmenter, palette, without_moon, without_moon, without_moon)
+
+
+def test_a_score_is_the_mean_iou_in_per_cent_with_an_interval_over_images(segmenter: Segmenter, tmp_path: Path) -> None:
+    palette = Palette.load(write_palette(tmp_path / "palette.json"))
+    scorer = SegmentationScorer(segmenter, palette)
+    labels = scenes(8, 5)
+    maps = painted(labels)
+    edits = painted(np.concatenate([labels[:6], np.roll(labels[6:], 16, 2)]), noise=20)
+    score = scorer(edits, maps)
+    seen = scorer.classes(edits)
+    assert score.value == pytest.approx(100 * mean_iou(seen, labels, 3, IGNORE)[0])
+    assert score.value == pytest.approx(100 * overlaps(segmenter, palette, maps, maps, edits).edit.mean)
+    assert score.images == 8
+    assert str(score) == f"mIoU {score.value:.1f} % [{score.low:.1f}, {score.high:.1f}]"
+    # By drawing images, one draw after another
+    rng = np.random.default_rng(7)
+    drawn = [mean_iou(seen[rows], labels[rows], 3, IGNORE)[0] for rows in rng.integers(8, size=(1000, 8))]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert (score.low, score.high) == pytest.approx((100 * low, 100 * high), abs=1.5)
+    assert score.low < score.value < score.high
+    with pytest.raises(InputError, match="mIoU needs at least 2 images, here is 1"):
+        scorer(edits[:1], maps[:1])
+
+
+def test_an_interval_leaves_out_draws_in_which_nothing_counts(segmenter: Segmenter, tmp_path: Path) -> None:
+    palette = Palette.load(write_palette(tmp_path / "palette.json", {"sky": [200, 40, 40], "lava": [40, 180, 60]}))
+    labels = np.zeros((2, 64, 64), int)
+    labels[1] = 1  # of this image no pixel counts
+    score = SegmentationScorer(segmenter, palette)(painted(labels), painted(labels))
+    assert score.low == score.value == score.high > 0
 
 
 def test_without_a_palette_the_teachers_segmentation_is_the_truth(segmenter: Segmenter) -> None:

@@ -8,9 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from e2gan import PairsConfig, make_pairs
 from e2gan.core.errors import InputError
-from e2gan.research.comparison import aligned, load_sets, settings_with_sets
+from e2gan.core.files import read_json, write_json
+from e2gan.core.images import write_png
+from e2gan.editing.predictor import Predictor
+from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions, score_legend
+from e2gan.measure.segmentation import Palette, SegmentationScorer, Segmenter
+from e2gan.networks.models import Model
+from e2gan.research.comparison import Comparison, TrainedModel, aligned, load_sets, settings_with_sets
 from tests.conftest import Project
+from tests.measure.tiny_segformer import painted, scenes, write_palette, write_segformer
 from tests.research.tables.tiny_tables import run, settings
 
 
@@ -23,6 +31,88 @@ def test_another_metric_scores_the_same_models(project: Project, tmp_path: Path)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")} == times
     assert " kd " in found.rows[1].cells["as a sepia photo"]
     assert "fd-random on 3 test photos" in found.markdown()
+
+
+@pytest.fixture(scope="module")
+def segformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_segformer(tmp_path_factory.mktemp("segformer"))
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair set of label maps, with noisy pictures of the same scenes as their edits."""
+    root = tmp_path_factory.mktemp("maps")
+    for i, labels in enumerate(scenes(30, 11)):
+        for name, noise in (("maps", 0), ("photos", 20)):
+            (root / name).mkdir(exist_ok=True)
+            write_png(root / name / f"{i:02}.png", painted(labels[None], noise, seed=i)[0])
+    make_pairs(PairsConfig(before=root / "maps", after=root / "photos", concept="a photo", out=root / "pairs", size=64))
+    return root / "pairs"
+
+
+def test_label_maps_are_scored_by_miou_beside_the_metric(
+    project: Project, segformer: Path, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    palette = write_palette(tmp_path / "palette.json")
+
+    def comparison() -> Comparison:
+        return Comparison(tmp_path, "l1", NetworkOptions(device="cpu"), str(segformer), {maps: palette})
+
+    of_maps, sepia = load_sets([maps, project.sepia])
+    compare = comparison()
+    compare.check(of_maps)
+    compare.check(sepia)
+    model = TrainedModel(shutil.copytree(project.model, tmp_path / "model"), 1)
+    edit, photo = compare.result(model, of_maps).score, compare.photo_as_it_is(of_maps)
+    teacher = compare.teacher_as_it_is(of_maps)
+    assert teacher is not None
+    assert 80 < teacher.value < 100
+    scorer = SegmentationScorer(Segmenter(str(segformer), "cpu"), Palette.load(palette))
+    photos, _, _ = of_maps.arrays("test")
+    assert edit == scorer(Predictor(Model.load(model=project.model), "cpu").batch(photos), photos)
+    assert photo == scorer(photos, photos)
+    assert edit.higher_is_better
+    assert photo.metric == teacher.metric == edit.metric == "mIoU"
+    other = compare.result(model, sepia).score
+    assert (other.metric, other.higher_is_better) == ("", False)
+    assert compare.teacher_as_it_is(sepia) is None
+    assert score_legend([other]) == SCORE_LEGEND != score_legend([other, edit])
+    # A rerun scores nothing; another palette does
+    runs = []
+    load = Model.load
+    monkeypatch.setattr(Model, "load", lambda **of: runs.append(of) or load(**of))
+    assert comparison().result(model, of_maps).score == edit
+    assert not runs
+    write_palette(palette, {"sky": [200, 40, 40], "grass": [40, 180, 60]})
+    assert comparison().result(model, of_maps).score != edit
+    assert len(runs) == 1
+
+
+def test_a_score_of_an_earlier_version_is_found_done(project: Project, tmp_path: Path) -> None:
+    model = TrainedModel(shutil.copytree(project.model, tmp_path / "model"), 1)
+    (sepia,) = load_sets([project.sepia])
+    compare = Comparison(tmp_path, "l1", NetworkOptions(device="cpu"))
+    compare.result(model, sepia)
+    known = model.folder / "score-l1-sepia-test.json"
+    stored = read_json(known)
+    del stored["score"]["metric"]
+    stored["score"]["value"] = 12.5
+    write_json(known, stored)
+    assert compare.result(model, sepia).score.value == 12.5
+
+
+def test_label_maps_that_cannot_be_scored_are_refused(segformer: Path, maps: Path, tmp_path: Path) -> None:
+    palette, options = write_palette(tmp_path / "palette.json"), NetworkOptions(device="cpu")
+    for segmenter, labels in ((None, {maps: palette}), (str(segformer), None)):
+        with pytest.raises(InputError, match="--labels and --segmenter go together"):
+            Comparison(tmp_path, "l1", options, segmenter, labels)
+    other = write_palette(tmp_path / "other.json", {"road": [1, 2, 3], "car": [9, 9, 9]})
+    with pytest.raises(InputError, match="no class in common"):
+        Comparison(tmp_path, "l1", options, str(segformer), {maps: other})
+    far = write_palette(tmp_path / "far.json", {"sky": [0, 255, 255], "grass": [255, 0, 255]})
+    compare = Comparison(tmp_path, "l1", options, str(segformer), {maps: far})
+    with pytest.raises(InputError, match="no label maps of this palette"):
+        compare.check(load_sets([maps])[0])
 
 
 def test_concepts_that_cannot_be_told_apart_are_refused(project: Project, tmp_path: Path) -> None:

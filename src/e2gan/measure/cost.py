@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from e2gan.config import CostConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
+from e2gan.networks.baselines.comodgan import ComodganGenerator
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
@@ -163,6 +164,9 @@ def multiply_accumulates(generator: nn.Module, size: int) -> tuple[int, int]:
 
 def transposed_at_output(generator: nn.Module, size: int) -> int:
     """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there (Tab. 1)."""
+    if isinstance(generator, ComodganGenerator):
+        growing = [(int(side) // 2, layer.conv.weight.numel()) for side, layer in generator.grow.items()]  # pyright: ignore
+        return sum(3 * side**2 * weights for side, weights in growing)
     per_pixel = {"level2_up": 2, "level3_up": 4}
     return sum(
         3 * (size // per_pixel.get(name.split(".")[0], 8)) ** 2 * module.weight.numel()

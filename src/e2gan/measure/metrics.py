@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from e2gan.features.inception import InceptionFeatures
 from e2gan.measure.distances import distance
 
 L1 = "l1"
+MIOU = "mIoU"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,20 +91,36 @@ METRICS: dict[str, FeatureDistance] = {
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value, lower is better, with its 95 % bootstrap interval, KID beside it, and the images seen."""
+    """A metric's value, lower is better, with its 95 % bootstrap interval, KID beside it, and the images seen.
+
+    metric: MIOU where it is that instead, in per cent, and higher is better.
+    """
 
     value: float
     low: float
     high: float
     kernel: float | None
     images: int
+    metric: str = ""
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric == MIOU
 
     def __str__(self) -> str:
+        if self.metric == MIOU:
+            return f"{MIOU} {self.value:.1f} % [{self.low:.1f}, {self.high:.1f}]"
         kernel = "" if self.kernel is None else f" kd {self.kernel:.3g}"
         return f"{self.value:.4g} [{self.low:.3g}, {self.high:.3g}]{kernel}"
 
 
 SCORE_LEGEND = "lower is better; [its 95 % bootstrap interval]; kd: the kernel distance (KID) on the same features"
+MIOU_LEGEND = f"{MIOU}: mean IoU of the edits' segmentation against the label maps, higher is better"
+
+
+def score_legend(scores: Iterable[Score]) -> str:
+    """How to read these scores."""
+    return f"{SCORE_LEGEND}; {MIOU_LEGEND}" if any(s.metric == MIOU for s in scores) else SCORE_LEGEND
 
 
 def score_metrics() -> list[str]:

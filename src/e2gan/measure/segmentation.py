@@ -18,6 +18,7 @@ from e2gan.core.files import read_json
 from e2gan.core.images import Pixels
 from e2gan.core.progress import track
 from e2gan.features.hub import need_transformers, pretrained, pretrained_network
+from e2gan.measure.metrics import MIOU, Score
 
 OPTION = "--segmenter"
 IGNORE = -1  # a pixel whose truth does not count; a prediction of a class that the truth does not have
@@ -38,21 +39,37 @@ def mean_iou(
     """
     if pred.shape != truth.shape:
         raise InputError(f"label maps of {pred.shape} and {truth.shape} cannot be compared")
-    counts = truth != ignore
-    true = truth[counts].astype(np.int64)
-    predicted = pred[counts].astype(np.int64)
-    if not len(true):
+    counts = truth[truth != ignore]
+    if not len(counts):
         raise InputError("mean IoU needs at least one pixel whose class is known")
-    if true.min() < 0 or true.max() >= classes:
-        raise InputError(f"the truth has labels from {true.min()} to {true.max()}, outside of {classes} classes")
+    if counts.min() < 0 or counts.max() >= classes:
+        raise InputError(f"the truth has labels from {counts.min()} to {counts.max()}, outside of {classes} classes")
+    mean, of_classes = iou_of(_confusions(pred[None], truth[None], classes, ignore)[0])
+    return float(mean), of_classes
+
+
+def _confusions(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int, ignore: int) -> NDArray[np.int64]:
+    """How often each class of the truth (rows) was seen as which (columns, the last for one outside), by image:
+    (N, …) → (N, classes, classes + 1)."""
+    counts = truth != ignore
+    images = np.broadcast_to(np.arange(len(truth)).reshape(-1, *[1] * (truth.ndim - 1)), truth.shape)[counts]
+    predicted = pred[counts].astype(np.int64)
     predicted[(predicted < 0) | (predicted >= classes)] = classes
-    confusion = np.bincount(true * (classes + 1) + predicted, minlength=classes * (classes + 1))
-    confusion = confusion.reshape(classes, classes + 1)
-    intersection = np.diagonal(confusion)
-    in_truth = confusion.sum(1)
-    union = in_truth + confusion[:, :classes].sum(0) - intersection
+    cells = (images * classes + truth[counts]) * (classes + 1) + predicted
+    shape = (len(truth), classes, classes + 1)
+    return np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape)
+
+
+def iou_of(confusion: NDArray[np.number]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of confusion matrices (…, K, K + 1): mean IoU (…), and each class's (…, K), NaN where it is not in the truth."""
+    square = confusion[..., :-1]
+    intersection = np.diagonal(square, axis1=-2, axis2=-1)
+    in_truth = confusion.sum(-1)
+    union = in_truth + square.sum(-2) - intersection
     of_classes = np.where(in_truth > 0, intersection / np.maximum(union, 1), np.nan)
-    return float(np.nanmean(of_classes)), of_classes
+    occurring = (in_truth > 0).sum(-1)
+    mean = np.where(occurring > 0, np.nansum(of_classes, -1) / np.maximum(occurring, 1), np.nan)
+    return mean, of_classes
 
 
 @dataclass(frozen=True)
@@ -194,18 +211,68 @@ def overlaps(
         truth = segmenter(targets_NHWC)
         edit, photo = (_overlap(segmenter(images), truth, names) for images in (edits_NHWC, photos_NHWC))
         return Overlaps(edit, photo, None, ("miou: the truth is the segmentation of the teacher's images",))
-    match = matches(palette.names, segmenter.labels)
-    truth = palette.labels(photos_NHWC)
-    common = np.isin(np.arange(len(palette.names)), match)
-    occurring = np.isin(np.arange(len(palette.names)), truth)
-    if not (common & occurring).any():
-        raise InputError(f"the photos hold no pixel of a class that {OPTION} knows ({_first(_named(palette, common))})")
-    truth[~common[truth]] = IGNORE
-    edit, teacher = (_overlap(match[segmenter(x)], truth, palette.names) for x in (edits_NHWC, targets_NHWC))
-    notes: list[str] = []
-    if lost := _named(palette, occurring & ~common):
-        notes.append(f"miou: {OPTION} has no label for {_first(lost)}; their pixels do not count")
-    return Overlaps(edit, None, teacher, tuple(notes))
+    scorer = SegmentationScorer(segmenter, palette)
+    truth = scorer.truth(photos_NHWC)
+    edit, teacher = (_overlap(scorer.classes(x), truth, palette.names) for x in (edits_NHWC, targets_NHWC))
+    return Overlaps(edit, None, teacher, tuple(scorer.notes(photos_NHWC)))
+
+
+class SegmentationScorer:
+    """mIoU of images' segmentation against label maps in the colours of a palette, in per cent; higher is better.
+
+    Classes that the model has no label for do not count. Raises InputError where it has none of the palette's.
+    """
+
+    def __init__(self, segmenter: Segmenter, palette: Palette) -> None:
+        self.segmenter, self.palette = segmenter, palette
+        self.match = matches(palette.names, segmenter.labels)
+        self.known = np.isin(np.arange(len(palette.names)), self.match)
+        self.seen: tuple[Pixels, Labels] | None = None
+
+    def classes(self, images_NHWC: Pixels) -> Labels:
+        """The images' segmentation, uint8 (N, H, W, 3) → the palette's classes (N, H, W), IGNORE for any other."""
+        return self.match[self.segmenter(images_NHWC)]
+
+    def labels(self, maps_NHWC: Pixels) -> Labels:
+        """`Palette.labels`, once for all that is compared with the same array."""
+        if self.seen is None or self.seen[0] is not maps_NHWC:
+            self.seen = maps_NHWC, self.palette.labels(maps_NHWC)
+        return self.seen[1]
+
+    def truth(self, maps_NHWC: Pixels) -> Labels:
+        """Label maps, uint8 (N, H, W, 3), as classes (N, H, W), with IGNORE where the model does not know the class.
+
+        Raises InputError where the images are no label maps of this palette, or hold no pixel of a class that counts.
+        """
+        labels = self.labels(maps_NHWC)
+        truth = np.where(self.known[labels], labels, IGNORE)
+        if (truth == IGNORE).all():
+            known = _first(_named(self.palette, self.known))
+            raise InputError(f"the photos hold no pixel of a class that {OPTION} knows ({known})")
+        return truth
+
+    def notes(self, maps_NHWC: Pixels) -> list[str]:
+        """Which classes of these label maps do not count, a sentence where there are any."""
+        occurring = np.isin(np.arange(len(self.known)), self.labels(maps_NHWC))
+        lost = _named(self.palette, occurring & ~self.known)
+        return [f"miou: {OPTION} has no label for {_first(lost)}; their pixels do not count"] if lost else []
+
+    def __call__(self, images_NHWC: Pixels, maps_NHWC: Pixels, draws: int = 1000) -> Score:
+        """The mIoU over all images together, with a 95 % bootstrap interval over the images.
+
+        Raises InputError as `truth`, and for fewer than two images.
+        """
+        count = len(images_NHWC)
+        if count < 2:
+            raise InputError(f"{MIOU} needs at least 2 images, here is {count}")
+        truth = self.truth(maps_NHWC)
+        confusions = _confusions(self.classes(images_NHWC), truth, len(self.palette.names), IGNORE)
+        times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=draws)
+        drawn = times.astype(np.float64) @ confusions.reshape(count, -1)
+        means, _ = iou_of(drawn.reshape(draws, *confusions.shape[1:]))
+        low, high = np.nanpercentile(means, [2.5, 97.5])
+        mean, _ = iou_of(confusions.sum(0))
+        return Score(100 * float(mean), 100 * float(low), 100 * float(high), None, count, MIOU)
 
 
 def _named(palette: Palette, which: NDArray[np.bool_]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
 from e2gan.core.images import Pixels, sheet, write_png
 from e2gan.core.names import slug
 from e2gan.core.outputs import differences
+from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
-from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
+from e2gan.measure.metrics import MIOU, MetricScorer, NetworkOptions, Score
+from e2gan.measure.segmentation import Palette, SegmentationScorer, Segmenter
 from e2gan.networks.folders import ADAPTER, MODEL
 from e2gan.networks.models import Model
 from e2gan.train.loop import METRICS, NOT_DECISIVE, Trained
@@ -67,13 +69,49 @@ class Variant:
     curves: tuple[str, ...] = ()
 
 
-class Comparison:
-    """Scores models on test photos, and puts their edits side by side. `out`: the comparison's folder."""
+@dataclass(frozen=True)
+class Segmented:
+    """How label maps are scored; key: by which model and palette, as a stored score tells it."""
 
-    def __init__(self, out: Path, metric: str, options: NetworkOptions) -> None:
-        """Raises InputError where the metric is unknown, or its network is not at hand."""
+    scorer: SegmentationScorer
+    key: dict[str, str]
+
+
+def _segmentation_scorers(segmenter: str, labels: Mapping[Path, Path], device: str) -> dict[Path, Segmented]:
+    """For each folder of label maps, by its resolved path. One model serves all of them."""
+    palettes = {folder.resolve(): (path, Palette.load(path)) for folder, path in labels.items()}
+    network = Segmenter(segmenter, device)
+    return {
+        folder: Segmented(
+            SegmentationScorer(network, palette),
+            {"metric": MIOU.lower(), "segmenter": segmenter, "palette_sha256": sha256(path)},
+        )
+        for folder, (path, palette) in palettes.items()
+    }
+
+
+class Comparison:
+    """Scores models on test photos, and puts their edits side by side. `out`: the comparison's folder.
+
+    Pair sets whose folder `labels` names are label maps with photos as their edits: they are scored by the mIoU of the
+    edits' segmentation by `segmenter` instead of the metric. labels: folder → palette file, as `evaluate --labels`.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        metric: str,
+        options: NetworkOptions,
+        segmenter: str | None = None,
+        labels: Mapping[Path, Path] | None = None,
+    ) -> None:
+        """Raises InputError where the metric is unknown, a network is not at hand, or a palette does not fit it."""
         self.out, self.metric, self.device = out, metric, options.device
+        labels = labels or {}
+        if bool(labels) != (segmenter is not None):
+            raise InputError("--labels and --segmenter go together: label maps are scored by a segmentation model")
         self.scorer = MetricScorer(metric, options)
+        self.segmented = _segmentation_scorers(segmenter, labels, options.device) if segmenter is not None else {}
         self.arrays_read: dict[Path, tuple[Pixels, Pixels]] = {}
 
     def run(self, variants: Sequence[Variant], sets: Sequence[PairSet]) -> list[list[Result]]:
@@ -105,28 +143,59 @@ class Comparison:
 
     def result(self, model: TrainedModel, pair_set: PairSet) -> Result:
         """The model's score on the test photos, computed once for these weights, pairs and metric."""
+        metric = self._metric(pair_set)
         key = {
-            "metric": self.metric,
+            **metric,
             "split": "test",
             "weights_sha256": sha256(model.weights),
             "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
         }
-        known = model.folder / f"score-{self.metric}-{slug(pair_set.folder.name)}-test.json"
+        known = model.folder / f"score-{metric['metric']}-{slug(pair_set.folder.name)}-test.json"
         earlier = read_json(known) if known.exists() else {}
         if earlier and not differences(earlier["key"], key):
             score = Score(**earlier["score"])
         else:
-            photos, targets = self._arrays(pair_set)
-            edits = Predictor(model.load(), self.device).batch(photos)
-            score = self.scorer(edits, targets, paired=pair_set.paired)
+            photos, _ = self._arrays(pair_set)
+            score = self._score(Predictor(model.load(), self.device).batch(photos), pair_set)
             write_json(known, {"key": key, "score": score})
         log = read_jsonl(model.folder / METRICS)[-1]  # steps, seconds and losses at the training's end
         return Result(score, model.parameters, int(log["step"]), log["seconds"], model.weights.stat().st_size)
 
     def photo_as_it_is(self, pair_set: PairSet) -> Score:
-        """What leaving the photo alone scores: the line that an edit has to beat."""
+        """What leaving the photo alone scores, or the label map: the line that an edit has to beat."""
+        return self._score(self._arrays(pair_set)[0], pair_set)
+
+    def teacher_as_it_is(self, pair_set: PairSet) -> Score | None:
+        """What the teacher's own images reach by mIoU; None where the metric compares with them, or they are of other
+        scenes."""
+        if not pair_set.paired or self._segmented(pair_set) is None:
+            return None
+        return self._score(self._arrays(pair_set)[1], pair_set)
+
+    def check(self, pair_set: PairSet) -> None:
+        """Say which classes of the test photos do not count, where they are label maps.
+
+        Raises InputError where they are to be, and are none of their palette.
+        """
+        if segmented := self._segmented(pair_set):
+            maps, _ = self._arrays(pair_set)
+            segmented.scorer.truth(maps)
+            for sentence in segmented.scorer.notes(maps):
+                note(f'"{pair_set.prompt}": {sentence}')
+
+    def _segmented(self, pair_set: PairSet) -> Segmented | None:
+        return self.segmented.get(pair_set.folder.resolve())
+
+    def _metric(self, pair_set: PairSet) -> dict[str, str]:
+        """What a pair set is scored by, as a stored score's key tells it."""
+        segmented = self._segmented(pair_set)
+        return {"metric": self.metric} if segmented is None else segmented.key
+
+    def _score(self, images_NHWC: Pixels, pair_set: PairSet) -> Score:
         photos, targets = self._arrays(pair_set)
-        return self.scorer(photos, targets, paired=pair_set.paired)
+        if segmented := self._segmented(pair_set):
+            return segmented.scorer(images_NHWC, photos)
+        return self.scorer(images_NHWC, targets, paired=pair_set.paired)
 
     def sheet(self, path: Path, pair_set: PairSet, models: Sequence[tuple[str, TrainedModel]]) -> None:
         """A few test photos as a picture: photo, the teacher's edit, each model's."""
