@@ -161,7 +161,7 @@ def test_published_sets_side_by_side(tmp_path: Path, direction: str, name: str) 
     drawn, real = {}, {}
     for split in ("train", "val"):
         (tmp_path / "set" / split).mkdir(parents=True)
-        for i in range(20 if split == "train" else 5):
+        for i in range(20) if split == "train" else range(20, 25):
             file = tmp_path / "set" / split / name.format(i)
             drawn[file], real[file] = picture(i, 256, 256) // 64 * 64, picture(100 + i, 256, 256)
             halves = (drawn[file], real[file]) if direction == "AtoB" else (real[file], drawn[file])

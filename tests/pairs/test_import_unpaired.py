@@ -94,7 +94,7 @@ def test_other_layouts_are_refused(horses: Path, tmp_path: Path) -> None:
     (horses / "trainB").rename(horses / "zebras")
     line = refused(tmp_path / "other", "x", unaligned=horses, size=32)
     assert "has no images in trainB: it needs trainA, trainB, testA and testB" in line
-    few = [path for path in sorted((horses / "testB").iterdir())[2:]]
+    few = sorted((horses / "testB").iterdir())[2:]
     (horses / "testB").rename(horses / "trainB")
     for path in few:
         (horses / "trainB" / path.name).unlink()

@@ -193,6 +193,14 @@ def test_teachers_of_the_command_go_before_a_lists_defaults_but_not_before_a_con
     names = ("cat-to-serval", "watercolor-painting", "chalk-art", "by-default")
     assert made == dict.fromkeys(names, "filters:sepia")
     (tmp_path / "mine.toml").write_text('[defaults]\nteacher = "filters:mono"\n[[concept]]\nprompt = "by default"')
+    capsys.readouterr()
+    paper = [*command[:-1], "paper-afhq-base", "--out", str(tmp_path / "paper")]
+    assert main(paper) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        "concept 'cat-to-serval': instruct-diffusion has no checkpoint on the hub: name a folder with --model" in line
+    )
+    assert not (tmp_path / "paper").exists()
     assert main([*command, "--out", str(tmp_path / "as it is")]) == 0
     assert PairSet.load(tmp_path / "as it is" / "by-default").teacher == "filters:mono"
 

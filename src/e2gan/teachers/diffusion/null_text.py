@@ -221,7 +221,7 @@ class NullTextTeacher(DiffusionTeacher):
     def settings(self, ask: Ask) -> dict[str, Any]:
         """What decides the edits. Raises InputError where the prompts are one, or lack a word to amplify."""
         need_diffusers(self.name)
-        self._checkpoint()
+        self.checkpoint()
         words = p2p.amplified(self.options.amplify, ask.source, ask.prompt)
         if p2p.split_words(ask.source) == p2p.split_words(ask.prompt) and not words:
             raise InputError(

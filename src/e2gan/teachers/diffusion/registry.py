@@ -21,8 +21,10 @@ CLASSES: dict[Kind, tuple[str, str]] = {
 
 
 def make(name: str, config: PairsConfig, model: str | None, arguments: Mapping[str, Any]) -> DiffusionTeacher:
-    """The teacher of --teacher NAME; see `make_teacher`."""
-    return make_teacher(name, model, arguments, config.teach, config.device)
+    """The teacher of --teacher NAME; see `make_teacher`. Raises InputError, too, where it has no checkpoint."""
+    teacher = make_teacher(name, model, arguments, config.teach, config.device)
+    teacher.checkpoint()  # told now, not when other teachers have edited for hours
+    return teacher
 
 
 def make_teacher(

@@ -88,7 +88,7 @@ class DiffusionTeacher:
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
         """What decides the edits. Raises InputError for arguments that the pipeline does not take."""
         diffusers = pipelines.need_diffusers(self.name)
-        self._checkpoint()
+        self.checkpoint()
         self._check(self._class(diffusers))
         return {
             "preset": self.name,
@@ -129,13 +129,14 @@ class DiffusionTeacher:
         """The pipeline's class: the preset's, else by the checkpoint's model_index.json."""
         if self.preset.pipeline:
             return pipelines.library_class(diffusers, self.preset.pipeline)
-        index = pretrained(self._announcing(pipelines.model_index), self._checkpoint(), "--model")
+        index = pretrained(self._announcing(pipelines.model_index), self.checkpoint(), "--model")
         name = index.get("_class_name")
         if not isinstance(name, str):
             raise InputError(f"{self.model}: its pipeline is code of its own, which is never run: name another --model")
         return pipelines.editing_class(diffusers, pipelines.library_class(diffusers, name), self.model)
 
-    def _checkpoint(self) -> str:
+    def checkpoint(self) -> str:
+        """Its hub name or folder. Raises InputError where the preset has none and none was named."""
         if not self.model:
             raise InputError(
                 f"{self.name} has no checkpoint on the hub: name a folder with --model ({self.preset.obtain})"
@@ -204,15 +205,15 @@ class DiffusionTeacher:
         dtype = getattr(torch, DTYPES[precision])
         if self.teach.offload != "none" and device.type == "cpu":
             raise InputError(f"--offload {self.teach.offload} is for GPUs: leave it out on the CPU")
-        self._checkpoint()
+        self.checkpoint()
         self._announce([source for source in self._sources() if not cached(source)])
         kind = self._class(diffusers)
         self._names = self._check(kind)
         revision = {"revision": branch} if (branch := self._revision()) else {}
-        parts = revision | image_text_processors(kind, self._checkpoint(), **revision)
+        parts = revision | image_text_processors(kind, self.checkpoint(), **revision)
         parts |= self._components(diffusers, dtype)
         load = self._announcing(kind.from_pretrained)
-        pipeline = pretrained(load, self._checkpoint(), "--model", dtype=dtype, use_safetensors=True, **parts)
+        pipeline = pretrained(load, self.checkpoint(), "--model", dtype=dtype, use_safetensors=True, **parts)
         pipelines.check_whole(pipeline, self.model)
         pipeline.set_progress_bar_config(disable=True)
         pipelines.set_scheduler(diffusers, pipeline, self.preset)
