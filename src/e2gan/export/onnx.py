@@ -89,16 +89,18 @@ def label(proto: ModelProto, metadata: Mapping[str, str]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The exporter without its notes on torchvision and on its own deprecated parts."""
-    log = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """The exporter without its notes on torchvision, on empty attributes, and on its deprecated parts."""
+    logs = [logging.getLogger(name) for name in ("torch.onnx._internal.exporter._registration", "onnx_ir._convenience")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 class OnnxModel:
