@@ -314,8 +314,8 @@ def _fig6(
                 f"prints {printed['trained parameters against E2GAN']:g}, where its own 79.2 M and 0.092 M give 861."
             )
     notes.append(
-        f"A multiply-accumulate is two operations; R1 counts for Co-Mod-GAN on one step in {R1_EVERY}. Stored: adapters in half precision, the others as they "
-        "are, fp32."
+        "A multiply-accumulate is two operations; Co-Mod-GAN's R1 counts on one step in "
+        f"{R1_EVERY}. Stored: adapters in half precision, the others as they are, fp32."
     )
     return rows, notes
 
