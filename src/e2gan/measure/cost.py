@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -237,12 +237,23 @@ def latency(
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Median milliseconds of `run`, after two runs that do not count."""
-    times = []
+    return latencies({"": run}, repeat, device, clock)[""]
+
+
+def latencies(
+    runs: Mapping[str, Callable[[], object]],
+    repeat: int,
+    device: torch.device | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """As `latency` for each of `runs`, in turns, so that what else the machine does slows all of them alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for i in range(repeat + 2):
-        start = clock()
-        run()
-        if device is not None and device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if i >= 2:
-            times.append(clock() - start)
-    return 1000 * statistics.median(times)
+        for name, run in runs.items():
+            start = clock()
+            run()
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if i >= 2:
+                times[name].append(clock() - start)
+    return {name: 1000 * statistics.median(of_run) for name, of_run in times.items()}

@@ -13,7 +13,7 @@ from e2gan.config import PAPER, GeneratorConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_json
 from e2gan.measure.cost import StepFlops
-from e2gan.research.tables.costs import ImageCost, Measured, compare_costs
+from e2gan.research.tables.costs import Measured, compare_costs
 from tests.conftest import TINY
 
 SMALL = TableConfig(number="fig6", size=32, generator=PAPER, precision="fp32", device="cpu")
@@ -22,7 +22,6 @@ SMALL = TableConfig(number="fig6", size=32, generator=PAPER, precision="fp32", d
 def test_one_step_in_sixteen_has_the_penalty() -> None:
     flops = StepFlops(generator_forward=20, generator_backward=40, discriminator=40, total=100)
     plain = Measured(
-        image=ImageCost(parameters=1, macs=1, macs_at_output=1, attention=0, milliseconds=1.0),
         trained=1,
         flops=flops,
         flops_r1=flops.total,

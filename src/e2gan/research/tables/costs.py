@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from e2gan.measure.cost import (
     StepFlops,
     example,
     example_batch,
+    latencies,
     latency,
     multiply_accumulates,
     step_flops,
@@ -85,9 +86,8 @@ class ImageCost:
 
 @dataclass(frozen=True)
 class Measured:
-    """One method: an image, the parameters trained, a step's operations and seconds, bytes stored, steps a concept."""
+    """One method: the parameters trained, a step's operations and seconds, bytes stored, steps a concept."""
 
-    image: ImageCost
     trained: int
     flops: StepFlops
     flops_r1: int
@@ -106,14 +106,14 @@ class Measured:
 
     @classmethod
     def load(cls, stored: dict[str, Any]) -> Measured:
-        return cls(**{**stored, "image": ImageCost(**stored["image"]), "flops": StepFlops(**stored["flops"])})
+        return cls(**{**stored, "flops": StepFlops(**stored["flops"])})
 
 
 def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tuple[list[TableRow], list[str]]:
     """Rows and notes of table1, table2 or fig6: everything is counted or timed here, and nothing is trained.
 
-    Writes a chart; each row is measured once, and a rerun goes on. Raises InputError where a generator cannot work at
-    the size, or has too few residual blocks for Tab. 2.
+    Writes a chart. What was measured before is read, so that a rerun goes on. Raises InputError where a generator
+    cannot work at the size, or has too few residual blocks for Tab. 2.
     """
     size = config.size or PAPER_SIZE
     if name == "table2":
@@ -129,41 +129,53 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tu
         return _table2(config, size, out)
     measured = {}
     for row, method in ROWS[name].items():
-        about = f"{row}: an image and a step at {size} pixels"
-        stored = _once(out / f"step-{slug(method)}.json", about, lambda m=method: measure(m, size, config))
-        measured[row] = Measured.load(stored)
+        known = out / f"step-{slug(method)}.json"
+        if not known.exists():
+            note(f"{row}: one step at {size} pixels")
+            write_json(known, measure(method, size, config))
+        measured[row] = Measured.load(read_json(known))
     table = _table1 if name == "table1" else _fig6
     return table(config, size, out, measured, paper)
 
 
-def _once(known: Path, about: str, count: Callable[[], ImageCost | Measured]) -> dict[str, Any]:
-    """What an earlier run measured, else what this one does."""
+def image_costs(
+    generators: Mapping[str, tuple[str, GeneratorConfig]], size: int, device: torch.device, known: Path
+) -> dict[str, ImageCost]:
+    """Count and time one image of `size` pixels through each generator (kind, settings), in turns; or read `known`."""
     if not known.exists():
-        note(about)
-        write_json(known, asdict(count()))
-    return read_json(known)
+        note(f"{', '.join(generators)}: an image at {size} pixels")
+        built = {row: build_generator(kind, settings, size) for row, (kind, settings) in generators.items()}
+        counts = {row: multiply_accumulates(generator, size) for row, generator in built.items()}
+
+        def run_of(generator: nn.Module) -> Callable[[], object]:
+            photo, tokens = example(generator, size, device)
+            generator.to(device).eval()
+            return lambda: generator(photo, tokens)
+
+        with torch.inference_mode():
+            times = latencies({row: run_of(generator) for row, generator in built.items()}, IMAGES, device)
+        costs = {}
+        for row, generator in built.items():
+            macs, attention = counts[row]
+            at_output = macs + transposed_at_output(generator, size)
+            costs[row] = ImageCost(parameters(generator), macs, at_output, attention, times[row])
+        write_json(known, costs)
+    return {row: ImageCost(**cost) for row, cost in read_json(known).items()}
 
 
-def image_cost(generator: nn.Module, size: int, device: torch.device) -> ImageCost:
-    """Count and time one image of `size` pixels. The generator is left on the device, in evaluation mode."""
-    macs, attention = multiply_accumulates(generator.eval(), size)
-    photo, tokens = example(generator, size, device)
-    generator.to(device)
-    with torch.inference_mode():
-        milliseconds = latency(lambda: generator(photo, tokens), IMAGES, device)
-    more = transposed_at_output(generator, size)
-    return ImageCost(parameters(generator), macs, macs + more, attention, milliseconds)
+def _kind(method: str, config: TableConfig) -> tuple[str, GeneratorConfig]:
+    """A method's generator, as `build_generator` takes it."""
+    return (method, PIX2PIX) if method in ("pix2pix", "comodgan") else ("e2gan", config.generator)
 
 
 def measure(method: str, size: int, config: TableConfig) -> Measured:
-    """Build a method's networks as its training does, and count and time an image and a step."""
+    """Build a method's networks as its training does, and count and time a step."""
     device = resolve_device(config.device)
     torch.manual_seed(config.seed)
     ours, adapter = method in ("adapter", "all weights"), method == "adapter"
     epochs, photos = (config.epochs, SELECTED) if ours else (config.baseline_epochs, PHOTOS)
     training = TrainingConfig(precision=config.precision, r1=COMODGAN_TRAINING.r1 if method == "comodgan" else 0.0)
-    kind, settings = ("e2gan", config.generator) if ours else (method, PIX2PIX)
-    image = image_cost(build_generator(kind, settings, size), size, device)
+    kind, settings = _kind(method, config)
     generator = build_generator(kind, settings, size)
     if adapter and isinstance(generator, Generator):
         attach(generator, rank_of_layers(generator, config.ranks))
@@ -178,7 +190,6 @@ def measure(method: str, size: int, config: TableConfig) -> Measured:
     milliseconds = usual if not training.r1 else (usual * (R1_EVERY - 1) + with_r1) / R1_EVERY
     trained = sum(p.numel() for p in trainer.trained.values())
     return Measured(
-        image=image,
         trained=trained,
         flops=flops,
         flops_r1=flops_r1,
@@ -208,7 +219,7 @@ def _image_note(config: TableConfig, size: int) -> str:
         f"One image at {size} pixels. GFLOPs are billions of multiply-accumulates of the layers, with transposed "
         "convolutions counted at their output, which is what meets the 56.9 of pix2pix in Tab. 1; the attention "
         f"products come on top. Latency: PyTorch in fp32 on {device} ({torch.get_num_threads()} threads), the median "
-        f"of {IMAGES}. The paper's is of an iPhone 14 Pro, which cannot be measured here."
+        f"of {IMAGES}, the rows in turns. The paper's is of an iPhone 14 Pro, which cannot be measured here."
     )
 
 
@@ -237,12 +248,16 @@ IMAGE_PANELS = {"parameters (M)": "millions", "GFLOPs": "billions", "this machin
 def _table1(
     config: TableConfig, size: int, out: Path, measured: dict[str, Measured], paper: Paper
 ) -> tuple[list[TableRow], list[str]]:
-    rows = [_row(name, _image_values(m.image) | {"training (minutes)": m.minutes}) for name, m in measured.items()]
+    kinds = {row: _kind(method, config) for row, method in ROWS["table1"].items()}
+    images = image_costs(kinds, size, resolve_device(config.device), out / "images.json")
+    rows = [
+        _row(row, _image_values(image) | {"training (minutes)": measured[row].minutes}) for row, image in images.items()
+    ]
     _chart(out, "table1", rows, {**IMAGE_PANELS, "training (minutes)": "minutes"})
     notes = [_image_note(config, size), _step_note(config, size)]
     printed = paper.get("Co-Mod-GAN", {}).get("GFLOPs")
     if size == PAPER_SIZE and printed is not None:
-        image = measured["Co-Mod-GAN"].image
+        image = images["Co-Mod-GAN"]
         notes.append(
             f"Co-Mod-GAN: {image.macs / 1e9:.1f} G with its transposed convolutions at their input, "
             f"{image.macs_at_output / 1e9:.1f} G at their output; the paper's {printed:g} lies between, and neither "
@@ -254,20 +269,12 @@ def _table1(
 
 
 def _table2(config: TableConfig, size: int, out: Path) -> tuple[list[TableRow], list[str]]:
-    device = resolve_device(config.device)
-    rows = []
-    for name, places in PLACES.items():
-        generator = replace(config.generator, transformers=places)
-        known = out / f"image-{slug(name)}.json"
-        stored = _once(known, f"{name}: an image at {size} pixels", lambda g=generator: _fresh_cost(g, size, device))
-        rows.append(_row(name, _image_values(ImageCost(**stored))))
+    kinds = {row: ("e2gan", replace(config.generator, transformers=places)) for row, places in PLACES.items()}
+    images = image_costs(kinds, size, resolve_device(config.device), out / "images.json")
+    rows = [_row(row, _image_values(image)) for row, image in images.items()]
     _chart(out, "table2", rows, IMAGE_PANELS)
     places = "1 after RB 2; 2 after RB 1 and 2; 3 after RB 1, 2 and 3; 4 before RB 1 too"
     return rows, [_image_note(config, size), f"The TBs' places are our choice, since the paper names none: {places}."]
-
-
-def _fresh_cost(generator: GeneratorConfig, size: int, device: torch.device) -> ImageCost:
-    return image_cost(Generator(generator), size, device)
 
 
 def _fig6(
@@ -299,16 +306,16 @@ def _fig6(
     notes = [_step_note(config, size), "E2GAN, all weights, is no row of the paper's: the same base, fine-tuned whole."]
     notes += [_saving_note(row, measured[row], ours, paper) for row in list(measured)[:2]]
     if size == PAPER_SIZE:
-        notes.append(_guess_note(measured, ours))
+        notes.append(_guess_note(config, measured, ours))
     for row, printed in paper.items():
         if "trained parameters against E2GAN" in printed and row in measured:
             notes.append(
-                f"Trained parameters, {row}: {measured[row].trained / ours.trained:.0f} times E2GAN's; the paper prints "
-                f"{printed['trained parameters against E2GAN']:g}, where its own 79.2 M and 0.092 M give 861."
+                f"Trained parameters, {row}: {measured[row].trained / ours.trained:.0f} times E2GAN's; the paper "
+                f"prints {printed['trained parameters against E2GAN']:g}, where its own 79.2 M and 0.092 M give 861."
             )
     notes.append(
-        f"R1 counts for Co-Mod-GAN on one step in {R1_EVERY}. Stored: adapters in half precision, the others as they "
-        "are, fp32."
+        "A multiply-accumulate is two operations; Co-Mod-GAN's R1 counts on one step in "
+        f"{R1_EVERY}. Stored: adapters in half precision, the others as they are, fp32."
     )
     return rows, notes
 
@@ -327,9 +334,9 @@ def _saving_note(row: str, theirs: Measured, ours: Measured, paper: Paper) -> st
     )
 
 
-def _guess_note(measured: dict[str, Measured], ours: Measured) -> str:
+def _guess_note(config: TableConfig, measured: dict[str, Measured], ours: Measured) -> str:
     """A way of counting that gives the paper's 14 and 25, from Tab. 1's FLOPs: a guess, and told as one."""
-    image = (ours.image.macs + ours.image.attention) / 1e9
+    image = sum(multiply_accumulates(Generator(config.generator), PAPER_SIZE)) / 1e9
     guesses = []
     for row, m in measured.items():
         if printed := TABLE1_GFLOPS.get(ROWS["fig6"][row]):
