@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -91,27 +92,36 @@ METRICS: dict[str, FeatureDistance] = {
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's value, lower is better, with its 95 % bootstrap interval, KID beside it, and the images seen.
-
-    metric: MIOU where it is that instead, in per cent, and higher is better.
-    """
+    """A metric's value, lower is better, with its 95 % bootstrap interval, KID beside it, and the images seen."""
 
     value: float
     low: float
     high: float
     kernel: float | None
     images: int
-    metric: str = ""
 
-    @property
-    def higher_is_better(self) -> bool:
-        return self.metric == MIOU
+    higher_is_better: ClassVar[bool] = False
 
     def __str__(self) -> str:
-        if self.metric == MIOU:
-            return f"{MIOU} {self.value:.1f} % [{self.low:.1f}, {self.high:.1f}]"
         kernel = "" if self.kernel is None else f" kd {self.kernel:.3g}"
         return f"{self.value:.4g} [{self.low:.3g}, {self.high:.3g}]{kernel}"
+
+    @staticmethod
+    def load(stored: Mapping[str, Any]) -> Score:
+        """From what JSON holds of a score; only one of mIoU names its metric."""
+        return (MeanIou if stored.get("metric") == MIOU else Score)(**stored)
+
+
+@dataclass(frozen=True)
+class MeanIou(Score):
+    """Mean IoU in per cent, which stands in a metric's place where label maps are the truth; higher is better."""
+
+    metric: str = MIOU
+
+    higher_is_better: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:.1f} % [{self.low:.1f}, {self.high:.1f}]"
 
 
 SCORE_LEGEND = "lower is better; [its 95 % bootstrap interval]; kd: the kernel distance (KID) on the same features"
@@ -120,7 +130,7 @@ MIOU_LEGEND = f"{MIOU}: mean IoU of the edits' segmentation against the label ma
 
 def score_legend(scores: Iterable[Score]) -> str:
     """How to read these scores."""
-    return f"{SCORE_LEGEND}; {MIOU_LEGEND}" if any(s.metric == MIOU for s in scores) else SCORE_LEGEND
+    return f"{SCORE_LEGEND}; {MIOU_LEGEND}" if any(isinstance(s, MeanIou) for s in scores) else SCORE_LEGEND
 
 
 def score_metrics() -> list[str]:

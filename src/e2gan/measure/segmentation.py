@@ -18,7 +18,7 @@ from e2gan.core.files import read_json
 from e2gan.core.images import Pixels
 from e2gan.core.progress import track
 from e2gan.features.hub import need_transformers, pretrained, pretrained_network
-from e2gan.measure.metrics import MIOU, Score
+from e2gan.measure.metrics import MIOU, MeanIou
 
 OPTION = "--segmenter"
 IGNORE = -1  # a pixel whose truth does not count; a prediction of a class that the truth does not have
@@ -257,7 +257,7 @@ class SegmentationScorer:
         lost = _named(self.palette, occurring & ~self.known)
         return [f"miou: {OPTION} has no label for {_first(lost)}; their pixels do not count"] if lost else []
 
-    def __call__(self, images_NHWC: Pixels, maps_NHWC: Pixels, draws: int = 1000) -> Score:
+    def __call__(self, images_NHWC: Pixels, maps_NHWC: Pixels, draws: int = 1000) -> MeanIou:
         """The mIoU over all images together, with a 95 % bootstrap interval over the images.
 
         Raises InputError as `truth`, and for fewer than two images.
@@ -272,7 +272,7 @@ class SegmentationScorer:
         means, _ = iou_of(drawn.reshape(draws, *confusions.shape[1:]))
         low, high = np.nanpercentile(means, [2.5, 97.5])
         mean, _ = iou_of(confusions.sum(0))
-        return Score(100 * float(mean), 100 * float(low), 100 * float(high), None, count, MIOU)
+        return MeanIou(100 * float(mean), 100 * float(low), 100 * float(high), None, count)
 
 
 def _named(palette: Palette, which: NDArray[np.bool_]) -> list[str]:

@@ -153,7 +153,7 @@ class Comparison:
         known = model.folder / f"score-{metric['metric']}-{slug(pair_set.folder.name)}-test.json"
         earlier = read_json(known) if known.exists() else {}
         if earlier and not differences(earlier["key"], key):
-            score = Score(**earlier["score"])
+            score = Score.load(earlier["score"])
         else:
             photos, _ = self._arrays(pair_set)
             score = self._score(Predictor(model.load(), self.device).batch(photos), pair_set)
