@@ -18,6 +18,7 @@ from .config import PairsConfig as PairsConfig
 from .config import PhotosConfig as PhotosConfig
 from .config import Ranks as Ranks
 from .config import RanksConfig as RanksConfig
+from .config import ReproduceConfig as ReproduceConfig
 from .config import ScratchConfig as ScratchConfig
 from .config import SelectConfig as SelectConfig
 from .config import TableConfig as TableConfig
@@ -42,6 +43,7 @@ from .pairs.make import make_pair_sets as make_pair_sets
 from .pairs.make import make_pairs as make_pairs
 from .research.crucial import find_crucial as find_crucial
 from .research.ranks import find_ranks as find_ranks
+from .research.reproduce import reproduce as reproduce
 from .research.tables.run import run_table as run_table
 from .teachers.function import FunctionTeacher as FunctionTeacher
 from .teachers.teacher import Ask as Ask

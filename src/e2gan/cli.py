@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "crucial": (c.CrucialConfig, "e2gan.research.crucial:find_crucial"),
     "evaluate": (c.EvaluateConfig, "e2gan.measure.evaluate:evaluate"),
     "table": (c.TableConfig, "e2gan.research.tables.run:run_table"),
+    "reproduce": (c.ReproduceConfig, "e2gan.research.reproduce:reproduce"),
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
     "export": (c.ExportConfig, "e2gan.export.export:export_model"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
@@ -131,7 +132,8 @@ def _run(arguments: list[str]) -> int:
     if invocation.dry_run:
         from e2gan.core.files import plain
 
-        print(json.dumps(plain(settings), indent=2, ensure_ascii=False))
+        remarks = c.remarks(settings) if isinstance(settings, c.ExperimentConfig) else {}
+        print(json.dumps(plain(settings) | plain(remarks), indent=2, ensure_ascii=False))
         return 0
     return _call(COMMANDS[name][1], settings, as_json=invocation.json)
 

@@ -53,8 +53,9 @@ def test_cycle_gans_layout_is_taken_whole(horses: Path, tmp_path: Path, directio
     assert not found.paired
     both = [found.both_kinds(split) for split in ("train", "val", "test")]
     for kind, letter in enumerate((photos, targets)):
-        assert {image.tobytes() for image in both[2][kind]} == of(f"test{letter}")
-        assert {image.tobytes() for split in both[:2] for image in split[kind]} == of(f"train{letter}")
+        of_train, of_val, of_test = (np.asarray(split[kind]) for split in both)
+        assert {image.tobytes() for image in of_test} == of(f"test{letter}")
+        assert {image.tobytes() for image in [*of_train, *of_val]} == of(f"train{letter}")
     assert len(found.arrays("test")[2]) == min(COUNTS["testA"], COUNTS["testB"])
     assert run(tmp_path / "set", "a zebra", unaligned=horses, direction=direction, size=32).already_done
 

@@ -29,8 +29,9 @@ LOSSES = {"d", "g", "cycle", "identity"}
 
 def trainer(config: TrainingConfig = QUICK, generator: GeneratorConfig = SMALL) -> CycleGANTrainer:
     torch.manual_seed(config.seed)
-    networks = (Generator(generator), UnpairedDiscriminator(8), Generator(generator), UnpairedDiscriminator(8))
-    return CycleGANTrainer(*(network.train() for network in networks), config)
+    there, judge = Generator(generator).train(), UnpairedDiscriminator(8).train()
+    back, back_judge = Generator(generator).train(), UnpairedDiscriminator(8).train()
+    return CycleGANTrainer(there, judge, back, back_judge, config)
 
 
 def unpaired() -> TrainingData:

@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
 from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, GeneratorConfig, Norm, Ranks, Upsample
+from e2gan.config.paper import remarks
 from e2gan.config.recipes import RECIPES, Recipe
-from e2gan.config.research import CrucialConfig, FinetuneConfig, Part, RanksConfig, TableConfig
+from e2gan.config.research import (
+    CrucialConfig,
+    ExperimentConfig,
+    FinetuneConfig,
+    Part,
+    RanksConfig,
+    ReproduceConfig,
+    TableConfig,
+)
 from e2gan.config.stages import (
     AdaptConfig,
     BaseConfig,

@@ -142,7 +142,7 @@ class MetricScorer:
     """A metric of uint8 (N, H, W, 3) edits against targets of the same photos; lower is better.
 
     The features of a stack of targets are computed once. Raises InputError for an unknown metric, where its network is
-    not at hand, and for fewer than two images.
+    not at hand, and of a distance for fewer than two images.
     """
 
     def __init__(self, metric: str, options: NetworkOptions) -> None:
@@ -161,10 +161,10 @@ class MetricScorer:
         """paired: whether target i is of the photo of edit i."""
         if self.extractor is None and not paired:
             raise InputError("--metric l1 compares pairs, and this set holds none: choose a distance")
-        if len(edits_NHWC) < 2:
-            raise InputError(f"{self.metric} needs at least 2 images, here is {len(edits_NHWC)}")
         if self.extractor is None:
             return _l1(edits_NHWC, targets_NHWC)
+        if len(edits_NHWC) < 2:
+            raise InputError(f"{self.metric} needs at least 2 images, here is {len(edits_NHWC)}")
         measured = distance(self.extractor(edits_NHWC), self.of_targets(targets_NHWC), paired=paired)
         return Score(measured.frechet, measured.low, measured.high, measured.kernel, measured.images)
 

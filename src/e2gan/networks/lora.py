@@ -51,6 +51,18 @@ def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
     return {name: r for name, r in bare.items() if r}
 
 
+def parameter_count(generator: Generator, ranks: Ranks) -> int:
+    """Parameters of an adapter of these ranks on a bare generator (Tab. 5)."""
+    count = 0
+    for name, rank in rank_of_layers(generator, ranks).items():
+        layer: Any = generator.get_submodule(name)
+        if isinstance(layer, nn.Linear):
+            count += rank * (layer.in_features + layer.out_features)
+        else:
+            count += rank * (layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1] + layer.out_channels)
+    return count
+
+
 def lora_config(layers: Mapping[str, int]) -> LoraConfig:
     """PEFT's configuration of an adapter with these ranks by layer."""
     config = LoraConfig(

@@ -61,10 +61,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a comparison: its name, and how its model for a concept is trained. x: its place on these curves."""
+    """One row of a comparison: its name, and how its model for a concept is trained. x: its place on these curves.
+
+    check: raises InputError where that cannot be done, and trains nothing.
+    """
 
     name: str
     train: Callable[[PairSet], TrainedModel]
+    check: Callable[[PairSet], object] = lambda _: None
     x: float | None = None
     curves: tuple[str, ...] = ()
 
@@ -112,6 +116,7 @@ class Comparison:
             raise InputError("--labels and --segmenter go together: label maps are scored by a segmentation model")
         self.scorer = MetricScorer(metric, options)
         self.segmented = _segmentation_scorers(segmenter, labels, options.device) if segmenter is not None else {}
+        self.folders: dict[str, list[Path]] = {}  # of each variant's models, once they are trained
         self.arrays_read: dict[Path, tuple[Pixels, Pixels]] = {}
 
     def run(self, variants: Sequence[Variant], sets: Sequence[PairSet]) -> list[list[Result]]:
@@ -124,6 +129,7 @@ class Comparison:
                 of_set.append(variant.train(pair_set))
                 results[-1].append(self.result(of_set[-1], pair_set))
         names = [variant.name for variant in variants]
+        self.folders = {n: [of[i].folder for of in trained] for i, n in enumerate(names)}
         for pair_set, of_set in zip(sets, trained, strict=True):
             path = self.out / f"sheet-{slug(pair_set.folder.name)}.png"
             self.sheet(path, pair_set, list(zip(names, of_set, strict=True)))

@@ -1,11 +1,12 @@
-"""Pair sets of another size, and of photos as their own edits."""
+"""Pair sets of another size, photos as their own edits, a base without its cross-attention."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from e2gan.data.pair_set import PairSet
-from e2gan.research.tables.sets import identity_set, resized_set
+from e2gan.networks.models import load_generator
+from e2gan.research.tables.sets import identity_set, resized_set, without_cross_attention
 from tests.conftest import Project
 
 
@@ -21,3 +22,15 @@ def test_resized_and_identity_sets_keep_photos_and_splits(project: Project, tmp_
     photos, edits, _ = same.arrays("train")
     assert (photos == edits).all()
     assert same.prompt == "the photo itself"
+
+
+def test_a_base_loses_its_cross_attention_and_nothing_else(project: Project, tmp_path: Path) -> None:
+    bare = without_cross_attention(project.base, tmp_path / "bare")
+    before = (bare / "model.safetensors").stat().st_mtime_ns
+    assert without_cross_attention(project.base, bare) == bare
+    assert (bare / "model.safetensors").stat().st_mtime_ns == before
+    whole, less = (load_generator(folder)[0].state_dict() for folder in (project.base, bare))
+    gone = whole.keys() - less.keys()
+    assert gone
+    assert all(".cross_attention." in name or ".norm2." in name for name in gone)
+    assert all((whole[name] == tensor).all() for name, tensor in less.items())

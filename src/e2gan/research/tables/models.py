@@ -1,214 +1,316 @@
-"""The models of an experiment: bases, adapters and baselines by name, each trained once; selections of photos."""
+"""The models of an experiment: bases, adapters and models from scratch, each trained once, and selections of photos.
+
+An experiment says what it compares before anything is trained: a `Base` trains when the first of its adapters does, and
+`Models.check` looks at all that can be looked at before that.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from e2gan.choose.photos import select_photos
 from e2gan.config import (
-    COMODGAN_TRAINING,
     AdaptConfig,
     BaseConfig,
+    ExperimentConfig,
     FinetuneConfig,
     GeneratorConfig,
     Ranks,
     ScratchConfig,
     SelectConfig,
     TableConfig,
-    TrainingConfig,
 )
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
 from e2gan.core.names import slug
+from e2gan.core.outputs import read_settings
 from e2gan.core.progress import note
-from e2gan.data.pair_set import PairSet, selected_ids
+from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import INDEX
 from e2gan.features.embeddings import KINDS
-from e2gan.measure.metrics import NetworkOptions
-from e2gan.networks.folders import base_folder
-from e2gan.research.comparison import Comparison, TrainedModel, Variant, load_sets
-from e2gan.research.tables.sets import resized_set
+from e2gan.networks.folders import base_folder, generator_config
+from e2gan.networks.models import build_generator, encoder_of
+from e2gan.networks.text import known_width, text_encoder
+from e2gan.research.comparison import Comparison, TrainedModel, Variant
+from e2gan.research.tables.concepts import Concepts
+from e2gan.research.tables.sets import without_cross_attention
 from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base
 from e2gan.train.finetune import finetune_base
 from e2gan.train.scratch import train_scratch
 
 Method = Literal["similarity", "random"]
+ScratchModel = Literal["pix2pix", "comodgan", "e2gan", "cyclegan"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which training photos of a concept an adapter learns from. keep: how many; embedding: None for the table's."""
+
+    keep: int
+    method: Method = "similarity"
+    embedding: str | None = None
+
+
+class Base:
+    """A base, there already or trained when its folder is first asked for. generator: its own."""
+
+    def __init__(self, name: str, generator: GeneratorConfig, make: Callable[[], Path]) -> None:
+        self.name, self.generator, self._make = name, generator, make
+
+    @cached_property
+    def folder(self) -> Path:
+        return self._make()
 
 
 class Models:
-    """What an experiment compares: bases, trained at once, and variants, whose models are trained later.
+    """What an experiment compares: variants of models of the concepts in `concepts.sets`.
 
-    sets: concepts to evaluate on; base_sets: concepts to train bases on. A model's folder is named as its variant,
-    where no other `folder` is given.
+    faces: whether the experiment is one of faces, whose photos the paper compares by FaceNet. A model's folder is named
+    as its variant, where no other `folder` is given.
     """
 
-    def __init__(self, config: TableConfig, out: Path) -> None:
-        """Raises InputError where a pair set is missing, or the metric is not at hand."""
-        self.config, self.out = config, out
-        options = NetworkOptions(features=config.features, inception=config.inception, device=config.device)
-        self.comparison = Comparison(out, config.metric, options)
-        more = [folder for folder in config.base_pairs if folder not in config.pairs]
-        by_folder = {s.folder: self._sized(s) for s in load_sets([*config.pairs, *more])}
-        self.sets = [by_folder[folder] for folder in config.pairs]
-        self.base_sets = [by_folder[folder] for folder in config.base_pairs]
+    def __init__(
+        self, config: TableConfig, out: Path, concepts: Concepts, comparison: Comparison, *, faces: bool = False
+    ) -> None:
+        self.config, self.out, self.concepts, self.comparison = config, out, concepts, comparison
+        self.embedding = config.embedding or ("facenet" if faces else "clip")
+        self.selections: set[Selection] = set()  # of the adapters
 
-    def _sized(self, pair_set: PairSet) -> PairSet:
-        size = self.config.size
-        if size is None or size == pair_set.size:
-            return pair_set
-        return resized_set(pair_set, size, self.out.parent / f"sets-{size}")
+    @property
+    def sets(self) -> list[PairSet]:
+        return self.concepts.sets
 
-    def training(self, epochs: int, lr: float, part: float = 1.0) -> TrainingConfig:
-        """Settings of one training of a concept; part: the fraction of it that is trained."""
-        c = self.config
-        return TrainingConfig(
-            epochs=max(1, round(epochs * part)),
-            minutes=None if c.minutes is None else c.minutes * part,
-            steps=None if c.steps is None else max(1, round(c.steps * part)),
-            batch=c.batch,
-            lr=lr,
-            schedule=c.schedule,
-            precision=c.precision,
-            device=c.device,
-            seed=c.seed,
-        )
+    def check(self, variants: Sequence[Variant]) -> None:
+        """Raises InputError for what would end the experiment after a part of it was trained. Makes all selections."""
+        for pair_set in self.sets:
+            for variant in variants:
+                variant.check(pair_set)
+        for pair_set in self.sets:
+            for selection in self.selections:
+                self._select(pair_set, selection)
+
+    # -- bases --------------------------------------------------------------------------------------------------------
 
     def base(
-        self, name: str = "base", *, sets: Sequence[PairSet] | None = None, generator: GeneratorConfig | None = None
-    ) -> Path:
-        """The usual base; or one of other concepts, or of another generator, under a name of its own."""
+        self,
+        name: str = "base",
+        *,
+        sets: Sequence[PairSet] | None = None,
+        generator: GeneratorConfig | None = None,
+        gan: float = 1.0,
+    ) -> Base:
+        """The usual base: the one given, or one of the concepts in --base-pairs; or one of other concepts, of another
+        generator or loss, under a name of its own. gan: weight of the adversarial loss in Eq. 1."""
         c = self.config
         if c.base is not None and sets is None and generator is None:
-            return base_folder(c.base)
-        sets = self.base_sets if sets is None else sets
+            folder = base_folder(c.base)
+            return Base(name, generator_config(read_settings(folder, ("base",), "base")), lambda: folder)
+        sets = self.concepts.base if sets is None else sets
         if not sets:
             raise InputError("this experiment trains a base: name the concepts for it with --base-pairs")
-        note(f"{name}: {len(sets)} concepts")
+        self._text()
+        training = replace(self.config.training("base"), gan=gan)
+        if (count := sum(_trained(s) for s in sets)) < training.batch:
+            raise InputError(f"--batch {training.batch}: {name} has only {count} training pairs")
         settings = BaseConfig(
             pairs=tuple(s.folder for s in sets),
             out=self.comparison.folder("bases", name),
             text=c.text,
             generator=generator or c.generator,
-            training=replace(self.training(c.base_epochs, c.lr), minutes=c.base_minutes, steps=c.base_steps),
+            training=training,
         )
-        return train_base(settings).folder
+
+        def make() -> Path:
+            note(f"{name}: {len(sets)} concept{'s' * (len(sets) > 1)}")
+            return train_base(settings).folder
+
+        return Base(name, settings.generator, make)
+
+    def without_cross_attention(self, base: Base) -> Base:
+        """A trained base whose TB has lost its cross-attention: the other weights are the same (Tab. 13)."""
+        if not base.generator.takes_prompt:
+            raise InputError("this experiment takes the cross-attention out of a base, and this base has none")
+        out = self.comparison.folder("bases", f"{base.name} without cross-attention")
+        generator = replace(base.generator, cross_attention=False)
+        return Base(out.name, generator, lambda: without_cross_attention(base.folder, out))
+
+    # -- models of a concept ------------------------------------------------------------------------------------------
 
     def adapter(
         self,
         name: str,
         folder: str | None = None,
         *,
-        base: Path | None = None,
+        base: Base | None = None,
         ranks: Ranks | None = None,
-        selection: Callable[[PairSet], Path] | None = None,
+        selection: Selection | None = None,
+        part: float = 1.0,
     ) -> Variant:
-        """Adapters on the usual base, or on another, of all training photos, or of those in a selection.json."""
-        c = self.config
+        """Adapters on the usual base or another, on a selection of the training photos (default: the table's own, of
+        Sec. 4.2.3), for a part of the training, which may be more than one."""
+        c, base = self.config, base or self.base()
+        selection = selection or self.selection()
+        self.selections.add(selection)
+        training = c.training("adapter", part)
+
+        def check(pair_set: PairSet) -> None:
+            self.fits(pair_set, training.batch)
+            self._check_selection(pair_set, selection)
 
         def train(pair_set: PairSet) -> TrainedModel:
-            on = self.base() if base is None else base
-            training = self.training(c.epochs, c.adapter_lr)
-            photos = None if selection is None else selection(pair_set)
-            if photos is not None:  # a selection of fewer photos than a batch is one batch
-                training = replace(training, batch=min(c.batch, len(selected_ids(photos))))
-            out = self._folder(folder or name, pair_set)
+            photos = self._select(pair_set, selection)
+            on = base.folder
             settings = AdaptConfig(
-                pairs=pair_set.folder, out=out, base=on, selection=photos, ranks=ranks or c.ranks, training=training
+                pairs=pair_set.folder,
+                out=self._folder(folder or name, pair_set),
+                base=on,
+                selection=photos,
+                ranks=ranks or c.ranks,
+                training=training,
             )
             return TrainedModel.of(adapt(settings), on)
 
-        return Variant(name, train)
+        return Variant(name, train, check)
 
     def scratch(
         self,
         name: str,
         folder: str | None = None,
         *,
-        model: Literal["pix2pix", "comodgan", "e2gan"] = "e2gan",
+        model: ScratchModel = "e2gan",
         generator: GeneratorConfig | None = None,
+        unpaired: bool = False,
         part: float = 1.0,
     ) -> Variant:
-        """Models from scratch, for a part of the training."""
+        """Models from scratch on all training photos, for a part of the training; unpaired: without their pairs."""
         c = self.config
-        training = self.training(c.epochs if model == "e2gan" else c.baseline_epochs, c.lr, part)
-        if model == "comodgan":
-            usual = COMODGAN_TRAINING
-            training = replace(training, lr=usual.lr, betas=usual.betas, r1=usual.r1, schedule=usual.schedule)
+        training = c.training("comodgan" if model == "comodgan" else "scratch", part)
+        if model == "e2gan":
+            self._text()
+
+        def check(pair_set: PairSet) -> None:
+            self.fits(pair_set, training.batch, unpaired=unpaired)
+            if model == "comodgan":
+                build_generator(model, c.generator, pair_set.size)
 
         def train(pair_set: PairSet) -> TrainedModel:
             settings = ScratchConfig(
                 pairs=pair_set.folder,
                 out=self._folder(folder or name, pair_set),
                 model=model,
-                unpaired=not pair_set.paired,
+                unpaired=unpaired,
                 text=c.text,
                 generator=generator or c.generator,
                 training=training,
             )
             return TrainedModel.of(train_scratch(settings))
 
-        return Variant(name, train)
+        return Variant(name, train, check)
 
     def all_weights(
-        self, name: str = "all weights of the base", folder: str = "all weights", *, base: Path, part: float = 1.0
+        self, name: str, folder: str | None = None, *, base: Base, like_scratch: bool = False, part: float = 1.0
     ) -> Variant:
-        """A base's own weights, all fine-tuned, for a part of the training."""
-        training = self.training(self.config.epochs, self.config.lr, part)
+        """A base's own weights, all fine-tuned on all training photos, for a part of the training.
+
+        like_scratch: for as long as models from scratch are trained.
+        """
+        training = self.config.training("scratch" if like_scratch else "adapter", part)
+        training = replace(training, lr=self.config.lr)
 
         def train(pair_set: PairSet) -> TrainedModel:
-            out = self._folder(folder, pair_set)
-            settings = FinetuneConfig(pairs=pair_set.folder, out=out, base=base, training=training)
+            on, out = base.folder, self._folder(folder or name, pair_set)
+            settings = FinetuneConfig(pairs=pair_set.folder, out=out, base=on, training=training)
             return TrainedModel.of(finetune_base(settings))
 
-        return Variant(name, train)
+        return Variant(name, train, lambda pair_set: self.fits(pair_set, training.batch))
 
     def _folder(self, name: str, pair_set: PairSet) -> Path:
         """Where a model of a concept is trained, which is told."""
         note(f'"{pair_set.prompt}": {name}')
         return self.comparison.folder(name, pair_set.folder.name)
 
+    # -- selections ---------------------------------------------------------------------------------------------------
+
     def selection(
-        self, method: Method = "similarity", *, embedding: str | None = None, part: float | None = None
-    ) -> Callable[[PairSet], Path]:
-        """How to select training photos of a concept: --keep of them, else half; or a given part."""
+        self, keep: int | None = None, method: Method = "similarity", embedding: str | None = None
+    ) -> Selection:
+        """--keep photos, 400 where it is left out (Sec. 5.1), or as many as are said here."""
+        given = self.config.keep
+        if keep is None and len(given) > 1:
+            raise InputError("--keep: this experiment keeps one number of photos")
+        return Selection(keep or (given[0] if given else KEPT), method, embedding)
 
-        def select(pair_set: PairSet) -> Path:
-            count = sum(row["split"] == "train" for row in pair_set.rows)
-            keep = min(count, self.config.keep) if self.config.keep else max(1, count // 2)
-            if part is not None:
-                keep = max(1, round(part * count))
-            return self._select(pair_set, keep, method, embedding or self.config.embedding)
-
-        return select
-
-    def _select(self, pair_set: PairSet, keep: int, method: Method, embedding: str) -> Path:
-        """The selection.json of K training photos; one for all concepts of the same photos.
-
-        Raises InputError where the pair set holds a part of its photos only: it was selected before.
-        """
-        edited = {row["photo"] for row in pair_set.rows if row["split"] == "train"}
-        if missing := {photo.id for photo in pair_set.photos.split("train")} - edited:
+    def _check_selection(self, pair_set: PairSet, selection: Selection) -> None:
+        """Raises InputError where there are fewer photos with a pair than to be kept, and where the set was made of a
+        selection: then teacher and baselines saw no more photos than that."""
+        if read_settings(pair_set.folder, ("pairs",), "pair set").get("selection_sha256"):
             raise InputError(
-                f"{pair_set.folder} lacks {len(missing)} of its photo set's training photos, and this experiment "
-                f"selects by itself: make its pairs without a selection.json in {pair_set.photo_folder}"
+                f"{pair_set.folder} was made of a selection of its photos, and this experiment selects by itself: "
+                f"make its pairs without a selection.json in {pair_set.photo_folder}"
             )
+        if selection.keep > (count := _trained(pair_set)):
+            raise InputError(
+                f"--keep {selection.keep}: {pair_set.folder} has only {count} training pairs; "
+                f"half of them, as in the paper, are --keep {max(1, count // 2)}"
+            )
+
+    def _select(self, pair_set: PairSet, selection: Selection) -> Path:
+        """The selection.json of K of the training photos with a pair; one for all concepts of the same photos."""
+        edited = sorted(row["photo"] for row in pair_set.rows if row["split"] == "train")
+        embedding = selection.embedding or self.embedding
         folder = self.out / "selections"
         folder.mkdir(parents=True, exist_ok=True)
-        photos = sha256(pair_set.photo_folder / INDEX)[:12]
-        out = folder / f"{photos}-{method}-{slug(Path(embedding).stem)}-{keep}.json"
+        photos = hashlib.sha256("\n".join([sha256(pair_set.photo_folder / INDEX), *edited]).encode()).hexdigest()[:12]
         settings = SelectConfig(
-            photos=pair_set.photo_folder, keep=keep, method=method, out=out, **self.embedding_settings(embedding)
+            photos=pair_set.photo_folder,
+            pairs=pair_set.folder,
+            keep=selection.keep,
+            method=selection.method,
+            out=folder / f"{photos}-{selection.method}-{slug(Path(embedding).stem)}-{selection.keep}.json",
+            **embedding_options(self.config, embedding),
         )
-        select_photos(settings)
-        return out
+        return select_photos(settings).out
 
-    def embedding_settings(self, embedding: str) -> dict[str, Any]:
-        """What a selection of photos or concepts embeds with; of --features and --model, what it has use for."""
+    # -- checks -------------------------------------------------------------------------------------------------------
+
+    def fits(self, pair_set: PairSet, batch: int, *, unpaired: bool = False) -> None:
+        """Raises InputError where a set cannot be trained on in this way."""
+        if unpaired == pair_set.paired:
+            held, wanted = ("pairs", "no pairs") if pair_set.paired else ("no pairs", "pairs")
+            how = "pairs --unpaired" if unpaired else "pairs"
+            raise InputError(f"{pair_set.folder} holds {held}, and this experiment is one of {wanted} (e2gan {how})")
+        count = len(pair_set.photos.split("train")) if unpaired else _trained(pair_set)
+        if count < batch:
+            what = "photos" if unpaired else "pairs"
+            raise InputError(f"--batch {batch}: {pair_set.folder} has only {count} training {what}")
+
+    def _text(self) -> None:
+        """Raises InputError where the text encoder of what is trained is not at hand."""
         c = self.config
-        takes = KINDS[embedding].takes if embedding in KINDS else "nothing"
-        network = {} if takes == "nothing" else {takes: getattr(c, takes)}
-        return {"embedding": embedding, "seed": c.seed, "device": c.device} | network
+        text_encoder(c.text, known_width(c.text) or c.generator.text_width).encode("a photo")
+
+    def check_base(self) -> None:
+        """Raises InputError where the given base's own text encoder is not at hand."""
+        if self.config.base is not None:
+            encoder_of(read_settings(base_folder(self.config.base), ("base",), "base")).encode("a photo")
+
+
+KEPT = 400
+"""Training photos that SC keeps (Sec. 5.1: 400 of 800)."""
+
+
+def embedding_options(config: ExperimentConfig, embedding: str) -> dict[str, Any]:
+    """What a selection of photos or concepts embeds with; of --features and --model, what it has use for."""
+    takes = KINDS[embedding].takes if embedding in KINDS else "nothing"
+    network = {} if takes == "nothing" else {takes: getattr(config, takes)}
+    return {"embedding": embedding, "seed": config.seed, "device": config.device} | network
+
+
+def _trained(pair_set: PairSet) -> int:
+    return sum(row["split"] == "train" for row in pair_set.rows)

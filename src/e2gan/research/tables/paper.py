@@ -1,30 +1,26 @@
-"""The paper's own numbers, as far as paper.csv has them, with their source; a CSV of the user's adds more.
+"""The paper's own numbers, every one of its tables in paper.csv; a CSV of the user's adds more.
 
-A number that is not here is not guessed: its place stays empty.
+Tab. 2 and the values of Fig. 2 and Fig. 7 are not in it: they are printed as pictures. No number is guessed.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 from e2gan.core.errors import InputError
 
 SHIPPED = Path(__file__).with_name("paper.csv")
-SOURCES: dict[str, str] = {
-    "table1": "Tab. 1; milliseconds from the authors' project page",
-    "table5": "Tab. 5",
-    "table10": "Tab. 10, which also says that pooling in place of the convolutions costs 30 to 100 FID",
-    "fig4": "Fig. 4",
-    "fig6": "Fig. 6 and Tab. 1, one H100: 16 and 110 minutes, and 16/4.8",
-}
 
 
-def paper_numbers(name: str, extra: Path | None, name_of: Callable[[str], str] = str) -> dict[str, dict[str, float]]:
-    """Row → column → value of an experiment, with the user's additions. Raises InputError where their file is none.
+def paper_numbers(
+    name: str, table: str | None = None, columns: tuple[str, ...] = (), extra: Path | None = None
+) -> dict[str, dict[str, float]]:
+    """Row → column → value of an experiment (`table3-faces`), with the user's additions.
 
-    name_of: the experiment that a table's number in the file means.
+    table: the paper's table that it is a part of, and columns: those of it that belong to the experiment, all where
+    none is named. Raises InputError where the user's file is none.
     """
     numbers: dict[str, dict[str, float]] = {}
     for path in (SHIPPED, *([] if extra is None else [extra])):
@@ -33,11 +29,20 @@ def paper_numbers(name: str, extra: Path | None, name_of: Callable[[str], str] =
                 for line, row in enumerate(csv.DictReader(file), start=2):
                     if None in row.values() or {"table", "row", "column", "value"} - row.keys():
                         raise InputError(f"{path}: line {line}: it needs the columns table, row, column and value")
-                    if name_of(row["table"]) == name:
-                        numbers.setdefault(row["row"], {})[row["column"]] = _number(path, line, row["value"])
+                    of, value = table_name(row["table"]), _number(path, line, row["value"])
+                    if of is None:
+                        raise InputError(f"{path}, line {line}: '{row['table']}' is no table or figure")
+                    if of == name or (of == table and (not columns or row["column"] in columns)):
+                        numbers.setdefault(row["row"], {})[row["column"]] = value
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot read {path}: {error}") from None
     return numbers
+
+
+def table_name(text: str) -> str | None:
+    """`5`, `Table 5`, `Tab. 3-faces`, `fig7`, `Figure 7` → `table5`, `table3-faces`, `fig7`; None for anything else."""
+    match = re.fullmatch(r"(?:tab(?:le)?\.? ?|(fig)(?:ure)?\.? ?)?(\d+)(-[a-z]+)?", text.strip().lower())
+    return f"{match[1] or 'table'}{match[2]}{match[3] or ''}" if match else None
 
 
 def _number(path: Path, line: int, text: str) -> float:

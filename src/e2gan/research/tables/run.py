@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from e2gan.config import CrucialConfig, TableConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, sha256, write_bytes, write_json
+from e2gan.core.names import slug
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
-from e2gan.measure.metrics import SCORE_LEGEND, Score
+from e2gan.measure.metrics import MIOU_LEGEND, SCORE_LEGEND, NetworkOptions, Score
 from e2gan.networks.folders import MODEL, base_folder
-from e2gan.research.comparison import Result, Variant, mean_over, settings_with_sets
+from e2gan.research.comparison import Comparison, Result, Variant, mean_over, settings_with_sets
 from e2gan.research.crucial import NAMES, find_crucial
+from e2gan.research.tables.concepts import Concepts
 from e2gan.research.tables.costs import TableRow, compare_costs
 from e2gan.research.tables.experiments import EXPERIMENTS, Experiment
 from e2gan.research.tables.models import Models
-from e2gan.research.tables.paper import SOURCES, paper_numbers
+from e2gan.research.tables.paper import paper_numbers, table_name
 
-TITLES = {name: e.title for name, e in EXPERIMENTS.items()}
-TITLES |= {"fig4": "Crucial layers: each part frozen in turn", "table1": "Cost", "fig6": "Cost of training a concept"}
-ORDER = [*(f"table{i}" for i in range(1, 15)), "fig2", "fig4", "fig6", "fig7"]
+COSTS = {
+    "table1": "Size, operations, latency and training time",
+    "table2": "Size, operations and latency by the number of transformer blocks",
+    "fig6": "Cost of training a concept",
+}
+TITLES = {name: e.title for name, e in EXPERIMENTS.items()} | COSTS
+TITLES["fig4"] = "Crucial layers: each part frozen in turn, all others fine-tuned"
+ORDER = ["table1", "table2", "table3-faces", "table3-scenes", *(f"table{i}" for i in range(4, 15))]
+ORDER += ["fig2", "fig4", "fig6", "fig7"]
+ORDER += [name for name in EXPERIMENTS if name not in ORDER]
 
 
 @dataclass(frozen=True)
 class TableResult:
-    """A table made here, and the paper's numbers beside it, told apart. notes: what else to know."""
+    """A table made here, and the paper's numbers beside it, told apart.
+
+    notes: what else to know. models: the folders of a row's models, one a concept, from `out` on.
+    """
 
     name: str
     title: str
@@ -38,6 +52,7 @@ class TableResult:
     notes: list[str]
     out: Path
     paper_files: tuple[str, ...] = ()
+    models: dict[str, list[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.markdown()}\n{self.name}.md, {self.name}.csv, {self.name}.png in {self.out}"
@@ -49,9 +64,10 @@ class TableResult:
         lines += markdown_table(["", *columns], [[r.name, *(r.cells.get(c, "") for c in columns)] for r in self.rows])
         lines += ["", *(f"{note}  " for note in self.notes), ""]
         if not self.paper:
-            return "\n".join([*lines, "The paper's numbers: none recorded here (--paper FILE.csv adds them).", ""])
+            return "\n".join([*lines, "The paper prints no numbers of this (--paper FILE.csv adds some).", ""])
         columns = list(dict.fromkeys(c for row in self.paper.values() for c in row))
-        source = " and ".join([*([SOURCES[self.name]] if self.name in SOURCES else []), *self.paper_files])
+        table = EXPERIMENTS[self.name].paper if self.name in EXPERIMENTS else None
+        source = " and ".join([label(table or self.name), *self.paper_files])
         lines += [f"**The paper's own numbers** ({source}; its data, its hardware, not measured here):", ""]
         rows = [[name, *(f"{row[c]:g}" if c in row else "" for c in columns)] for name, row in self.paper.items()]
         return "\n".join([*lines, *markdown_table(["", *columns], rows), ""])
@@ -69,7 +85,7 @@ class TableResult:
 
 
 def label(name: str) -> str:
-    return name.replace("table", "Table ").replace("fig", "Figure ")
+    return re.sub(r"^(table|fig)(?=\d)", lambda m: {"table": "Table ", "fig": "Figure "}[m[1]], name)
 
 
 def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -77,9 +93,11 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def experiment_of(number: str) -> str:
-    """`5`, `table5`, `fig7`, `figure 7` → the experiment's name. Raises InputError that lists them."""
-    match = re.fullmatch(r"(?:tab(?:le)?\.? ?|(fig)(?:ure)?\.? ?)?(\d+)", number.strip().lower())
-    name = f"{match[1] or 'table'}{match[2]}" if match else ""
+    """`5`, `table5`, `fig7`, `figure 7`, `transfer` → the experiment's name. Raises InputError that lists them."""
+    name = number.strip().lower()
+    name = name if name in TITLES else table_name(name) or name
+    if parts := [known for known in TITLES if known.startswith(f"{name}-")]:
+        raise InputError(f"{number}: the paper has {len(parts)} tables in one there: {' and '.join(parts)}")
     if name not in TITLES:
         raise InputError(f"{number}: no such table or figure; there are {', '.join(ORDER)} (e2gan table list)")
     return name
@@ -89,36 +107,58 @@ def run_table(config: TableConfig) -> TableResult | str:
     """Run one of the paper's experiments at the size and for the epochs given. A rerun goes on, or finds it done.
 
     Writes Markdown, CSV, JSON, a plot and a sheet a concept into OUT/<name>. Raises InputError for bad settings or
-    pair sets, and where something that the experiment needs is not at hand.
+    pair sets, and where something that the experiment needs is not at hand, before anything is trained.
     """
     config.check()
     if config.number == "list":
-        return "\n".join(f"{name:<9}{TITLES[name]}" for name in ORDER)
+        width = max(map(len, ORDER)) + 2
+        return "\n".join(f"{name:<{width}}{TITLES[name]}" for name in ORDER)
     name = experiment_of(config.number)
-    paper = paper_numbers(name, config.paper, experiment_of)
+    experiment = EXPERIMENTS.get(name, Experiment(TITLES[name], lambda _: [], name))
+    paper = paper_numbers(name, experiment.paper, experiment.columns, config.paper)
     paper_files = () if config.paper is None else (config.paper.name,)
     result = TableResult(name, TITLES[name], [], paper, [], config.out / name, paper_files)
-    if name in ("table1", "fig6"):
+    if name in COSTS:
         rows, notes = compare_costs(config, name, result.out, result.paper)
         return _write(replace(result, rows=rows, notes=notes))
     if not config.pairs:
         raise InputError(f"{label(name)} is measured on concepts: name their pair sets with --pairs")
-    models = Models(config, result.out)
-    result = replace(result, notes=_notes(models))
-    if name == "fig4":
-        return _write(replace(result, rows=_crucial_rows(models)))
-    settings = settings_with_sets(config, [*models.sets, *models.base_sets])
+    concepts = Concepts.load(config, config.out)
+    options = NetworkOptions(features=config.features, inception=config.inception, device=config.device)
+    labels = labels_of(config, concepts)
+    comparison = Comparison(result.out, config.metric, options, config.segmenter, labels)
+    models = Models(config, result.out, concepts, comparison, faces=experiment.faces)
+    models.check_base()
+    settings = settings_with_sets(config, [*models.sets, *models.concepts.of_bases])
     if config.base is not None:
         settings["base_sha256"] = sha256(base_folder(config.base) / MODEL)
     with growing(result.out, name, settings):
         # First, because it is quick and a metric that does not fit the sets shows here.
-        scores = [models.comparison.photo_as_it_is(s) for s in models.sets]
-        photo = _row("the photo as it is", [s.prompt for s in models.sets], scores)
-        variants = EXPERIMENTS[name].variants(models)
-        results = models.comparison.run(variants, models.sets)
-        result = replace(result, rows=[photo, *_rows(variants, results, models)])
-        plot(result, EXPERIMENTS[name], variants, results, config.metric)
+        prompts = [s.prompt for s in models.sets]
+        untouched = [_row("the photo as it is", prompts, [comparison.photo_as_it_is(s) for s in models.sets])]
+        teachers = [comparison.teacher_as_it_is(s) for s in models.sets]
+        if any(teachers):
+            untouched.append(_row("the images that are aimed at", prompts, teachers))
+        if name == "fig4":
+            (rows, folders), variants, results = _crucial_rows(models), [], []
+        else:
+            variants = experiment.variants(models)
+            models.check(variants)
+            results = comparison.run(variants, models.sets)
+            rows = _rows(variants, results, models)
+            folders = comparison.folders
+        notes = [*experiment.notes, *_notes(models), *models.concepts.notes]
+        where = {name: [os.path.relpath(f, result.out) for f in of] for name, of in folders.items()}
+        result = replace(result, rows=[*untouched, *rows], notes=notes, models=where)
+        if variants:
+            plot(result, experiment, variants, results, config.metric)
         return _write(result)
+
+
+def labels_of(config: TableConfig, concepts: Concepts) -> dict[Path, Path]:
+    """--labels: a pair set's folder → its palette."""
+    given = dict(text.split("=", 1) for text in config.labels)
+    return {s.folder: Path(given[s.folder.name]) for s in concepts.sets if s.folder.name in given}
 
 
 def _rows(variants: list[Variant], results: list[list[Result]], models: Models) -> list[TableRow]:
@@ -136,10 +176,15 @@ def _rows(variants: list[Variant], results: list[list[Result]], models: Models) 
     return rows
 
 
-def _row(name: str, prompts: list[str], scores: list[Score]) -> TableRow:
-    values = {"mean": sum(s.value for s in scores) / len(scores)}
+def _row(name: str, prompts: list[str], scores: Sequence[Score | None]) -> TableRow:
+    """One row: the mean over the concepts that are scored by the metric, and each concept; None: it has no score."""
+    scored = [score for score in scores if score is not None]
+    usual = [score for score in scored if not score.higher_is_better] or scored
+    values = {"mean": sum(score.value for score in usual) / len(usual)}
     cells = {"mean": f"{values['mean']:.4g}"}
     for prompt, score in zip(prompts, scores, strict=True):
+        if score is None:
+            continue
         cells[prompt] = str(score)
         values |= {prompt: score.value, f"{prompt}: low": score.low, f"{prompt}: high": score.high}
         if score.kernel is not None:
@@ -152,13 +197,15 @@ def _notes(models: Models) -> list[str]:
     tested, trained = (
         sorted({sum(row["split"] == split for row in s.rows) for s in models.sets}) for split in ("test", "train")
     )
-    length = f"{c.minutes:g} minutes a concept" if c.minutes else f"{c.epochs} epochs (baselines {c.baseline_epochs})"
+    length = f"{c.minutes:g} minutes a concept" if c.minutes else f"{c.epochs} epochs, {c.baseline_epochs} from scratch"
     length = f"{c.steps} steps a concept" if c.steps else length
     bases = f"{c.base_minutes:g} minutes" if c.base_minutes else f"{c.base_epochs} epochs"
     bases = f"{c.base_steps} steps" if c.base_steps else bases
-    bases = f"the one given, {c.base.name}" if c.base else bases
+    trained_on = f"{bases} of {len(models.concepts.base)} concepts"
+    bases = f"the one given, {c.base.name}" if c.base else trained_on
+    legend = f"{SCORE_LEGEND}; {MIOU_LEGEND}, and not in the mean" if c.labels else SCORE_LEGEND
     return [
-        f"{c.metric} on {_range(tested)} test photos at {models.sets[0].size} pixels; {SCORE_LEGEND}. "
+        f"Here: {c.metric} on {_range(tested)} test photos at {models.sets[0].size} pixels; {legend}. "
         f"{_range(trained)} training photos.",
         f"Each model: {length}, batch {c.batch}; bases: {bases}. One seed ({c.seed}).",
     ]
@@ -168,17 +215,21 @@ def _range(counts: list[int]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def _crucial_rows(models: Models) -> list[TableRow]:
-    """Fig. 4 is the command `crucial`, on the base given or one trained here."""
-    config = models.config
+def _crucial_rows(models: Models) -> tuple[list[TableRow], dict[str, list[Path]]]:
+    """Fig. 4 is the command `crucial`, on the base given or one trained here, on all training photos: its rows, and
+    the folders of their models."""
+    config, base = models.config, models.base()
+    training = replace(config.training("adapter"), lr=config.lr)
+    for pair_set in models.sets:
+        models.fits(pair_set, training.batch)
     settings = CrucialConfig(
         pairs=tuple(s.folder for s in models.sets),
         out=models.out / "crucial",
-        base=models.base(),
+        base=base.folder,
         metric=config.metric,
         features=config.features,
         inception=config.inception,
-        training=models.training(config.epochs, config.lr),
+        training=training,
     )
     crucial = find_crucial(settings)
     rows = []
@@ -188,7 +239,9 @@ def _crucial_rows(models: Models) -> list[TableRow]:
         cells = row.cells | {k: f"{v:.2f}" for k, v in size.items()}
         rows.append(TableRow(row.name, cells, row.values | size))
     write_bytes(models.out / "fig4.png", (models.out / "crucial" / "crucial.png").read_bytes())
-    return rows
+    where = settings.out / "models"
+    folders = {n: [where / slug(n) / slug(s.folder.name) for s in models.sets] for n in NAMES.values()}
+    return rows, folders
 
 
 def plot(

@@ -1,4 +1,4 @@
-"""Pair sets made from pair sets: at another size, or with each photo as its own edit."""
+"""Made from what is there: pair sets at another size, photos as their own edits, a base without cross-attention."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from e2gan.core.images import Pixels, read_image, resize, write_png
 from e2gan.core.outputs import writing
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import INDEX
+from e2gan.networks.folders import MODEL
+from e2gan.networks.generator import Generator
+from e2gan.networks.models import load_discriminator, load_generator, write_networks
 
 
 def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
@@ -24,7 +27,9 @@ def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
             for photo in photo_set.photos:
                 _resize(photo_set.folder / photo.file, folder / photo.file, size)
             write_jsonl(folder / INDEX, map(plain, photo_set.photos))
-    return _derive(pair_set, out / pair_set.folder.name, photos, size, lambda row: pair_set.folder / row["file_name"])
+    # Two concepts may be called the same in two folders.
+    folder = out / sha256(pair_set.folder / ROWS)[:12] / pair_set.folder.name
+    return _derive(pair_set, folder, photos, size, lambda row: pair_set.folder / row["file_name"])
 
 
 def identity_set(pair_set: PairSet, out: Path) -> PairSet:
@@ -54,3 +59,20 @@ def _resize(source: Path, target: Path, size: int) -> None:
     image: Pixels = read_image(source)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_png(target, image if image.shape[0] == size else resize(image, (size, size)))
+
+
+def without_cross_attention(base: Path, out: Path) -> Path:
+    """A trained base whose TBs have lost their cross-attention and its norm; all other weights are the same (Tab. 13).
+
+    The base's discriminator and text encoder come along. Run again, it finds it done.
+    """
+    generator, settings = load_generator(base)
+    config = replace(generator.config, cross_attention=False)
+    bare = Generator(config)
+    kept = generator.state_dict()
+    bare.load_state_dict({name: kept[name] for name in bare.state_dict()})
+    about = settings | {"generator": plain(config), "from_sha256": sha256(base / MODEL)}
+    with writing(out, "base", about) as folder:
+        if folder is not None:
+            write_networks(folder, bare, load_discriminator(base))
+    return out
