@@ -3,7 +3,7 @@
     python benchmarks/tables.py --data ../shared --out measured-tables [--only table5 fig7]
 
 What comes out shows that each experiment runs and compares what it should, not what the paper's size would show: photos
-of 64 pixels, a hundred or so, built-in filters as teachers, some dozens of steps. Run again, it
+of 32 pixels, a hundred or so, built-in filters as teachers, some dozens of steps. Run again, it
 goes on where it was stopped. The summary is OUT/tables.md; docs/log.md says what each shows and what it cannot.
 """
 
@@ -36,11 +36,11 @@ class Settings:
     """Experiments to run (default: all)."""
     photos: int = 120
     """Photos of faces, and of landscapes."""
-    size: int = 64
+    size: int = 32
     """Side in pixels."""
-    steps: int = 60
+    steps: int = 40
     """Steps of each model of a concept."""
-    base_steps: int = 200
+    base_steps: int = 150
     """Steps of each base."""
     batch: int = 4
     """Pairs a step."""

@@ -33,6 +33,7 @@ COSTS = {
 }
 TITLES = {name: e.title for name, e in EXPERIMENTS.items()} | COSTS
 TITLES["fig4"] = "Crucial layers: each part frozen in turn, all others fine-tuned"
+PICTURES = ("table2", "fig2", "fig7")
 ORDER = ["table1", "table2", "table3-faces", "table3-scenes", *(f"table{i}" for i in range(4, 15))]
 ORDER += ["fig2", "fig4", "fig6", "fig7"]
 ORDER += [name for name in EXPERIMENTS if name not in ORDER]
@@ -64,7 +65,8 @@ class TableResult:
         lines += markdown_table(["", *columns], [[r.name, *(r.cells.get(c, "") for c in columns)] for r in self.rows])
         lines += ["", *(f"{note}  " for note in self.notes), ""]
         if not self.paper:
-            return "\n".join([*lines, "The paper prints no numbers of this (--paper FILE.csv adds some).", ""])
+            none = "prints its numbers as a picture" if self.name in PICTURES else "has no such experiment"
+            return "\n".join([*lines, f"The paper {none} (--paper FILE.csv adds numbers of your own).", ""])
         columns = list(dict.fromkeys(c for row in self.paper.values() for c in row))
         table = EXPERIMENTS[self.name].paper if self.name in EXPERIMENTS else None
         source = " and ".join([label(table or self.name), *self.paper_files])
