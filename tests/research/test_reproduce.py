@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,6 @@ def test_what_is_needed_last_is_looked_for_first(tmp_path: Path) -> None:
         embedding="gradient-colour",
     )
     assert "no/such/folder" in refused(lambda: reproduce(config))
+    config = replace(config, text="hashed", embedding="clip", model="no/such/network")
+    assert "no/such/network" in refused(lambda: reproduce(config))
+    assert not (tmp_path / "out").exists()

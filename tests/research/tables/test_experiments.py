@@ -302,6 +302,7 @@ def test_photos_of_faces_are_compared_by_facenet_and_others_by_clip(name: str, s
         lambda: run_table(settings(sets, name, tmp_path, embedding=None, model=str(tmp_path / "none"), keep=(8,)))
     )
     assert ("facenet" in message.casefold()) == (name in FACES)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_the_ranks_given_are_a_row_of_their_own(sets: Sets, tmp_path: Path) -> None:
