@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from e2gan.config import RECIPES, FinetuneConfig, ReproduceConfig, TableConfig
+from e2gan.config import COMODGAN_TRAINING, RECIPES, FinetuneConfig, ReproduceConfig, TableConfig
 from e2gan.core.errors import InputError
 from e2gan.train.finetune import finetune_base
 from tests.conftest import Project
@@ -35,6 +35,22 @@ def test_a_table_is_trained_for_one_length_and_at_a_rate(changes: dict[str, Any]
         TableConfig(number="5", **changes).check()
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"keep": (5, 8)}, "^--keep: Table 3 keeps one number of photos"),
+        ({"teacher": ()}, "^--teacher is empty"),
+        ({"limit": 2}, "^--limit 2"),
+        ({"keep_concepts": 0}, "^--keep-concepts 0"),
+    ],
+)
+def test_what_the_recipe_cannot_be_run_with_is_refused(changes: dict[str, Any], words: str) -> None:
+    recipe = ReproduceConfig(photos_of="faces", photos=Path("p"))
+    recipe.check()
+    with pytest.raises(InputError, match=words):
+        replace(recipe, **changes).check()
+
+
 def test_a_part_of_a_training_is_a_part_of_its_length() -> None:
     table = TableConfig(number="5")
     assert [table.training(of).epochs for of in ("base", "adapter", "scratch", "comodgan")] == [100, 100, 200, 200]
@@ -53,6 +69,7 @@ def test_the_defaults_of_the_tables_are_the_recipe_paper() -> None:
     assert table.training("base") == recipe.training["base"]
     assert table.training("adapter") == recipe.training["adapt"]
     assert table.training("scratch") == recipe.training["scratch"]
+    assert table.training("comodgan") == COMODGAN_TRAINING
 
 
 def test_the_recipe_of_faces_and_of_scenes() -> None:

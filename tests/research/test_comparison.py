@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from e2gan import PairsConfig, make_pairs
 from e2gan.core.errors import InputError
-from e2gan.core.images import write_png
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions, score_legend
 from e2gan.measure.segmentation import Palette, SegmentationScorer, Segmenter
 from e2gan.networks.models import Model
 from e2gan.research.comparison import Comparison, TrainedModel, aligned, load_sets, settings_with_sets
 from tests.conftest import Project
-from tests.measure.tiny_segformer import painted, scenes, write_palette, write_segformer
+from tests.measure.tiny_segformer import write_palette
 from tests.research.tables.tiny_tables import Sets, run, settings
 
 
@@ -30,23 +28,6 @@ def test_another_metric_scores_the_same_models(sets: Sets, tmp_path: Path) -> No
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.safetensors")} == times
     assert " kd " in found.rows[1].cells["Low Quality photo"]
     assert "fd-random on 3 test photos" in found.markdown()
-
-
-@pytest.fixture(scope="module")
-def segformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_segformer(tmp_path_factory.mktemp("segformer"))
-
-
-@pytest.fixture(scope="module")
-def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pair set of label maps, with noisy pictures of the same scenes as their edits."""
-    root = tmp_path_factory.mktemp("maps")
-    for i, labels in enumerate(scenes(30, 11)):
-        for name, noise in (("maps", 0), ("photos", 20)):
-            (root / name).mkdir(exist_ok=True)
-            write_png(root / name / f"{i:02}.png", painted(labels[None], noise, seed=i)[0])
-    make_pairs(PairsConfig(before=root / "maps", after=root / "photos", concept="a photo", out=root / "pairs", size=64))
-    return root / "pairs"
 
 
 def test_label_maps_are_scored_by_miou_beside_the_metric(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ TINY = "--width 8 --blocks 3 --transformers 2 --heads 2 --text-width 16 --text h
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
-    """Five teachers, twelve photos, two concepts and two: Low Quality photo is in both lists, as in B.3."""
+    """Five teachers, twelve photos, two of three concepts and two: Low Quality photo is in both lists, as in B.3."""
     import skimage.data
     from PIL import Image
 
@@ -41,13 +42,13 @@ def command(tmp_path: Path) -> list[str]:
         (tmp_path / f"teacher{number}.py").write_text(SCRIPT.replace("{number}", str(number)))
         teachers.append(f"command:{sys.executable} {tmp_path}/teacher{number}.py {{input}} {{output}}")
     for name, prompts in (
-        ("base", ("Hulk", "Joker", "Low Quality photo")),
+        ("base", ("Hulk", "Joker", "Zombie", "Low Quality photo")),
         ("evaluation", ("Gamora", "Low Quality photo")),
     ):
         (tmp_path / f"{name}.toml").write_text("".join(f'[[concept]]\nprompt = "{p}"\n' for p in prompts))
     arguments = f"reproduce faces --photos {tmp_path}/camera --out {tmp_path}/out --limit 12 --size 32 --keep 5 "
     arguments += f"--base-concepts {tmp_path}/base.toml --evaluation-concepts {tmp_path}/evaluation.toml --metric l1 "
-    arguments += f"--epochs 1 --baseline-epochs 2 --base-epochs 1 --precision fp32 {TINY}"
+    arguments += f"--keep-concepts 2 --epochs 1 --baseline-epochs 2 --base-epochs 1 --precision fp32 {TINY}"
     return [*arguments.split(), "--teacher", *teachers]
 
 
@@ -62,13 +63,17 @@ def test_from_photos_to_table_3_by_one_command(
         assert printed.count(f"| {row} |") == 2  # ours, and the paper's
     assert "| E2GAN | 80.28 |" in printed
     out = tmp_path / "out"
-    assert {p.name for p in (out / "pairs").iterdir()} == {"hulk", "joker", "gamora", "low-quality-photo"}
+    assert {p.name for p in (out / "pairs").iterdir()} == {"hulk", "joker", "zombie", "gamora", "low-quality-photo"}
     pairs = PairSet.load(out / "pairs/gamora")
     assert len(pairs.rows) == 12
     assert len({row["teacher"] for row in pairs.rows} | {""}) > 1
     assert len({path.name.split("--")[0] for path in (out / "pairs/gamora/candidates").rglob("*.png")}) == 5
     base = read_json(out / "table3-faces/models/bases/base/config.json")["settings"]
-    assert sorted(base["concepts"]) == ["Hulk", "Joker"]
+    chosen = read_json(out / "concepts.json")
+    kept, others = ([concept["prompt"] for concept in chosen[of]] for of in ("keep", "rest"))
+    assert sorted(kept + others) == ["Hulk", "Joker", "Zombie"]
+    assert base["concepts"] == kept
+    assert len(kept) == 2
     assert base["generator"]["norm"] == "instance"
     times = {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")}
     assert main(command) == 0
@@ -85,7 +90,10 @@ def test_what_is_needed_last_is_looked_for_first(tmp_path: Path) -> None:
         photos=tmp_path,
         out=tmp_path / "out",
         metric="l1",
-        text="clip:nowhere",
+        text="clip:no/such/folder",
         embedding="gradient-colour",
     )
-    assert "clip:nowhere" in refused(lambda: reproduce(config)) or "nowhere" in refused(lambda: reproduce(config))
+    assert "no/such/folder" in refused(lambda: reproduce(config))
+    config = replace(config, text="hashed", embedding="clip", model="no/such/network")
+    assert "no/such/network" in refused(lambda: reproduce(config))
+    assert not (tmp_path / "out").exists()

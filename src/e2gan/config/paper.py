@@ -100,8 +100,8 @@ def _differing(settings: ExperimentConfig) -> dict[str, str]:
             found |= _by_field(name, value, printed, where)
     for name in ("minutes", "steps", "base_minutes", "base_steps"):
         if (value := getattr(settings, name)) is not None:
-            epochs = settings.base_epochs if name.startswith("base") else settings.epochs
-            found[name] = f"{value:g} in place of epochs; the paper: {epochs} epochs (Sec. 5.1)"
+            epochs, where = PRINTED["epochs"]
+            found[name] = f"{value:g} in place of epochs; the paper: {epochs} epochs ({where})"
     if settings.embedding not in (None, "clip", "facenet"):
         found["embedding"] = f"{settings.embedding}; the paper: facenet for faces, clip for scenes (Sec. 5.1)"
     if settings.text.partition(":")[0] != "clip":

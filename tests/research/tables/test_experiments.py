@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from e2gan import PairSet, Ranks, run_table
+from e2gan import PairSet, Ranks, TableConfig, run_table
 from e2gan.config import GeneratorConfig
-from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_tensors
+from e2gan.core.files import read_json, read_tensors, write_json
 from e2gan.core.outputs import read_settings
+from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import parameter_count
+from e2gan.research.comparison import Comparison
+from e2gan.research.tables.concepts import Concepts
 from e2gan.research.tables.experiments import EXPERIMENTS, random_ranks
+from e2gan.research.tables.models import Models
 from e2gan.research.tables.run import COSTS, TableResult
-from tests.conftest import refused
+from tests.conftest import TINY, Project, refused
 from tests.research.tables.tiny_tables import REJECTED, SMALL, Sets, run, settings
 
 ALL, KEPT = 24 - REJECTED, 10  # training photos with a pair, and those that a selection keeps
@@ -96,8 +100,9 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
         for keep in (8, 12)
     },
     "number-of-concepts": {
-        "1 concept": ADAPTER | {"base": BASE | {"concepts": 1, "photos": 24}},
-        "2 concepts": ADAPTER,
+        "1 concept": ADAPTER | {"base": SINGLE | {"concepts": ["make it autumn"]}},
+        "2 concepts": ADAPTER | {"base": BASE | {"concepts": 2}},
+        "3 concepts": ADAPTER | {"base": BASE | {"concepts": 3, "photos": 72}},
     },
     "what-is-tuned": {
         "LoRA on the SL": ADAPTER | {"ranks": Ranks(tb=0)},
@@ -175,6 +180,8 @@ def test_rows_are_what_the_paper_compares(name: str, sets: Sets, tmp_path: Path,
     changes = {"adapter_lr": 1e-3} | CHANGES.get(name, {})
     if name == "table9":
         changes |= {"pairs": (sets.unpaired,), "metric": "fd-random", "batch": 4}
+    if name == "number-of-concepts":
+        changes["base_pairs"] = (sets.single, *sets.base)
     if name == "selection-embedding":
         changes["features"] = shared / "features/squeezenet11.safetensors"
     found = run(settings(sets, name, tmp_path, **changes))
@@ -229,8 +236,15 @@ def test_random_ranks_are_drawn_by_the_seed_and_near_the_papers_size() -> None:
         ("fig2", {"generator": replace(SMALL, blocks=2)}, "three residual blocks"),
         ("table9", {}, "holds pairs, and this experiment is one of no pairs"),
         ("table5", {"keep": (22,)}, "has only 21 training pairs; half of them, as in the paper, are --keep 10"),
+        ("table5", {"keep": ()}, "--keep 400: "),
         ("table5", {"keep": (8, 9)}, "keeps one number of photos"),
         ("table5", {"batch": 40, "keep": (40,)}, "has only"),
+        ("table5", {"batch": 50, "keep": (50,)}, "--batch 50: base has only 48 training pairs"),
+        ("table6", {"batch": 40, "keep": ()}, "--batch 40: "),
+        ("table10", {"batch": 40, "keep": ()}, "--batch 40: "),
+        ("table7", {"text": "clip:no/such/folder"}, "no/such/folder"),
+        ("table8", {"text": "clip:no/such/folder"}, "no/such/folder"),
+        ("table7", {"size": 40}, "power of two"),
         ("table5", {"embedding": "nonsense"}, "unknown"),
     ],
 )
@@ -258,6 +272,56 @@ def test_photos_without_a_pair_are_not_selected(sets: Sets, tmp_path: Path) -> N
         assert set(read_json(Path(selection))["ids"]) == edited
 
 
-def test_an_unpaired_set_is_refused_by_the_paired_benchmarks(sets: Sets, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no pairs"):
-        run_table(settings(sets, "8", tmp_path, pairs=(sets.unpaired,), metric="fd-random", size=None))
+@pytest.mark.parametrize("name", ["table8", "table10", "table14", "fig4"])
+def test_an_unpaired_set_is_refused_where_pairs_are_trained_on(name: str, sets: Sets, tmp_path: Path) -> None:
+    config = settings(sets, name, tmp_path, pairs=(sets.unpaired,), metric="fd-random", batch=4, keep=(4,))
+    assert "holds no pairs" in refused(lambda: run_table(config))
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def models_of(config: TableConfig, *, faces: bool = False) -> Models:
+    """The models of an experiment, before any is trained."""
+    comparison = Comparison(config.out, config.metric, NetworkOptions())
+    return Models(config, config.out, Concepts.load(config, config.out), comparison, faces=faces)
+
+
+def test_figure_7_goes_from_100_photos_to_all_800_in_two_curves(sets: Sets, tmp_path: Path) -> None:
+    variants = EXPERIMENTS["fig7"].variants(models_of(settings(sets, "fig7", tmp_path, keep=())))
+    assert [(variant.x, variant.curves) for variant in variants] == [
+        (100 * hundreds, (curve,)) for curve in ("by clustering", "by chance") for hundreds in range(1, 9)
+    ]
+
+
+FACES = ("table3-faces", "table4", "table12", "table13", "fig7")
+
+
+@pytest.mark.parametrize("name", [*FACES, "table3-scenes", "table5", "table7", "table11", "table14"])
+def test_photos_of_faces_are_compared_by_facenet_and_others_by_clip(name: str, sets: Sets, tmp_path: Path) -> None:
+    """Sec. 5.1. The file of weights is not there, and the refusal names whose it is."""
+    message = refused(
+        lambda: run_table(settings(sets, name, tmp_path, embedding=None, model=str(tmp_path / "none"), keep=(8,)))
+    )
+    assert ("facenet" in message.casefold()) == (name in FACES)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_the_ranks_given_are_a_row_of_their_own(sets: Sets, tmp_path: Path) -> None:
+    given = settings(sets, "5", tmp_path, ranks=Ranks(level1=2, level2=2))
+    assert [variant.name for variant in EXPERIMENTS["table5"].variants(models_of(given))][-1] == "the ranks given"
+
+
+def test_the_base_given_is_used_in_place_of_the_usual_one_alone(project: Project, sets: Sets, tmp_path: Path) -> None:
+    models = models_of(settings(sets, "4", tmp_path, base=project.base))
+    given, pooled = GeneratorConfig(**TINY), replace(SMALL, around="max")
+    assert models.base().generator == given
+    assert models.base("of others", sets=models.concepts.random).generator == SMALL
+    assert models.base("pooled", generator=pooled).generator == pooled
+
+
+def test_the_text_encoder_of_the_base_given_is_looked_for_first(project: Project, sets: Sets, tmp_path: Path) -> None:
+    base, out = shutil.copytree(project.base, tmp_path / "base"), tmp_path / "out"
+    config = read_json(base / "config.json")
+    config["settings"]["text"] = "clip:no/such/folder"
+    write_json(base / "config.json", config)
+    assert "no/such/folder" in refused(lambda: run_table(settings(sets, "11", out, base=base, steps=1, base_steps=1)))
+    assert not list(out.rglob("*.safetensors"))

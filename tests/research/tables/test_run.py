@@ -13,6 +13,7 @@ from e2gan.cli import main
 from e2gan.core.errors import InputError
 from e2gan.research.tables.run import ORDER, TITLES, experiment_of
 from tests.conftest import Project, refused
+from tests.measure.tiny_segformer import write_palette
 from tests.research.tables.tiny_tables import Sets, run, settings
 
 TINY = "--width 8 --blocks 3 --transformers 2 --heads 2 --text-width 16 --text hashed --embedding gradient-colour"
@@ -111,3 +112,19 @@ def test_the_data_of_the_paper_and_ours_are_told_apart(sets: Sets, tmp_path: Pat
     found = run(settings(sets, "3-faces", tmp_path, steps=1, base_steps=1))
     assert any("24 concepts in B.3 (its text says 20)" in line for line in found.notes)
     assert any(line.startswith("Here: l1 on 3 test photos at 32 pixels") for line in found.notes)
+
+
+@pytest.mark.slow
+def test_label_maps_have_their_miou_and_stay_out_of_the_mean(
+    sets: Sets, segformer: Path, maps: Path, tmp_path: Path
+) -> None:
+    palette = write_palette(tmp_path / "palette.json")
+    labels = {"labels": (f"{maps.name}={palette}",), "segmenter": str(segformer)}
+    found = run(settings(sets, "6", tmp_path, pairs=(sets.rejecting, maps), size=64, steps=1, **labels))
+    photo, aimed, *ours = found.rows
+    assert aimed.name == "the images that are aimed at"
+    assert 80 < aimed.values["a photo"] < 100
+    for row in (photo, *ours):
+        assert row.cells["a photo"].startswith("mIoU ")
+        assert row.values["mean"] == row.values["Low Quality photo"]
+    assert any("and not in the mean" in line for line in found.notes)
