@@ -132,10 +132,18 @@ def _run(arguments: list[str]) -> int:
     if invocation.dry_run:
         from e2gan.core.files import plain
 
-        remarks = c.remarks(settings) if isinstance(settings, c.ExperimentConfig) else {}
-        print(json.dumps(plain(settings) | plain(remarks), indent=2, ensure_ascii=False))
+        print(json.dumps(plain(settings) | plain(_remarks(settings)), indent=2, ensure_ascii=False))
         return 0
     return _call(COMMANDS[name][1], settings, as_json=invocation.json)
+
+
+def _remarks(settings: Any) -> dict[str, Any]:
+    """What a dry run shows beside an experiment's settings."""
+    if not isinstance(settings, c.ExperimentConfig) or getattr(settings, "number", None) == "list":
+        return {}
+    from e2gan.research.remarks import remarks
+
+    return remarks(settings)  # pyright: ignore[reportArgumentType]
 
 
 def _call(target: str, settings: Any, *, as_json: bool) -> int:

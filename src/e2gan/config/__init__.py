@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
 from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, GeneratorConfig, Norm, Ranks, Upsample
-from e2gan.config.paper import remarks
 from e2gan.config.recipes import RECIPES, Recipe
 from e2gan.config.research import (
     CrucialConfig,
@@ -19,6 +18,7 @@ from e2gan.config.research import (
     RanksConfig,
     ReproduceConfig,
     TableConfig,
+    Training,
 )
 from e2gan.config.stages import (
     AdaptConfig,

@@ -238,16 +238,24 @@ class ReproduceConfig(ExperimentConfig):
     """Local copies of the teachers' checkpoints, TEACHER=FOLDER, as `pairs --model`."""
     set: tuple[str, ...] = ()
     """Arguments of a teacher's call to change, TEACHER.NAME=VALUE, as `pairs --set` (default: those of B.1)."""
-    clip: str | None = None
-    """CLIP by name or folder, for the score clip-direction (how quality is judged is undisclosed)."""
+    clip: str = "openai/clip-vit-base-patch32"
+    """CLIP by name or folder, for the score clip-direction (how quality is judged is undisclosed); none: without it."""
     preference: str | None = None
     """PickScore by name or folder, for the score preference (how quality is judged is undisclosed)."""
+    align: bool = False
+    """Undo a shift or zoom of an edit against its photo (ours)."""
+    retries: int = 0
+    """More seeds for an edit that failed (ours)."""
+    max_residual: float | None = None
+    """Reject edits that lie further from their photo, in pixels (ours; default: none is rejected for that)."""
 
     def check(self) -> None:
         super().check()
         side("size", self.size)
         at_least("limit", self.limit, 3)
         at_least("keep-concepts", self.keep_concepts, 1)
+        at_least("retries", self.retries, 0)
+        positive("max-residual", self.max_residual)
         need(self.teacher != (), "--teacher is empty: name at least one")
         need(len(self.keep) < 2, "--keep: Table 3 keeps one number of photos")
         self.teach.check()
@@ -255,7 +263,15 @@ class ReproduceConfig(ExperimentConfig):
     @property
     def teach(self) -> TeachConfig:
         """How the teachers teach."""
-        return TeachConfig(model=self.teacher_model, set=self.set, clip=self.clip, preference=self.preference)
+        return TeachConfig(
+            model=self.teacher_model,
+            set=self.set,
+            clip=None if self.clip == "none" else self.clip,
+            preference=self.preference,
+            align=self.align,
+            retries=self.retries,
+            max_residual=self.max_residual or float(self.size),
+        )
 
     @property
     def lists(self) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from e2gan.core.summary import skipped_lines
 from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
-from e2gan.pairs.concept_lists import read_list
+from e2gan.pairs.concept_lists import ConceptList, read_list
 from e2gan.pairs.import_pairs import import_pairs
 from e2gan.pairs.import_unpaired import import_unpaired
 from e2gan.pairs.outcome import Outcome
@@ -154,20 +154,15 @@ def _edit_photos(
     return replace(outcome, notes=[f"of the training photos, only those in {chosen.selection}", *outcome.notes])
 
 
-def make_pair_sets(config: PairsConfig) -> PairSets:
-    """Make a pair set of each concept in a list, `out`/NAME.
+def plan_pair_sets(config: PairsConfig) -> tuple[ConceptList, list[PairsConfig]]:
+    """The list that `config` names, and the settings of each concept's pair set, `out`/NAME. Nothing is made.
 
-    The teachers are the concept's own; else those of `config`, where it names any; else the list's defaults. Run again,
-    it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything is made; and
-    as `make_pairs` does, but only after the other concepts were made.
+    Raises InputError for a list that is none, and for settings that cannot be.
     """
     config.check()
     if config.concepts is None:
         raise InputError("--concepts: name a list of concepts")
     concepts = read_list(config.concepts)
-    path, rows = concepts.path, concepts.concepts
-    for line in concepts.about:
-        note(line)
     configs = [
         replace(
             config,
@@ -177,16 +172,30 @@ def make_pair_sets(config: PairsConfig) -> PairSets:
             teacher=row.teachers if row.own_teachers else config.teacher or row.teachers or None,
             teach=replace(config.teach, source=row.source or config.teach.source),
         )
-        for row in rows
+        for row in concepts.concepts
     ]
-    for one, row in zip(configs, rows, strict=True):  # all of them looked at before the first is made
+    for one, row in zip(configs, concepts.concepts, strict=True):
         try:
             one.check()
             for teacher in make_teachers(one, row.settings_of(one.teachers)):
                 if isinstance(teacher, CommandTeacher):
                     teacher.load()  # only looks for the program
         except InputError as error:
-            raise InputError(f"{path}, concept '{row.name}': {error}") from None
+            raise InputError(f"{concepts.path}, concept '{row.name}': {error}") from None
+    return concepts, configs
+
+
+def make_pair_sets(config: PairsConfig) -> PairSets:
+    """Make a pair set of each concept in a list, `out`/NAME.
+
+    The teachers are the concept's own; else those of `config`, where it names any; else the list's defaults. Run again,
+    it goes on. Raises InputError for a list that is none, and for settings that cannot be, before anything is made; and
+    as `make_pairs` does, but only after the other concepts were made.
+    """
+    concepts, configs = plan_pair_sets(config)
+    rows = concepts.concepts
+    for line in concepts.about:
+        note(line)
     there = config.out.exists()
     made, failed, teachers, loaded = [], [], [], None
     for one, row in zip(configs, rows, strict=True):

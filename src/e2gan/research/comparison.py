@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Result:
 class Variant:
     """One row of a comparison: its name, and how its model for a concept is trained. x: its place on these curves.
 
-    check: raises InputError where that cannot be done, and trains nothing.
+    check: raises InputError where that cannot be done, and trains nothing. extra: more of its columns.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Variant:
     check: Callable[[PairSet], object] = lambda _: None
     x: float | None = None
     curves: tuple[str, ...] = ()
+    extra: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

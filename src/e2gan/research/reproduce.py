@@ -7,14 +7,16 @@ from pathlib import Path
 
 from e2gan.choose.concepts import choose_concepts
 from e2gan.config import ConceptsConfig, PairsConfig, PhotosConfig, ReproduceConfig
+from e2gan.core.errors import InputError
 from e2gan.core.progress import note
-from e2gan.data.photos import prepare_photos
+from e2gan.data.photos import PhotoSet, prepare_photos
+from e2gan.features.clip import ClipModel
 from e2gan.features.embeddings import load_embedder
 from e2gan.measure.metrics import MetricScorer, NetworkOptions
+from e2gan.networks.models import build_generator
 from e2gan.networks.text import known_width, text_encoder
-from e2gan.pairs.concept_lists import read_list
-from e2gan.pairs.make import make_pair_sets
-from e2gan.research.tables.models import embedding_options
+from e2gan.pairs.make import make_pair_sets, plan_pair_sets
+from e2gan.research.tables.models import KEPT, embedding_options
 from e2gan.research.tables.run import TableResult, run_table
 
 
@@ -22,36 +24,65 @@ def reproduce(config: ReproduceConfig) -> TableResult:
     """From a folder of photos to Table 3. Run again, it goes on, or finds it done.
 
     Writes the photo set, a pair set of each concept, the trained models and the table into `config.out`. Raises
-    InputError for bad settings, and where a network that it needs later is not at hand, before anything is made.
+    InputError for bad settings, and where something that is needed later is not at hand, before the teachers begin.
     """
     config.check()
-    base_list, evaluation_list = (read_list(name) for name in config.lists)
+    base_pairs, evaluation_pairs = (_pairs(config, name) for name in config.lists)
+    both = _concepts_in_both(config, base_pairs, evaluation_pairs)
     _check_networks(config)
-    photos = config.out / "photos"
-    note(str(prepare_photos(PhotosConfig(folder=config.photos, out=photos, size=config.size, limit=config.limit))))
-    sets: list[tuple[Path, ...]] = []
-    for concepts in (base_list, evaluation_list):
-        settings = PairsConfig(
-            photos=photos,
-            concepts=str(concepts.path),
-            out=config.out / "pairs",
-            teacher=config.teacher,
-            teach=config.teach,
-            seed=config.seed,
-            device=config.device,
-        )
-        sets.append(tuple(made.folder for made in make_pair_sets(settings).sets))
-    base_sets, evaluated = sets
-    base_sets = tuple(folder for folder in base_sets if folder not in evaluated)  # Sec. 5.1: reserved from the others
+    photos = PhotosConfig(folder=config.photos, out=config.out / "photos", size=config.size, limit=config.limit)
+    note(str(prepare_photos(photos)))
+    keep = config.keep[0] if config.keep else KEPT
+    if (count := len(PhotoSet.load(photos.out).split("train"))) < keep:
+        raise InputError(f"--keep {keep}: {photos.out} has only {count} training photos; the paper keeps half of them")
+    base_sets, evaluated = (
+        tuple(made.folder for made in make_pair_sets(pairs).sets) for pairs in (base_pairs, evaluation_pairs)
+    )
     if config.base_count is not None:
-        base_sets = _chosen(config, base_sets)
+        # Those in both come along: Table 3 leaves them out, and says so.
+        left = tuple(folder for folder in base_sets if folder not in both)
+        base_sets = (*_chosen(config, left), *sorted(both))
     table = run_table(config.table(evaluated, base_sets))
     assert isinstance(table, TableResult)
     return table
 
 
+def _pairs(config: ReproduceConfig, concepts: str) -> PairsConfig:
+    """The pair sets of a list of concepts. Raises InputError where its teachers are not at hand."""
+    pairs = PairsConfig(
+        photos=config.out / "photos",
+        concepts=concepts,
+        out=config.out / "pairs",
+        teacher=config.teacher,
+        teach=config.teach,
+        seed=config.seed,
+        device=config.device,
+    )
+    try:
+        plan_pair_sets(pairs)
+    except InputError as error:
+        raise InputError(str(error).replace("--model", "--teacher-model")) from None
+    return pairs
+
+
+def _concepts_in_both(config: ReproduceConfig, base: PairsConfig, evaluation: PairsConfig) -> set[Path]:
+    """Folders of concepts that are in both lists.
+
+    Raises InputError where one name means two prompts, and where too few are left for the base.
+    """
+    trained, evaluated = ({one.out: one.concept for one in plan_pair_sets(pairs)[1]} for pairs in (base, evaluation))
+    both = trained.keys() & evaluated.keys()
+    for folder in both:
+        if (trained[folder] or "").casefold() != (evaluated[folder] or "").casefold():
+            raise InputError(f"both lists have a concept '{folder.name}', of different prompts: give one another name")
+    left, wanted = len(trained) - len(both), config.base_count or 1
+    if left < wanted:
+        raise InputError(f"--keep-concepts {wanted}: {base.concepts} has {left} concepts that are not evaluated on")
+    return both
+
+
 def _check_networks(config: ReproduceConfig) -> None:
-    """Raises InputError where what Table 3 needs is not at hand: days of teachers come first."""
+    """Raises InputError where a network that comes after the teachers, who take days, is not at hand."""
     MetricScorer(
         config.metric, NetworkOptions(features=config.features, inception=config.inception, device=config.device)
     )
@@ -59,6 +90,9 @@ def _check_networks(config: ReproduceConfig) -> None:
     embedding = config.embedding or ("facenet" if config.photos_of == "faces" else "clip")
     options = embedding_options(config, embedding)
     load_embedder(embedding, features=options.get("features"), model=options.get("model"), device=config.device)
+    if config.clip != "none":
+        ClipModel(config.clip, config.device, "--clip")
+    build_generator("comodgan", config.generator, config.size)
 
 
 def _chosen(config: ReproduceConfig, sets: tuple[Path, ...]) -> tuple[Path, ...]:

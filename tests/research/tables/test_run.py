@@ -92,6 +92,7 @@ def test_list_tells_what_each_number_is(capsys: pytest.CaptureFixture) -> None:
     assert main(["table", "list"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert list(lines) == ORDER
+    assert "number of transformer blocks" in lines["table2"]
     assert all("(ours)" in lines[name] for name in ORDER if "table" not in name and "fig" not in name)
 
 

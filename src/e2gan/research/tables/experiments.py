@@ -1,321 +1,59 @@
-"""What each of the paper's tables and figures compares, as rows of models to train; and a few experiments of our own.
-
-The costs (Tab. 1 and 2, Fig. 6) are in costs.py, the crucial layers (Fig. 4) in research/crucial.py.
-"""
+"""The experiments by number and name: the paper's tables and figures, and a few of our own."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from e2gan.choose.concepts import choose_concepts
-from e2gan.config import PIX2PIX, THRESHOLDS, ConceptsConfig, GeneratorConfig, Ranks
-from e2gan.core.errors import InputError
-from e2gan.data.pair_set import PairSet
-from e2gan.networks.generator import Generator
-from e2gan.networks.lora import parameter_count
+from e2gan.config import Training
 from e2gan.research.comparison import Variant
-from e2gan.research.tables.models import Base, Method, Models, embedding_options
-from e2gan.research.tables.sets import identity_set
-
-PIX2PIX_ROW, COMODGAN_ROW, OURS = "pix2pix", "Co-Mod-GAN", "E2GAN"
-PAPER_PHOTOS = range(100, 801, 100)  # of Fig. 7
+from e2gan.research.tables import rows
+from e2gan.research.tables.models import Models
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """title: what is compared. variants: its rows, from its models. paper: the paper's table of that number, of which
-    `columns` belong here (none named: all). faces: whether the paper's photos are faces. notes: what the paper had, and
-    what to know. x_label: of the curve, where it is one."""
+    """One experiment.
+
+    title: what is compared. variants: its rows, from its models. trains: which trainings that takes, and `special` what
+    they have beside the settings. paper: the paper's table of that number, of which `columns` belong here (none named:
+    all). faces: whether the paper's photos are faces. notes: what the paper had, and what to know. x_label: of the
+    curve, where it is one.
+    """
 
     title: str
     variants: Callable[[Models], list[Variant]]
+    trains: tuple[Training, ...] = ("base", "adapter")
     paper: str | None = None
     columns: tuple[str, ...] = ()
     faces: bool = False
     notes: tuple[str, ...] = ()
+    special: dict[str, str] = field(default_factory=dict)
     x_label: str | None = None
 
 
-def methods(models: Models, comodgan: str = COMODGAN_ROW) -> list[Variant]:
-    """The baselines on all pairs, and the adapter on the photos that SC keeps (Tab. 3, Tab. 7)."""
-    return [
-        models.scratch(PIX2PIX_ROW, model="pix2pix"),
-        models.scratch(comodgan, "comodgan", model="comodgan"),
-        models.adapter(OURS),
-    ]
+def counted(models: Models) -> list[Variant]:  # noqa: ARG001 (as of all experiments)
+    """Parameters, operations and time, counted and measured here; nothing is trained (costs.py)."""
+    return []
 
 
-def distilled(models: Models) -> list[Variant]:
-    """`methods`, with Co-Mod-GAN under the name that Tab. 3 gives it."""
-    return methods(models, "pix2pix-zero-distilled (Co-Mod-GAN)")
-
-
-def base_concepts(models: Models) -> list[Variant]:
-    """Adapters on bases of selected, random, art concepts, and of a single one (Tab. 4)."""
-    concepts = models.concepts
-    bases = [("selected concepts (ours)", models.base())]
-    if not concepts.random:
-        raise InputError(
-            "Table 4 compares with a base of random concepts (B.3 lists 20): name them with --random-pairs"
-        )
-    bases.append(("random concepts", models.base("random concepts", sets=concepts.random)))
-    if concepts.art:
-        bases.append(("art concepts", models.base("art concepts", sets=concepts.art)))
-    else:
-        concepts.notes.append(
-            "No row of art concepts: the paper's 200 were never published; --art-pairs takes a list of your own."
-        )
-    counts = [len(models.concepts.base) or None, len(concepts.random), len(concepts.art)]
-    variants = [
-        models.adapter(f"{count} {name}" if count else name, f"on {name}", base=base)
-        for count, (name, base) in zip(counts, bases, strict=False)
-    ]
-    return [*variants, _on_single(models, "single concept ({})")]
-
-
-def lora_ranks(models: Models) -> list[Variant]:
-    """The searched ranks, two that the threshold alone decides, and ranks by chance (Tab. 5)."""
-    searched = Ranks()
-    upscaled = {"upscale 1x": Ranks(level3=4, level4=4), "upscale 4x": Ranks(level3=16, level4=16)}
-    rows = {"searched (ours)": searched, **upscaled}
-    base = models.base()
-    rows["random ranks"] = random_ranks(base.generator, models.config.seed, not_among=tuple(rows.values()))
-    if models.config.ranks not in rows.values():
-        rows["the ranks given"] = models.config.ranks
-    return [models.adapter(name, base=base, ranks=ranks) for name, ranks in rows.items()]
-
-
-def random_ranks(generator: GeneratorConfig, seed: int, not_among: tuple[Ranks, ...] = ()) -> Ranks:
-    """Ranks by chance, a power of two for each level up to its threshold (B.2), of about the size of the paper's.
-
-    Its random ranks came to 0.100 M parameters where the searched ones have 0.092 M (Tab. 5); how they were drawn is
-    not published. Here the seed draws one of the six sets nearest to that ratio.
-    """
-    network = Generator(generator)
-    levels = ("level2", "level3", "level4")
-    choices = [[2**i for i in range(getattr(THRESHOLDS, level).bit_length())] for level in levels]
-    drawn = [Ranks(**dict(zip(levels, ranks, strict=True))) for ranks in itertools.product(*choices)]
-    target = parameter_count(network, Ranks()) * 0.100 / 0.092
-    near = sorted(
-        (ranks for ranks in drawn if ranks not in not_among),
-        key=lambda ranks: abs(parameter_count(network, ranks) - target),
-    )[:6]
-    return near[np.random.default_rng(seed).integers(len(near))]
-
-
-def architecture(models: Models) -> list[Variant]:
-    """This architecture and that of pix2pix, both from scratch (Tab. 6)."""
-    return [
-        models.scratch("E2GAN 3 RB + 1 TB from scratch"),
-        models.scratch("pix2pix 9 RB from scratch", model="pix2pix"),
-    ]
-
-
-def benchmarks(models: Models) -> list[Variant]:
-    """Paired data sets, not edits: the baselines and this generator, all from scratch (Tab. 8)."""
-    return [
-        models.scratch(PIX2PIX_ROW, model="pix2pix"),
-        models.scratch(COMODGAN_ROW, "comodgan", model="comodgan"),
-        models.scratch(OURS, "e2gan"),
-    ]
-
-
-def unpaired(models: Models) -> list[Variant]:
-    """Unpaired data sets from scratch (Tab. 9). CUT is the generator of pix2pix trained by contrast, and so is ours."""
-    return [
-        models.scratch("CycleGAN", model="cyclegan", unpaired=True),
-        models.scratch("CUT", model="pix2pix", unpaired=True),
-        models.scratch(OURS, "e2gan unpaired", unpaired=True),
-    ]
-
-
-def around_the_block(models: Models) -> list[Variant]:
-    """Bases with convolutions, or pooling, around the TB; all weights fine-tuned on all the data (Tab. 10)."""
-    names = {"convolution + transposed convolution": "conv", "max pool + max unpool": "max"}
-    generators = {name: replace(models.config.generator, around=around) for name, around in names.items()}
-    bases = {name: models.base(f"base, {name}", generator=generator) for name, generator in generators.items()}
-    return [models.all_weights(name, base=base) for name, base in bases.items()]
-
-
-def pretraining(models: Models) -> list[Variant]:
-    """pix2pix fine-tuned from a base of several concepts, and from scratch; and ours (Tab. 11)."""
-    base = models.base("pix2pix base", generator=PIX2PIX)
-    return [
-        models.all_weights("pix2pix pre-trained", base=base, like_scratch=True),
-        models.scratch("pix2pix from scratch", model="pix2pix"),
-        models.adapter(OURS),
-    ]
-
-
-def base_alternatives(models: Models) -> list[Variant]:
-    """Adapters on an auto-encoder of the photos, on a base of a single concept, and on the usual one (Tab. 12)."""
-    usual = models.base()
-    if models.config.generator.skip or usual.generator.skip:
-        raise InputError(
-            "Table 12 needs --preset paper: with --skip the generator is the identity before its first step, so that "
-            "there is no auto-encoder to train"
-        )
-    source = _single(models)
-    photos = identity_set(source, models.out / "autoencoder-pairs")
-    autoencoder = models.base("autoencoder", sets=[photos], generator=models.config.generator, gan=0.0)
-    return [
-        models.adapter("autoencoder as base", base=autoencoder),
-        _on_single(models, "single concept ({}) as base"),
-        models.adapter("ours", base=usual),
-    ]
-
-
-def cross_attention(models: Models) -> list[Variant]:
-    """Adapters on the base without its cross-attention, and with it (Tab. 13)."""
-    base = models.base()
-    bare = models.without_cross_attention(base)
-    return [
-        models.adapter("cross-attention removed at fine-tuning", base=bare),
-        models.adapter("ours", base=base),
-    ]
-
-
-def longer(models: Models) -> list[Variant]:
-    """Adapters trained as long as usual, and twice as long (Tab. 14)."""
-    c = models.config
-    count, unit = (c.minutes, "minutes") if c.minutes else (c.steps, "steps") if c.steps else (c.epochs, "epochs")
-    return [models.adapter(f"{count * part:g} {unit}", part=part) for part in (1, 2)]
-
-
-def places(models: Models) -> list[Variant]:
-    """This generator from scratch by the place and the number of its TBs, beside the baselines (Fig. 2)."""
-    g = models.config.generator
-    at: dict[str, tuple[int, ...]] = {
-        "TB before RB 1": (0,),
-        "TB after RB 1": (1,),
-        "TB after RB 2 (ours)": (2,),
-        "TB after RB 3": (3,),
-        "two TBs, after RB 1 and 2": (1, 2),
-        "three TBs, after RB 1, 2 and 3": (1, 2, 3),
-    }
-    if g.blocks < 3:
-        raise InputError(f"Figure 2 places the TB among three residual blocks, and --blocks is {g.blocks}")
-    return [
-        *(models.scratch(name, generator=replace(g, transformers=places)) for name, places in at.items()),
-        models.scratch(PIX2PIX_ROW, model="pix2pix"),
-        models.scratch("pix2pix-zero-distilled (Co-Mod-GAN)", "comodgan", model="comodgan"),
-    ]
-
-
-def number_of_photos(models: Models) -> list[Variant]:
-    """Adapters on 100 to 800 photos, or on the numbers of --keep, kept by clustering and by chance (Fig. 7)."""
-    curves: dict[str, Method] = {"by clustering": "similarity", "by chance": "random"}
-    variants = []
-    for (curve, method), keep in itertools.product(curves.items(), models.config.keep or PAPER_PHOTOS):
-        selection = models.selection(keep, method)
-        variant = models.adapter(f"{keep} photos {curve}", selection=selection)
-        variants.append(replace(variant, x=keep, curves=(curve,)))
-    return variants
-
-
-# -- our own ----------------------------------------------------------------------------------------------------------
-
-
-def number_of_concepts(models: Models) -> list[Variant]:
-    """Adapters on bases of 1, 2, 4, … concepts, chosen by clustering."""
-    sets = _bases(models, 2)
-    counts = sorted({min(2**i, len(sets)) for i in range(8)})
-    variants = []
-    for k in counts:
-        name = f"{k} concept{'s' * (k > 1)}"
-        base = models.base(name, sets=_clustered(models, k))
-        variants.append(replace(models.adapter(name, f"on {name}", base=base), x=k, curves=("E²GAN",)))
-    return variants
-
-
-def what_is_tuned(models: Models) -> list[Variant]:
-    """LoRA on the sampling layers, on the TB, on both; and all weights."""
-    ranks, base = models.config.ranks, models.base()
-    return [
-        models.adapter("LoRA on the SL", base=base, ranks=replace(ranks, tb=0)),
-        models.adapter("LoRA on the TB", base=base, ranks=Ranks(level1=0, level2=0, level3=0, level4=0, tb=ranks.tb)),
-        models.adapter("LoRA on SL and TB", base=base, ranks=ranks),
-        models.all_weights("all weights of the base", "all weights", base=base),
-    ]
-
-
-def selection_embedding(models: Models) -> list[Variant]:
-    """Adapters on selections by each embedding that can run: the one asked for and the project's own."""
-    names = dict.fromkeys([models.embedding, "gradient-colour"])
-    if models.config.features is not None:
-        names["squeezenet"] = None
-    if len(names) < 2:
-        raise InputError("this experiment compares embeddings: name another with --embedding, or --features FILE")
-    base = models.base()
-    return [
-        models.adapter(f"selected by {name}", base=base, selection=models.selection(embedding=name)) for name in names
-    ]
-
-
-def transfer(models: Models) -> list[Variant]:
-    """All weights trained from scratch, from another concept, and from the base, for parts of the training."""
-    other, name = _single(models), f"from {_single(models).prompt}"
-    starts = {name: models.base(name, sets=[other]), "from the base": models.base()}
-    variants = []
-    for part in (0.25, 0.5, 1.0):
-        at = f"{part:.0%} of the training"
-        variant = models.scratch(f"from scratch, {at}", part=part)
-        variants.append(replace(variant, x=part, curves=("from scratch",)))
-        for curve, base in starts.items():
-            variant = models.all_weights(f"{curve}, {at}", base=base, like_scratch=True, part=part)
-            variants.append(replace(variant, x=part, curves=(curve,)))
-    return variants
-
-
-def _on_single(models: Models, name: str) -> Variant:
-    single = _single(models)
-    base: Base = models.base("single concept", sets=[single])
-    return models.adapter(name.format(single.prompt), "on single concept", base=base)
-
-
-def _single(models: Models) -> PairSet:
-    if models.concepts.single is None:
-        raise InputError("this experiment trains a base of one concept (the paper: old person): --single-pairs")
-    return models.concepts.single
-
-
-def _bases(models: Models, count: int) -> list[PairSet]:
-    if len(models.concepts.base) < count:
-        raise InputError(f"this experiment trains its own bases: name at least {count} pair sets with --base-pairs")
-    return models.concepts.base
-
-
-def _clustered(models: Models, keep: int) -> list[PairSet]:
-    """The concepts of Sec. 4.2.1: the nearest to each centre of the clustered mean embeddings."""
-    sets = models.concepts.base
-    if keep >= len(sets):
-        return list(sets)
-    if models.embedding.endswith(".npy"):
-        raise InputError(f"--embedding {models.embedding} is of photos, and concepts are compared here: name a kind")
-    settings = ConceptsConfig(
-        pairs=tuple(s.folder for s in sets),
-        keep=keep,
-        out=models.out / f"concepts-{keep}.json",
-        **embedding_options(models.config, models.embedding),
-    )
-    kept = {str(concept.pairs) for concept in choose_concepts(settings).keep}
-    return [s for s in sets if str(s.folder) in kept]
-
-
+ALL_FOUR: tuple[Training, ...] = ("base", "adapter", "scratch", "comodgan")
 FACES = "The paper: FFHQ faces, a base of the 24 concepts in B.3 (its text says 20)"
 SCENES = "The paper: Flickr-Scenery, a base of 7 concepts that were never published"
 SCRATCH = "How long the paper trained ours from scratch is undisclosed; here as long as the baselines."
 
+COSTS: dict[str, Experiment] = {
+    "table1": Experiment("Size, operations, latency and training time", counted, (), "table1"),
+    "table2": Experiment("Size, operations and latency by the number of transformer blocks", counted, (), "table2"),
+    "fig6": Experiment("Cost of training a concept", counted, (), "fig6"),
+}
 EXPERIMENTS: dict[str, Experiment] = {
     "table3-faces": Experiment(
         "Quality on the concepts, faces",
-        distilled,
+        rows.distilled,
+        ALL_FOUR,
         "table3",
-        ("FFHQ",),
+        columns=("FFHQ",),
         faces=True,
         notes=(
             f"{FACES}, 30 concepts to evaluate on; baselines on 800 pairs, adapters on 400. "
@@ -324,40 +62,50 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table3-scenes": Experiment(
         "Quality on the concepts, scenes",
-        distilled,
+        rows.distilled,
+        ALL_FOUR,
         "table3",
-        ("Landscape",),
+        columns=("Landscape",),
         notes=(f"{SCENES}, 10 concepts to evaluate on, of which it names 8; baselines on 800 pairs, adapters on 400.",),
     ),
     "table4": Experiment(
         "Which concepts the base is trained on",
-        base_concepts,
-        "table4",
+        rows.base_concepts,
+        paper="table4",
         faces=True,
         notes=(f"{FACES}, the 20 random ones of B.3, 200 art concepts (not published), and old person.",),
     ),
     "table5": Experiment(
         "LoRA ranks",
-        lora_ranks,
-        "table5",
-        notes=(f"{SCENES}; mean of 10 concepts. How its random ranks were drawn is not published.",),
+        rows.lora_ranks,
+        paper="table5",
+        notes=(
+            f"{SCENES}; mean of 10 concepts. The searched ranks are those that it published, not found here; the two "
+            "upscaled ones are those that meet its 0.056 and 0.164 M; how it drew random ranks is not published.",
+        ),
     ),
     "table6": Experiment(
         "This architecture and pix2pix's, from scratch",
-        architecture,
+        rows.architecture,
+        ("scratch",),
         "table6",
         faces=True,
         notes=(f"The paper: four face concepts, 800 pairs. {SCRATCH}",),
     ),
     "table7": Experiment(
         "Quality on AFHQ",
-        methods,
+        rows.methods,
+        ALL_FOUR,
         "table7",
-        notes=("The paper: AFHQ, a base of cat to serval, watercolor painting and chalk art; five concepts.",),
+        notes=(
+            "The paper: AFHQ, a base of cat to serval, watercolor painting and chalk art; five concepts. What its "
+            "selection compared cats by is undisclosed; here CLIP.",
+        ),
     ),
     "table8": Experiment(
         "Paired benchmarks, from scratch",
-        benchmarks,
+        rows.benchmarks,
+        ("scratch", "comodgan"),
         "table8",
         notes=(
             f"The paper: facades and edges to shoes by FID, cityscapes by mIoU (--labels). {SCRATCH} "
@@ -366,58 +114,99 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "table9": Experiment(
         "Unpaired benchmarks, from scratch",
-        unpaired,
+        rows.unpaired,
+        ("scratch",),
         "table9",
         notes=(
             "The paper: horse to zebra. Its losses for ours are undisclosed; here they are CUT's. "
             "GAN Compression and GAN Slimming are published rows.",
+            "CUT has the layers and the contrast of its publication here, but no filters where it resamples, the "
+            "logistic loss, and as many epochs as the others; docs/method.md has this, and what differs of CycleGAN.",
         ),
+        special={
+            "of all three": "--l1 plays no part, for there are no pairs",
+            "CycleGAN": "least squares, cycle loss 10, identity loss 5, histories of 50 edits (Zhu et al. 2017)",
+            "CUT, E2GAN": "contrast of patches with its identity part (Park et al. 2020) in place of L1",
+        },
     ),
     "table10": Experiment(
         "Convolutions, or max pooling, around the transformer block",
-        around_the_block,
-        "table10",
+        rows.around_the_block,
+        paper="table10",
         notes=(f"{SCENES}; then all weights are fine-tuned on all the data of a concept.",),
+        special={"fine-tuning": "all weights on all training photos, as long as an adapter"},
     ),
     "table11": Experiment(
         "Does pix2pix gain from pre-training?",
-        pretraining,
+        rows.pretraining,
+        ("base", "adapter", "scratch"),
         "table11",
-        notes=(f"{SCENES}. pix2pix is fine-tuned with all of its weights, as long as it is trained from scratch.",),
+        notes=(
+            f"{SCENES}. pix2pix is pre-trained as long as a base, then fine-tuned with all of its weights on all "
+            "photos, as long as it is trained from scratch: the paper does not say how long.",
+        ),
+        special={
+            "pix2pix pre-trained": "a base as the others, then all weights on all photos, as long as from scratch"
+        },
     ),
     "table12": Experiment(
         "An auto-encoder as the base",
-        base_alternatives,
-        "table12",
+        rows.base_alternatives,
+        paper="table12",
         faces=True,
-        notes=(f"{FACES}. The auto-encoder learns by L1 alone, so that its discriminator is untrained.",),
+        notes=(
+            f'{FACES}. The auto-encoder learns by L1 alone, under the prompt "the photo itself", as long as a base; '
+            "its discriminator is therefore untrained.",
+        ),
+        special={"autoencoder": "a base of the photos as their own edits, with gan 0: L1 alone (D.2)"},
     ),
     "table13": Experiment(
         "Cross-attention removed from the trained base at fine-tuning",
-        cross_attention,
-        "table13",
+        rows.cross_attention,
+        paper="table13",
         faces=True,
         notes=(f"{FACES}.",),
+        special={"removed": "the same base without the cross-attention of its TB, and the norm before it (D.3)"},
     ),
-    "table14": Experiment("Twice as long a training", longer, "table14", notes=(f"{SCENES}.",)),
+    "table14": Experiment(
+        "Twice as long a training",
+        rows.longer,
+        paper="table14",
+        notes=(f"{SCENES}.",),
+        special={"second row": "twice as long: 200 epochs (E)"},
+    ),
     "fig2": Experiment(
         "Place and number of the transformer blocks, from scratch",
-        places,
+        rows.places,
+        ("scratch", "comodgan"),
         "fig2",
-        notes=(f"The paper: two landscape concepts, autumn and dusk; its values are not in print. {SCRATCH}",),
+        notes=(f"The paper: two landscape concepts, autumn and dusk; its values are a picture. {SCRATCH}",),
+    ),
+    "fig4": Experiment(
+        "Crucial layers: each part frozen in turn, all others fine-tuned",
+        rows.parts_frozen,
+        paper="fig4",
+        notes=(f"{SCENES}; mean of 10 concepts. How many photos, and how long, is undisclosed: all, as an adapter.",),
+        special={"fine-tuning": "all weights but the frozen ones, on all training photos, as long as an adapter"},
     ),
     "fig7": Experiment(
         "Number of training photos, by clustering and by chance",
-        number_of_photos,
-        "fig7",
+        rows.number_of_photos,
+        paper="fig7",
         faces=True,
-        notes=(f"{FACES}; old person and sunglasses; its values are not in print.",),
+        notes=(f"{FACES}; old person and sunglasses; its values are a picture.",),
         x_label="training photos",
     ),
-    "selection-embedding": Experiment("What the selection compares photos by (ours)", selection_embedding),
+    "selection-embedding": Experiment("What the selection compares photos by (ours)", rows.selection_embedding),
     "number-of-concepts": Experiment(
-        "How many concepts the base is trained on (ours)", number_of_concepts, x_label="concepts of the base"
+        "How many concepts the base is trained on (ours)", rows.number_of_concepts, x_label="concepts of the base"
     ),
-    "what-is-tuned": Experiment("LoRA on SL, on TB, on both; all weights (ours)", what_is_tuned),
-    "transfer": Experiment("Transfer of knowledge between concepts (ours)", transfer, x_label="part of the training"),
+    "what-is-tuned": Experiment("LoRA on SL, on TB, on both; all weights (ours)", rows.what_is_tuned),
+    "transfer": Experiment(
+        "Transfer of knowledge between concepts (ours)",
+        rows.transfer,
+        ("base", "scratch"),
+        x_label="part of the training",
+    ),
 }
+ALL = COSTS | EXPERIMENTS

@@ -20,6 +20,7 @@ from e2gan.config import (
     ExperimentConfig,
     FinetuneConfig,
     GeneratorConfig,
+    Part,
     Ranks,
     ScratchConfig,
     SelectConfig,
@@ -81,6 +82,7 @@ class Models:
         self.config, self.out, self.concepts, self.comparison = config, out, concepts, comparison
         self.embedding = config.embedding or ("facenet" if faces else "clip")
         self.selections: set[Selection] = set()  # of the adapters
+        self.bases: dict[str, int] = {}  # to be trained → their concepts
 
     @property
     def sets(self) -> list[PairSet]:
@@ -125,6 +127,8 @@ class Models:
             generator=generator or c.generator,
             training=training,
         )
+
+        self.bases[name] = len(sets)
 
         def make() -> Path:
             note(f"{name}: {len(sets)} concept{'s' * (len(sets) > 1)}")
@@ -214,9 +218,16 @@ class Models:
         return Variant(name, train, check)
 
     def all_weights(
-        self, name: str, folder: str | None = None, *, base: Base, like_scratch: bool = False, part: float = 1.0
+        self,
+        name: str,
+        folder: str | None = None,
+        *,
+        base: Base,
+        frozen: tuple[Part, ...] = (),
+        like_scratch: bool = False,
+        part: float = 1.0,
     ) -> Variant:
-        """A base's own weights, all fine-tuned on all training photos, for a part of the training.
+        """A base's own weights, all but the frozen parts', fine-tuned on all photos, for a part of the training.
 
         like_scratch: for as long as models from scratch are trained.
         """
@@ -225,7 +236,7 @@ class Models:
 
         def train(pair_set: PairSet) -> TrainedModel:
             on, out = base.folder, self._folder(folder or name, pair_set)
-            settings = FinetuneConfig(pairs=pair_set.folder, out=out, base=on, training=training)
+            settings = FinetuneConfig(pairs=pair_set.folder, out=out, base=on, frozen=frozen, training=training)
             return TrainedModel.of(finetune_base(settings))
 
         return Variant(name, train, lambda pair_set: self.fits(pair_set, training.batch))

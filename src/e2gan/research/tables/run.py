@@ -10,29 +10,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from e2gan.config import CrucialConfig, TableConfig
+from e2gan.config import TableConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, sha256, write_bytes, write_json
-from e2gan.core.names import slug
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
+from e2gan.core.progress import note
 from e2gan.measure.metrics import MIOU_LEGEND, SCORE_LEGEND, NetworkOptions, Score
 from e2gan.networks.folders import MODEL, base_folder
 from e2gan.research.comparison import Comparison, Result, Variant, mean_over, settings_with_sets
-from e2gan.research.crucial import NAMES, find_crucial
 from e2gan.research.tables.concepts import Concepts
 from e2gan.research.tables.costs import TableRow, compare_costs
-from e2gan.research.tables.experiments import EXPERIMENTS, Experiment
+from e2gan.research.tables.experiments import ALL, COSTS, EXPERIMENTS, Experiment
 from e2gan.research.tables.models import Models
 from e2gan.research.tables.paper import paper_numbers, table_name
 
-COSTS = {
-    "table1": "Size, operations, latency and training time",
-    "table2": "Size, operations and latency by the number of transformer blocks",
-    "fig6": "Cost of training a concept",
-}
-TITLES = {name: e.title for name, e in EXPERIMENTS.items()} | COSTS
-TITLES["fig4"] = "Crucial layers: each part frozen in turn, all others fine-tuned"
+TITLES = {name: e.title for name, e in ALL.items()}
 PICTURES = ("table2", "fig2", "fig7")
 ORDER = ["table1", "table2", "table3-faces", "table3-scenes", *(f"table{i}" for i in range(4, 15))]
 ORDER += ["fig2", "fig4", "fig6", "fig7"]
@@ -68,8 +61,7 @@ class TableResult:
             none = "prints its numbers as a picture" if self.name in PICTURES else "has no such experiment"
             return "\n".join([*lines, f"The paper {none} (--paper FILE.csv adds numbers of your own).", ""])
         columns = list(dict.fromkeys(c for row in self.paper.values() for c in row))
-        table = EXPERIMENTS[self.name].paper if self.name in EXPERIMENTS else None
-        source = " and ".join([label(table or self.name), *self.paper_files])
+        source = " and ".join([label(ALL[self.name].paper or self.name), *self.paper_files])
         lines += [f"**The paper's own numbers** ({source}; its data, its hardware, not measured here):", ""]
         rows = [[name, *(f"{row[c]:g}" if c in row else "" for c in columns)] for name, row in self.paper.items()]
         return "\n".join([*lines, *markdown_table(["", *columns], rows), ""])
@@ -116,7 +108,7 @@ def run_table(config: TableConfig) -> TableResult | str:
         width = max(map(len, ORDER)) + 2
         return "\n".join(f"{name:<{width}}{TITLES[name]}" for name in ORDER)
     name = experiment_of(config.number)
-    experiment = EXPERIMENTS.get(name, Experiment(TITLES[name], lambda _: [], name))
+    experiment = ALL[name]
     paper = paper_numbers(name, experiment.paper, experiment.columns, config.paper)
     paper_files = () if config.paper is None else (config.paper.name,)
     result = TableResult(name, TITLES[name], [], paper, [], config.out / name, paper_files)
@@ -141,19 +133,16 @@ def run_table(config: TableConfig) -> TableResult | str:
         teachers = [comparison.teacher_as_it_is(s) for s in models.sets]
         if any(teachers):
             untouched.append(_row("the images that are aimed at", prompts, teachers))
-        if name == "fig4":
-            (rows, folders), variants, results = _crucial_rows(models), [], []
-        else:
-            variants = experiment.variants(models)
-            models.check(variants)
-            results = comparison.run(variants, models.sets)
-            rows = _rows(variants, results, models)
-            folders = comparison.folders
+        variants = experiment.variants(models)
+        for line in concepts.notes:
+            note(line)
+        models.check(variants)
+        results = comparison.run(variants, models.sets)
+        rows = _rows(variants, results, models)
         notes = [*experiment.notes, *_notes(models), *models.concepts.notes]
-        where = {name: [os.path.relpath(f, result.out) for f in of] for name, of in folders.items()}
+        where = {row: [os.path.relpath(f, result.out) for f in of] for row, of in comparison.folders.items()}
         result = replace(result, rows=[*untouched, *rows], notes=notes, models=where)
-        if variants:
-            plot(result, experiment, variants, results, config.metric)
+        plot(result, experiment, variants, results, config.metric)
         return _write(result)
 
 
@@ -168,12 +157,13 @@ def _rows(variants: list[Variant], results: list[list[Result]], models: Models) 
     for variant, of_concepts in zip(variants, results, strict=True):
         row = _row(variant.name, [s.prompt for s in models.sets], [r.score for r in of_concepts])
         extra = {
-            "trained parameters": mean_over(of_concepts, lambda r: r.parameters),
+            **variant.extra,
+            "trained (M)": mean_over(of_concepts, lambda r: r.parameters) / 1e6,
             "stored (MB)": mean_over(of_concepts, lambda r: r.bytes) / 1e6,
             "steps": mean_over(of_concepts, lambda r: r.steps),
             "seconds a concept": mean_over(of_concepts, lambda r: r.seconds),
         }
-        cells = {k: f"{v:,.0f}" if v >= 100 or k == "steps" else f"{v:.2f}" for k, v in extra.items()}
+        cells = {k: f"{v:,.0f}" if v >= 100 or k == "steps" else f"{v:.3g}" for k, v in extra.items()}
         rows.append(TableRow(row.name, row.cells | cells, row.values | extra))
     return rows
 
@@ -203,47 +193,19 @@ def _notes(models: Models) -> list[str]:
     length = f"{c.steps} steps a concept" if c.steps else length
     bases = f"{c.base_minutes:g} minutes" if c.base_minutes else f"{c.base_epochs} epochs"
     bases = f"{c.base_steps} steps" if c.base_steps else bases
-    trained_on = f"{bases} of {len(models.concepts.base)} concepts"
-    bases = f"the one given, {c.base.name}" if c.base else trained_on
+    trained_on = "; ".join(f"{name}, {n} concept{'s' * (n > 1)}" for name, n in models.bases.items())
+    bases = f" Bases ({bases} each): {trained_on}." if models.bases else ""
+    given = f" Base: the one given, {c.base.name}." if c.base else ""
     legend = f"{SCORE_LEGEND}; {MIOU_LEGEND}, and not in the mean" if c.labels else SCORE_LEGEND
     return [
         f"Here: {c.metric} on {_range(tested)} test photos at {models.sets[0].size} pixels; {legend}. "
         f"{_range(trained)} training photos.",
-        f"Each model: {length}, batch {c.batch}; bases: {bases}. One seed ({c.seed}).",
+        f"Each model: {length}, batch {c.batch}.{given}{bases} One seed ({c.seed}).",
     ]
 
 
 def _range(counts: list[int]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def _crucial_rows(models: Models) -> tuple[list[TableRow], dict[str, list[Path]]]:
-    """Fig. 4 is the command `crucial`, on the base given or one trained here, on all training photos: its rows, and
-    the folders of their models."""
-    config, base = models.config, models.base()
-    training = replace(config.training("adapter"), lr=config.lr)
-    for pair_set in models.sets:
-        models.fits(pair_set, training.batch)
-    settings = CrucialConfig(
-        pairs=tuple(s.folder for s in models.sets),
-        out=models.out / "crucial",
-        base=base.folder,
-        metric=config.metric,
-        features=config.features,
-        inception=config.inception,
-        training=training,
-    )
-    crucial = find_crucial(settings)
-    rows = []
-    for frozen in crucial.rows:
-        row = _row(NAMES[frozen.part], crucial.prompts, [result.score for result in frozen.cells])
-        size = {"its parameters (M)": frozen.parameters / 1e6} if frozen.part else {}
-        cells = row.cells | {k: f"{v:.2f}" for k, v in size.items()}
-        rows.append(TableRow(row.name, cells, row.values | size))
-    write_bytes(models.out / "fig4.png", (models.out / "crucial" / "crucial.png").read_bytes())
-    where = settings.out / "models"
-    folders = {n: [where / slug(n) / slug(s.folder.name) for s in models.sets] for n in NAMES.values()}
-    return rows, folders
 
 
 def plot(
