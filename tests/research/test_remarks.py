@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from e2gan.cli import main
-from e2gan.config import PRESETS, ReproduceConfig, TableConfig, TrainingConfig, remarks
-from e2gan.config.paper import NEUTRAL, OFF, OPEN, PRINTED
+from e2gan.config import PRESETS, ReproduceConfig, TableConfig, TrainingConfig
 from e2gan.pairs.concept_lists import read_list
+from e2gan.research.remarks import NEUTRAL, OFF, OPEN, OPEN_IN_TRAINING, PRINTED, remarks
+from e2gan.research.tables.experiments import ALL
 
 FACES = ReproduceConfig(photos_of="faces", photos=Path("p"), out=Path("o"))
 OTHERS = "not the paper's"
@@ -19,11 +20,11 @@ OTHERS = "not the paper's"
 
 def test_no_setting_is_passed_over() -> None:
     known = {*PRINTED, *OPEN, *NEUTRAL}
-    assert {f.name for f in fields(ReproduceConfig)} <= known
-    trained = {f"training.{f.name}" for f in fields(TrainingConfig)}
-    own = {f"training.{name}" for name in ("epochs", "steps", "minutes", "batch", "lr", "schedule", "precision")}
-    own |= {f"training.{name}" for name in (*OFF, "device", "seed", "save_every")}
-    assert trained - own <= known
+    assert {f.name for config in (ReproduceConfig, TableConfig) for f in fields(config)} <= known
+    assert {f"generator.{f.name}" for f in fields(FACES.generator)} <= known
+    assert {f"ranks.{f.name}" for f in fields(FACES.ranks)} <= known
+    own = {"epochs", "steps", "minutes", "batch", "lr", "schedule", "precision", "device", "seed", "save_every"}
+    assert {f.name for f in fields(TrainingConfig)} <= own | set(OFF) | set(OPEN_IN_TRAINING)
 
 
 def test_what_is_off_in_the_paper_is_off() -> None:
@@ -38,7 +39,9 @@ def test_the_recipe_differs_only_where_it_says_so() -> None:
     scenes = remarks(replace(FACES, photos_of="scenes"))[OTHERS]
     assert set(scenes) == {"trainings.comodgan", "base_concepts", "evaluation_concepts"}
     assert "never published" in scenes["base_concepts"]
-    assert set(remarks(TableConfig(number="5"))[OTHERS]) == {"trainings.comodgan"}
+    for name, experiment in ALL.items():
+        found = set(remarks(TableConfig(number=name, size=256))[OTHERS])
+        assert found == ({"trainings.comodgan"} if "comodgan" in experiment.trains else set()), name
 
 
 def test_a_recipe_tells_what_its_defaults_come_to() -> None:
@@ -52,23 +55,69 @@ def test_a_recipe_tells_what_its_defaults_come_to() -> None:
     [
         ({"epochs": 3}, "epochs", "3; the paper: 100 (Sec. 5.1)"),
         ({"keep": (5,)}, "keep", "5; the paper: 400"),
-        ({"generator": PRESETS["residual"]}, "generator.norm", "none; the paper: instance"),
-        ({"text": "hashed"}, "text", "hashed"),
+        ({"generator": PRESETS["residual"]}, "generator.upsample", "resize; the paper: transpose"),
         ({"embedding": "gradient-colour"}, "embedding", "facenet for faces"),
-        ({"steps": 7, "epochs": 3}, "steps", "7 in place of epochs; the paper: 100 epochs"),
+        (
+            {"steps": 7, "epochs": 3},
+            "steps",
+            "7 steps in place of the paper's 100 epochs of E²GAN",
+        ),
         ({"size": 64}, "size", "64; the paper: 256"),
         ({"limit": 12}, "limit", "12; the paper: 1000"),
         ({"metric": "fd-random"}, "metric", "the paper: fid"),
         ({"teacher": ("filters",)}, "teacher", "the paper: ('sd-img2img'"),
         ({"set": ("sd-img2img.strength=0.3",)}, "set", "strength=0.3"),
         ({"keep_concepts": 5}, "keep_concepts", "5; the paper: 7 for scenes"),
-        ({"base_steps": 7, "base_epochs": 3}, "base_steps", "7 in place of epochs; the paper: 100 epochs"),
+        (
+            {"base_steps": 7, "base_epochs": 3},
+            "base_steps",
+            "7 steps in place of epochs, whose number",
+        ),
+        ({"clip": "none"}, "clip", "structure alone chooses"),
+        ({"align": True}, "align", "ours"),
+        ({"retries": 2}, "retries", "ours"),
+        ({"embedding": "clip"}, "embedding", "facenet for faces"),
         ({"evaluation_concepts": "filters"}, "evaluation_concepts", "your own"),
     ],
 )
 def test_another_value_is_named_with_the_papers(changes: dict, name: str, words: str) -> None:
     found = remarks(replace(FACES, **changes))[OTHERS]
     assert words in found[name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "words"),
+    [
+        ({"batch": 4}, "batch", "4 is given here; ours is 1"),
+        ({"text": "hashed"}, "text", "hashed is given here; ours is clip"),
+        ({"generator": PRESETS["residual"]}, "generator.norm", "none is given here; ours is instance"),
+        ({}, "generator.heads", "8: latent diffusion's"),
+    ],
+)
+def test_what_the_paper_leaves_open_is_not_called_its_own(changes: dict, name: str, words: str) -> None:
+    found = remarks(replace(FACES, **changes))
+    assert words in found["left open by the paper"][name]
+    assert name not in found[OTHERS]
+
+
+def test_each_experiment_is_shown_as_its_own() -> None:
+    nine, twelve, seven = (remarks(TableConfig(number=n)) for n in ("9", "12", "fig7"))
+    assert set(nine["trainings"]) == {"scratch", "of all three", "CycleGAN", "CUT, E2GAN"}
+    assert "gan 0" in twelve["trainings"]["autoencoder"]
+    assert "comodgan" not in twelve["trainings"]
+    assert "that of the pair sets; the paper: 256" in twelve[OTHERS]["size"]
+    assert "keep" not in seven[OTHERS]
+    several = remarks(TableConfig(number="fig7", keep=(8, 9)))
+    assert several[OTHERS]["keep"] == "8, 9; Fig. 7: 100 to 800"
+    faces, scenes = (remarks(TableConfig(number=n, embedding="clip"))[OTHERS] for n in ("4", "5"))
+    assert "facenet for faces" in faces["embedding"]
+    assert "embedding" not in scenes
+
+
+def test_a_dry_run_of_no_experiment_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["table", "99", "--dry-run"]) == 2
+    assert main(["table", "3", "--dry-run"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
 
 
 def test_the_teachers_of_the_lists_are_the_papers() -> None:

@@ -48,7 +48,7 @@ def command(tmp_path: Path) -> list[str]:
         (tmp_path / f"{name}.toml").write_text("".join(f'[[concept]]\nprompt = "{p}"\n' for p in prompts))
     arguments = f"reproduce faces --photos {tmp_path}/camera --out {tmp_path}/out --limit 12 --size 32 --keep 5 "
     arguments += f"--base-concepts {tmp_path}/base.toml --evaluation-concepts {tmp_path}/evaluation.toml --metric l1 "
-    arguments += f"--keep-concepts 2 --epochs 1 --baseline-epochs 2 --base-epochs 1 --precision fp32 {TINY}"
+    arguments += f"--clip none --keep-concepts 2 --epochs 1 --baseline-epochs 2 --base-epochs 1 --precision fp32 {TINY}"
     return [*arguments.split(), "--teacher", *teachers]
 
 
@@ -72,27 +72,42 @@ def test_from_photos_to_table_3_by_one_command(
     chosen = read_json(out / "concepts.json")
     kept, others = ([concept["prompt"] for concept in chosen[of]] for of in ("keep", "rest"))
     assert sorted(kept + others) == ["Hulk", "Joker", "Zombie"]
-    assert base["concepts"] == kept
+    assert sorted(base["concepts"]) == sorted(kept)
     assert len(kept) == 2
     assert base["generator"]["norm"] == "instance"
+    assert '"Low Quality photo" is left out of --base-pairs: it is evaluated on (Sec. 5.1)' in printed
+    assert "structure" in (out / "pairs/gamora/candidates.jsonl").read_text()
     times = {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")}
     assert main(command) == 0
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*.safetensors")} == times
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--keep", "20"], "--keep 20:"),
+        (["--keep-concepts", "4"], "--keep-concepts 4: "),
+        (["--size", "40"], "power of two"),
+        (["--teacher", "instruct-diffusion"], "--teacher-model"),
+        (["--clip", "no/such/clip"], "no/such/clip"),
+    ],
+)
+def test_what_could_not_be_done_is_told_before_the_teachers_begin(
+    command: list[str], changes: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    at = command.index("--teacher") if changes[0] == "--teacher" else len(command)
+    assert main([*command[:at], *changes]) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out/pairs").exists()
+
+
 def test_what_is_needed_last_is_looked_for_first(tmp_path: Path) -> None:
-    config = ReproduceConfig(photos_of="scenes", photos=tmp_path / "none", out=tmp_path / "out", text="hashed")
-    assert "--inception" in refused(lambda: reproduce(config)) or "fid" in refused(lambda: reproduce(config))
+    taught = ReproduceConfig(photos_of="scenes", photos=tmp_path, out=tmp_path / "out", teacher=("filters:sepia",))
+    config = replace(taught, inception=str(tmp_path / "none.pth"))
+    assert "none.pth" in refused(lambda: reproduce(config))
     assert not (tmp_path / "out").exists()
-    config = ReproduceConfig(
-        photos_of="scenes",
-        photos=tmp_path,
-        out=tmp_path / "out",
-        metric="l1",
-        text="clip:no/such/folder",
-        embedding="gradient-colour",
-    )
+    config = replace(taught, metric="l1", text="clip:no/such/folder", embedding="gradient-colour")
     assert "no/such/folder" in refused(lambda: reproduce(config))
     config = replace(config, text="hashed", embedding="clip", model="no/such/network")
     assert "no/such/network" in refused(lambda: reproduce(config))
