@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Annotated, Any, Literal
 
 from e2gan import config as c
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, LostTrainingError
 
 # Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
@@ -46,8 +46,8 @@ COMMANDS: dict[str, tuple[type, str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 2 wrong usage or bad input, and where a signal stopped it, 128
-    and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
+    """Run one command. Returns the exit status: 0 done, 1 a training was lost, 2 wrong usage or bad input, and where a
+    signal stopped it, 128 and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"e2gan: {error}", file=sys.stderr)
         return 2
+    except LostTrainingError as error:
+        print(f"e2gan: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `e2gan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

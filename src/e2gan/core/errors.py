@@ -9,3 +9,7 @@ class InputError(Exception):
     The message is one line that says what is wrong and how to mend it; the command line prints it and
     exits with status 2, without a traceback.
     """
+
+
+class LostTrainingError(Exception):
+    """A training that could not be kept from being lost, for no fault of its input; exit status 1, one line."""

@@ -23,7 +23,8 @@ from e2gan.core.outputs import State, claim, finish, partial_of
 from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
-from e2gan.train.step import Trainer
+from e2gan.train.guard import Guard
+from e2gan.train.step import SIGNS, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -62,16 +63,19 @@ def batches(data: TrainingData, config: TrainingConfig, start: int) -> Iterator[
 def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     """Train to the end of the settings, from the checkpoint in `folder` where there is one.
 
-    Writes `metrics.jsonl` and `checkpoint.safetensors` into `folder`. Raises InputError where a loss is no longer
-    finite; the last good checkpoint stays.
+    Writes `metrics.jsonl` and `checkpoint.safetensors` into `folder`. A run that is lost goes back to its last good
+    state (guard.py). Raises LostTrainingError where that fails, and InputError where a loss is no longer finite; the
+    last good checkpoint stays.
     """
     config = trainer.config
     total = config.steps or config.epochs * max(1, len(data) // config.batch)
-    step, seconds = resume(trainer, folder)
+    step, seconds, kept = resume(trainer, folder)
+    guard = Guard(trainer, step, kept) if data.paired else None
     with autocast(trainer.device, config.precision):
         pass  # "auto" is measured here, not in the first step's time
     begun = saved = time.monotonic()
     before, sums, l1, shown = seconds, {}, None, ""
+    signs = torch.zeros(len(SIGNS), device=trainer.device)
 
     def done() -> float:
         return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
@@ -85,6 +89,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             trainer.set_learning_rate(done(), step)
             for name, loss in trainer.step(batch, step).items():
                 sums[name] = sums.get(name, 0) + loss
+            if guard is not None and trainer.signs is not None:
+                signs += trainer.signs
             step += 1
             seconds = before + time.monotonic() - begun
             meter.update(f"{done():4.0%}  step {step}{shown}", step * config.batch, done(), seconds)
@@ -94,16 +100,20 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             losses = {name: float(value) / count for name, value in sums.items()}
             if not all(map(math.isfinite, losses.values())):
                 raise InputError(_diverged(step, folder))
+            back = None if guard is None else guard.look(step, count, signs / count)
             sums = {}
-            log.write(step, seconds, losses)
+            signs.zero_()
+            log.write(step, seconds, losses | ({} if back is None else {"back_to": back}))
             if "l1" in losses:
                 l1 = losses["l1"] = losses["l1"] * 127.5
             shown = "".join(f"  {name} {loss:.2f}" for name, loss in losses.items())
-            if time.monotonic() - saved >= config.save_every and done() < 1:
+            if time.monotonic() - saved >= config.save_every and done() < 1 and (guard is None or guard.well):
                 if not trainer.finite():
                     raise InputError(_diverged(step, folder))
-                save(trainer, folder, step, seconds)
+                save(trainer, folder, step, seconds, guard)
                 saved = time.monotonic()
+    if guard is not None:
+        guard.end(step)
     if not trainer.finite():
         raise InputError(_diverged(step, folder))
     return TrainingResult(steps=step, seconds=round(seconds, 3), l1=None if l1 is None else round(l1, 3))
@@ -114,17 +124,20 @@ def _diverged(step: int, folder: Path) -> str:
     return f"training diverged at step {step}: a loss is not finite; lower --lr and use another --out ({kept})"
 
 
-def save(trainer: Trainer, folder: Path, step: int, seconds: float) -> None:
-    write_tensors(folder / CHECKPOINT, trainer.state(), {"step": str(step), "seconds": repr(seconds)})
+def save(trainer: Trainer, folder: Path, step: int, seconds: float, guard: Guard | None = None) -> None:
+    header = {"step": str(step), "seconds": repr(seconds)}
+    if guard is not None:
+        header["course"] = guard.keep()
+    write_tensors(folder / CHECKPOINT, trainer.state(), header)
 
 
-def resume(trainer: Trainer, folder: Path) -> tuple[int, float]:
-    """Step and seconds of the checkpoint, loaded into the trainer; (0, 0.0) without one."""
+def resume(trainer: Trainer, folder: Path) -> tuple[int, float, str | None]:
+    """Step and seconds of the checkpoint, loaded into the trainer, and its guard's; (0, 0.0, None) without one."""
     if not (folder / CHECKPOINT).exists():
-        return 0, 0.0
+        return 0, 0.0, None
     state, header = read_tensors(folder / CHECKPOINT)
     trainer.load_state(state)
-    return int(header["step"]), float(header["seconds"])
+    return int(header["step"]), float(header["seconds"]), header.get("course")
 
 
 class Log:

@@ -14,6 +14,23 @@ from e2gan.train.batches import Batch
 from e2gan.train.losses import content_loss, discriminator_loss, generator_adversarial_loss, r1_penalty
 
 R1_EVERY = 16  # steps; StyleGAN2's lazy regularisation
+SIGNS: tuple[str, ...] = ("variation", "target_variation", "change", "target_change", "l1", "photo_l1")
+
+
+def signs_of(batch: Batch, edit: Tensor) -> Tensor:
+    """(6,) float32, the means of a batch by the names of SIGNS.
+
+    variation: standard deviation over an image's pixels, of edit and target. change: that of its difference to the
+    photo before the tanh, which is zero where the generator's body is dead and its last bias alone is left. l1: of the
+    edit against the target, and of the photo as it is.
+    """
+    with torch.no_grad():
+        images = edit.detach().float(), batch.target, batch.photo
+        ours, target, photo = (image.clamp(-0.995, 0.995).atanh().flatten(2) for image in images)
+        varied = [image.flatten(1).std(1).mean() for image in images[:2]]
+        changed = [(image - photo).std(2).mean() for image in (ours, target)]
+        l1 = [(image - batch.target).abs().mean() for image in (images[0], batch.photo)]
+        return torch.stack([*varied, *changed, *l1])
 
 
 class Trainer:
@@ -34,6 +51,8 @@ class Trainer:
         adam = {"lr": config.lr, "betas": config.betas, "fused": self.device.type in ("cpu", "cuda")}
         self.optimizer_g: torch.optim.Optimizer = torch.optim.Adam(self.trained.values(), **adam)
         self.optimizer_d: torch.optim.Optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+        self.signs: Tensor | None = None  # of the last step, which a guard looks at
+        self.slower = 1.0  # a factor of the learning rate, which a guard lowers
         self.average = {n: p.detach().clone() for n, p in self.trained.items()} if config.ema else {}
 
     def step(self, batch: Batch, number: int = 0) -> dict[str, Tensor]:
@@ -64,6 +83,7 @@ class Trainer:
             losses["g"] = generator_adversarial_loss(logits)
             total = total + config.gan * losses["g"]
         self.update_generator(total)
+        self.signs = signs_of(batch, edit)
         return {k: v.detach() for k, v in losses.items()}
 
     def update_generator(self, total: Tensor) -> None:
@@ -96,7 +116,7 @@ class Trainer:
         if step < self.config.warmup:
             factor *= (step + 1) / self.config.warmup
         for optimizer in (self.optimizer_g, self.optimizer_d):
-            optimizer.param_groups[0]["lr"] = self.config.lr * factor
+            optimizer.param_groups[0]["lr"] = self.config.lr * factor * self.slower
 
     def use_average(self) -> None:
         """Put the moving average in the generator's place."""

@@ -1,0 +1,110 @@
+"""A training that is lost, known by what its edits are, goes back to its last good state at a lower rate.
+
+Three ways in which it is lost: edits without variation (one colour: the output's gradient is gone), edits that have
+become the photo (every ReLU of the body is dead), and an L1 that stays above that of the photo as it is. Each is told
+only of a run that had been better before: generators without `skip` begin as one colour, those with it as the photo.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from torch import Tensor
+
+from e2gan.core.errors import LostTrainingError
+from e2gan.core.progress import note
+from e2gan.train.step import SIGNS, Trainer
+
+GOOD_EVERY = 50  # steps at least between two good states, the older of which is gone back to
+LONG = 100  # steps
+SLOWER = 0.25  # of the learning rate, each time
+TRIES = 2
+
+
+@dataclass
+class Course:
+    """What a run was, as a checkpoint keeps it. best: its lowest L1. varied, changed: whether its edits ever were.
+    worse: steps since when its L1 is too high. slower: factor of the learning rate. lost: how often it was."""
+
+    best: float = float("inf")
+    varied: bool = False
+    changed: bool = False
+    worse: int = 0
+    slower: float = 1.0
+    lost: int = 0
+
+
+class Guard:
+    """Watches a trainer's run. `look` after some steps; it may put the trainer back to a state of before."""
+
+    def __init__(self, trainer: Trainer, step: int, kept: str | None = None) -> None:
+        """kept: what `keep` gave for the checkpoint that the trainer goes on from at `step`."""
+        self.trainer = trainer
+        self.course = Course(**json.loads(kept)) if kept else Course()
+        self.well = True
+        self.good = [(step, self._copy())]
+        trainer.slower = self.course.slower
+
+    def keep(self) -> str:
+        return json.dumps(asdict(self.course))
+
+    def look(self, step: int, steps: int, signs: Tensor) -> int | None:
+        """After `steps` more steps, whose mean signs are given: the step of the state that was gone back to, if any.
+
+        Raises LostTrainingError where the run is lost for the third time.
+        """
+        seen = dict(zip(SIGNS, signs.tolist(), strict=True))
+        if sign := self._sign(seen, steps):
+            return self._go_back(step, sign)
+        if self.well and step - self.good[-1][0] >= GOOD_EVERY:
+            self.good = [self.good[-1], (step, self._copy())]
+        return None
+
+    def end(self, step: int) -> int | None:
+        """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
+        if self.well:
+            return None
+        good, state = self.good[-1]
+        self.trainer.load_state(state)
+        note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
+        return good
+
+    def _sign(self, seen: dict[str, float], steps: int) -> str | None:
+        """How the run is lost, if it is; takes note of how it goes."""
+        course = self.course
+        flat = seen["variation"] < 0.05 * seen["target_variation"]
+        same = seen["change"] < 0.02 * seen["target_change"]
+        high = seen["l1"] > 1.1 * seen["photo_l1"] and seen["l1"] > 1.5 * course.best
+        self.well = not ((course.varied and flat) or (course.changed and same) or high)
+        course.best = min(course.best, seen["l1"])
+        course.varied |= seen["variation"] > 0.2 * seen["target_variation"]
+        course.changed |= seen["change"] > 0.2 * seen["target_change"]
+        course.worse = course.worse + steps if high else 0
+        if course.varied and flat:
+            return "its edits have become one colour"
+        if course.changed and same:
+            return "its edits have become the photo itself, or it and a tint"
+        if course.worse >= LONG:
+            return f"its L1 has been above that of the photo as it is for {course.worse} steps"
+        return None
+
+    def _go_back(self, step: int, sign: str) -> int:
+        course, (good, state) = self.course, self.good[0]
+        course.lost += 1
+        if course.lost > TRIES:
+            raise LostTrainingError(
+                f"the training was lost at step {step}, for the {TRIES + 1}rd time: {sign}; a lower --lr, or more "
+                "--warmup, and another --out may keep it"
+            )
+        course.slower *= SLOWER
+        course.worse = 0
+        self.trainer.load_state({name: tensor.clone() for name, tensor in state.items()})
+        self.trainer.slower = course.slower
+        self.good = [(good, state)]
+        lr = self.trainer.config.lr * course.slower
+        note(f"step {step}: {sign}; back to the state of step {good}, and on at a learning rate of {lr:.1e}")
+        return good
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.trainer.state().items()}

@@ -1,0 +1,183 @@
+"""A training that is lost is known by what its edits are, goes back, and is never told as success."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from e2gan.cli import main
+from e2gan.core.errors import LostTrainingError
+from e2gan.networks.generator import Generator
+from e2gan.train.guard import SLOWER, Guard
+from e2gan.train.loop import batches, train
+from e2gan.train.step import Trainer, signs_of
+from tests.conftest import Project
+from tests.train.tiny_training import QUICK, data, rows, trainer
+
+CONFIG = replace(QUICK, steps=240, lr=2e-3, schedule="constant", gan=0.0, save_every=1e9)
+
+
+def one_colour(generator: nn.Module) -> None:
+    """The output saturates: no gradient comes through its tanh."""
+    assert isinstance(generator, Generator)
+    last_bias(generator).fill_(20.0)
+
+
+def dead_body(generator: nn.Module) -> None:
+    """Every last ReLU is negative, and the convolution after them adds nothing: the edit is the photo."""
+    assert isinstance(generator, Generator)
+    with torch.no_grad():
+        for part in (generator.level1_in, generator.level2_up):
+            for module in part.modules():
+                if isinstance(module, nn.Conv2d) and module.bias is not None:
+                    module.bias.fill_(-1e4)
+    last_bias(generator).zero_()
+
+
+def last_bias(generator: Generator) -> torch.Tensor:
+    last = [m for m in generator.level1_out.modules() if isinstance(m, nn.Conv2d)][-1]
+    assert last.bias is not None
+    return last.bias.data
+
+
+def collapse_at(t: Trainer, injured: Callable[[nn.Module], None], *steps: int) -> Trainer:
+    """The trainer, whose network is injured before these steps."""
+    real = t.step
+
+    def step(batch: object, number: int = 0) -> dict[str, torch.Tensor]:
+        if number in steps:
+            injured(t.generator)
+        return real(batch, number)  # type: ignore[arg-type]
+
+    t.step = step  # type: ignore[method-assign]
+    return t
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("injured", "sign"),
+    [(one_colour, "have become one colour"), (dead_body, "have become the photo itself")],
+)
+def test_a_collapse_is_seen_within_ten_steps_and_gone_back_from(
+    injured: Callable[[nn.Module], None], sign: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    t = collapse_at(trainer(CONFIG), injured, 150)
+    result = train(t, data(), tmp_path)
+    assert sign in capsys.readouterr().err
+    log = rows(tmp_path)
+    (back,) = [row for row in log if "back_to" in row]
+    assert back["step"] == 160
+    assert 50 <= back["back_to"] <= 150
+    assert t.slower == SLOWER
+    before = next(row["l1"] for row in log if row["step"] == back["back_to"])
+    assert result.l1 is not None
+    assert result.l1 < 1.5 * before * 127.5
+    assert signs_of(next(batches(data(), CONFIG, 0)), t.generator(*_inputs()))[0] > 0.1
+
+
+def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    batch = next(batches(data(), CONFIG, 0))
+    return batch.photo, batch.tokens, batch.mask
+
+
+def seen(l1: float, photo_l1: float = 0.4) -> torch.Tensor:
+    """The signs of edits with variation that differ from the photo."""
+    return torch.tensor([0.5, 0.5, 0.3, 0.4, l1, photo_l1])
+
+
+def test_edits_that_stay_worse_than_the_photo_are_gone_back_from(capsys: pytest.CaptureFixture) -> None:
+    guard = Guard(trainer(), 0)
+    assert [guard.look(step, 10, seen(0.1)) for step in range(10, 110, 10)] == [None] * 10
+    assert [guard.look(step, 10, seen(0.5)) for step in range(110, 200, 10)] == [None] * 9
+    assert guard.look(200, 10, seen(0.5)) == 50
+    assert "its L1 has been above that of the photo as it is for 100 steps" in capsys.readouterr().err
+
+
+def test_a_run_that_begins_worse_than_the_photo_is_given_its_time() -> None:
+    """The paper's generator, which begins as one colour and needs thousands of steps to be as near as the photo."""
+    guard = Guard(trainer(), 0)
+    for step, l1 in enumerate((1.0, 0.9, 0.8, 0.9, 0.7, 0.9) * 10):
+        assert guard.look(10 * step + 10, 10, torch.tensor([0.001, 0.5, 0.9, 0.4, l1, 0.4])) is None
+
+
+@pytest.mark.slow
+def test_the_third_loss_ends_the_run(tmp_path: Path) -> None:
+    t = collapse_at(trainer(CONFIG), one_colour, 100, 120, 140)
+    with pytest.raises(
+        LostTrainingError, match="lost at step 150, for the 3rd time: its edits have become one colour"
+    ) as lost:
+        train(t, data(), tmp_path)
+    assert "\n" not in str(lost.value)
+    assert [row["step"] for row in rows(tmp_path) if "back_to" in row] == [110, 130]
+
+
+@pytest.mark.slow
+def test_the_command_line_ends_with_status_1_and_one_line(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    real = Trainer.step
+
+    def step(self: Trainer, batch: object, number: int = 0) -> dict[str, torch.Tensor]:
+        if number >= 60:
+            one_colour(self.generator)
+        return real(self, batch, number)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "step", step)
+    command = (
+        f"scratch --model e2gan --pairs {project.sepia} --out {tmp_path}/m --steps 200 --batch 2 --precision fp32 "
+    )
+    assert main((command + "--lr 1e-3 --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("e2gan: the training was lost at step")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_that_is_lost_in_its_last_steps_keeps_its_last_good_state(capsys: pytest.CaptureFixture) -> None:
+    t = trainer()
+    guard = Guard(t, 0)
+    guard.look(60, 60, seen(0.1))
+    good = {name: tensor.clone() for name, tensor in t.state().items()}
+    one_colour(t.generator)
+    guard.look(70, 10, seen(0.5))
+    assert guard.end(75) == 60
+    assert all((t.state()[name] == tensor).all() for name, tensor in good.items())
+    assert "the state of step 60 is kept" in capsys.readouterr().err.replace("\n", " ").replace("  ", " ")
+    assert Guard(t, 0).end(5) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["residual", "paper"])
+def test_a_run_that_goes_well_is_left_alone(preset: str, tmp_path: Path) -> None:
+    from e2gan.config import PAPER
+    from tests.train.tiny_training import SMALL
+
+    paper = replace(SMALL, skip=False, norm="instance", upsample=PAPER.upsample)
+    train(trainer(replace(CONFIG, gan=1.0, lr=2e-4), paper if preset == "paper" else SMALL), data(), tmp_path)
+    assert not [row for row in rows(tmp_path) if "back_to" in row]
+
+
+def test_what_it_knows_of_a_run_is_kept_with_a_checkpoint() -> None:
+    guard = Guard(trainer(), 0)
+    assert guard.look(10, 10, seen(0.1)) is None
+    kept = guard.keep()
+    assert json.loads(kept) == {
+        "best": pytest.approx(0.1),
+        "varied": True,
+        "changed": True,
+        "worse": 0,
+        "slower": 1.0,
+        "lost": 0,
+    }
+    again = Guard(trainer(), 10, kept)
+    assert again.look(20, 10, torch.tensor([0.001, 0.5, 0.3, 0.4, 0.9, 0.4])) == 10
+    assert again.trainer.slower == SLOWER
+    third = Guard(trainer(), 20, again.keep())
+    assert third.trainer.slower == SLOWER
+    third.trainer.set_learning_rate(0.0, 5)
+    assert third.trainer.optimizer_g.param_groups[0]["lr"] == pytest.approx(third.trainer.config.lr * SLOWER)
