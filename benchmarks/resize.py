@@ -65,7 +65,7 @@ def row(name: str, network: nn.Module, inputs: tuple[Any, ...], precision: str, 
     fixed, defined = fix_kernels(copy.deepcopy(network)), as_defined(network)
     with torch.no_grad():
         edit = cell(lambda: run(defined), lambda: run(fixed), repeat)
-    training = cell(lambda: run(defined).float().sum().backward(), lambda: run(network).float().sum().backward(), repeat)
+    training = cell(lambda: run(defined).sum().backward(), lambda: run(network).sum().backward(), repeat)
     return f"| {name} | {precision} | {edit} | {training} |"
 
 

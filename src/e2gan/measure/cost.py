@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -173,12 +172,14 @@ def transposed_at_output(generator: nn.Module, size: int) -> int:
         growing = [(int(side) // 2, layer.conv.weight.numel()) for side, layer in generator.grow.items()]  # pyright: ignore
         return sum(3 * side**2 * weights for side, weights in growing)
     per_pixel = {"level2_up": 2, "level3_up": 4}
-    added = {nn.ConvTranspose2d: Fraction(4 - 1), ResizedConv2d: Fraction(4 * 9 - 16, 9)}
-    return sum(
-        int(added[type(module)] * (size // per_pixel.get(name.split(".")[0], 8)) ** 2 * module.weight.numel())
-        for name, module in generator.named_modules()
-        if type(module) in added
-    )
+    total = 0
+    for name, module in generator.named_modules():
+        pixels = (size // per_pixel.get(name.split(".")[0], 8)) ** 2
+        if isinstance(module, nn.ConvTranspose2d):
+            total += (4 - 1) * pixels * module.weight.numel()
+        elif isinstance(module, ResizedConv2d):
+            total += (4 * 9 - 16) * pixels * module.weight.numel() // 9
+    return total
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class _ThinConv2d(torch.autograd.Function):
         scale, stride, padding, transposed = ctx.numbers
         kept = ctx.saved_tensors
         x, whole, A, B = (t.to(grad.dtype) for t in kept)  # under autocast the gradient is in half precision
-        by_rank = torch.einsum("nohw,or->nrhw", grad, scale * B.flatten(1))
+        by_rank = torch.matmul(scale * B.flatten(1).T, grad.flatten(2)).unflatten(2, grad.shape[2:])
         grad_x = None
         if transposed:  # its backward is the convolution, with input and output in each other's place
             if ctx.needs_input_grad[0]:
@@ -92,7 +92,7 @@ class _ThinConv2d(torch.autograd.Function):
                 grad_x = conv2d_input(x.shape, whole, grad, stride, padding)
             branch = F.conv2d(x, A, None, stride, padding)
             grad_A = conv2d_weight(x, A.shape, by_rank, stride, padding)
-        grad_B = scale * torch.einsum("nohw,nrhw->or", grad, branch)
+        grad_B = scale * torch.matmul(grad.flatten(2), branch.flatten(2).mT).sum(0)
         grads = grad_x, grad_A, grad_B.view_as(B)
         grad_x, grad_A, grad_B = (
             g if g is None else g.to(t.dtype) for g, t in zip(grads, (kept[0], *kept[2:]), strict=True)
