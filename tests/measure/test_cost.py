@@ -7,7 +7,7 @@ import pytest
 
 from e2gan.cli import main
 from e2gan.config import PAPER, PIX2PIX, CostConfig, GeneratorConfig, Ranks
-from e2gan.measure.cost import measure_cost, multiply_accumulates, training_flops
+from e2gan.measure.cost import measure_cost, multiply_accumulates, training_flops, transposed_at_output
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach, rank_of_layers
 from tests.conftest import Project
@@ -21,6 +21,16 @@ def test_macs_are_the_papers() -> None:
     # 1,024 positions at an eighth of 256: self-attention 2·1024²·256, cross-attention 2·1024·77·256
     assert attention == 2 * 1024 * 256 * (1024 + 77)
     assert multiply_accumulates(Generator(PIX2PIX), 256) == (49_551_507_456, 0)
+
+
+def test_resize_and_convolution_is_counted_as_it_is_run_and_at_the_output_as_it_is_defined() -> None:
+    transposed, resized = Generator(PAPER), Generator(replace(PAPER, upsample="resize"))
+    pixels_and_weights = 32**2 * 256 * 256 + 64**2 * 256 * 128 + 128**2 * 128 * 64
+    layers, _ = multiply_accumulates(resized, 256)
+    assert layers - multiply_accumulates(transposed, 256)[0] == (4 * 4 - 3 * 3) * pixels_and_weights
+    assert layers == 25_479_610_368
+    assert transposed_at_output(transposed, 256) == 3 * 3 * 3 * pixels_and_weights
+    assert layers + transposed_at_output(resized, 256) == 32_190_496_768
 
 
 def test_max_pooling_around_the_tb_saves_its_two_convolutions() -> None:

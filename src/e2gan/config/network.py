@@ -42,7 +42,7 @@ class GeneratorConfig:
     padding: Literal["reflect", "zero"] = "reflect"
     """Padding of the convolutions; zero is the one that every device converter knows."""
     upsample: Upsample = "resize"
-    """Resize and convolution, which leaves no checkerboard and multiplies 1.4 times as often; or the paper's transposed
+    """Resize and convolution, which leaves no checkerboard and multiplies 1.1 times as often; or the paper's transposed
     convolution (Fig. 3)."""
 
     @property

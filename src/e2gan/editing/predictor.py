@@ -15,6 +15,7 @@ from e2gan.editing.detail import guided
 from e2gan.editing.tiles import edit_in_tiles
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import from_pixels, to_pixels
+from e2gan.networks.resized_conv import fix_kernels
 
 LEAST = 32
 CHUNK = 16 * 256 * 256  # pixels that run together
@@ -27,7 +28,7 @@ class Predictor:
         """Raises InputError where the device is not there."""
         self.device = resolve_device(device)
         self.size = model.size
-        self.generator = model.plain().eval().to(self.device)
+        self.generator = fix_kernels(model.plain()).eval().to(self.device)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
     @torch.inference_mode()

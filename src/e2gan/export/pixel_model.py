@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from e2gan.networks.generator import Attention, Generator, TransformerBlock
 from e2gan.networks.pixels import from_pixels, to_pixels
+from e2gan.networks.resized_conv import fix_kernels
 
 
 class FixedAttention(nn.Module):
@@ -31,7 +32,8 @@ class FixedAttention(nn.Module):
 
 
 class PixelModel(nn.Module):
-    """A model as a device needs it: uint8 (N, H, W, 3) → uint8 (N, H, W, 3), no adapter, no tokens, no batch norm.
+    """A model as a device needs it: uint8 (N, H, W, 3) → uint8 (N, H, W, 3), no adapter, no tokens, no batch norm,
+    resize and convolution as transposed convolution.
 
     generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None. strength: 0 is the photo itself, 1
     the edit.
@@ -47,6 +49,7 @@ class PixelModel(nn.Module):
                     setattr(module, "cross_attention", FixedAttention(module.cross_attention, tokens))  # noqa: B010
                 if isinstance(module, nn.Sequential):
                     fold_batch_norms(module)
+        fix_kernels(self.generator)
         self.requires_grad_(False)
 
     def forward(self, photo: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import Model
+from e2gan.networks.resized_conv import ResizedConv2d, fix_kernels
 from e2gan.networks.text import MAX_TOKENS
 from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer, parameters
@@ -39,10 +40,10 @@ class Cost:
     parameters_adapter: int
     parameters_discriminator: int
     gmacs: float
-    """Billions of multiply-accumulates of the layers, one image at `size`, 77 tokens; transposed convolutions at their
-    input, so that resize and convolution, which multiplies at the output, counts more."""
+    """Billions of multiply-accumulates of the layers, one image at `size`, 77 tokens; transposed convolutions, which
+    resize and convolution is run as, at their input."""
     gmacs_at_output: float
-    """The same with transposed convolutions counted at their output, as Tab. 1 does."""
+    """The same with transposed convolutions, and resize and convolution, counted at their output, as Tab. 1 does."""
     gmacs_attention: float
     """Billions of multiply-accumulates of the attention products, which have no weights and are not in the others."""
     step_gflops: float
@@ -100,9 +101,9 @@ def measure_cost(config: CostConfig) -> Cost:
         parameters_adapter = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
         step_adapter = training_flops(adapted, config.size)
     photo, tokens = example(generator, config.size, device)
-    generator.to(device).eval()
+    twin = fix_kernels(copy.deepcopy(generator)).to(device).eval()
     with torch.inference_mode():
-        milliseconds = latency(lambda: generator(photo, tokens), config.repeat, device)
+        milliseconds = latency(lambda: twin(photo, tokens), config.repeat, device)
     return Cost(
         parameters=parameters(generator),
         parameters_rb=parameters(generator.blocks),
@@ -148,11 +149,11 @@ def example(generator: nn.Module, size: int, device: torch.device) -> tuple[torc
 def multiply_accumulates(generator: nn.Module, size: int) -> tuple[int, int]:
     """MACs of one image by PyTorch's counter: those of the layers, and those of the attention products beside them.
 
-    A transposed convolution counts once for each pixel of its input.
+    A transposed convolution counts once for each pixel of its input; so does resize and convolution, run as one.
     """
     # Without numbers where that works; Co-Mod-GAN switches autocast off inside, which this device does not know.
     device = torch.device("meta" if isinstance(generator, Generator) else "cpu")
-    twin = copy.deepcopy(generator).to(device)
+    twin = fix_kernels(copy.deepcopy(generator)).to(device)
     photo, tokens = example(twin, size, device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         twin.eval()(photo, tokens)
@@ -163,16 +164,22 @@ def multiply_accumulates(generator: nn.Module, size: int) -> tuple[int, int]:
 
 
 def transposed_at_output(generator: nn.Module, size: int) -> int:
-    """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there (Tab. 1)."""
+    """What counting at the output adds: a stride-2 transposed convolution has 4 times the pixels there (Tab. 1).
+
+    A 3×3 convolution of the enlarged map has 9 products at each of them, where 16 at the input are run.
+    """
     if isinstance(generator, ComodganGenerator):
         growing = [(int(side) // 2, layer.conv.weight.numel()) for side, layer in generator.grow.items()]  # pyright: ignore
         return sum(3 * side**2 * weights for side, weights in growing)
     per_pixel = {"level2_up": 2, "level3_up": 4}
-    return sum(
-        3 * (size // per_pixel.get(name.split(".")[0], 8)) ** 2 * module.weight.numel()
-        for name, module in generator.named_modules()
-        if isinstance(module, nn.ConvTranspose2d)
-    )
+    total = 0
+    for name, module in generator.named_modules():
+        pixels = (size // per_pixel.get(name.split(".")[0], 8)) ** 2
+        if isinstance(module, nn.ConvTranspose2d):
+            total += (4 - 1) * pixels * module.weight.numel()
+        elif isinstance(module, ResizedConv2d):
+            total += (4 * 9 - 16) * pixels * module.weight.numel() // 9
+    return total
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         split=config.split,
         images=len(photos),
         size=pair_set.size,
-        parameters=parameters(predictor.generator),
+        parameters=parameters(model.plain()),
         model=of_edits,
         photo=of_photos,
         out=out,

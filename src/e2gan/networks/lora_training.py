@@ -12,32 +12,25 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from e2gan.networks.lora import lora_layers
-from e2gan.networks.resized_conv import ResizedConv2d, enlarge, fold, fold_bias, folds, unfold
+from e2gan.networks.resized_conv import PADDING, STRIDE, ResizedConv2d, transposed_kernel
 
 
 def _run_once(layer: Any, x: Tensor) -> Tensor:
     base: Any = layer.get_base_layer()
     names = [name for name in layer.active_adapters if name in layer.lora_A]
     kind = type(base)
-    resized = issubclass(kind, ResizedConv2d)
-    folded = resized and folds(x)
-    if resized and not folded:
-        x = enlarge(x)
-    kernel, bias = (fold, fold_bias(base.bias)) if folded else (lambda weight: weight, base.bias)
     if len(names) == 1 and _is_thin(base, layer.r[names[0]]):
-        A, B = kernel(layer.lora_A[names[0]].weight), layer.lora_B[names[0]].weight
-        scale = layer.scaling[names[0]]
-        out = _ThinConv2d.apply(x, kernel(base.weight), bias, A, B, scale, base.stride, base.padding)
-        return unfold(out) if folded else out
+        return _run_thin(base, x, layer.lora_A[names[0]].weight, layer.lora_B[names[0]].weight, layer.scaling[names[0]])
     weight = base.weight
     for name in names:
         weight = weight + layer.get_delta_weight(name)
+    if issubclass(kind, ResizedConv2d):
+        return F.conv_transpose2d(x, transposed_kernel(weight), base.bias, STRIDE, PADDING)
     if issubclass(kind, nn.ConvTranspose2d):
-        return F.conv_transpose2d(x, weight, bias, base.stride, base.padding, base.output_padding)
+        return F.conv_transpose2d(x, weight, base.bias, base.stride, base.padding, base.output_padding)
     if issubclass(kind, nn.Conv2d):
-        out = F.conv2d(x, kernel(weight), bias, base.stride, base.padding)
-        return unfold(out) if folded else out
-    return F.linear(x, weight, bias)
+        return F.conv2d(x, weight, base.bias, base.stride, base.padding)
+    return F.linear(x, weight, base.bias)
 
 
 def _is_thin(base: Any, rank: int) -> bool:
@@ -46,48 +39,65 @@ def _is_thin(base: Any, rank: int) -> bool:
     return type(base) in (nn.Conv2d, ResizedConv2d) and frozen and base.groups == 1 and 4 * rank <= base.out_channels
 
 
-class _ThinConv2d(torch.autograd.Function):
-    """A convolution by W + BA, run as one, whose backward is that of the branch: r channels instead of all.
+def _run_thin(base: Any, x: Tensor, A: Tensor, B: Tensor, scale: float) -> Tensor:
+    with torch.no_grad():
+        change = torch.mm(B.flatten(1).float(), A.flatten(1).float()).view_as(base.weight)
+        whole = base.weight + scale * change.to(base.weight.dtype)
+        if isinstance(base, ResizedConv2d):
+            whole = transposed_kernel(whole)
+    if isinstance(base, ResizedConv2d):
+        return _ThinConv2d.apply(x, whole, base.bias, transposed_kernel(A), B, scale, STRIDE, PADDING, True)
+    return _ThinConv2d.apply(x, whole, base.bias, A, B, scale, base.stride, base.padding, False)
 
-    x (N, in, H, W), W (p·out, in, k, k), A (p·r, in, k, k), B (out, r, 1, 1): p kernels for each channel, 4 where they
-    are folded (`generator.fold`), else 1.
+
+class _ThinConv2d(torch.autograd.Function):
+    """A convolution by `whole` = W + BA, whose backward is that of the branch: r channels instead of all.
+
+    x (N, in, H, W), whole (out, in, k, k), A (r, in, k, k), B (out, r, 1, 1); whole (in, out, k, k) and A (in, r, k, k)
+    where it is transposed.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        weight: Tensor,
+        whole: Tensor,
         bias: Tensor | None,
         A: Tensor,
         B: Tensor,
         scale: float,
         stride: tuple[int, int],
         padding: tuple[int, int],
+        transposed: bool,
     ) -> Tensor:
-        change = torch.mm(B.flatten(1).float(), A.float().reshape(B.shape[1], -1)).view_as(weight)
-        whole = weight + scale * change.to(weight.dtype)
         ctx.save_for_backward(x, whole, A, B)
-        ctx.numbers = scale, stride, padding
-        return F.conv2d(x, whole, bias, stride, padding)
+        ctx.numbers = scale, stride, padding, transposed
+        return (F.conv_transpose2d if transposed else F.conv2d)(x, whole, bias, stride, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        scale, stride, padding = ctx.numbers
+        scale, stride, padding, transposed = ctx.numbers
         kept = ctx.saved_tensors
         x, whole, A, B = (t.to(grad.dtype) for t in kept)  # under autocast the gradient is in half precision
-        grad_x = conv2d_input(x.shape, whole, grad, stride, padding) if ctx.needs_input_grad[0] else None
-        by_out = grad.flatten(2).unflatten(1, (B.shape[0], -1))  # (N, out, p, H·W)
-        branch = F.conv2d(x, A, None, stride, padding).flatten(2).unflatten(1, (B.shape[1], -1))
-        by_rank = torch.einsum("nops,or->nrps", by_out, scale * B.flatten(1))
-        grad_A = conv2d_weight(x, A.shape, by_rank.reshape(len(x), len(A), *grad.shape[2:]), stride, padding)
-        grad_B = scale * torch.einsum("nops,nrps->or", by_out, branch)
+        by_rank = torch.matmul(scale * B.flatten(1).T, grad.flatten(2)).unflatten(2, grad.shape[2:])
+        grad_x = None
+        if transposed:  # its backward is the convolution, with input and output in each other's place
+            if ctx.needs_input_grad[0]:
+                grad_x = F.conv2d(grad, whole, None, stride, padding)
+            branch = F.conv_transpose2d(x, A, None, stride, padding)
+            grad_A = conv2d_weight(by_rank, A.shape, x, stride, padding)
+        else:
+            if ctx.needs_input_grad[0]:
+                grad_x = conv2d_input(x.shape, whole, grad, stride, padding)
+            branch = F.conv2d(x, A, None, stride, padding)
+            grad_A = conv2d_weight(x, A.shape, by_rank, stride, padding)
+        grad_B = scale * torch.matmul(grad.flatten(2), branch.flatten(2).mT).sum(0)
         grads = grad_x, grad_A, grad_B.view_as(B)
         grad_x, grad_A, grad_B = (
             g if g is None else g.to(t.dtype) for g, t in zip(grads, (kept[0], *kept[2:]), strict=True)
         )
-        return grad_x, None, None, grad_A, grad_B, None, None, None
+        return grad_x, None, None, grad_A, grad_B, None, None, None, None
 
 
 def train_mode(generator: nn.Module) -> nn.Module:

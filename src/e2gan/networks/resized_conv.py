@@ -1,4 +1,4 @@
-"""The generator's fast path for resize and convolution: on the map before it is enlarged."""
+"""Resize and convolution, run as the one transposed convolution that they are."""
 
 from __future__ import annotations
 
@@ -6,58 +6,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Two of three neighbours in a map enlarged twice are the same pixel, so their weights add up: which of a kernel's three
-# rows each of two rows is, for the upper and the lower half of a pixel. As (16, 9): corner and 2×2 place, 3×3 place.
-HALVES = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
-CORNERS = torch.einsum("ath,bsw->abtshw", HALVES, HALVES).reshape(16, 9)
-# On smaller maps the folding costs more than it saves (benchmarks/resize.py).
-LEAST_AREA = 256
+# Row k of a 4×4 kernel of stride 2 and padding 1 takes a pixel to row 2·i + k − 1 of the output. There a 3×3 kernel on
+# the enlarged map sees that pixel through these of its rows: two of three neighbours are the same pixel.
+ROWS = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+SUMS = torch.einsum("kt,ls->klts", ROWS, ROWS).reshape(16, 9)  # 4×4 place, 3×3 place
+STRIDE, PADDING = (2, 2), (1, 1)
 
 
-def fold(weight: Tensor) -> Tensor:
-    """A 3×3 kernel (O, I, 3, 3) for a map enlarged twice → 2×2 kernels (4·O, I, 2, 2) for the map as it was.
+def transposed_kernel(weight: Tensor) -> Tensor:
+    """A 3×3 kernel (O, I, 3, 3) of resize and convolution → (I, O, 4, 4) of the equal transposed convolution.
 
-    Four for each output channel: its pixels' corners, row by row. In the weight's own precision.
+    In the weight's own precision; differentiable.
     """
     o, i = weight.shape[:2]
     with torch.autocast(weight.device.type, enabled=False):
-        four = weight.reshape(o * i, 9) @ CORNERS.to(weight).T
-    return four.view(o, i, 4, 4).transpose(1, 2).reshape(4 * o, i, 2, 2)
-
-
-def fold_bias(bias: Tensor | None) -> Tensor | None:
-    """The bias (O,) of folded kernels: (4·O,)."""
-    return None if bias is None else bias.repeat_interleave(4)
-
-
-def enlarge(x: Tensor) -> Tensor:
-    """Nearest neighbours, twice as large."""
-    return F.interpolate(x, scale_factor=2.0)
-
-
-def unfold(corners: Tensor) -> Tensor:
-    """What folded kernels give at padding 1, (N, 4·O, H + 1, W + 1) → (N, O, 2·H, 2·W)."""
-    h, w = corners.shape[2] - 1, corners.shape[3] - 1
-    four = corners.unflatten(1, (-1, 4)).unbind(2)
-    places = [part[:, :, i // 2 : i // 2 + h, i % 2 : i % 2 + w] for i, part in enumerate(four)]
-    return F.pixel_shuffle(torch.stack(places, 2).flatten(1, 2), 2)
-
-
-def folds(x: Tensor) -> bool:
-    """Whether to fold for this map: where it was measured to be faster, and not in a graph for other machines."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling() and x.shape[2] * x.shape[3] >= LEAST_AREA
+        kernel = weight.transpose(0, 1).reshape(i * o, 9) @ SUMS.to(weight).T
+    return kernel.view(i, o, 4, 4)
 
 
 class ResizedConv2d(nn.Conv2d):
     """A 3×3 convolution, padding 1, of the map enlarged twice by nearest neighbours: (N, I, H, W) → (N, O, 2·H, 2·W).
 
-    Where it pays, it runs on the map before it is enlarged: the same sums with 4/9 of the products. With a 1×1 kernel,
-    as PEFT gives a branch's B, it is an ordinary convolution.
+    It runs as a transposed convolution, 4/9 of the products. With a 1×1 kernel, as PEFT gives a branch's B, it is an
+    ordinary convolution.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         if self.kernel_size == (1, 1):
             return super().forward(input)
-        if not folds(input):
-            return super().forward(enlarge(input))
-        return unfold(F.conv2d(input, fold(self.weight), fold_bias(self.bias), padding=1))
+        return F.conv_transpose2d(input, transposed_kernel(self.weight), self.bias, STRIDE, PADDING)
+
+
+def fix_kernels(network: nn.Module) -> nn.Module:
+    """For a network that is trained no more: each `ResizedConv2d` becomes an `nn.ConvTranspose2d`, computed once.
+
+    Changes `network` in place, and returns it; the function stays the same, the names and shapes of weights do not.
+    """
+    resized = {n: m for n, m in network.named_modules() if isinstance(m, ResizedConv2d) and m.kernel_size != (1, 1)}
+    for name, conv in resized.items():
+        kernel = transposed_kernel(conv.weight.detach())
+        fixed = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, STRIDE, PADDING, device="meta")
+        fixed.weight, fixed.bias = nn.Parameter(kernel), conv.bias
+        network.set_submodule(name, fixed.requires_grad_(False))
+    return network

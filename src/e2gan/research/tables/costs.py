@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import build_discriminator, build_generator
+from e2gan.networks.resized_conv import fix_kernels
 from e2gan.train.step import R1_EVERY, Trainer, parameters
 
 # By table: row → the method that it measures.
@@ -149,8 +151,8 @@ def image_costs(
 
         def run_of(generator: nn.Module) -> Callable[[], object]:
             photo, tokens = example(generator, size, device)
-            generator.to(device).eval()
-            return lambda: generator(photo, tokens)
+            twin = fix_kernels(copy.deepcopy(generator)).to(device).eval()
+            return lambda: twin(photo, tokens)
 
         with torch.inference_mode():
             times = latencies({row: run_of(generator) for row, generator in built.items()}, IMAGES, device)
