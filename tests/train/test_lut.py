@@ -90,7 +90,7 @@ def test_many_pixels_are_sampled_by_the_seed(project: Project, monkeypatch: pyte
     assert not (first[0] == other[0]).all()
     # A photo's pixel keeps its own edit's.
     truth = {tuple(p): e for p, e in zip(everything[0].tolist(), everything[1].tolist(), strict=True)}
-    assert all(np.abs(np.subtract(truth[tuple(p)], e)).max() <= 1 for p, e in zip(*map(np.ndarray.tolist, first)))
+    assert all(np.abs(np.subtract(truth[tuple(p.tolist())], e)).max() <= 1 for p, e in zip(*first, strict=True))
 
 
 def test_the_command_writes_a_model_that_edits_at_full_size(
