@@ -91,8 +91,13 @@ def test_older_folders_are_found_done_or_gone_on_with(
                 after = digests(root)
                 changed = {root / path for path in before if after.get(path) != before[path]}
                 for path in changed:  # a page is drawn anew; sums are taken in another order
-                    same = path in texts and almost(json.loads(path.read_text()), json.loads(texts[path]))
-                    assert same or path.suffix == ".html", path
+                    if path.suffix == ".html" or (name == "evaluation" and path.name == "sheet.png"):
+                        continue  # drawn anew, the sheet with the colour table beside
+                    assert path in texts, path
+                    now, then = json.loads(path.read_text()), json.loads(texts[path])
+                    if name == "evaluation":  # has keys more: those of the colour table
+                        now = {key: now[key] for key in then}
+                    assert almost(now, then), path
     finally:
         torch.set_num_threads(threads)
 

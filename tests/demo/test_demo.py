@@ -33,11 +33,14 @@ def test_the_whole_way(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert str(out / "report.html") in answer.out
     assert f"e2gan edit YOUR_PHOTO.jpg --base {base}" in answer.out
     page = (out / "report.html").read_text("utf-8")
-    for words in ("91,926", "7,055,619", "11,378,179", "make it dusk", "as a sepia photo", "ONNX Runtime", "fd-random"):
-        assert words in page
-    assert page.count("data:image/jpeg") >= 8
+    words = "91,926", "7,055,619", "11,378,179", "make it dusk", "as a sepia photo", "ONNX Runtime", "fd-random"
+    for word in (*words, "colour table"):
+        assert word in page
+    assert page.count("data:image/jpeg") >= 10
     assert page.count("stroke-width: 2.25") == 4
     assert read_image(out / "picture.jpg").shape[1] > 3 * 384
+    assert Model.load(model=out / "lut").prompt == "make it dusk"
+    assert "LUT_3D_SIZE 17" in (out / "lut" / "lut.cube").read_text("ascii")
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert json.loads((out / "onnx" / "parity.json").read_text())["mean"] < 1
     assert Model.load(base=base, adapter=(out / "adapter",)).prompt == "make it dusk"

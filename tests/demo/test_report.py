@@ -20,7 +20,9 @@ def picture(value: int) -> np.ndarray:
 
 
 def example(name: str) -> Example:
-    return Example(name=name, photo=picture(10), teacher=picture(80), ours=picture(120), pix2pix=picture(200))
+    return Example(
+        name=name, photo=picture(10), teacher=picture(80), ours=picture(120), lut=picture(160), pix2pix=picture(200)
+    )
 
 
 def page(tmp_path: Path, **parts: object) -> str:
@@ -34,7 +36,7 @@ def test_the_page_needs_nothing_beside_it(tmp_path: Path) -> None:
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
     assert "@import" not in text
     assert "url(" not in text
-    assert text.count("data:image/jpeg;base64,") == 4
+    assert text.count("data:image/jpeg;base64,") == 5
     assert "default-src 'none'; img-src data:;" in text  # and the browser itself holds it to that
 
 
@@ -77,7 +79,7 @@ def test_what_is_put_in_is_on_the_page(tmp_path: Path) -> None:
     for words in (">192 KB<", ">on disk<", "A note.", "e2gan edit a.jpg\ne2gan --help", ">7<"):
         assert words in text
     for name in ("cat", "house"):
-        for kind in ("photo", "teacher", "E²GAN adapter", "pix2pix"):
+        for kind in ("photo", "teacher", "E²GAN adapter", "colour table", "pix2pix"):
             assert f'alt="{name}: {kind}"' in text
     (slider,) = re.findall(r'<input type="range"[^>]*>', text)
     assert "aria-label=" in slider
@@ -85,10 +87,10 @@ def test_what_is_put_in_is_on_the_page(tmp_path: Path) -> None:
 
 def test_pictures_keep_their_order_and_shape_and_are_not_enlarged(tmp_path: Path) -> None:
     found = pictures(page(tmp_path))
-    assert [round(float(np.asarray(p).mean())) for p in found] == pytest.approx([10, 80, 120, 200], abs=2)
+    assert [round(float(np.asarray(p).mean())) for p in found] == pytest.approx([10, 80, 120, 160, 200], abs=2)
     assert {p.size for p in found} == {(60, 40)}
     tall = np.zeros((1600, 800, 3), np.uint8)
-    assert pictures(page(tmp_path, examples=[Example("tall", tall, tall, tall, tall)]))[0].size == (320, 640)
+    assert pictures(page(tmp_path, examples=[Example("tall", *[tall] * 5)]))[0].size == (320, 640)
 
 
 def pictures(text: str) -> list[Image.Image]:
@@ -135,5 +137,5 @@ def test_the_page_stays_small(tmp_path: Path) -> None:
     import skimage.data
 
     photo = np.kron(skimage.data.astronaut(), np.ones((2, 2, 1), np.uint8))
-    page(tmp_path, examples=[Example(str(i), photo, photo, photo, photo) for i in range(6)])
+    page(tmp_path, examples=[Example(str(i), *[photo] * 5) for i in range(6)])
     assert (tmp_path / "report.html").stat().st_size < 4_000_000

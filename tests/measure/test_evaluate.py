@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from e2gan.measure.evaluate import evaluate, metrics, pixel_metrics
 from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
+from e2gan.train.lut import lut_of
 from tests.conftest import Project
 from tests.tiny_clip import write_clip
 
@@ -96,6 +97,39 @@ def test_base_and_scratch_are_measured_with_the_concepts_prompt(project: Project
     scratch = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path / "s"))
     assert scratch.model.l1 != scratch.photo.l1
     assert "photo as it is" in str(scratch)
+
+
+def test_the_colour_table_of_the_same_pairs_stands_beside_the_model(project: Project, tmp_path: Path) -> None:
+    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path))
+    pair_set = PairSet.load(project.sepia)
+    photos, targets, _ = pair_set.arrays("test")
+    table = Predictor(Model(lut_of(pair_set), None, "", 32, tmp_path)).batch(photos)
+    assert found.lut is not None
+    assert found.lut.l1 == pytest.approx(np.abs(table.astype(int) - targets).mean())
+    assert found.lut.fd_random is not None
+    assert found.against_lut == "behind"  # sepia is a function of single pixels, and 30 steps are few
+    written = read_json(tmp_path / "metrics.json")
+    assert (written["lut"]["ssim"], written["against_lut"]) == (found.lut.ssim, "behind")
+    told = str(found)
+    assert "colour table" in told.splitlines()[1]
+    assert f"a colour table does better: L1 {found.lut.l1:.2f} against {found.model.l1:.2f} of 255, SSIM" in told
+    assert read_image(tmp_path / "sheet.png").shape[1] > 4 * 32
+    assert "a colour table does" not in str(replace(found, against_lut="ahead"))
+    assert "a colour table does as well: L1" in str(replace(found, against_lut="equal"))
+
+
+def test_a_set_without_a_table_is_measured_without_it_and_says_so(project: Project, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    shutil.copytree(project.sepia, pairs)
+    config = read_json(pairs / "config.json")
+    config["settings"]["photos"] = os.path.relpath(project.photos, pairs)
+    write_json(pairs / "config.json", config)
+    training = next(row for row in read_jsonl(pairs / "metadata.jsonl") if row["split"] == "train")
+    (pairs / training["file_name"]).unlink()
+    found = evaluate(EvaluateConfig(model=project.model, pairs=pairs, out=tmp_path / "out"))
+    assert (found.lut, found.against_lut) == (None, None)
+    assert "no colour table beside it: " in str(found)
+    assert "colour table" not in str(found).splitlines()[1]
 
 
 def test_squeezenet_is_used_where_its_file_is_given(project: Project, shared: Path, tmp_path: Path) -> None:
@@ -238,7 +272,7 @@ def test_every_network_sees_each_set_of_images_once(
 
     monkeypatch.setattr(InceptionFeatures, "__call__", counted)
     evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path, inception=str(networks.inception)))
-    assert len(seen) == len({images.tobytes() for images in seen}) == 3  # edits, targets, photos
+    assert len(seen) == len({images.tobytes() for images in seen}) == 4  # edits, targets, photos, the table's edits
     # By the array itself: equal sizes are no proof of equal images
     once, a, b = Once(random_features), noise(2, 32), noise(2, 32, 1)
     assert np.array_equal(once(b), random_features(b))

@@ -79,11 +79,14 @@ class ScratchConfig:
     """Pair set of the concept."""
     out: Path
     """Model to write."""
-    model: Literal["pix2pix", "pix2pix-unet", "comodgan", "cyclegan", "e2gan"] = "pix2pix"
+    model: Literal["pix2pix", "pix2pix-unet", "comodgan", "cyclegan", "e2gan", "lut"] = "pix2pix"
     """pix2pix: the ResNet generator with 9 RBs and no TB; pix2pix-unet: its U-Net; comodgan: Co-Mod-GAN, 79 million
     parameters at 256 (Tab. 1), which the command trains by COMODGAN_TRAINING where nothing else is said; cyclegan: two
     of pix2pix's, there and back (Tab. 9; needs --unpaired, makes no use of --l1); e2gan: this generator (--preset and
-    its options)."""
+    its options); lut: the best 3-D colour table of the pairs, fitted in closed form in seconds, with lut.cube for photo
+    editors beside it (of the training settings --seed counts alone)."""
+    lut_size: int = 17
+    """Colours along each axis of the table of --model lut, 3 to 33."""
     unpaired: bool = False
     """Train without using which edit belongs to which photo, for sets of `pairs --unpaired`: e2gan and pix2pix by
     contrast of patches (CUT, Park et al. 2020), cyclegan by its cycle (Zhu et al. 2017)."""
@@ -100,6 +103,7 @@ class ScratchConfig:
             f"--unpaired trains e2gan, pix2pix or cyclegan, not {self.model}",
         )
         need(self.unpaired or self.model != "cyclegan", "--model cyclegan needs --unpaired: it makes no use of pairs")
+        need(3 <= self.lut_size <= 33, f"--lut-size {self.lut_size}: must lie in 3..33")
         need(not self.unpaired or self.training.gan > 0, "--unpaired needs the adversarial loss: --gan above 0")
         self.generator.check()
         self.training.check()

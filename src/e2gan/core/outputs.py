@@ -23,7 +23,9 @@ PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-
 
 # What a setting counts as where a folder of an earlier version lacks it, or where this version no longer has it; None
 # where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
-ABSENT: dict[str, Any] = {}
+ABSENT: dict[str, Any] = {
+    "lut_size": 17,  # scratch
+}
 
 
 class State(Enum):

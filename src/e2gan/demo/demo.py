@@ -79,7 +79,7 @@ def commands(folder: Path, base: Path | None) -> list[str]:
 
 
 def run_demo(config: DemoConfig) -> DemoResult:
-    """Photos, pairs, adapter, the pix2pix beside it, evaluation, export, report. Run again, it goes on.
+    """Photos, pairs, adapter, pix2pix and a colour table beside it, evaluation, export, report. Run again, it goes on.
 
     Raises InputError for bad settings, for a concept that the base has learned, and where `out` holds something else.
     """
@@ -107,6 +107,8 @@ def run_demo(config: DemoConfig) -> DemoResult:
     with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):
         training = replace(quick.training["scratch"], **length)
         train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=training))
+    with stage("colour table of the same pairs"):
+        train_scratch(ScratchConfig(pairs=target, out=out / "lut", model="lut", training=training))
 
     with stage("evaluation on the test photos"):
         ours = evaluate(EvaluateConfig(base=config.base, adapter=out / "adapter", pairs=target))
@@ -143,6 +145,7 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
     seconds = about["metrics"]["seconds"]
     size = (out / "adapter" / ADAPTER).stat().st_size
     ours_run, theirs_run = Predictor(adapter), Predictor(pix2pix)
+    table_run = Predictor(Model.load(model=out / "lut"))
     count = parameters(ours_run.generator)
     trained = sum(t.numel() for t in read_tensors(out / "adapter" / ADAPTER)[0].values())
     return Report(
@@ -157,7 +160,7 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
             (f"{trained:,}", "parameters"),
             (f"{size / 1000:.0f} KB", "on disk"),
         ],
-        examples=examples(concept, ours_run, theirs_run),
+        examples=examples(concept, ours_run, table_run, theirs_run),
         plots=[
             loss_plot(
                 "The concept: L1",
@@ -172,7 +175,7 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
             ),
         ],
         tables=[cost_table(out, trained, ours_run, theirs_run), quality_table(ours, theirs)],
-        notes=notes(config, concept, learned),
+        notes=notes(config, concept, learned, ours),
         commands=commands(out, config.base),
         footer=[
             ("e2gan", versions().get("e2gan", "")),
@@ -184,14 +187,15 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
     )
 
 
-def examples(concept: Filter, ours: Predictor, theirs: Predictor) -> list[Example]:
-    """The test pictures, whole: photo, teacher, the adapter's edit, pix2pix's."""
+def examples(concept: Filter, ours: Predictor, table: Predictor, theirs: Predictor) -> list[Example]:
+    """The test pictures, whole: photo, teacher, the adapter's edit, the colour table's, pix2pix's."""
     shown_examples = []
     for name, picture in sorted(test_pictures().items(), reverse=True):
         scale = SHOWN_SIDE / min(picture.shape[:2])
         photo = resize(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))
-        ours_edit, theirs_edit = (predictor.edit(photo, side=RUN_SIDE) for predictor in (ours, theirs))
-        edits = {"teacher": apply(concept, photo), "ours": ours_edit, "pix2pix": theirs_edit}
+        runs = {"ours": ours, "lut": table, "pix2pix": theirs}
+        edits = {name: predictor.edit(photo, side=RUN_SIDE) for name, predictor in runs.items()}
+        edits["teacher"] = apply(concept, photo)
         shown_examples.append(Example(name=name, photo=photo, **edits))
     return shown_examples
 
@@ -234,26 +238,33 @@ def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> T
 
 def quality_table(ours: Evaluation, theirs: Evaluation) -> Table:
     rows = []
+    named = {"E²GAN adapter": ours.model, "pix2pix": theirs.model, "the photo as it is": ours.photo}
+    if ours.lut is not None:
+        named["colour table"] = ours.lut
     for name, digits, unit in (("l1", 2, " of 255"), ("psnr", 1, " dB"), ("ssim", 3, "")):
-        values = [getattr(m, name) for m in (ours.model, theirs.model, ours.photo)]
+        values = [getattr(m, name) for m in named.values()]
         rows.append([LABELS[name], *(f"{v:.{digits}f}{unit}" for v in values)])
-    rows.append([LABELS["fd"], *(shown(m.fd_random) for m in (ours.model, theirs.model, ours.photo))])
+    rows.append([LABELS["fd"], *(shown(m.fd_random) for m in named.values())])
     return Table(
         title=f"Difference to the teacher on {ours.images} test photos at {ours.size}×{ours.size}",
-        columns=["", "E²GAN adapter", "pix2pix", "the photo as it is"],
+        columns=["", *named],
         rows=rows,
         note="L1 and fd-random: lower is better; PSNR and SSIM: higher. In brackets a 95 % bootstrap interval.",
     )
 
 
-def notes(config: DemoConfig, concept: Filter, learned: list[str]) -> list[str]:
+def notes(config: DemoConfig, concept: Filter, learned: list[str], ours: Evaluation) -> list[str]:
     names = ", ".join(f"“{prompt}”" for prompt in learned)
+    remark = ours.table_remark()
+    beside = "On the test photos the adapter is ahead of it by L1 or SSIM." if remark is None else f"{remark}."
     return [
         f"The teacher here is a classical image filter, so that the demo needs no download; the base had learned "
         f"{names}. “{concept.prompt}” is none of them, and was learned from pairs of photo and filtered photo.",
         f"The training pictures are a handful that ship with scikit-image and scikit-learn, in crops of {config.size} "
         "pixels: with hundreds of photos of your own an adapter does better. Both models were trained on the same "
         "pairs for the same time.",
+        "The colour table is the best 3-D look-up table of the same pairs, fitted in closed form: it sees one pixel "
+        f"at a time, and photo editors load it (lut/lut.cube). {beside[0].upper()}{beside[1:]}",
         "The pictures above are edited at a larger size than that of the training, then enlarged; the numbers below "
         "are of the training size. fd-random is a Fréchet distance on a fixed random network; it is not FID.",
     ]

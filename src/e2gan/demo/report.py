@@ -19,10 +19,11 @@ from e2gan.core.plots import Line, number, svg_lines, svg_style
 
 LONGEST, AREA = 640, 640 * 480  # pixels of a picture on the page: six examples stay under about 4 MB
 POINTS = 80  # of a curve
-KINDS = {"photo": "photo", "teacher": "teacher", "ours": "E²GAN adapter", "pix2pix": "pix2pix"}
+KINDS = {"photo": "photo", "teacher": "teacher", "ours": "E²GAN adapter", "lut": "colour table", "pix2pix": "pix2pix"}
 PAIRS = (  # what the slider compares, left and right
     ("photo", "ours", "before and after"),
     ("teacher", "ours", "how close the adapter comes"),
+    ("lut", "ours", "what a colour table makes of the same pairs"),
     ("pix2pix", "ours", "the same pairs, another way"),
     ("photo", "teacher", "what was to be learned"),
 )
@@ -36,6 +37,7 @@ class Example:
     photo: Pixels
     teacher: Pixels
     ours: Pixels
+    lut: Pixels
     pix2pix: Pixels
 
 

@@ -13,6 +13,7 @@ from e2gan.core.device import resolve_device
 from e2gan.core.images import Pixels, resize
 from e2gan.editing.detail import guided
 from e2gan.editing.tiles import edit_in_tiles
+from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
@@ -29,6 +30,7 @@ class Predictor:
         self.device = resolve_device(device)
         self.size = model.size
         self.generator = fix_kernels(model.plain()).eval().to(self.device)
+        self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
     @torch.inference_mode()
@@ -49,6 +51,11 @@ class Predictor:
         padded = F.pad(from_pixels(photos), (0, pads[1], 0, pads[0]), mode=mode)
         return to_pixels(self.generator(padded, self.tokens)[:, :, :height, :width]).cpu()
 
+    def _in_bands(self, photo: Pixels) -> Pixels:
+        """The edit of a model that sees one pixel at a time, some rows at once to bound memory."""
+        rows = max(LEAST, CHUNK // photo.shape[1])
+        return np.concatenate([self.batch(photo[None, top : top + rows])[0] for top in range(0, photo.shape[0], rows)])
+
     def edit(
         self,
         photo_HWC: Pixels,
@@ -66,9 +73,14 @@ class Predictor:
         tile: run in overlapping tiles of so many pixels, a multiple of 8, to bound memory at a large side.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
         light and weather; "none" enlarges the edit as it is, softer, right where no trace of the photo should remain.
+
+        A colour table (`scratch --model lut`) sees one pixel at a time: it runs at the photo's own size, and side, tile
+        and detail mean nothing to it.
         """
         if strength == 0:
             return photo_HWC.copy()
+        if self.per_pixel:
+            return mix(photo_HWC, self._in_bands(photo_HWC), strength)
         height, width = photo_HWC.shape[:2]
         scale = min(1.0, (self.size if side is None else side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))

@@ -21,6 +21,7 @@ from e2gan.editing.predictor import Predictor, mix
 from e2gan.export.format import Runner
 from e2gan.export.formats import find_format
 from e2gan.export.pixel_model import PixelModel
+from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import ABOUT, ADAPTER, MODEL, adapter_folder
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model
@@ -77,8 +78,10 @@ def export_model(config: ExportConfig) -> Exported:
     adapter = () if config.adapter is None else (config.adapter,)
     model = Model.load(base=config.base, adapter=adapter, model=config.model)
     generator = model.plain()
-    if not isinstance(generator, Generator):
-        raise InputError(f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan or a pix2pix")
+    if not isinstance(generator, (Generator, LookUpTable)):
+        raise InputError(
+            f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan, a pix2pix or a lut"
+        )
     facts = hashes(config)
     with writing(config.out, "export", plain(config) | facts) as partial:
         already_done = partial is None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from e2gan.networks.generator import Attention, Generator, TransformerBlock
+from e2gan.networks.generator import Attention, TransformerBlock
 from e2gan.networks.pixels import from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
 
@@ -39,7 +39,7 @@ class PixelModel(nn.Module):
     the edit.
     """
 
-    def __init__(self, generator: Generator, tokens: Tensor | None, strength: float = 1.0) -> None:
+    def __init__(self, generator: nn.Module, tokens: Tensor | None, strength: float = 1.0) -> None:
         super().__init__()
         self.generator = deepcopy(generator).eval()
         self.strength = strength

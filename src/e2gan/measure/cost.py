@@ -17,6 +17,7 @@ from e2gan.config import CostConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.networks.baselines.comodgan import ComodganGenerator
+from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
@@ -133,6 +134,10 @@ def _load(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     model = Model.load(base=config.base, adapter=adapter, model=config.model)
     folder = config.model if config.model is not None else base_folder(config.base)
     generator = model.plain()
+    if isinstance(generator, LookUpTable):
+        raise InputError(
+            f"{folder} holds a colour table of {parameters(generator):,} numbers: it has no layers to count"
+        )
     if not isinstance(generator, Generator):
         raise InputError(f"{folder} holds another baseline than pix2pix: its cost is in e2gan table fig6")
     return generator, folder / MODEL, adapter_folder(adapter[0]) / ADAPTER if adapter else None

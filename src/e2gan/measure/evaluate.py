@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
@@ -18,9 +19,11 @@ from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import along, prompt_direction
 from e2gan.features.extractors import Extractor, Once, random_features
+from e2gan.measure.colour_table import Standing, standing, table_edits
 from e2gan.measure.distances import Distance, distance
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
+from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
 from e2gan.train.step import parameters
@@ -87,27 +90,41 @@ class Evaluation:
     teacher: TeacherMetrics = field(default_factory=TeacherMetrics)
     paired: bool = True
     """Where False, l1, psnr and ssim compare different scenes and say nothing; the distances hold."""
+    lut: Metrics | None = None
+    """The colour table of the set's training pairs; None where it has none, or the model is a colour table itself."""
+    against_lut: Standing | None = None
+    """Where the model stands against the colour table, by L1 and SSIM."""
 
     def __str__(self) -> str:
         lines = [
             f'"{self.prompt}", {self.images} {self.split} photos at {self.size}×{self.size}',
-            f"{'':<16}{'edit':>24}{'photo as it is':>24}",
+            _row("", ["edit", "photo as it is", *(["colour table"] if self.lut else [])]),
         ]
-        both = (self.model, self.photo)
+        columns = (self.model, self.photo, *([self.lut] if self.lut else []))
         for name, unit in (("l1", "of 255"), ("psnr", "dB"), ("ssim", "")) if self.paired else ():
             digits = 3 if name == "ssim" else 2
-            cells = [f"{getattr(m, name):.{digits}f} {unit}".strip() for m in both]
+            cells = [f"{getattr(m, name):.{digits}f} {unit}".strip() for m in columns]
             lines.append(_row(name, cells))
         for metric in METRICS.values():
-            distances = [getattr(m, metric.key, None) for m in both]
+            distances = [getattr(m, metric.key, None) for m in columns]
             if any(distances):
                 lines.append(_row(metric.frechet, [shown(d) for d in distances]))
                 lines.append(_row(metric.kernel, ["" if d is None else f"{d.kernel:.3g}" for d in distances]))
         for name, title in SCORES.items():
             if getattr(self.model, name) is not None:
-                cells = [getattr(m, name) for m in both]
+                cells = [getattr(m, name) for m in columns]
                 lines.append(_row(title, ["-" if c is None else f"{c:.3f}" for c in cells]))
         return "\n".join([*lines, *self._remarks(), *self.notes, f"metrics.json and sheet.png in {self.out}"])
+
+    def table_remark(self) -> str | None:
+        """A sentence where the colour table does as well as the model, or better."""
+        if self.lut is None or self.against_lut not in ("equal", "behind"):
+            return None
+        ours, table = self.model, self.lut
+        return (
+            f"a colour table does {'as well' if self.against_lut == 'equal' else 'better'}: "
+            f"L1 {table.l1:.2f} against {ours.l1:.2f} of 255, SSIM {table.ssim:.3f} against {ours.ssim:.3f}"
+        )
 
     def _remarks(self) -> list[str]:
         """How many images the distances saw, and what the teacher's images reach themselves."""
@@ -122,11 +139,13 @@ class Evaluation:
         reached = [f"{t} {v:.3f}" for n, t in SCORES.items() if (v := getattr(self.teacher, n)) is not None]
         if reached:
             remarks.append(f"the teacher's own images: {', '.join(reached)}")
+        if remark := self.table_remark():
+            remarks.append(remark)
         return remarks
 
 
 def _row(title: str, cells: list[str]) -> str:
-    return f"{title:<16}{cells[0]:>24}{cells[1]:>24}".rstrip()
+    return f"{title:<16}{''.join(f'{cell:>24}' for cell in cells)}".rstrip()
 
 
 def shown(measured: Distance | None) -> str:
@@ -135,6 +154,14 @@ def shown(measured: Distance | None) -> str:
 
 def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
     """l1, psnr and ssim of uint8 (N, H, W, 3) against uint8 of the same shape, as `Metrics` has them.
+
+    Raises InputError as `pixel_values`.
+    """
+    return {name: float(values.mean()) for name, values in pixel_values(edits_NHWC, targets_NHWC).items()}
+
+
+def pixel_values(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, NDArray[np.float64]]:
+    """l1, psnr and ssim of each image, float64 (N,).
 
     Raises InputError where the shapes differ, or the images are smaller than SSIM's window of 7 pixels.
     """
@@ -149,7 +176,7 @@ def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
         l1.append(float(np.abs(difference).mean()))
         psnr.append(min(PSNR_CAP, 10 * np.log10(255**2 / error)) if error else PSNR_CAP)
         ssim.append(structural_similarity(edit, target, channel_axis=2, data_range=255))
-    return {"l1": float(np.mean(l1)), "psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}
+    return {"l1": np.array(l1), "psnr": np.array(psnr), "ssim": np.array(ssim)}
 
 
 def metrics_class() -> type[Metrics]:
@@ -180,6 +207,58 @@ def metrics(
     return replace(of_pixels, **distances)
 
 
+@dataclass(frozen=True)
+class _Networks:
+    """What the settings name to measure with, all of it loaded before the work begins: a wrong name shows at once."""
+
+    config: EvaluateConfig
+    options: NetworkOptions
+    extractors: dict[str, Once]
+    notes: list[str]
+    segmenter: Segmenter | None
+    palette: Palette | None
+
+    @classmethod
+    def load(cls, config: EvaluateConfig) -> _Networks:
+        options = NetworkOptions(**{f.name: getattr(config, f.name) for f in fields(NetworkOptions)})
+        loaded = {metric.key: metric.load(options) for metric in METRICS.values() if metric.named(options)}
+        return cls(
+            config=config,
+            options=options,
+            extractors={key: Once(extractor) for key, extractor in loaded.items()},
+            notes=[note for extractor in loaded.values() if (note := getattr(extractor, "note", ""))],
+            segmenter=None if config.segmenter is None else Segmenter(config.segmenter, config.device),
+            palette=None if config.labels is None else Palette.load(config.labels),
+        )
+
+    def add_directions(
+        self, found: dict[str, Metrics], images: Mapping[str, Pixels], prompt: str, pairs: int
+    ) -> TeacherMetrics:
+        """CLIP's direction of each kind of edit, into `found`; the photo as it is has none. Returns the teacher's."""
+        direction = prompt_direction(self.options.clip_model, self.config.source_prompt, prompt)
+        embed = self.extractors["fd_clip"]
+        before = embed(images["photo"])[:pairs]
+        reached = {
+            name: float(along(direction, before, embed(x)[:pairs]).mean())
+            for name, x in images.items()
+            if name != "photo"
+        }
+        teacher = TeacherMetrics(clip_direction=reached.pop("teacher"))
+        found |= {name: replace(found[name], clip_direction=value) for name, value in reached.items()}
+        return teacher
+
+    def add_overlaps(
+        self, found: dict[str, Metrics], images: Mapping[str, Pixels], teacher: TeacherMetrics, pairs: int
+    ) -> tuple[TeacherMetrics, tuple[str, ...]]:
+        """The mean IoU of the edits and the photos, into `found`. Returns the teacher's added, and what to know."""
+        assert self.segmenter is not None
+        kinds = (images[name][:pairs] for name in ("photo", "teacher", "model"))
+        measured = overlaps(self.segmenter, self.palette, *kinds)
+        for name, overlap in (("model", measured.edit), ("photo", measured.photo)):
+            found[name] = _with_iou(found[name], overlap)
+        return replace(teacher, miou=None if measured.teacher is None else measured.teacher.mean), measured.notes
+
+
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Edit a split of a pair set, compare with the teacher, write metrics.json and sheet.png.
 
@@ -190,12 +269,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     adapter = () if config.adapter is None else (config.adapter,)
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
     model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt)
-    # All networks are loaded before the work begins, so that a wrong name shows at once.
-    options = NetworkOptions(**{f.name: getattr(config, f.name) for f in fields(NetworkOptions)})
-    loaded = {metric.key: metric.load(options) for metric in METRICS.values() if metric.named(options)}
-    extractors = {key: Once(extractor) for key, extractor in loaded.items()}
-    segmenter = None if config.segmenter is None else Segmenter(config.segmenter, config.device)
-    palette = None if config.labels is None else Palette.load(config.labels)
+    networks = _Networks.load(config)
     photos, targets, _ = pair_set.both_kinds(config.split)
     pairs = min(len(photos), len(targets))
     out = config.out or model.folder
@@ -203,41 +277,51 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         raise InputError(f"name --out: {out.name} ships with the package, which is no place to write to")
     make_folder(out)
     predictor = Predictor(model, config.device)
-    edits = predictor.batch(photos)
+    images = {"model": predictor.batch(photos), "photo": photos}
     notes = [] if pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
     if len(targets) != len(photos):
         notes.append(f"the distances compare {len(photos)} edits with {len(targets)} pictures of the other kind")
-    notes += [note for extractor in loaded.values() if (note := getattr(extractor, "note", ""))]
-    of_edits, of_photos = (metrics(x, targets, extractors, paired=pair_set.paired) for x in (edits, photos))
+    notes += networks.notes
+    against_lut = None
+    if not isinstance(predictor.generator, LookUpTable):
+        table, why = table_edits(pair_set, photos)
+        notes += [] if why is None else [why]
+        if table is not None:
+            images["lut"] = table
+            against_lut = standing(pixel_values(images["model"], targets), pixel_values(table, targets))
+    found = {name: metrics(x, targets, networks.extractors, paired=pair_set.paired) for name, x in images.items()}
     of_teacher = TeacherMetrics()
-    if config.clip is not None:  # the photo as it is has no direction
-        direction = prompt_direction(options.clip_model, config.source_prompt, pair_set.prompt)
-        before, *after = (extractors["fd_clip"](images)[:pairs] for images in (photos, edits, targets))
-        ours, theirs = (float(along(direction, before, x).mean()) for x in after)
-        of_edits, of_teacher = replace(of_edits, clip_direction=ours), replace(of_teacher, clip_direction=theirs)
-    if segmenter is not None:
-        measured = overlaps(segmenter, palette, photos[:pairs], targets[:pairs], edits[:pairs])
-        of_edits, of_photos = _with_iou(of_edits, measured.edit), _with_iou(of_photos, measured.photo)
-        of_teacher = replace(of_teacher, miou=None if measured.teacher is None else measured.teacher.mean)
-        notes += measured.notes
+    if config.clip is not None:
+        of_teacher = networks.add_directions(found, images | {"teacher": targets}, pair_set.prompt, pairs)
+    if networks.segmenter is not None:
+        of_teacher, more = networks.add_overlaps(found, images | {"teacher": targets}, of_teacher, pairs)
+        notes += more
     evaluation = Evaluation(
         prompt=pair_set.prompt,
         split=config.split,
         images=len(photos),
         size=pair_set.size,
         parameters=parameters(model.plain()),
-        model=of_edits,
-        photo=of_photos,
+        model=found["model"],
+        photo=found["photo"],
         out=out,
         notes=tuple(notes),
         teacher=of_teacher,
         paired=pair_set.paired,
+        lut=found.get("lut"),
+        against_lut=against_lut,
     )
-    chosen = np.unique(np.linspace(0, pairs - 1, config.rows).round().astype(int))
-    rows = [[photos[i], targets[i], edits[i]] for i in chosen]
-    write_png(out / "sheet.png", sheet(rows, ["photo", "teacher", "ours"]))
+    write_png(out / "sheet.png", _sheet(images | {"teacher": targets}, pairs, config.rows))
     write_json(out / "metrics.json", evaluation)
     return evaluation
+
+
+def _sheet(images: Mapping[str, Pixels], pairs: int, rows: int) -> Pixels:
+    """Photo, teacher, edit, and the colour table's where there is one, of some pairs."""
+    titles = {"photo": "photo", "teacher": "teacher", "model": "ours", "lut": "colour table"}
+    columns = [name for name in titles if name in images]
+    chosen = np.unique(np.linspace(0, pairs - 1, rows).round().astype(int))
+    return sheet([[images[name][i] for name in columns] for i in chosen], [titles[name] for name in columns])
 
 
 def _with_iou(metrics: Metrics, overlap: Overlap | None) -> Metrics:

@@ -40,16 +40,17 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
 def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The generator of a base or of a whole model, of any kind, in evaluation mode on the CPU, and its settings."""
     settings = read_settings(folder, ("base", "scratch", "finetune"), "trained model")
-    network = build_generator(settings.get("model", "e2gan"), generator_config(settings), settings["size"])
+    lut = {"lut_size": settings["lut_size"]} if "lut_size" in settings else {}
+    network = build_generator(settings.get("model", "e2gan"), generator_config(settings), settings["size"], **lut)
     _load(network, folder / MODEL)
     return network.eval().requires_grad_(False), settings
 
 
-def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module:
+def build_generator(model: str, config: GeneratorConfig, size: int, *, lut_size: int = 17) -> nn.Module:
     """An untrained generator of a kind.
 
-    config: for e2gan, pix2pix and cyclegan. size: the photos', for the others. Raises InputError where the kind cannot
-    work at the size.
+    config: for e2gan, pix2pix and cyclegan. lut_size: for lut. size: the photos', for the others. Raises InputError
+    where the kind cannot work at the size.
     """
     if model == "pix2pix-unet":
         from e2gan.networks.baselines.unet import UNet, UNetConfig
@@ -59,6 +60,10 @@ def build_generator(model: str, config: GeneratorConfig, size: int) -> nn.Module
         from e2gan.networks.baselines.comodgan import ComodganConfig, ComodganGenerator
 
         return ComodganGenerator(ComodganConfig(size=size))
+    if model == "lut":
+        from e2gan.networks.baselines.lut import LookUpTable
+
+        return LookUpTable(lut_size)
     return Generator(config)
 
 

@@ -178,11 +178,11 @@ def identity_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, A
     }
 
 
-def settings_of(config: Any, data: TrainingData, extra: dict[str, Any]) -> dict[str, Any]:
+def settings_of(config: Any, size: int, pairs: int, extra: dict[str, Any]) -> dict[str, Any]:
     """The settings that make two runs the same one; how often to save, or where to log, does not count."""
     settings = plain(config)
     settings["training"] = {k: v for k, v in settings["training"].items() if k not in NOT_DECISIVE}
-    return settings | {"size": data.size, "pairs_total": len(data)} | extra
+    return settings | {"size": size, "pairs_total": pairs} | extra
 
 
 def run(
@@ -202,7 +202,7 @@ def run(
     training: TrainingConfig = config.training
     check_fit(training, data.size, len(data))
     device = resolve_device(training.device)
-    if claim(out, stage, settings_of(config, data, extra)) is State.DONE:
+    if claim(out, stage, settings_of(config, data.size, len(data), extra)) is State.DONE:
         return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
     partial = partial_of(out)
     torch.manual_seed(training.seed)
@@ -252,6 +252,9 @@ class Trained:
             return f"{self.folder}: this {self.what} is trained already, nothing to do"
         r = self.result
         l1 = "" if r.l1 is None else f", last training L1 {r.l1:.1f} of 255"
+        if r.steps == 0:  # in closed form
+            fitted = f"fitted in {r.seconds:.1f} s, training L1 {r.l1:.1f} of 255"
+            return f"{self.what} with {self.parameters:,} parameters in {self.folder}\n{fitted}"
         return (
             f"{self.what} with {self.parameters:,} trained parameters in {self.folder}\n"
             f"{r.steps} steps, {r.seconds:.0f} s{l1}"

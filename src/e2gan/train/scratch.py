@@ -18,6 +18,7 @@ from e2gan.train.base import with_encoder
 from e2gan.train.batches import TrainingData
 from e2gan.train.cyclegan import CycleGANTrainer
 from e2gan.train.loop import Trained, TrainingResult, identity_of, run
+from e2gan.train.lut import train_lut
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
 
@@ -26,11 +27,13 @@ def train_scratch(config: ScratchConfig) -> Trained:
     """Train a generator on one concept's pairs, all of its weights. Run again, it goes on, or finds it done.
 
     `config.generator` is that of `e2gan` alone: `pix2pix` and `cyclegan` have the ResNet generator with 9 RBs and no
-    TB, the U-Net and Co-Mod-GAN the shapes that belong to the pairs' size. Of CycleGAN's networks, the generator from
-    photos to edits and the discriminator of edits are written. Raises InputError for bad settings or pairs, a size that
-    a network cannot work at, and where a loss is no longer finite.
+    TB, the U-Net and Co-Mod-GAN the shapes that belong to the pairs' size. `lut` is fitted, not trained. Of
+    CycleGAN's networks, the generator from photos to edits and the discriminator of edits are written. Raises
+    InputError for bad settings or pairs, a size that a network cannot work at, and where a loss is no longer finite.
     """
     config.check()
+    if config.model == "lut":
+        return train_lut(config)
     if config.model in ("pix2pix", "cyclegan"):
         config = replace(config, generator=PIX2PIX)
     if config.model != "e2gan":
