@@ -191,12 +191,9 @@ def test_dinov2_is_the_class_token_of_the_whole_square(dinov2_folder: Path, phot
     assert np.linalg.norm(rows, axis=1).min() > 2  # not scaled to unit length
 
 
-def test_squeezenet_is_that_of_the_distances(shared: Path, photos: Pixels) -> None:
-    file = shared / "features" / "squeezenet11.safetensors"
-    if not file.exists():
-        pytest.skip(f"{file} is absent")
-    rows = embed(iter(photos), "squeezenet", features=file)
-    np.testing.assert_allclose(rows, SqueezeNetFeatures(file)(photos), rtol=1e-4, atol=1e-4)
+def test_squeezenet_is_that_of_the_distances(photos: Pixels) -> None:
+    rows = embed(iter(photos), "squeezenet")
+    np.testing.assert_allclose(rows, SqueezeNetFeatures()(photos), rtol=1e-4, atol=1e-4)
     assert (nearest(rows) // 4 == np.arange(16) // 4).all()
 
 
@@ -265,8 +262,6 @@ def test_unknown_kinds_and_useless_options(photos: Pixels) -> None:
         embed(photos, "gradient-colour", model="x")
     with pytest.raises(InputError, match="clip has no use for it"):
         embed(photos, "clip", features=Path("x"))
-    with pytest.raises(InputError, match="needs --features FILE"):
-        embed(photos, "squeezenet")
     with pytest.raises(InputError, match="not on this machine"):
         embed(photos, "gradient-colour", device="cuda:77")
 

@@ -63,7 +63,7 @@ NEUTRAL = (
 )
 
 # The fields of a training that none of the above speaks of are off, as in the paper.
-OFF = ("warmup", "clip", "r1", "ema", "crop", "tensorboard")
+OFF = ("perceptual", "gram", "warmup", "clip", "r1", "ema", "crop", "tensorboard")
 
 
 def remarks(settings: ExperimentConfig) -> dict[str, Any]:

@@ -23,7 +23,10 @@ PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-
 
 # What a setting counts as where a folder of an earlier version lacks it, or where this version no longer has it; None
 # where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
-ABSENT: dict[str, Any] = {}
+ABSENT: dict[str, Any] = {
+    "training.perceptual": 0.0,
+    "training.gram": 0.0,
+}
 
 
 class State(Enum):

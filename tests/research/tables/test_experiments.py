@@ -171,12 +171,10 @@ def test_every_experiment_that_trains_is_pinned_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ROWS))
-def test_rows_are_what_the_paper_compares(name: str, sets: Sets, tmp_path: Path, shared: Path) -> None:
+def test_rows_are_what_the_paper_compares(name: str, sets: Sets, tmp_path: Path) -> None:
     changes = {"adapter_lr": 1e-3} | CHANGES.get(name, {})
     if name == "table9":
         changes |= {"pairs": (sets.unpaired,), "metric": "fd-random", "batch": 4}
-    if name == "selection-embedding":
-        changes["features"] = shared / "features/squeezenet11.safetensors"
     found = run(settings(sets, name, tmp_path, **changes))
     assert [row.name for row in found.rows] == ["the photo as it is", *ROWS[name]]
     assert all(row.values["mean"] > 0 for row in found.rows)
