@@ -471,7 +471,7 @@ def measure(config: Benchmark, job: Job, trained: Trained) -> tuple[dict[str, An
     return cell | cost | {"folder": str(job.folder)}, photo
 
 
-def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: list[Measure]) -> str | None:
+def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: Sequence[Measure]) -> str | None:
     """Whether the adapter is ahead of all others in every metric; None while some are to be trained."""
     ours, *others = [*plan.columns, PHOTO]
     if any((concept.name, column) not in cells for column in (ours, *others)):
@@ -484,7 +484,7 @@ def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: list[Measure]) ->
     return f"no, behind {'; '.join(lost)}" if lost else "yes"
 
 
-def tables(plan: Plan, cells: Cells, kinds: list[Measure]) -> str:
+def tables(plan: Plan, cells: Cells, kinds: Sequence[Measure]) -> str:
     """What is measured so far, as Markdown."""
     learned = frozenset().union(*(base.learned for base in plan.bases))
     lines = [text for kind in kinds for text in metric_table(plan, cells, kind, learned)]

@@ -21,8 +21,8 @@ class SqueezeNet:
     """Write SqueezeNet's weights in half precision."""
 
     original: tyro.conf.Positional[Path]
-    """The converted squeezenet_weights_notop.h5 of DeepCognition/keras-squeezenet: safetensors, kernels (out, in, h, w),
-    `conv1.weight`, `fire2.squeeze1x1.weight`, …"""
+    """The converted squeezenet_weights_notop.h5 of DeepCognition/keras-squeezenet: safetensors in float32, kernels
+    (out, in, h, w), `conv1.weight`, `fire2.squeeze1x1.weight`, …"""
     out: Path = SHIPPED
     """File to write (default: the one that ships)."""
 

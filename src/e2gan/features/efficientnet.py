@@ -6,7 +6,7 @@ converted by its author from TensorFlow's release.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,7 +137,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         return read_tensors(path)[0]
     if not path.is_file():
         raise InputError(
-            f"{path} is {'no file' if path.exists() else 'missing'}: EfficientNet-Lite0's weights, or auto"
+            f"{path} is {'no file' if path.exists() else 'missing'}: name EfficientNet-Lite0's weights"
         )
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
@@ -173,7 +173,7 @@ class EfficientNetFeatures(FeatureExtractor):
     def extract(self, prepared_NHWC: Pixels) -> Features:
         return self.images.extract(prepared_NHWC)
 
-    def logits(self, images_NHWC: Pixels) -> Features:
+    def logits(self, images: Iterable[Pixels] | Pixels) -> Features:
         """(N, 1000): ImageNet's classes, to check the network by."""
         classifier = PretrainedNetwork(self.network.classify, SIDE, MEAN, STD, self.images.device)
-        return classifier(images_NHWC)
+        return classifier(images)

@@ -170,8 +170,8 @@ def load_embedder(
 
     kind: a name of KINDS, whose rows have unit length for gradient-colour, clip and facenet, whose practice that is,
     and are as they come for others; or a path that ends in .npy, the user's own embeddings. features: a SqueezeNet
-    file in place of the one that ships. model: a hub's name or a local folder in place of the default (clip, dinov2), or FaceNet's weights file.
-    device: auto, cpu, cuda, … option: how the user names the model, for messages.
+    file in place of the one that ships. model: a hub's name or a local folder in place of the default (clip, dinov2),
+    or FaceNet's weights file. device: auto, cpu, cuda, … option: how the user names the model, for messages.
     Raises InputError for an unknown kind, an option that the kind has no use for, and weights that are not at hand.
     """
     own = is_own(kind)

@@ -52,9 +52,7 @@ def make_sets(project: Project, root: Path) -> Sets:
         for split, count in (("train", 8), ("test", 4)):
             (root / kind / split).mkdir(parents=True)
             for i in range(count):
-                image = np.random.default_rng([count, i]).integers(0, 100, (32, 32, 3)) + (
-                    150 if kind == "after" else 0
-                )
+                image = np.random.default_rng([count, i]).integers(0, 100, (32, 32, 3)) + (150 if kind == "after" else 0)
                 write_png(root / kind / split / f"{kind}{i}.png", image.astype(np.uint8))
     unpaired = PairsConfig(
         before=root / "before", after=root / "after", unpaired=True, concept="brighter", size=32, out=root / "unpaired"
