@@ -136,9 +136,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
     if not path.is_file():
-        raise InputError(
-            f"{path} is {'no file' if path.exists() else 'missing'}: name EfficientNet-Lite0's weights"
-        )
+        raise InputError(f"{path} is {'no file' if path.exists() else 'missing'}: name EfficientNet-Lite0's weights")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises anything on a stranger's bytes: all of it means a wrong file

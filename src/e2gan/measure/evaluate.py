@@ -93,7 +93,7 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [
             f'"{self.prompt}", {self.images} {self.split} photos at {self.size}×{self.size}',
-            f"{'':<16}{'edit':>24}{'photo as it is':>24}",
+            f"{'':<16}{'edit':>30}{'photo as it is':>30}",
         ]
         both = (self.model, self.photo)
         for name, unit in (("l1", "of 255"), ("psnr", "dB"), ("ssim", "")) if self.paired else ():
@@ -128,7 +128,7 @@ class Evaluation:
 
 
 def _row(title: str, cells: list[str]) -> str:
-    return f"{title:<16}{cells[0]:>24}{cells[1]:>24}".rstrip()
+    return f"{title:<16}{cells[0]:>30}{cells[1]:>30}".rstrip()
 
 
 def shown(measured: Distance | None) -> str:
