@@ -11,14 +11,16 @@ import pytest
 import skimage.data
 import torch
 
+from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
+from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, list_images, read_image, square, write_png
 from e2gan.features import embeddings, extractors
 from e2gan.features.clip import ClipModel
-from e2gan.features.embeddings import KINDS, GradientColour, load_embedder
+from e2gan.features.embeddings import KINDS, GradientColour, embedding_settings, load_embedder
 from e2gan.features.extractors import PretrainedNetwork, normalised
 from e2gan.features.hub import need_transformers
-from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures
 from tests.conftest import said
 from tests.features.tiny_photos import crops, embed
 from tests.tiny_clip import write_clip
@@ -195,6 +197,14 @@ def test_squeezenet_is_that_of_the_distances(photos: Pixels) -> None:
     rows = embed(iter(photos), "squeezenet")
     np.testing.assert_allclose(rows, SqueezeNetFeatures()(photos), rtol=1e-4, atol=1e-4)
     assert (nearest(rows) // 4 == np.arange(16) // 4).all()
+
+
+def test_a_run_is_known_by_the_squeezenet_that_ships_as_by_the_same_file_named() -> None:
+    unnamed = embedding_settings(SelectConfig(photos=Path("p"), keep=2, embedding="squeezenet"))
+    named = embedding_settings(SelectConfig(photos=Path("p"), keep=2, embedding="squeezenet", features=SHIPPED))
+    assert unnamed == named
+    assert unnamed["features_sha256"] == sha256(SHIPPED)
+    assert embedding_settings(SelectConfig(photos=Path("p"), keep=2))["features_sha256"] is None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("facenet_pytorch") is not None, reason="facenet-pytorch is installed")
