@@ -223,7 +223,6 @@ def test_random_ranks_are_drawn_by_the_seed_and_near_the_papers_size() -> None:
         ("table13", {"generator": replace(SMALL, cross_attention=False)}, "this base has none"),
         ("table7", {"base_pairs": ()}, "--base-pairs"),
         ("number-of-concepts", {"base_pairs": ()}, "at least 2 pair sets with --base-pairs"),
-        ("selection-embedding", {}, "name another with --embedding"),
         ("fig2", {"generator": replace(SMALL, blocks=2)}, "three residual blocks"),
         ("table9", {}, "holds pairs, and this experiment is one of no pairs"),
         ("table5", {"keep": (22,)}, "has only 21 training pairs; half of them, as in the paper, are --keep 10"),
