@@ -1,7 +1,7 @@
 """What a base is worth: adapters on it, on concepts that it never saw, against networks that train longer from scratch.
 
     python benchmarks/base.py --base work/residual-128 --photos ../shared/photos --out measured \\
-        --features ../shared/features/squeezenet11.safetensors --styles ../shared/teachers
+        --styles ../shared/teachers
 
 Parts (--parts), each with its NAME.json, NAME.md and pictures in sheets/NAME:
 - main: an adapter, pix2pix with 9 RBs and the base's own architecture from scratch, and the photo as it is.
@@ -84,7 +84,7 @@ class Benchmark:
     base: Path | None = None
     """Base to measure (default: the one that ships)."""
     features: Path | None = None
-    """SqueezeNet 1.1 weights, for fd-squeezenet and the nearest concept (default: fd-random, gradients and colours)."""
+    """SqueezeNet 1.1 weights, for fd-squeezenet and the nearest concept (default: those that ship)."""
     styles: Path | None = None
     """Folder of stylize.py and its networks in fast-style: neural styles join the concepts."""
     concepts: tuple[str, ...] = ()
@@ -268,12 +268,11 @@ def pair_set(config: Benchmark, concept: Concept) -> Path:
 
 def mean_edit(config: Benchmark, concept: Concept, pairs: Path) -> np.ndarray:
     """The mean embedding of a concept's edits (D,), as `e2gan concepts` compares them; computed once."""
-    kind = "gradient-colour" if config.features is None else "squeezenet"
-    path = config.out / "means" / f"{kind}-{concept.name}.npy"
+    path = config.out / "means" / f"squeezenet-{concept.name}.npy"
     if not path.exists():
         edits = {row["photo"]: pairs / row["file_name"] for row in PairSet.load(pairs).rows if row["split"] == "train"}
         files = [edits[name] for name in shuffled(edits, config.seed)[:SAMPLED]]
-        rows = load_embedder(kind, features=config.features, device=config.device).files(files, config.size)
+        rows = load_embedder("squeezenet", features=config.features, device=config.device).files(files, config.size)
         data = io.BytesIO()
         np.save(data, rows.astype(np.float64).mean(0))
         make_folder(path.parent)
@@ -449,11 +448,11 @@ class Measure:
         return one > other if self.higher else one < other
 
 
-def measures(config: Benchmark) -> list[Measure]:
-    distance = ("fd_random", "fd-random") if config.features is None else ("fd_squeezenet", "fd-squeezenet")
-    return [Measure("ssim", "SSIM", True), Measure("l1", "L1 of 255", False), Measure(*distance, False)]
-
-
+MEASURES = (
+    Measure("ssim", "SSIM", True),
+    Measure("l1", "L1 of 255", False),
+    Measure("fd_squeezenet", "fd-squeezenet", False),
+)
 PHOTO = "the photo as it is"
 Cells = dict[tuple[str, str], dict[str, Any]]  # (concept, column) → its metrics and what it cost
 
@@ -461,7 +460,7 @@ Cells = dict[tuple[str, str], dict[str, Any]]  # (concept, column) → its metri
 def measure(config: Benchmark, job: Job, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
     """The cells of a trained model and of the photo as it is, on the test split."""
     path = job.folder / "metrics.json"
-    wanted = [found.key for found in measures(config)]
+    wanted = [found.key for found in MEASURES]
     if not path.exists() or any(read_json(path)["model"].get(key) is None for key in wanted):
         pairs, ours = config.pairs(job.concept), job.base is not None
         who: dict[str, Any] = {"base": job.base, "adapter": job.folder} if ours else {"model": job.folder}
@@ -472,7 +471,7 @@ def measure(config: Benchmark, job: Job, trained: Trained) -> tuple[dict[str, An
     return cell | cost | {"folder": str(job.folder)}, photo
 
 
-def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: list[Measure]) -> str | None:
+def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: Sequence[Measure]) -> str | None:
     """Whether the adapter is ahead of all others in every metric; None while some are to be trained."""
     ours, *others = [*plan.columns, PHOTO]
     if any((concept.name, column) not in cells for column in (ours, *others)):
@@ -485,7 +484,7 @@ def verdict(plan: Plan, concept: Concept, cells: Cells, kinds: list[Measure]) ->
     return f"no, behind {'; '.join(lost)}" if lost else "yes"
 
 
-def tables(plan: Plan, cells: Cells, kinds: list[Measure]) -> str:
+def tables(plan: Plan, cells: Cells, kinds: Sequence[Measure]) -> str:
     """What is measured so far, as Markdown."""
     learned = frozenset().union(*(base.learned for base in plan.bases))
     lines = [text for kind in kinds for text in metric_table(plan, cells, kind, learned)]
@@ -542,7 +541,7 @@ def row(cells: Sequence[str]) -> str:
 
 
 def write(config: Benchmark, plan: Plan, cells: Cells) -> None:
-    kinds = measures(config)
+    kinds = MEASURES
     concepts = {
         c.name: {
             "prompt": c.prompt,

@@ -1,6 +1,6 @@
 """The base that ships, from photographs to the files in src/e2gan/assets/base, by one command:
 
-    python recipes/base.py --photos ../shared/photos --features ../shared/features/squeezenet11.safetensors --out work
+    python recipes/base.py --photos ../shared/photos --out work
 
 Photographs: all of `train`, all of `landscapes`, and the first half of `faces`, in random crops; the other faces and
 `test` are never seen. Concepts: of the built-in teacher's, those that `e2gan concepts` keeps; the rest stay held out.
@@ -46,7 +46,7 @@ class Recipe:
     out: Path
     """Folder to work in; the base lies in `base` at the end."""
     features: Path | None = None
-    """SqueezeNet 1.1 weights: concepts are compared by its features (default: by gradients and colours)."""
+    """SqueezeNet 1.1 weights, by whose features concepts are compared (default: those that ship)."""
     keep: int = 20
     """Concepts of the base, chosen among those of the built-in teacher."""
     method: Literal["similarity", "random"] = "similarity"
@@ -171,14 +171,13 @@ def choose(recipe: Recipe, photos: Path) -> list[str]:
     for name, concept in FILTERS.items():
         folders.append(recipe.out / "compared" / name)
         make_pairs(PairsConfig(photos=photos, selection=some, concept=concept.prompt, out=folders[-1]))
-    embedding = "gradient-colour" if recipe.features is None else "squeezenet"
     config = ConceptsConfig(
         pairs=tuple(folders),
         keep=recipe.keep,
         method=recipe.method,
         out=recipe.out / "concepts.json",
         samples=SAMPLED,
-        embedding=embedding,
+        embedding="squeezenet",
         features=recipe.features,
         seed=recipe.seed,
     )

@@ -105,7 +105,7 @@ def test_main_compares_the_adapter_with_longer_trainings(config: Any, printed: s
         for cell in found.values():
             assert cell["ssim"] <= 1
             assert cell["l1"] > 0
-            assert cell["fd_random"]["images"] == config.test
+            assert cell["fd_squeezenet"]["images"] == config.test
         assert found[columns[0]]["parameters"] < found[columns[2]]["parameters"] < found[columns[1]]["parameters"]
         folders = [Path(found[column]["folder"]) for column in columns]
         lr = [read_json(folder / "config.json")["settings"]["training"]["lr"] for folder in folders]
@@ -116,7 +116,7 @@ def test_main_compares_the_adapter_with_longer_trainings(config: Any, printed: s
         assert read_image(config.out / "sheets" / "main" / f"{concept}.png").shape[1] > 5 * 128
     text = (config.out / "main.md").read_text("utf-8")
     assert text in printed
-    for heading in ("**SSIM** (higher", "**L1 of 255** (lower", "**fd-random** (lower"):
+    for heading in ("**SSIM** (higher", "**L1 of 255** (lower", "**fd-squeezenet** (lower"):
         assert heading in text
     assert text.count("| as a pencil sketch (edges) |") == 3
     assert "- as a pencil sketch: " in text
@@ -215,19 +215,19 @@ def test_photos_are_those_that_the_recipe_trains_on(config: Any, photos: Path, t
     [
         ((0.9, 5.0, 1.0), "yes"),
         ((0.9, 9.0, 1.0), "no, behind pix2pix (L1 of 255)"),
-        ((0.7, 5.0, 3.0), "no, behind pix2pix (SSIM, fd-random); the photo as it is (fd-random)"),
+        ((0.7, 5.0, 3.0), "no, behind pix2pix (SSIM, fd-squeezenet); the photo as it is (fd-squeezenet)"),
     ],
 )
-def test_a_verdict_names_what_is_lost_to_whom(ours: tuple[float, float, float], told: str, config: Any) -> None:
+def test_a_verdict_names_what_is_lost_to_whom(ours: tuple[float, float, float], told: str) -> None:
     concept = bench.Concept("sepia", "as a sepia photo", "colour")
     jobs = [bench.Job(concept, column, Path(), 1.0, None, None) for column in ("adapter", "pix2pix")]
     plan = bench.Plan("main", [concept], jobs, [])
     rows = {"adapter": ours, "pix2pix": (0.8, 6.0, 2.0), "the photo as it is": (0.6, 20.0, 2.5)}
     found = {
-        ("sepia", column): {"ssim": ssim, "l1": l1, "fd_random": {"frechet": fd}}
+        ("sepia", column): {"ssim": ssim, "l1": l1, "fd_squeezenet": {"frechet": fd}}
         for column, (ssim, l1, fd) in rows.items()
     }
-    kinds = bench.measures(config)
+    kinds = bench.MEASURES
     assert bench.verdict(plan, concept, found, kinds) == told
     del found["sepia", "pix2pix"]
     assert bench.verdict(plan, concept, found, kinds) is None

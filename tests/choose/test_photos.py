@@ -137,8 +137,7 @@ def test_squeezenet_on_real_photographs(shared: Path, tmp_path: Path) -> None:
         for path in sorted((shared / "photos" / kind).iterdir())[:15]:
             shutil.copy(path, folder / f"{kind}-{path.name}")
     prepare_photos(PhotosConfig(folder=folder, out=tmp_path / "photos", size=64))
-    features = shared / "features" / "squeezenet11.safetensors"
-    result = select(tmp_path / "photos", keep=2, embedding="squeezenet", features=features)
+    result = select(tmp_path / "photos", keep=2, embedding="squeezenet")
     assert sorted(name.split("-")[0] for name in result.ids) == ["faces", "landscapes"]
 
 
@@ -333,7 +332,6 @@ def test_bad_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
         ("--out needs a folder", {"out": tmp_path / "file" / "a.json"}),
         ("--out needs a file", {"out": folder_named_json(tmp_path)}),
         ("--embedding wavelets: unknown", {"embedding": "wavelets"}),
-        ("needs --features", {"embedding": "squeezenet"}),
         ("nosuch.safetensors", {"embedding": "squeezenet", "features": tmp_path / "nosuch.safetensors"}),
         ("nosuch.npy", {"embedding": str(tmp_path / "nosuch.npy")}),
         ("2 rows for 32 photos", {"embedding": str(rows(tmp_path, 2))}),

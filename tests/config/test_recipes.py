@@ -36,6 +36,8 @@ def test_the_papers_recipe_is_the_papers() -> None:
     assert (adapter.init, adapter.training.epochs, vars(adapter.ranks)["level4"]) == ("random", 100, 8)
     scratch = ScratchConfig(pairs=Path("a"), out=Path("b"), **RECIPES["paper"].settings("scratch"))
     assert scratch.training.epochs == 200
+    for config in (base, adapter, scratch):  # Eq. 1 and nothing beside it
+        assert (config.training.perceptual, config.training.gram) == (0, 0)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -42,6 +42,7 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], words:
         ("edit a.jpg --out b.jpg", "--adapter"),
         ("edit a.jpg --out b.jpg --adapter c --strength 2", "--strength"),
         ("export --out b", "--adapter"),
+        ("scratch --pairs a --out b --unpaired --perceptual 20", "--perceptual and --gram compare pairs"),
     ],
 )
 def test_a_stage_that_cannot_be_is_one_line(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:

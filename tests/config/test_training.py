@@ -25,6 +25,9 @@ def test_comodgans_own_training_is_the_default_of_the_command(capsys: pytest.Cap
         ("base --pairs a --out b --batch 0", "--batch 0"),
         ("base --pairs a --out b --lr -1", "--lr"),
         ("base --pairs a --out b --crop 30", "--crop 30"),
+        ("adapt --pairs a --out b --perceptual -1", "--perceptual -1"),
+        ("adapt --pairs a --out b --gram -1", "--gram -1"),
+        ("adapt --pairs a --out b --l1 0 --gan 0", "nothing would be trained"),
     ],
 )
 def test_a_training_that_cannot_be_is_one_line(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:

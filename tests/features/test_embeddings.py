@@ -11,14 +11,16 @@ import pytest
 import skimage.data
 import torch
 
+from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
+from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, list_images, read_image, square, write_png
 from e2gan.features import embeddings, extractors
 from e2gan.features.clip import ClipModel
-from e2gan.features.embeddings import KINDS, GradientColour, load_embedder
+from e2gan.features.embeddings import KINDS, GradientColour, embedding_settings, load_embedder
 from e2gan.features.extractors import PretrainedNetwork, normalised
 from e2gan.features.hub import need_transformers
-from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures
 from tests.conftest import said
 from tests.features.tiny_photos import crops, embed
 from tests.tiny_clip import write_clip
@@ -191,13 +193,18 @@ def test_dinov2_is_the_class_token_of_the_whole_square(dinov2_folder: Path, phot
     assert np.linalg.norm(rows, axis=1).min() > 2  # not scaled to unit length
 
 
-def test_squeezenet_is_that_of_the_distances(shared: Path, photos: Pixels) -> None:
-    file = shared / "features" / "squeezenet11.safetensors"
-    if not file.exists():
-        pytest.skip(f"{file} is absent")
-    rows = embed(iter(photos), "squeezenet", features=file)
-    np.testing.assert_allclose(rows, SqueezeNetFeatures(file)(photos), rtol=1e-4, atol=1e-4)
+def test_squeezenet_is_that_of_the_distances(photos: Pixels) -> None:
+    rows = embed(iter(photos), "squeezenet")
+    np.testing.assert_allclose(rows, SqueezeNetFeatures()(photos), rtol=1e-4, atol=1e-4)
     assert (nearest(rows) // 4 == np.arange(16) // 4).all()
+
+
+def test_a_run_is_known_by_the_squeezenet_that_ships_as_by_the_same_file_named() -> None:
+    unnamed = embedding_settings(SelectConfig(photos=Path("p"), keep=2, embedding="squeezenet"))
+    named = embedding_settings(SelectConfig(photos=Path("p"), keep=2, embedding="squeezenet", features=SHIPPED))
+    assert unnamed == named
+    assert unnamed["features_sha256"] == sha256(SHIPPED)
+    assert embedding_settings(SelectConfig(photos=Path("p"), keep=2))["features_sha256"] is None
 
 
 @pytest.mark.skipif(importlib.util.find_spec("facenet_pytorch") is not None, reason="facenet-pytorch is installed")
@@ -265,8 +272,6 @@ def test_unknown_kinds_and_useless_options(photos: Pixels) -> None:
         embed(photos, "gradient-colour", model="x")
     with pytest.raises(InputError, match="clip has no use for it"):
         embed(photos, "clip", features=Path("x"))
-    with pytest.raises(InputError, match="needs --features FILE"):
-        embed(photos, "squeezenet")
     with pytest.raises(InputError, match="not on this machine"):
         embed(photos, "gradient-colour", device="cuda:77")
 

@@ -9,7 +9,7 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors, write_tensors
 from e2gan.core.images import list_images, read_image, square
-from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures, squeezenet_maps, squeezenet_weights
 from e2gan.measure.distances import frechet_distance
 
 
@@ -60,3 +60,20 @@ def test_squeezenet_reads_colours_in_the_order_that_it_was_trained_on(shared: Pa
     right, swapped = density(faces), density(faces[..., ::-1])
     assert (right < swapped).mean() > 0.6
     assert right.mean() < 0.95 * swapped.mean()
+
+
+def test_the_one_that_ships_is_the_original_in_half_precision(shared: Path) -> None:
+    assert SHIPPED.stat().st_size < 1.5e6
+    assert "MIT License" in (SHIPPED.parent / "LICENSE").read_text("utf-8")
+    original, _ = read_tensors(shared / "features" / "squeezenet11.safetensors")
+    halves, _ = read_tensors(SHIPPED)
+    assert halves.keys() == original.keys()
+    assert all(torch.equal(halves[name], tensor.half()) for name, tensor in original.items())
+
+
+def test_layers_have_the_networks_strides_and_are_those_of_the_features() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+    levels = torch.from_numpy(image).permute(0, 3, 1, 2).float()
+    maps = squeezenet_maps(squeezenet_weights(), levels, ("conv1", "fire3", "fire5", "fire9"))
+    assert [tuple(x.shape[1:]) for x in maps] == [(64, 31, 47), (128, 15, 23), (256, 7, 11), (512, 3, 5)]
+    assert np.allclose(maps[-1].mean((2, 3)).numpy(), SqueezeNetFeatures()(image), rtol=1e-4)

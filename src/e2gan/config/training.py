@@ -32,6 +32,11 @@ class TrainingConfig:
     """Largest norm of the generator's gradient, all parameters together; a larger one is scaled down to it."""
     l1: float = 100.0
     """Weight λ of L1 in Eq. 1 (undisclosed; pix2pix's 100)."""
+    perceptual: float = 0.0
+    """Weight of a perceptual loss beside Eq. 1 (not in the paper): the distance of SqueezeNet's features at each pixel.
+    20 serves where L1 has 100; 0: none."""
+    gram: float = 0.0
+    """Weight of the distance of the same features' Gram matrices: strokes and texture, wherever they are; 0: none."""
     gan: float = 1.0
     """Weight of the adversarial loss in Eq. 1; 0 trains with L1 alone."""
     r1: float = 0.0
@@ -64,7 +69,10 @@ class TrainingConfig:
         positive("clip", self.clip)
         at_least("l1", self.l1, 0)
         at_least("gan", self.gan, 0)
-        need(self.l1 > 0 or self.gan > 0, "--l1 0 and --gan 0: nothing would be trained")
+        at_least("perceptual", self.perceptual, 0)
+        at_least("gram", self.gram, 0)
+        weights = (self.l1, self.perceptual, self.gram, self.gan)
+        need(any(weights), "--l1 0 and --gan 0: nothing would be trained")
         at_least("r1", self.r1, 0)
         need(0 <= self.ema < 1, f"--ema {self.ema}: must be at least 0 and below 1")
         side("crop", self.crop)

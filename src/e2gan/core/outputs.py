@@ -25,6 +25,8 @@ PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-
 # where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
 ABSENT: dict[str, Any] = {
     "lut_size": 17,  # scratch
+    "training.perceptual": 0.0,
+    "training.gram": 0.0,
 }
 
 

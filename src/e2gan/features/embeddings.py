@@ -32,7 +32,7 @@ from e2gan.features.hub import (
     need_transformers,
     pretrained_network,
 )
-from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures
 
 DINOV2_NAME = "facebook/dinov2-small"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -131,12 +131,6 @@ def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureE
     )
 
 
-def _squeezenet(features: Path | None, *_: object) -> FeatureExtractor:
-    if features is None:
-        raise InputError("squeezenet needs --features FILE: SqueezeNet 1.1 as safetensors")
-    return SqueezeNetFeatures(features)
-
-
 @dataclass(frozen=True)
 class Kind:
     """How an embedding is loaded: of the file or model that the user named, on a device.
@@ -155,7 +149,7 @@ KINDS: dict[str, Kind] = {
     "clip": Kind(clip_extractor, "model", CLIP_NAME),
     "facenet": Kind(_facenet, "model"),
     "dinov2": Kind(_dinov2, "model", DINOV2_NAME),
-    "squeezenet": Kind(_squeezenet, "features"),
+    "squeezenet": Kind(lambda features, *_: SqueezeNetFeatures(features), "features"),
 }
 
 
@@ -175,9 +169,9 @@ def load_embedder(
     """The embedder of a kind, its weights loaded once for as many calls as there may be.
 
     kind: a name of KINDS, whose rows have unit length for gradient-colour, clip and facenet, whose practice that is,
-    and are as they come for others; or a path that ends in .npy, the user's own embeddings. features: the SqueezeNet
-    file. model: a hub's name or a local folder in place of the default (clip, dinov2), or FaceNet's weights file.
-    device: auto, cpu, cuda, … option: how the user names the model, for messages.
+    and are as they come for others; or a path that ends in .npy, the user's own embeddings. features: a SqueezeNet
+    file in place of the one that ships. model: a hub's name or a local folder in place of the default (clip, dinov2),
+    or FaceNet's weights file. device: auto, cpu, cuda, … option: how the user names the model, for messages.
     Raises InputError for an unknown kind, an option that the kind has no use for, and weights that are not at hand.
     """
     own = is_own(kind)
@@ -250,9 +244,10 @@ def embedding_settings(config: SelectConfig | ConceptsConfig) -> dict[str, Any]:
     if config.method == "random":
         return {"embedding": None, "embedding_sha256": None, "model": None, "features_sha256": None}
     own = is_own(config.embedding)
+    features = config.features or (SHIPPED if config.embedding == "squeezenet" else None)
     return {
         "embedding": config.embedding,
         "embedding_sha256": sha256(Path(config.embedding).expanduser()) if own else None,
         "model": config.model,
-        "features_sha256": None if config.features is None else sha256(config.features),
+        "features_sha256": None if features is None else sha256(features),
     }

@@ -1,7 +1,9 @@
-"""SqueezeNet 1.1 without its classifier, as a feature network."""
+"""SqueezeNet 1.1 without its classifier, as a feature network; its weights ship with the package."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import torch
@@ -10,7 +12,62 @@ from torch import Tensor
 
 from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights
+
+SHIPPED = Path(str(package_files("e2gan") / "assets" / "squeezenet" / "squeezenet11.safetensors"))
+MEAN_BGR = (103.939, 116.779, 123.68)
+FIRES = (2, 3, 4, 5, 6, 7, 8, 9)
+LEAST = 32  # pixels of a side; below 31 nothing is left for the last pooling
+
+
+def squeezenet_shapes() -> dict[str, tuple[int, ...]]:
+    """Every tensor's name and shape: conv1 gives 64 maps; fires 2 and 3 squeeze to 16, 4 and 5 to 32, …"""
+    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 3, 3), "conv1.bias": (64,)}
+    into = 64
+    for i in FIRES:
+        squeezed = 16 * (i // 2)
+        expanded = 4 * squeezed
+        for part, shape in (
+            ("squeeze1x1", (squeezed, into, 1, 1)),
+            ("expand1x1", (expanded, squeezed, 1, 1)),
+            ("expand3x3", (expanded, squeezed, 3, 3)),
+        ):
+            shapes[f"fire{i}.{part}.weight"], shapes[f"fire{i}.{part}.bias"] = shape, shape[:1]
+        into = 2 * expanded
+    return shapes
+
+
+def squeezenet_weights(path: Path | None = None) -> dict[str, Tensor]:
+    """The network's tensors as float32; None takes those that ship.
+
+    Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0).
+    """
+    path = SHIPPED if path is None else path
+    tensors, _ = read_tensors(path)
+    return checked_weights(tensors, squeezenet_shapes(), path, "SqueezeNet 1.1")
+
+
+def squeezenet_maps(weights: Mapping[str, Tensor], levels: Tensor, layers: Sequence[str]) -> list[Tensor]:
+    """The maps of these layers (`conv1`, `fire2` … `fire9`) after their ReLU, each (B, C, H', W').
+
+    levels: (B, 3, H, W), RGB in 0..255, from 32 pixels. Nothing is run beyond the last layer that is asked for.
+    """
+    mean = torch.tensor(MEAN_BGR, device=levels.device)[:, None, None]
+    x = _conv(weights, levels.flip(1) - mean, "conv1", stride=2)
+    maps = {"conv1": x}
+    for i in FIRES:
+        if all(layer in maps for layer in layers):
+            break
+        if i in (2, 4, 6):
+            x = F.max_pool2d(x, 3, 2)
+        x = _conv(weights, x, f"fire{i}.squeeze1x1")
+        wide = _conv(weights, x, f"fire{i}.expand3x3", padding=1)
+        maps[f"fire{i}"] = x = torch.cat([_conv(weights, x, f"fire{i}.expand1x1"), wide], 1)
+    return [maps[layer] for layer in layers]
+
+
+def _conv(weights: Mapping[str, Tensor], x: Tensor, layer: str, *, stride: int = 1, padding: int = 0) -> Tensor:
+    return F.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"], stride=stride, padding=padding))
 
 
 class SqueezeNetFeatures(FeatureExtractor):
@@ -25,42 +82,13 @@ class SqueezeNetFeatures(FeatureExtractor):
     With inputs scaled to ±1 or 0..1, 19 and 34 % of the features are the same for every photo; unscaled, none.
     """
 
-    MEAN_BGR = (103.939, 116.779, 123.68)
-    FIRES = (2, 3, 4, 5, 6, 7, 8, 9)
-    least = 32  # pixels; below 31 nothing is left for the last pooling
+    least = LEAST
 
-    def __init__(self, path: Path) -> None:
-        """Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0)."""
-        tensors, _ = read_tensors(path)
-        self.weights = checked_weights(tensors, self._shapes(), path, "SqueezeNet 1.1")
+    def __init__(self, path: Path | None = None) -> None:
+        """path: another file than the one that ships. Raises InputError as `squeezenet_weights` does."""
+        self.weights = squeezenet_weights(path)
 
     def extract(self, prepared_NHWC: Pixels) -> Features:
-        x = normalised(prepared_NHWC[..., ::-1], self.MEAN_BGR, (1, 1, 1), factor=1)
-        x = F.max_pool2d(self._conv(x, "conv1", stride=2), 3, 2)
-        for i in self.FIRES:
-            x = self._conv(x, f"fire{i}.squeeze1x1")
-            x = torch.cat([self._conv(x, f"fire{i}.expand1x1"), self._conv(x, f"fire{i}.expand3x3", padding=1)], 1)
-            if i in (3, 5):
-                x = F.max_pool2d(x, 3, 2)
-        return x.mean((2, 3)).numpy()
-
-    @classmethod
-    def _shapes(cls) -> dict[str, tuple[int, ...]]:
-        """Every tensor's name and shape: conv1 gives 64 maps; fires 2 and 3 squeeze to 16, 4 and 5 to 32, …"""
-        shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 3, 3), "conv1.bias": (64,)}
-        into = 64
-        for i in cls.FIRES:
-            squeezed = 16 * (i // 2)
-            expanded = 4 * squeezed
-            for part, shape in (
-                ("squeeze1x1", (squeezed, into, 1, 1)),
-                ("expand1x1", (expanded, squeezed, 1, 1)),
-                ("expand3x3", (expanded, squeezed, 3, 3)),
-            ):
-                shapes[f"fire{i}.{part}.weight"], shapes[f"fire{i}.{part}.bias"] = shape, shape[:1]
-            into = 2 * expanded
-        return shapes
-
-    def _conv(self, x: Tensor, layer: str, *, stride: int = 1, padding: int = 0) -> Tensor:
-        weight, bias = self.weights[f"{layer}.weight"], self.weights[f"{layer}.bias"]
-        return F.relu(F.conv2d(x, weight, bias, stride=stride, padding=padding))
+        levels = torch.from_numpy(prepared_NHWC).permute(0, 3, 1, 2).float()
+        (maps,) = squeezenet_maps(self.weights, levels, ("fire9",))
+        return maps.mean((2, 3)).numpy()

@@ -48,7 +48,9 @@ class Metrics:
     fd_random: Distance | None = None
     """Fréchet distance on a fixed random network. Not FID."""
     fd_squeezenet: Distance | None = None
-    """Fréchet distance on SqueezeNet 1.1, where its file was given. Not FID."""
+    """Fréchet distance on SqueezeNet 1.1, on whose features `--perceptual` trains. Not FID."""
+    fd_efficientnet: Distance | None = None
+    """Fréchet distance on EfficientNet-Lite0, on which nothing trains, where it was asked for. Not FID."""
     fid: Distance | None = None
     """FID as Clean-FID takes it, and KID, where the Inception file was given."""
     fd_clip: Distance | None = None
@@ -145,7 +147,7 @@ class Evaluation:
 
 
 def _row(title: str, cells: list[str]) -> str:
-    return f"{title:<16}{''.join(f'{cell:>24}' for cell in cells)}".rstrip()
+    return f"{title:<16}{''.join(f'{cell:>30}' for cell in cells)}".rstrip()
 
 
 def shown(measured: Distance | None) -> str:

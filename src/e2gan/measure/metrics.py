@@ -13,10 +13,12 @@ import numpy as np
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.features.clip import ClipModel
+from e2gan.features.efficientnet import EfficientNetFeatures
 from e2gan.features.embeddings import load_embedder
 from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.features.hub import CLIP_NAME
 from e2gan.features.inception import InceptionFeatures
+from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.distances import distance
 
 L1 = "l1"
@@ -29,6 +31,7 @@ class NetworkOptions:
 
     features: Path | None = None
     inception: str | None = None
+    efficientnet: str | None = None
     clip: str | None = None
     dinov2: str | None = None
     device: str = "auto"
@@ -74,7 +77,13 @@ def _dinov2(options: NetworkOptions) -> Extractor:
 
 
 def _squeezenet(options: NetworkOptions) -> Extractor:
-    return load_embedder("squeezenet", features=options.features)
+    return SqueezeNetFeatures(options.features)
+
+
+def _efficientnet(options: NetworkOptions) -> Extractor:
+    """The installed package's where no file is named."""
+    path = None if options.efficientnet in (None, "auto") else Path(options.efficientnet)
+    return EfficientNetFeatures(path, options.device)
 
 
 # By name, in the order in which they are printed. A new metric is one more entry.
@@ -84,7 +93,8 @@ METRICS: dict[str, FeatureDistance] = {
         FeatureDistance("fid", _inception, "inception", "FID", "KID"),
         FeatureDistance("fd-clip", lambda o: o.clip_model.images, "clip", "fd-clip", "kd-clip"),
         FeatureDistance("fd-dinov2", _dinov2, "dinov2", "fd-dinov2", "kd-dinov2"),
-        FeatureDistance("fd-squeezenet", _squeezenet, "features", "fd-squeezenet", "kd-squeezenet"),
+        FeatureDistance("fd-squeezenet", _squeezenet, None, "fd-squeezenet", "kd-squeezenet"),
+        FeatureDistance("fd-efficientnet", _efficientnet, "efficientnet", "fd-efficientnet", "kd-efficientnet"),
         FeatureDistance("fd-random", lambda _: random_features, None, "fd-random", "kd-random"),
     )
 }
@@ -134,8 +144,8 @@ def score_legend(scores: Iterable[Score]) -> str:
 
 
 def score_metrics() -> list[str]:
-    """What --metric takes: the distances whose network its commands can name, and L1."""
-    return [*(m.name for m in METRICS.values() if m.option in (None, "features", "inception")), L1]
+    """What --metric takes: the distances whose network its commands name or need no name for, and L1."""
+    return [*(m.name for m in METRICS.values() if m.option in (None, "inception", "efficientnet")), L1]
 
 
 class MetricScorer:
@@ -154,7 +164,7 @@ class MetricScorer:
             try:
                 self.extractor = METRICS[metric].load(options)
             except InputError as error:
-                raise InputError(f"{error}; or take a --metric that needs no file, fd-random or l1") from None
+                raise InputError(f"{error}; or take a --metric that needs no file, fd-squeezenet or l1") from None
             self.of_targets = Once(self.extractor)
 
     def __call__(self, edits_NHWC: Pixels, targets_NHWC: Pixels, *, paired: bool = True) -> Score:

@@ -61,7 +61,7 @@ OPEN_IN_TRAINING = {
     "discriminator": "pix2pix's 70×70 PatchGAN; an adapter's starts from its base's",
 }
 # Of a training, what is off, as in the paper.
-OFF = ("warmup", "clip", "r1", "ema", "crop", "tensorboard")
+OFF = ("perceptual", "gram", "warmup", "clip", "r1", "ema", "crop", "tensorboard")
 # What is no part of an experiment, or is spoken of below by itself.
 NEUTRAL = (
     *("number", "out", "photos", "photos_of", "device", "features", "inception", "paper", "segmenter", "labels"),

@@ -2,19 +2,22 @@
 
     G: λ·L1(G(x, prompt), y) + gan · -log D(x, G(x, prompt))          D: -log D(x, y) - log(1 - D(x, G(x, prompt)))
 
-`LOSSES` has what holds an edit to its target: `train.step.Trainer` sums them, and adds the adversarial part.
+`LOSSES` has what holds an edit to its target: `train.step.Trainer` sums them, and adds the adversarial part. Beside
+Eq. 1's L1, the perceptual ones weigh nothing unless the settings say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.config import TrainingConfig
+from e2gan.train.perceptual import gram_loss, perceptual_loss, perceptual_maps
 
 
 def l1_loss(edit: Tensor, target: Tensor) -> Tensor:
@@ -22,25 +25,42 @@ def l1_loss(edit: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(edit.float(), target.float())
 
 
+def _pixels(images: Tensor) -> Tensor:
+    return images
+
+
 @dataclass(frozen=True)
 class Loss:
-    """A loss of an edit against its target, both (B, 3, H, W) in [-1, 1], and the setting that weighs it; 0: none."""
+    """A loss of an edit against its target, both (B, 3, H, W) in [-1, 1], and the setting that weighs it; 0: none.
 
-    of: Callable[[Tensor, Tensor], Tensor]
+    view: what of both images `of` compares, by default their pixels; losses of the same view share it.
+    """
+
+    of: Callable[[Any, Any], Tensor]
     weight: Callable[[TrainingConfig], float]
+    view: Callable[[Tensor], Any] = _pixels
 
 
-LOSSES: dict[str, Loss] = {"l1": Loss(l1_loss, weight=lambda config: config.l1)}
+LOSSES: dict[str, Loss] = {
+    "l1": Loss(l1_loss, weight=lambda config: config.l1),
+    "perceptual": Loss(perceptual_loss, weight=lambda config: config.perceptual, view=perceptual_maps),
+    "gram": Loss(gram_loss, weight=lambda config: config.gram, view=perceptual_maps),
+}
 """Name in metrics.jsonl → loss. A new one is a function in a file of its own, and an entry here."""
 
 
 def content_loss(edit: Tensor, target: Tensor, config: TrainingConfig, losses: dict[str, Tensor]) -> Tensor:
     """The weighted sum of all losses of the edit against its target; each joins `losses` by its name."""
     total = torch.zeros((), device=edit.device)
+    views: dict[Callable[[Tensor], Any], tuple[Any, Any]] = {}
     for name, loss in LOSSES.items():
         weight = loss.weight(config)
         if weight or name == "l1":  # L1 is always logged: it shows how a run goes
-            losses[name] = loss.of(edit, target)
+            if loss.view not in views:
+                with torch.no_grad():
+                    theirs = loss.view(target)
+                views[loss.view] = loss.view(edit), theirs
+            losses[name] = loss.of(*views[loss.view])
             total = total + weight * losses[name]
     return total
 

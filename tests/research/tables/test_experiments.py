@@ -180,14 +180,12 @@ def test_every_experiment_that_trains_is_pinned_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ROWS))
-def test_rows_are_what_the_paper_compares(name: str, sets: Sets, tmp_path: Path, shared: Path) -> None:
+def test_rows_are_what_the_paper_compares(name: str, sets: Sets, tmp_path: Path) -> None:
     changes = {"adapter_lr": 1e-3} | CHANGES.get(name, {})
     if name == "table9":
         changes |= {"pairs": (sets.unpaired,), "metric": "fd-random", "batch": 4}
     if name == "number-of-concepts":
         changes["base_pairs"] = (sets.single, *sets.base)
-    if name == "selection-embedding":
-        changes["features"] = shared / "features/squeezenet11.safetensors"
     found = run(settings(sets, name, tmp_path, **changes))
     assert [row.name for row in found.rows] == ["the photo as it is", *ROWS[name]]
     assert all(row.values["mean"] > 0 for row in found.rows)
@@ -226,7 +224,6 @@ def only_the_cross_attention_is_gone(found: TableResult) -> None:
         ("table13", {"generator": replace(SMALL, cross_attention=False)}, "this base has none"),
         ("table7", {"base_pairs": ()}, "--base-pairs"),
         ("number-of-concepts", {"base_pairs": ()}, "at least 2 pair sets with --base-pairs"),
-        ("selection-embedding", {}, "name another with --embedding"),
         ("fig2", {"generator": replace(SMALL, blocks=2)}, "three residual blocks"),
         ("table9", {}, "holds pairs, and this experiment is one of no pairs"),
         ("table5", {"keep": (22,)}, "has only 21 training pairs; half of them, as in the paper, are --keep 10"),

@@ -72,7 +72,7 @@ def test_table_5_comes_out_of_one_command_with_the_papers_numbers_apart(
         ("table 5", "--pairs"),
         ("table 13 --pairs {sepia} --metric l1 --out {tmp}", "--base-pairs"),
         ("table 5 --pairs {sepia} {sepia} --metric l1 --out {tmp}", "the folder name"),
-        ("table 5 --pairs {sepia} --metric fd-squeezenet --out {tmp}", "--features"),
+        ("table 5 --pairs {sepia} --metric fd-squeezenet --features none --out {tmp}", "none is missing"),
         ("table 5 --epochs 0", "--epochs 0"),
         ("table 5 --keep 4 --batch 8", "--keep 4: must be at least --batch 8"),
         ("table 8 --pairs {sepia} --labels sepia=x.json", "--labels needs --segmenter"),

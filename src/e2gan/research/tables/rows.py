@@ -242,12 +242,8 @@ def what_is_tuned(models: Models) -> list[Variant]:
 
 
 def selection_embedding(models: Models) -> list[Variant]:
-    """Adapters on selections by each embedding that can run: the one asked for and the project's own."""
-    names = dict.fromkeys([models.embedding, "gradient-colour"])
-    if models.config.features is not None:
-        names["squeezenet"] = None
-    if len(names) < 2:
-        raise InputError("this experiment compares embeddings: name another with --embedding, or --features FILE")
+    """Adapters on selections by the embedding asked for, and by those that need no download."""
+    names = dict.fromkeys([models.embedding, "gradient-colour", "squeezenet"])
     base = models.base()
     return [
         models.adapter(f"selected by {name}", base=base, selection=models.selection(embedding=name)) for name in names

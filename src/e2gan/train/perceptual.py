@@ -1,0 +1,54 @@
+"""A perceptual loss: edit and target compared in SqueezeNet's features, at each place or by their Gram matrices.
+
+Not in the paper. After LPIPS (Zhang et al. 2018) without its learned weights, and Gatys et al. (2016), whose Gram
+matrices here are those of the pair's own target, not of one style image.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from e2gan.features.squeezenet import squeezenet_maps, squeezenet_weights
+
+LAYERS = ("conv1", "fire3", "fire5", "fire7")
+
+
+@functools.cache
+def _weights(device: torch.device) -> dict[str, Tensor]:
+    """Frozen, float32, once a device."""
+    return {name: tensor.to(device) for name, tensor in squeezenet_weights().items()}
+
+
+def perceptual_maps(images: Tensor) -> list[Tensor]:
+    """Images (B, 3, H, W) in [-1, 1], from 32 pixels, to the maps of `LAYERS`, float32, of unit length at each pixel.
+
+    In float32 throughout: in bf16 it takes as long on a CPU, and the gradient is another one (cosine 0.97).
+    """
+    levels = 127.5 * (images.float() + 1)
+    return [F.normalize(x, dim=1, eps=1e-6) for x in squeezenet_maps(_weights(images.device), levels, LAYERS)]
+
+
+def perceptual_loss(edit_maps: list[Tensor], target_maps: list[Tensor]) -> Tensor:
+    """Squared distance of the unit vectors, mean over pixels, sum over layers: 0 for the same image, 8 at most."""
+    distances = [(a - b).square().sum(1).mean() for a, b in zip(edit_maps, target_maps, strict=True)]
+    return torch.stack(distances).sum()
+
+
+def gram_loss(edit_maps: list[Tensor], target_maps: list[Tensor]) -> Tensor:
+    """Squared distance of each image's Gram matrices, mean over the batch, sum over layers.
+
+    A matrix is the mean over pixels of the unit vector's products, so that its trace is 1 in every layer: what occurs
+    together counts, not where.
+    """
+    distances = [(gram(a) - gram(b)).square().sum((1, 2)).mean() for a, b in zip(edit_maps, target_maps, strict=True)]
+    return torch.stack(distances).sum()
+
+
+def gram(maps: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, C, C): the products of channels, mean over pixels."""
+    x = maps.flatten(2)
+    return x @ x.mT / x.shape[2]
