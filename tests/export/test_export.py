@@ -51,7 +51,7 @@ def test_a_file_that_differs_is_refused_and_not_kept(
     """An exporter that loses a layer: a generator whose last bias is another one when it is exported."""
 
     def broken(model: PixelModel, size: int | None, facts: dict[str, str]) -> bytes:
-        bias = model.generator.level1_out[-1].bias
+        bias = model.generator.level1_out[-1].bias  # pyright: ignore
         with torch.no_grad():
             bias += 0.5  # pyright: ignore
             data = to_onnx(model, size, facts)

@@ -43,7 +43,6 @@ from e2gan.teachers.filters.filters import FILTERS, Filter, apply, find
 from e2gan.train.adapter import adapt
 from e2gan.train.loop import METRICS
 from e2gan.train.scratch import train_scratch
-from e2gan.train.step import parameters
 
 LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM", "fd": "fd-random"}
 SHOWN_SIDE = 384  # shorter side of the report's pictures
@@ -146,7 +145,7 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
     size = (out / "adapter" / ADAPTER).stat().st_size
     ours_run, theirs_run = Predictor(adapter), Predictor(pix2pix)
     table_run = Predictor(Model.load(model=out / "lut"))
-    count = parameters(ours_run.generator)
+    count = ours_run.parameters
     trained = sum(t.numel() for t in read_tensors(out / "adapter" / ADAPTER)[0].values())
     return Report(
         title=f"“{concept.prompt}”",
@@ -221,8 +220,8 @@ def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> T
     seconds = [read_jsonl(file.parent / METRICS)[-1]["seconds"] for file in files]
     products = [multiply_accumulates(generator, 256)[0] for generator in generators]
     rows = [
-        ["parameters of the generator", *(f"{parameters(generator):,}" for generator in generators)],
-        ["trained for this concept", f"{trained:,}", f"{parameters(theirs.generator):,}"],
+        ["parameters of the generator", *(f"{run.parameters:,}" for run in (ours, theirs))],
+        ["trained for this concept", f"{trained:,}", f"{theirs.parameters:,}"],
         ["stored for this concept", *(f"{file.stat().st_size / 1e6:.2f} MB" for file in files)],
         ["training for this concept", *(f"{s:.0f} s" for s in seconds)],
         ["multiply-accumulates at 256×256", *(f"{n / 1e9:.1f} G" for n in products)],

@@ -29,7 +29,9 @@ class Predictor:
         """Raises InputError where the device is not there."""
         self.device = resolve_device(device)
         self.size = model.size
-        self.generator = fix_kernels(model.plain()).eval().to(self.device)
+        plain = model.plain()
+        self.parameters = sum(p.numel() for p in plain.parameters())  # before kernels are fixed in a larger form
+        self.generator = fix_kernels(plain).eval().to(self.device)
         self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
