@@ -11,7 +11,7 @@ import pytest
 from e2gan.cli import main
 from e2gan.config import PRESETS, ReproduceConfig, TableConfig, TrainingConfig
 from e2gan.pairs.concept_lists import read_list
-from e2gan.research.remarks import NEUTRAL, OFF, OPEN, OPEN_IN_TRAINING, PRINTED, remarks
+from e2gan.research.remarks import FIVE, NEUTRAL, OFF, OPEN, OPEN_IN_TRAINING, PRINTED, remarks
 from e2gan.research.tables.experiments import ALL
 
 FACES = ReproduceConfig(photos_of="faces", photos=Path("p"), out=Path("o"))
@@ -112,6 +112,24 @@ def test_each_experiment_is_shown_as_its_own() -> None:
     faces, scenes = (remarks(TableConfig(number=n, embedding="clip"))[OTHERS] for n in ("4", "5"))
     assert "facenet for faces" in faces["embedding"]
     assert "embedding" not in scenes
+
+
+def test_only_what_an_experiment_uses_is_remarked_on() -> None:
+    used = {"keep": (5,), "adapter_lr": 1e-2, "epochs": 5, "baseline_epochs": 6, "steps": None}
+    ten, six = (remarks(TableConfig(number=n, size=256, **used)) for n in ("10", "6"))
+    assert set(ten[OTHERS]) == {"epochs"}  # all weights on all photos
+    assert set(ten["trainings"]) >= {"base", "finetune"}
+    assert set(six[OTHERS]) == {"baseline_epochs"}
+    costs = remarks(TableConfig(number="fig6", keep=(5,), batch=4, epochs=5))
+    assert set(costs[OTHERS]) == {"epochs"}
+    assert "batch" not in costs["left open by the paper"]
+
+
+def test_names_in_another_order_are_the_same() -> None:
+    found = remarks(replace(FACES, teacher=FIVE[::-1]))
+    assert "teacher" not in found[OTHERS]
+    falling = remarks(TableConfig(number="fig7", size=256, keep=tuple(range(800, 0, -100))))
+    assert "keep" not in falling[OTHERS]
 
 
 def test_a_dry_run_of_no_experiment_is_refused(capsys: pytest.CaptureFixture) -> None:

@@ -91,6 +91,9 @@ def test_from_photos_to_table_3_by_one_command(
         (["--size", "40"], "power of two"),
         (["--teacher", "instruct-diffusion"], "--teacher-model"),
         (["--clip", "no/such/clip"], "no/such/clip"),
+        (["--preference", "no/such/judge"], "no/such/judge"),
+        (["--embedding", "rows.npy"], "compares concepts too"),
+        (["--metric", "fd-random"], "needs 2 test photos at least"),
     ],
 )
 def test_what_could_not_be_done_is_told_before_the_teachers_begin(

@@ -15,7 +15,7 @@ from e2gan.config.shared import OnDevice, Scored
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
 
 Part = Literal["sl", "tb", "rb"]
-Training = Literal["base", "adapter", "scratch", "comodgan"]
+Training = Literal["base", "adapter", "finetune", "scratch", "comodgan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +150,13 @@ class ExperimentConfig(Scored, OnDevice):
         self.ranks.check()
 
     def training(self, of: Training, part: float = 1.0) -> TrainingConfig:
-        """One training: of a base; or of a model of a concept, for a part of its length, which may be more than one."""
-        epochs = {"base": self.base_epochs, "adapter": self.epochs}.get(of, self.baseline_epochs)
+        """One training: of a base; or of a model of a concept, for a part of its length, which may be more than one.
+
+        finetune: of a base's own weights, as long as an adapter.
+        """
+        epochs = {"base": self.base_epochs, "adapter": self.epochs, "finetune": self.epochs}.get(
+            of, self.baseline_epochs
+        )
         minutes, steps = (self.base_minutes, self.base_steps) if of == "base" else (self.minutes, self.steps)
         training = TrainingConfig(
             epochs=max(1, round(epochs * part)),

@@ -9,10 +9,11 @@ import inspect
 from dataclasses import asdict
 from typing import Any
 
-from e2gan.config import PAPER, ExperimentConfig, Ranks, ReproduceConfig, TableConfig
+from e2gan.config import PAPER, ExperimentConfig, Ranks, ReproduceConfig, TableConfig, Training
 from e2gan.research.tables.experiments import ALL, Experiment
 from e2gan.research.tables.rows import PAPER_PHOTOS
 from e2gan.research.tables.run import experiment_of
+from e2gan.teachers.diffusion.presets import find_preset
 
 FIVE = ("sd-img2img", "instruct-pix2pix", "null-text", "controlnet-normal", "instruct-diffusion")
 
@@ -42,7 +43,7 @@ OPEN: dict[str, tuple[Any, str]] = {
     "batch": (1, "pix2pix's"),
     "schedule": ("linear", "pix2pix's: constant for a half, then linearly to zero"),
     "text": ("clip", "CLIP ViT-B/32, the one whose width meets the paper's counts"),
-    "model": (None, "which network embeds the photos: CLIP ViT-B/32, or FaceNet trained on VGGFace2"),
+    "model": (None, "what embeds the photos is CLIP ViT-B/32, or FaceNet trained on VGGFace2"),
     "precision": ("auto", "the faster of fp32 and bf16 autocast on the machine"),
     "seed": (0, "one seed"),
     "generator.heads": (PAPER.heads, "latent diffusion's"),
@@ -59,6 +60,19 @@ OPEN_IN_TRAINING = {
     "gan": "the other term of Eq. 1 has weight 1",
     "flip": "ours; pix2pix mirrors too",
     "discriminator": "pix2pix's 70×70 PatchGAN; an adapter's starts from its base's",
+}
+# Settings that count only where an experiment has one of these trainings.
+OF_TRAININGS: dict[str, tuple[Training, ...]] = {
+    "epochs": ("adapter", "finetune"),
+    "adapter_lr": ("adapter",),
+    "baseline_epochs": ("scratch", "comodgan"),
+    "lr": ("base", "finetune", "scratch"),
+    "base_epochs": ("base",),
+    "model": ("adapter",),
+    "batch": ("base", "adapter", "finetune", "scratch", "comodgan"),
+    "schedule": ("base", "adapter", "finetune", "scratch"),
+    "metric": ("base", "adapter", "finetune", "scratch", "comodgan"),
+    "text": ("base", "scratch"),
 }
 # Of a training, what is off, as in the paper.
 OFF = ("perceptual", "gram", "warmup", "clip", "r1", "ema", "crop", "tensorboard")
@@ -79,7 +93,7 @@ def remarks(settings: TableConfig | ReproduceConfig) -> dict[str, Any]:
     """
     name = experiment_of(settings.number if isinstance(settings, TableConfig) else f"table3-{settings.photos_of}")
     experiment = ALL[name]
-    values = _values(settings)
+    values = _values(settings, experiment)
     recipe = {"recipe": _recipe(settings)} if isinstance(settings, ReproduceConfig) else {}
     about = {"name": name, "title": experiment.title, "compares": _first_line(experiment), "notes": experiment.notes}
     return recipe | {
@@ -94,10 +108,13 @@ def _first_line(experiment: Experiment) -> str:
     return (inspect.getdoc(experiment.variants) or "").splitlines()[0]
 
 
-def _values(settings: ExperimentConfig) -> dict[str, Any]:
-    """The settings by name, `generator.norm` for one inside a group."""
+def _values(settings: ExperimentConfig, experiment: Experiment) -> dict[str, Any]:
+    """The settings that count by name, `generator.norm` for one inside a group."""
     values: dict[str, Any] = {}
     for name, value in vars(settings).items():
+        counted = not experiment.trains and name in ("epochs", "baseline_epochs")  # of the cost tables
+        if name in OF_TRAININGS and not {*OF_TRAININGS[name]} & {*experiment.trains} and not counted:
+            continue
         if name in ("generator", "ranks"):
             values |= {f"{name}.{inner}": of for inner, of in asdict(value).items()}
         else:
@@ -117,14 +134,14 @@ def _open(values: dict[str, Any], experiment: Experiment) -> dict[str, str]:
 def _differing(settings: ExperimentConfig, name: str, experiment: Experiment, values: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for of, (printed, where) in PRINTED.items():
-        if of in values and values[of] not in (printed, None):
+        if of in values and values[of] not in (printed, None) and not _same_names(values[of], printed):
             found[of] = f"{values[of]}; the paper: {printed} ({where})"
-    if isinstance(settings, TableConfig) and settings.size is None:
+    if isinstance(settings, TableConfig) and settings.size is None and experiment.trains:
         found["size"] = "that of the pair sets; the paper: 256 (Sec. 5.1)"
-    for of in ("minutes", "steps"):
+    for of in ("minutes", "steps") if experiment.trains else ():
         if (value := values[of]) is not None:
             found[of] = f"{value:g} {of} in place of the paper's 100 epochs of E²GAN and 200 of baselines (Sec. 5.1)"
-        if (value := values[f"base_{of}"]) is not None:
+        if (value := values[f"base_{of}"]) is not None and "base" in experiment.trains:
             found[f"base_{of}"] = f"{value:g} {of} in place of epochs, whose number the paper leaves open for a base"
     if "adapter" in experiment.trains:
         found |= _selection(settings, name, experiment)
@@ -132,19 +149,27 @@ def _differing(settings: ExperimentConfig, name: str, experiment: Experiment, va
         usual = settings.training("comodgan")
         found["trainings.comodgan"] = (
             f"lr {usual.lr:g}, betas {usual.betas}, R1 {usual.r1:g}, {usual.schedule}: as its own authors train it, "
-            "since its weights are scaled; the paper: 0.0002 for all (Sec. 5.1)"
+            "since its weights are scaled; the paper: 0.0002 for all (Sec. 5.1). λ, batch and no moving average are as "
+            "of the others. The paper's learns from edits of pix2pix-zero, ours from the pairs of the others"
         )
     return found | (_of_reproduction(settings) if isinstance(settings, ReproduceConfig) else {})
+
+
+def _same_names(given: Any, printed: Any) -> bool:
+    """Whether two lists of names are the same in another order."""
+    return isinstance(given, tuple) and all(isinstance(of, str) for of in given) and sorted(given) == sorted(printed)
 
 
 def _selection(settings: ExperimentConfig, name: str, experiment: Experiment) -> dict[str, str]:
     found = {}
     printed = tuple(PAPER_PHOTOS) if name == "fig7" else (400,)
     where = "Fig. 7: 100 to 800" if name == "fig7" else "the paper: 400 of 800 (Sec. 5.1)"
-    if settings.keep not in ((), printed):
+    if tuple(sorted(settings.keep)) not in ((), printed):
         found["keep"] = f"{', '.join(map(str, settings.keep))}; {where}"
     embedding = "facenet" if experiment.faces else "clip"
-    if settings.embedding not in (None, embedding):
+    if name == "table7" and settings.embedding not in (None, embedding):
+        found["embedding"] = f"{settings.embedding}; left open by the paper for cats, and ours is clip"
+    elif settings.embedding not in (None, embedding):
         found["embedding"] = f"{settings.embedding}; the paper: facenet for faces, clip for scenes (Sec. 5.1)"
     return found
 
@@ -159,6 +184,10 @@ def _recipe(settings: ReproduceConfig) -> dict[str, Any]:
         "teacher": settings.teacher or "those of the lists (the paper's: the five of Sec. 5.1)",
         "keep": settings.keep or 400,
         "embedding": settings.embedding or ("facenet" if settings.photos_of == "faces" else "clip"),
+        "teachers' settings": {name: dict(find_preset(name).arguments) for name in FIVE}
+        if not settings.teacher
+        else {},
+        "edits without a pair": "ours: those that are black, blank, noise, or their photo unchanged",
     }
 
 
@@ -176,11 +205,12 @@ def _of_reproduction(settings: ReproduceConfig) -> dict[str, str]:
         found["evaluation_concepts"] = f"{evaluation}: the eight that the paper names of its ten"
     elif evaluation != "paper-faces-evaluation":
         found["evaluation_concepts"] = f"{evaluation}: your own; the paper: 30 for faces (B.3), 10 for scenes"
-    if settings.keep_concepts is not None:
+    if settings.keep_concepts not in (None, 7 if settings.photos_of == "scenes" else None):
         found["keep_concepts"] = f"{settings.keep_concepts}; the paper: 7 for scenes, all of B.3 for faces"
-    for name in ("set", "teacher_model"):
-        if value := getattr(settings, name):
-            found[name] = f"{', '.join(value)}; without it the teachers are those of B.1"
+    if settings.set:
+        found["set"] = f"{', '.join(settings.set)}; without it the teachers are those of B.1"
+    if copies := [of for of in settings.teacher_model if not of.startswith("instruct-diffusion=")]:
+        found["teacher_model"] = f"{', '.join(copies)}; copies of the checkpoints of B.1, where they are that"
     if settings.clip == "none":
         found["clip"] = "none: structure alone chooses among the teachers' edits, which favours those that change least"
     for name in ("align", "retries", "max_residual"):

@@ -10,12 +10,12 @@ from e2gan.config import ConceptsConfig, PairsConfig, PhotosConfig, ReproduceCon
 from e2gan.core.errors import InputError
 from e2gan.core.progress import note
 from e2gan.data.photos import PhotoSet, prepare_photos
-from e2gan.features.clip import ClipModel
 from e2gan.features.embeddings import load_embedder
-from e2gan.measure.metrics import MetricScorer, NetworkOptions
+from e2gan.measure.metrics import L1, MetricScorer, NetworkOptions
 from e2gan.networks.models import build_generator
 from e2gan.networks.text import known_width, text_encoder
 from e2gan.pairs.make import make_pair_sets, plan_pair_sets
+from e2gan.pairs.scores import EditScores, ScoreModels
 from e2gan.research.tables.models import KEPT, embedding_options
 from e2gan.research.tables.run import TableResult, run_table
 
@@ -35,6 +35,8 @@ def reproduce(config: ReproduceConfig) -> TableResult:
     keep = config.keep[0] if config.keep else KEPT
     if (count := len(PhotoSet.load(photos.out).split("train"))) < keep:
         raise InputError(f"--keep {keep}: {photos.out} has only {count} training photos; the paper keeps half of them")
+    if (count := len(PhotoSet.load(photos.out).split("test"))) < 2 and config.metric != L1:
+        raise InputError(f"--metric {config.metric} needs 2 test photos at least; {photos.out} has {count}: take more")
     base_sets, evaluated = (
         tuple(made.folder for made in make_pair_sets(pairs).sets) for pairs in (base_pairs, evaluation_pairs)
     )
@@ -72,9 +74,11 @@ def _concepts_in_both(config: ReproduceConfig, base: PairsConfig, evaluation: Pa
     """
     trained, evaluated = ({one.out: one.concept for one in plan_pair_sets(pairs)[1]} for pairs in (base, evaluation))
     both = trained.keys() & evaluated.keys()
-    for folder in both:
+    for folder in sorted(both):
         if (trained[folder] or "").casefold() != (evaluated[folder] or "").casefold():
             raise InputError(f"both lists have a concept '{folder.name}', of different prompts: give one another name")
+    for folder in sorted(both):
+        note(f'"{trained[folder]}" is in both lists: it is evaluated on, and left out of the base (Sec. 5.1)')
     left, wanted = len(trained) - len(both), config.base_count or 1
     if left < wanted:
         raise InputError(f"--keep-concepts {wanted}: {base.concepts} has {left} concepts that are not evaluated on")
@@ -88,10 +92,14 @@ def _check_networks(config: ReproduceConfig) -> None:
     )
     text_encoder(config.text, known_width(config.text) or config.generator.text_width).encode("a photo")
     embedding = config.embedding or ("facenet" if config.photos_of == "faces" else "clip")
+    if embedding.endswith(".npy"):
+        raise InputError(f"--embedding {embedding} is of photos, and the recipe compares concepts too: name a kind")
     options = embedding_options(config, embedding)
     load_embedder(embedding, features=options.get("features"), model=options.get("model"), device=config.device)
-    if config.clip != "none":
-        ClipModel(config.clip, config.device, "--clip")
+    teach = config.teach
+    EditScores(
+        ScoreModels(prompt="an edit", source="a photo", clip=teach.clip, preference=teach.preference), config.device
+    )
     build_generator("comodgan", config.generator, config.size)
 
 

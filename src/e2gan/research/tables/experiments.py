@@ -32,20 +32,51 @@ class Experiment:
     x_label: str | None = None
 
 
-def counted(models: Models) -> list[Variant]:  # noqa: ARG001 (as of all experiments)
-    """Parameters, operations and time, counted and measured here; nothing is trained (costs.py)."""
+def of_an_image(models: Models) -> list[Variant]:  # noqa: ARG001 (as of all experiments)
+    """pix2pix, Co-Mod-GAN and ours: parameters, operations, latency, and a training's time from a step (costs.py)."""
+    return []
+
+
+def by_blocks(models: Models) -> list[Variant]:  # noqa: ARG001
+    """This generator with 0 to 4 transformer blocks: parameters, operations, latency (costs.py)."""
+    return []
+
+
+def of_a_training(models: Models) -> list[Variant]:  # noqa: ARG001
+    """pix2pix, Co-Mod-GAN and ours: operations, time and parameters of a concept's training, computed from a step."""
     return []
 
 
 ALL_FOUR: tuple[Training, ...] = ("base", "adapter", "scratch", "comodgan")
 FACES = "The paper: FFHQ faces, a base of the 24 concepts in B.3 (its text says 20)"
 SCENES = "The paper: Flickr-Scenery, a base of 7 concepts that were never published"
+DISTILLED = "Its Co-Mod-GAN learns from edits of pix2pix-zero; here from the same pairs as the others."
 SCRATCH = "How long the paper trained ours from scratch is undisclosed; here as long as the baselines."
 
 COSTS: dict[str, Experiment] = {
-    "table1": Experiment("Size, operations, latency and training time", counted, (), "table1"),
-    "table2": Experiment("Size, operations and latency by the number of transformer blocks", counted, (), "table2"),
-    "fig6": Experiment("Cost of training a concept", counted, (), "fig6"),
+    "table1": Experiment(
+        "Size, operations, latency and training time",
+        of_an_image,
+        (),
+        "table1",
+        notes=("SnapFusion is a published row. Latency is of this machine, where the paper has an iPhone 14 Pro.",),
+    ),
+    "table2": Experiment(
+        "Size, operations and latency by the number of transformer blocks",
+        by_blocks,
+        (),
+        "table2",
+        notes=("The TBs' places are ours: after RB 2; 1 and 2; 1, 2 and 3; before RB 1 too.",),
+    ),
+    "fig6": Experiment(
+        "Cost of training a concept",
+        of_a_training,
+        (),
+        "fig6",
+        notes=(
+            "E²GAN on 400 photos, the others on 800, at batch 1; the paper prints 14 and 25 times fewer operations.",
+        ),
+    ),
 }
 EXPERIMENTS: dict[str, Experiment] = {
     "table3-faces": Experiment(
@@ -56,7 +87,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         columns=("FFHQ",),
         faces=True,
         notes=(
-            f"{FACES}, 30 concepts to evaluate on; baselines on 800 pairs, adapters on 400. "
+            f"{FACES}, 30 concepts to evaluate on; baselines on 800 pairs, adapters on 400. {DISTILLED} "
             '"Low Quality photo" is in both of its lists; here a concept is in one.',
         ),
     ),
@@ -66,14 +97,20 @@ EXPERIMENTS: dict[str, Experiment] = {
         ALL_FOUR,
         "table3",
         columns=("Landscape",),
-        notes=(f"{SCENES}, 10 concepts to evaluate on, of which it names 8; baselines on 800 pairs, adapters on 400.",),
+        notes=(
+            f"{SCENES}, 10 concepts to evaluate on, of which it names 8; baselines on 800 pairs, adapters on 400. "
+            f"{DISTILLED}",
+        ),
     ),
     "table4": Experiment(
         "Which concepts the base is trained on",
         rows.base_concepts,
         paper="table4",
         faces=True,
-        notes=(f"{FACES}, the 20 random ones of B.3, 200 art concepts (not published), and old person.",),
+        notes=(
+            f"{FACES}, the 20 random ones of B.3, 200 art concepts (not published), and old person; evaluated on White "
+            "Walker, blond person, sunglasses, Vangogh style.",
+        ),
     ),
     "table5": Experiment(
         "LoRA ranks",
@@ -90,7 +127,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         ("scratch",),
         "table6",
         faces=True,
-        notes=(f"The paper: four face concepts, 800 pairs. {SCRATCH}",),
+        notes=(f"The paper: angry, pale, tan and young person, 800 pairs. {SCRATCH}",),
     ),
     "table7": Experiment(
         "Quality on AFHQ",
@@ -132,9 +169,13 @@ EXPERIMENTS: dict[str, Experiment] = {
     "table10": Experiment(
         "Convolutions, or max pooling, around the transformer block",
         rows.around_the_block,
-        paper="table10",
-        notes=(f"{SCENES}; then all weights are fine-tuned on all the data of a concept.",),
-        special={"fine-tuning": "all weights on all training photos, as long as an adapter"},
+        ("base", "finetune"),
+        "table10",
+        notes=(
+            f"{SCENES}; then all weights are fine-tuned on all the data of a concept: forest in the dark, "
+            "impressionism painting, forest in the autumn.",
+        ),
+        special={"finetune": "all weights on all training photos"},
     ),
     "table11": Experiment(
         "Does pix2pix gain from pre-training?",
@@ -142,7 +183,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         ("base", "adapter", "scratch"),
         "table11",
         notes=(
-            f"{SCENES}. pix2pix is pre-trained as long as a base, then fine-tuned with all of its weights on all "
+            f"{SCENES}; Vangogh style, add blossoms, forest in the winter. pix2pix is pre-trained as long as a base, "
+            "then fine-tuned with all of its weights on all "
             "photos, as long as it is trained from scratch: the paper does not say how long.",
         ),
         special={
@@ -155,7 +197,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         paper="table12",
         faces=True,
         notes=(
-            f'{FACES}. The auto-encoder learns by L1 alone, under the prompt "the photo itself", as long as a base; '
+            f"{FACES}; angry person, White Walker. The auto-encoder learns by L1 alone, under the prompt "
+            '"the photo itself", as long as a base; '
             "its discriminator is therefore untrained.",
         ),
         special={"autoencoder": "a base of the photos as their own edits, with gan 0: L1 alone (D.2)"},
@@ -165,29 +208,30 @@ EXPERIMENTS: dict[str, Experiment] = {
         rows.cross_attention,
         paper="table13",
         faces=True,
-        notes=(f"{FACES}.",),
+        notes=(f"{FACES}; Vincent van Gogh, blond person, White Walker.",),
         special={"removed": "the same base without the cross-attention of its TB, and the norm before it (D.3)"},
     ),
     "table14": Experiment(
         "Twice as long a training",
         rows.longer,
         paper="table14",
-        notes=(f"{SCENES}.",),
-        special={"second row": "twice as long: 200 epochs (E)"},
+        notes=(f"{SCENES}; forest in the dark, oil painting, forest in the spring.",),
+        special={"second row": "twice as long as the first; the paper: 100 and 200 epochs (E)"},
     ),
     "fig2": Experiment(
         "Place and number of the transformer blocks, from scratch",
         rows.places,
         ("scratch", "comodgan"),
         "fig2",
-        notes=(f"The paper: two landscape concepts, autumn and dusk; its values are a picture. {SCRATCH}",),
+        notes=(f"The paper: two landscape concepts, autumn and dusk; its values are a picture. {SCRATCH} {DISTILLED}",),
     ),
     "fig4": Experiment(
         "Crucial layers: each part frozen in turn, all others fine-tuned",
         rows.parts_frozen,
-        paper="fig4",
+        ("base", "finetune"),
+        "fig4",
         notes=(f"{SCENES}; mean of 10 concepts. How many photos, and how long, is undisclosed: all, as an adapter.",),
-        special={"fine-tuning": "all weights but the frozen ones, on all training photos, as long as an adapter"},
+        special={"finetune": "all weights but the frozen ones, on all training photos"},
     ),
     "fig7": Experiment(
         "Number of training photos, by clustering and by chance",
@@ -201,7 +245,9 @@ EXPERIMENTS: dict[str, Experiment] = {
     "number-of-concepts": Experiment(
         "How many concepts the base is trained on (ours)", rows.number_of_concepts, x_label="concepts of the base"
     ),
-    "what-is-tuned": Experiment("LoRA on SL, on TB, on both; all weights (ours)", rows.what_is_tuned),
+    "what-is-tuned": Experiment(
+        "LoRA on SL, on TB, on both; all weights (ours)", rows.what_is_tuned, ("base", "adapter", "finetune")
+    ),
     "transfer": Experiment(
         "Transfer of knowledge between concepts (ours)",
         rows.transfer,

@@ -231,8 +231,7 @@ class Models:
 
         like_scratch: for as long as models from scratch are trained.
         """
-        training = self.config.training("scratch" if like_scratch else "adapter", part)
-        training = replace(training, lr=self.config.lr)
+        training = self.config.training("scratch" if like_scratch else "finetune", part)
 
         def train(pair_set: PairSet) -> TrainedModel:
             on, out = base.folder, self._folder(folder or name, pair_set)

@@ -25,7 +25,7 @@ PAPER_PHOTOS = range(100, 801, 100)  # of Fig. 7
 
 
 def methods(models: Models, comodgan: str = COMODGAN_ROW) -> list[Variant]:
-    """The baselines on all pairs, and the adapter on the photos that SC keeps (Tab. 3, Tab. 7)."""
+    """pix2pix and Co-Mod-GAN on all pairs, and the adapter on the photos that SC keeps (Tab. 7)."""
     return [
         models.scratch(PIX2PIX_ROW, model="pix2pix"),
         models.scratch(comodgan, "comodgan", model="comodgan"),
@@ -34,7 +34,7 @@ def methods(models: Models, comodgan: str = COMODGAN_ROW) -> list[Variant]:
 
 
 def distilled(models: Models) -> list[Variant]:
-    """`methods`, with Co-Mod-GAN under the name that Tab. 3 gives it."""
+    """pix2pix and Co-Mod-GAN on all pairs, the adapter on the photos that SC keeps, under the names of Tab. 3."""
     return methods(models, "pix2pix-zero-distilled (Co-Mod-GAN)")
 
 
