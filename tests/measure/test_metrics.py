@@ -59,7 +59,7 @@ def test_a_table_of_a_metric_of_ones_own(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
-    command = f"table 6 --base {project.base} --pairs {project.sepia} --out {tmp_path} --metric fd-colours --steps 1"
+    command = f"table 6 --text hashed --pairs {project.sepia} --out {tmp_path} --metric fd-colours --steps 1"
     assert main(command.split()) == 0
     assert "fd-colours on 3 test photos" in capsys.readouterr().out
 

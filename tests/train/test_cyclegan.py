@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -225,8 +226,8 @@ def test_a_killed_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytes
     assert unbroken.histories["target"].count == 50
     save = loop.save
 
-    def killed(t: CycleGANTrainer, folder: Path, step: int, seconds: float) -> None:
-        save(t, folder, step, seconds)
+    def killed(t: CycleGANTrainer, folder: Path, step: int, *more: Any) -> None:
+        save(t, folder, step, *more)
         if step == 20:
             raise KeyboardInterrupt
 
