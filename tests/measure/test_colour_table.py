@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from e2gan.data.pair_set import PairSet
-from e2gan.measure.colour_table import interval, standing, table_edits
+from e2gan.measure.colour_table import standing, table_edits
 from tests.conftest import Project
 
 
@@ -18,21 +18,6 @@ def test_a_model_stands_where_its_photos_put_it() -> None:
     assert standing({"l1": table["l1"] + 3, "ssim": table["ssim"]}, table) == "behind"
     assert standing({"l1": table["l1"] + 3, "ssim": table["ssim"] + 0.02}, table) == "ahead"
     assert standing(table, table) == "equal"
-
-
-def test_a_single_photo_has_no_chance() -> None:
-    assert interval(np.array([0.5])) == (0.5, 0.5)
-
-
-def test_the_interval_holds_the_mean_and_narrows_with_more_photos() -> None:
-    rng = np.random.default_rng(1)
-    widths = []
-    for count in (10, 1000):
-        values = rng.normal(1, 1, count)
-        low, high = interval(values)
-        assert low < values.mean() < high
-        widths.append(high - low)
-    assert widths[1] < widths[0] / 5
 
 
 def test_the_tables_edits_are_near_a_teacher_of_single_pixels(project: Project) -> None:

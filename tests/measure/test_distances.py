@@ -8,7 +8,7 @@ from scipy.linalg import sqrtm
 
 from e2gan.core.errors import InputError
 from e2gan.measure import distances as fid
-from e2gan.measure.distances import frechet_distance, frechet_interval, kernel_distance
+from e2gan.measure.distances import frechet_distance, frechet_interval, kernel_distance, mean_interval
 
 
 def by_definition(a: np.ndarray, b: np.ndarray) -> float:
@@ -163,3 +163,18 @@ def test_what_has_no_distance_is_refused(a: np.ndarray, b: np.ndarray, words: st
     for function in (frechet_distance, kernel_distance):
         with pytest.raises(InputError, match=words):
             function(a, b)
+
+
+def test_a_single_photo_has_no_chance() -> None:
+    assert mean_interval(np.array([0.5])) == (0.5, 0.5)
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_more_photos() -> None:
+    rng = np.random.default_rng(1)
+    widths = []
+    for count in (10, 1000):
+        values = rng.normal(1, 1, count)
+        low, high = mean_interval(values)
+        assert low < values.mean() < high
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 5

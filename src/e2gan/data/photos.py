@@ -175,27 +175,13 @@ def write_checked(
     splits: Callable[[list[str]], list[str]],
     few: Callable[[int], str],
     edits: Path | None = None,
+    index: bool = True,
 ) -> list[Photo]:
-    """Write images/ and photos.jsonl, each picture once; what is left out goes to `skipped`.
+    """Write images/ and, with `index`, photos.jsonl, each picture once; what is left out goes to `skipped`.
 
     splits: the sources' names → their splits. edits: where the pictures' edits go, under the photos' names. Raises
     InputError, which begins with few(count), for fewer than three.
     """
-    photos = write_checked_images(folder, checked, skipped, splits=splits, few=few, edits=edits)
-    write_jsonl(folder / INDEX, map(plain, photos))
-    return photos
-
-
-def write_checked_images(
-    folder: Path,
-    checked: Iterable[Checked | Skipped],
-    skipped: list[Skipped],
-    *,
-    splits: Callable[[list[str]], list[str]],
-    few: Callable[[int], str],
-    edits: Path | None = None,
-) -> list[Photo]:
-    """`write_checked` without photos.jsonl."""
 
     def items() -> Iterator[Item]:
         for name, picture in _once(checked, skipped):
@@ -208,7 +194,10 @@ def write_checked_images(
         why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{few(len(photos))}, and at least 3 are needed{why}")
     of_photos = zip(photos, splits([photo.source for photo in photos]), strict=True)
-    return [replace(photo, split=split) for photo, split in of_photos]
+    photos = [replace(photo, split=split) for photo, split in of_photos]
+    if index:
+        write_jsonl(folder / INDEX, map(plain, photos))
+    return photos
 
 
 def _once(checked: Iterable[Checked | Skipped], skipped: list[Skipped]) -> Iterator[tuple[str, Checked]]:

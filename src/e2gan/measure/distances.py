@@ -64,6 +64,13 @@ def _checked(*sets: NDArray, paired: bool = False) -> list[Features]:
     return checked
 
 
+def mean_interval(values: NDArray[np.float64], draws: int = 1000) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean of values (N,)."""
+    rows = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(values[rows].mean(1), [2.5, 97.5])
+    return float(low), float(high)
+
+
 def frechet_interval(
     a: NDArray, b: NDArray, draws: int = 100, seed: int = 0, *, paired: bool = False
 ) -> tuple[float, float]:

@@ -26,7 +26,6 @@ from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
-from e2gan.train.step import parameters
 
 PSNR_CAP = 100.0  # dB, for identical images
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
@@ -159,7 +158,11 @@ def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
 
     Raises InputError as `pixel_values`.
     """
-    return {name: float(values.mean()) for name, values in pixel_values(edits_NHWC, targets_NHWC).items()}
+    return _means(pixel_values(edits_NHWC, targets_NHWC))
+
+
+def _means(pixels: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {name: float(values.mean()) for name, values in pixels.items()}
 
 
 def pixel_values(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, NDArray[np.float64]]:
@@ -194,15 +197,17 @@ def metrics(
     extractors: Mapping[str, Extractor] | None = None,
     *,
     paired: bool = True,
+    pixels: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Metrics:
     """Edits against the teacher's: of the pixels, and the distances in these features (keys as in `Metrics`).
 
-    Not paired, there may be another number of targets than of edits.
+    Not paired, there may be another number of targets than of edits. pixels: `pixel_values` of the pairs, where they
+    are known.
     """
     extractors = {"fd_random": random_features} if extractors is None else extractors
     pairs = len(edits_NHWC) if paired else min(len(edits_NHWC), len(targets_NHWC))
-    pixels = pixel_metrics(edits_NHWC[:pairs], targets_NHWC[:pairs])
-    of_pixels = metrics_class()(l1=pixels["l1"], psnr=pixels["psnr"], ssim=pixels["ssim"])
+    means = pixel_metrics(edits_NHWC[:pairs], targets_NHWC[:pairs]) if pixels is None else _means(pixels)
+    of_pixels = metrics_class()(l1=means["l1"], psnr=means["psnr"], ssim=means["ssim"])
     if pairs < 2:
         return of_pixels
     distances = {key: distance(f(edits_NHWC), f(targets_NHWC), paired=paired) for key, f in extractors.items()}
@@ -284,14 +289,17 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     if len(targets) != len(photos):
         notes.append(f"the distances compare {len(photos)} edits with {len(targets)} pictures of the other kind")
     notes += networks.notes
-    against_lut = None
     if not isinstance(predictor.generator, LookUpTable):
         table, why = table_edits(pair_set, photos)
         notes += [] if why is None else [why]
         if table is not None:
             images["lut"] = table
-            against_lut = standing(pixel_values(images["model"], targets), pixel_values(table, targets))
-    found = {name: metrics(x, targets, networks.extractors, paired=pair_set.paired) for name, x in images.items()}
+    pixels = {name: pixel_values(x[:pairs], targets[:pairs]) for name, x in images.items()}
+    against_lut = standing(pixels["model"], pixels["lut"]) if "lut" in pixels else None
+    found = {
+        name: metrics(x, targets, networks.extractors, paired=pair_set.paired, pixels=pixels[name])
+        for name, x in images.items()
+    }
     of_teacher = TeacherMetrics()
     if config.clip is not None:
         of_teacher = networks.add_directions(found, images | {"teacher": targets}, pair_set.prompt, pairs)
@@ -303,7 +311,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         split=config.split,
         images=len(photos),
         size=pair_set.size,
-        parameters=parameters(model.plain()),
+        parameters=predictor.parameters,
         model=found["model"],
         photo=found["photo"],
         out=out,

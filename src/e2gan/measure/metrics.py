@@ -19,7 +19,7 @@ from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.features.hub import CLIP_NAME
 from e2gan.features.inception import InceptionFeatures
 from e2gan.features.squeezenet import SqueezeNetFeatures
-from e2gan.measure.distances import distance
+from e2gan.measure.distances import distance, mean_interval
 
 L1 = "l1"
 MIOU = "mIoU"
@@ -179,9 +179,6 @@ class MetricScorer:
         return Score(measured.frechet, measured.low, measured.high, measured.kernel, measured.images)
 
 
-def _l1(edits: Pixels, targets: Pixels, draws: int = 200) -> Score:
+def _l1(edits: Pixels, targets: Pixels) -> Score:
     of_images = np.array([np.abs(e.astype(np.int16) - t).mean() for e, t in zip(edits, targets, strict=True)])
-    rng = np.random.default_rng(0)
-    means = [of_images[rng.integers(len(of_images), size=len(of_images))].mean() for _ in range(draws)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Score(float(of_images.mean()), float(low), float(high), None, len(of_images))
+    return Score(float(of_images.mean()), *mean_interval(of_images, draws=200), None, len(of_images))

@@ -23,7 +23,6 @@ from e2gan.data.photos import (
     shown,
     shuffled,
     write_checked,
-    write_checked_images,
 )
 from e2gan.pairs.import_pairs import FOLDERS, PHOTOS, folder_split, splits_of
 from e2gan.pairs.outcome import Outcome
@@ -101,12 +100,13 @@ def _domains(config: PairsConfig, outcome: Outcome) -> tuple[_Kind, _Kind]:
 def _write(folder: Path, kind: _Kind, config: PairsConfig, outcome: Outcome, *, index: bool) -> list[Photo]:
     """The pictures of a kind into `folder`/images, with photos.jsonl or without."""
     found, which = Outcome(), "first" if index else "second"
-    photos = (write_checked if index else write_checked_images)(
+    photos = write_checked(
         folder,
         track(in_threads(partial(check_photo, root=kind.root, size=config.size), kind.files), which, len(kind.files)),
         found.skipped,
         splits=lambda names: splits_of(names, kind.splits, config.seed, found),
         few=lambda count: f"{kind.root}: {count} usable image{'s' * (count != 1)} of the {which} kind",
+        index=index,
     )
     several = kind.root if config.unaligned is None else None  # the two folders may have the same names in them
     outcome.skipped.extend((f"{several.name}/{name}" if several else name, reason) for name, reason in found.skipped)
