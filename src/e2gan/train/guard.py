@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+import torch
 from torch import Tensor
 
 from e2gan.core.errors import LostTrainingError
@@ -45,6 +46,13 @@ class Guard:
         self.well = True
         self.good = [(step, self._copy())]
         trainer.slower = self.course.slower
+        trainer.signs = torch.zeros(len(SIGNS), device=trainer.device)
+
+    def signs(self, steps: int) -> Tensor:
+        """The mean signs of the last `steps` steps, which are taken from the trainer."""
+        total, self.trainer.signs = self.trainer.signs, torch.zeros(len(SIGNS), device=self.trainer.device)
+        assert total is not None
+        return total / steps
 
     def keep(self) -> str:
         return json.dumps(asdict(self.course))

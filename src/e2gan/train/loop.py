@@ -24,7 +24,7 @@ from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.guard import Guard
-from e2gan.train.step import SIGNS, Trainer
+from e2gan.train.step import Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -75,7 +75,6 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
         pass  # "auto" is measured here, not in the first step's time
     begun = saved = time.monotonic()
     before, sums, l1, shown = seconds, {}, None, ""
-    signs = torch.zeros(len(SIGNS), device=trainer.device)
 
     def done() -> float:
         return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
@@ -89,8 +88,6 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             trainer.set_learning_rate(done(), step)
             for name, loss in trainer.step(batch, step).items():
                 sums[name] = sums.get(name, 0) + loss
-            if guard is not None and trainer.signs is not None:
-                signs += trainer.signs
             step += 1
             seconds = before + time.monotonic() - begun
             meter.update(f"{done():4.0%}  step {step}{shown}", step * config.batch, done(), seconds)
@@ -100,9 +97,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             losses = {name: float(value) / count for name, value in sums.items()}
             if not all(map(math.isfinite, losses.values())):
                 raise InputError(_diverged(step, folder))
-            back = None if guard is None else guard.look(step, count, signs / count)
+            back = None if guard is None else guard.look(step, count, guard.signs(count))
             sums = {}
-            signs.zero_()
             log.write(step, seconds, losses | ({} if back is None else {"back_to": back}))
             if "l1" in losses:
                 l1 = losses["l1"] = losses["l1"] * 127.5

@@ -51,7 +51,7 @@ class Trainer:
         adam = {"lr": config.lr, "betas": config.betas, "fused": self.device.type in ("cpu", "cuda")}
         self.optimizer_g: torch.optim.Optimizer = torch.optim.Adam(self.trained.values(), **adam)
         self.optimizer_d: torch.optim.Optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
-        self.signs: Tensor | None = None  # of the last step, which a guard looks at
+        self.signs: Tensor | None = None  # summed over steps for a guard; None where none watches
         self.slower = 1.0  # a factor of the learning rate, which a guard lowers
         self.average = {n: p.detach().clone() for n, p in self.trained.items()} if config.ema else {}
 
@@ -83,7 +83,8 @@ class Trainer:
             losses["g"] = generator_adversarial_loss(logits)
             total = total + config.gan * losses["g"]
         self.update_generator(total)
-        self.signs = signs_of(batch, edit)
+        if self.signs is not None:
+            self.signs += signs_of(batch, edit)
         return {k: v.detach() for k, v in losses.items()}
 
     def update_generator(self, total: Tensor) -> None:
