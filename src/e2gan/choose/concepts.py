@@ -17,6 +17,7 @@ from e2gan.config import ConceptsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
+from e2gan.core.names import prompt_key
 from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import read_stack, shuffled
@@ -100,7 +101,7 @@ def _load(folders: Sequence[Path]) -> list[PairSet]:
     sets = [PairSet.load(folder) for folder in folders]
     seen: dict[str, Path] = {}
     for pairs in sets:
-        prompt = " ".join(pairs.prompt.casefold().split())
+        prompt = prompt_key(pairs.prompt)
         if prompt in seen:
             raise InputError(f'{seen[prompt]} and {pairs.folder} are both "{pairs.prompt}": name one of them')
         seen[prompt] = pairs.folder

@@ -14,6 +14,8 @@ from e2gan.config.network import PAPER, THRESHOLDS, GeneratorConfig, Ranks
 from e2gan.config.shared import OnDevice, Scored
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
 
+KEPT = 400
+"""Training photos that SC keeps (Sec. 5.1: of 800)."""
 Part = Literal["sl", "tb", "rb"]
 Training = Literal["base", "adapter", "finetune", "scratch", "comodgan"]
 
@@ -149,6 +151,10 @@ class ExperimentConfig(Scored, OnDevice):
         self.generator.check()
         self.ranks.check()
 
+    def compares_by(self, *, faces: bool) -> str:
+        """The embedding of a selection: FaceNet for faces, CLIP for others (Sec. 5.1), unless another is named."""
+        return self.embedding or ("facenet" if faces else "clip")
+
     def training(self, of: Training, part: float = 1.0) -> TrainingConfig:
         """One training: of a base; or of a model of a concept, for a part of its length, which may be more than one.
 
@@ -279,18 +285,21 @@ class ReproduceConfig(ExperimentConfig):
         )
 
     @property
+    def faces(self) -> bool:
+        return self.photos_of == "faces"
+
+    @property
     def lists(self) -> tuple[str, str]:
         """The lists of the base's concepts and of those to evaluate on."""
-        faces = self.photos_of == "faces"
         return (
-            self.base_concepts or ("paper-faces-base" if faces else "scenes-base"),
+            self.base_concepts or ("paper-faces-base" if self.faces else "scenes-base"),
             self.evaluation_concepts or f"paper-{self.photos_of}-evaluation",
         )
 
     @property
     def base_count(self) -> int | None:
         """Base concepts that are kept by clustering; None: all."""
-        return self.keep_concepts or (None if self.photos_of == "faces" else 7)
+        return self.keep_concepts or (None if self.faces else 7)
 
     def table(self, pairs: tuple[Path, ...] = (), base_pairs: tuple[Path, ...] = ()) -> TableConfig:
         """The settings of Table 3."""

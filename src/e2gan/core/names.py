@@ -1,4 +1,4 @@
-"""A text as a file's or folder's name."""
+"""A text as a file's or folder's name; and when two prompts are the same one."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def slug(text: str) -> str:
         return found
     tag = sha256(text.encode()).hexdigest()[:8]
     return f"{found[: LONGEST - 9].rstrip('-')}-{tag}".lstrip("-")
+
+
+def prompt_key(prompt: str) -> str:
+    """What a prompt is told from others by: neither case nor space counts."""
+    return " ".join(prompt.casefold().split())

@@ -9,7 +9,7 @@ import inspect
 from dataclasses import asdict
 from typing import Any
 
-from e2gan.config import PAPER, ExperimentConfig, Ranks, ReproduceConfig, TableConfig, Training
+from e2gan.config import KEPT, PAPER, ExperimentConfig, Ranks, ReproduceConfig, TableConfig, Training
 from e2gan.research.tables.experiments import ALL, Experiment
 from e2gan.research.tables.rows import PAPER_PHOTOS
 from e2gan.research.tables.run import experiment_of
@@ -162,7 +162,7 @@ def _same_names(given: Any, printed: Any) -> bool:
 
 def _selection(settings: ExperimentConfig, name: str, experiment: Experiment) -> dict[str, str]:
     found = {}
-    printed = tuple(PAPER_PHOTOS) if name == "fig7" else (400,)
+    printed = tuple(PAPER_PHOTOS) if name == "fig7" else (KEPT,)
     where = "Fig. 7: 100 to 800" if name == "fig7" else "the paper: 400 of 800 (Sec. 5.1)"
     if tuple(sorted(settings.keep)) not in ((), printed):
         found["keep"] = f"{', '.join(map(str, settings.keep))}; {where}"
@@ -182,11 +182,9 @@ def _recipe(settings: ReproduceConfig) -> dict[str, Any]:
         "keep_concepts": settings.base_count or "all",
         "evaluation_concepts": evaluation,
         "teacher": settings.teacher or "those of the lists (the paper's: the five of Sec. 5.1)",
-        "keep": settings.keep or 400,
-        "embedding": settings.embedding or ("facenet" if settings.photos_of == "faces" else "clip"),
-        "teachers' settings": {name: dict(find_preset(name).arguments) for name in FIVE}
-        if not settings.teacher
-        else {},
+        "keep": settings.keep or KEPT,
+        "embedding": settings.compares_by(faces=settings.faces),
+        "teachers' settings": {name: dict(find_preset(name).arguments) for name in FIVE if not settings.teacher},
         "edits without a pair": "ours: those that are black, blank, noise, or their photo unchanged",
     }
 
@@ -205,7 +203,7 @@ def _of_reproduction(settings: ReproduceConfig) -> dict[str, str]:
         found["evaluation_concepts"] = f"{evaluation}: the eight that the paper names of its ten"
     elif evaluation != "paper-faces-evaluation":
         found["evaluation_concepts"] = f"{evaluation}: your own; the paper: 30 for faces (B.3), 10 for scenes"
-    if settings.keep_concepts not in (None, 7 if settings.photos_of == "scenes" else None):
+    if settings.keep_concepts not in (None, None if settings.faces else 7):
         found["keep_concepts"] = f"{settings.keep_concepts}; the paper: 7 for scenes, all of B.3 for faces"
     if settings.set:
         found["set"] = f"{', '.join(settings.set)}; without it the teachers are those of B.1"

@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from e2gan.choose.concepts import choose_concepts
-from e2gan.config import ConceptsConfig, PairsConfig, PhotosConfig, ReproduceConfig
+from e2gan.config import KEPT, ConceptsConfig, PairsConfig, PhotosConfig, ReproduceConfig
 from e2gan.core.errors import InputError
+from e2gan.core.names import prompt_key
 from e2gan.core.progress import note
 from e2gan.data.photos import PhotoSet, prepare_photos
 from e2gan.features.embeddings import load_embedder
 from e2gan.measure.metrics import L1, MetricScorer, NetworkOptions
 from e2gan.networks.models import build_generator
-from e2gan.networks.text import known_width, text_encoder
 from e2gan.pairs.make import make_pair_sets, plan_pair_sets
 from e2gan.pairs.scores import EditScores, ScoreModels
-from e2gan.research.tables.models import KEPT, embedding_options
+from e2gan.research.tables.models import check_text, embedding_options
 from e2gan.research.tables.run import TableResult, run_table
 
 
@@ -28,15 +28,17 @@ def reproduce(config: ReproduceConfig) -> TableResult:
     """
     config.check()
     base_pairs, evaluation_pairs = (_pairs(config, name) for name in config.lists)
-    both = _concepts_in_both(config, base_pairs, evaluation_pairs)
+    both = _concepts_in_both(config, _prompts(base_pairs), _prompts(evaluation_pairs))
     _check_networks(config)
     photos = PhotosConfig(folder=config.photos, out=config.out / "photos", size=config.size, limit=config.limit)
     note(str(prepare_photos(photos)))
     keep = config.keep[0] if config.keep else KEPT
-    if (count := len(PhotoSet.load(photos.out).split("train"))) < keep:
-        raise InputError(f"--keep {keep}: {photos.out} has only {count} training photos; the paper keeps half of them")
-    if (count := len(PhotoSet.load(photos.out).split("test"))) < 2 and config.metric != L1:
-        raise InputError(f"--metric {config.metric} needs 2 test photos at least; {photos.out} has {count}: take more")
+    photo_set = PhotoSet.load(photos.out)
+    train, test = (len(photo_set.split(split)) for split in ("train", "test"))
+    if train < keep:
+        raise InputError(f"--keep {keep}: {photos.out} has only {train} training photos; the paper keeps half of them")
+    if test < 2 and config.metric != L1:
+        raise InputError(f"--metric {config.metric} needs 2 test photos at least; {photos.out} has {test}: take more")
     base_sets, evaluated = (
         tuple(made.folder for made in make_pair_sets(pairs).sets) for pairs in (base_pairs, evaluation_pairs)
     )
@@ -50,8 +52,8 @@ def reproduce(config: ReproduceConfig) -> TableResult:
 
 
 def _pairs(config: ReproduceConfig, concepts: str) -> PairsConfig:
-    """The pair sets of a list of concepts. Raises InputError where its teachers are not at hand."""
-    pairs = PairsConfig(
+    """The pair sets of a list of concepts."""
+    return PairsConfig(
         photos=config.out / "photos",
         concepts=concepts,
         out=config.out / "pairs",
@@ -60,28 +62,30 @@ def _pairs(config: ReproduceConfig, concepts: str) -> PairsConfig:
         seed=config.seed,
         device=config.device,
     )
+
+
+def _prompts(pairs: PairsConfig) -> dict[Path, str]:
+    """The folder of each concept's pair set → its prompt. Raises InputError where its teachers are not at hand."""
     try:
-        plan_pair_sets(pairs)
+        return {one.out: one.concept or "" for one in plan_pair_sets(pairs)[1]}
     except InputError as error:
         raise InputError(str(error).replace("--model", "--teacher-model")) from None
-    return pairs
 
 
-def _concepts_in_both(config: ReproduceConfig, base: PairsConfig, evaluation: PairsConfig) -> set[Path]:
+def _concepts_in_both(config: ReproduceConfig, trained: dict[Path, str], evaluated: dict[Path, str]) -> set[Path]:
     """Folders of concepts that are in both lists.
 
     Raises InputError where one name means two prompts, and where too few are left for the base.
     """
-    trained, evaluated = ({one.out: one.concept for one in plan_pair_sets(pairs)[1]} for pairs in (base, evaluation))
     both = trained.keys() & evaluated.keys()
     for folder in sorted(both):
-        if (trained[folder] or "").casefold() != (evaluated[folder] or "").casefold():
+        if prompt_key(trained[folder]) != prompt_key(evaluated[folder]):
             raise InputError(f"both lists have a concept '{folder.name}', of different prompts: give one another name")
     for folder in sorted(both):
         note(f'"{trained[folder]}" is in both lists: it is evaluated on, and left out of the base (Sec. 5.1)')
     left, wanted = len(trained) - len(both), config.base_count or 1
     if left < wanted:
-        raise InputError(f"--keep-concepts {wanted}: {base.concepts} has {left} concepts that are not evaluated on")
+        raise InputError(f"--keep-concepts {wanted}: {config.lists[0]} has {left} concepts that are not evaluated on")
     return both
 
 
@@ -90,16 +94,14 @@ def _check_networks(config: ReproduceConfig) -> None:
     MetricScorer(
         config.metric, NetworkOptions(features=config.features, inception=config.inception, device=config.device)
     )
-    text_encoder(config.text, known_width(config.text) or config.generator.text_width).encode("a photo")
-    embedding = config.embedding or ("facenet" if config.photos_of == "faces" else "clip")
+    check_text(config)
+    embedding = config.compares_by(faces=config.faces)
     if embedding.endswith(".npy"):
         raise InputError(f"--embedding {embedding} is of photos, and the recipe compares concepts too: name a kind")
     options = embedding_options(config, embedding)
     load_embedder(embedding, features=options.get("features"), model=options.get("model"), device=config.device)
     teach = config.teach
-    EditScores(
-        ScoreModels(prompt="an edit", source="a photo", clip=teach.clip, preference=teach.preference), config.device
-    )
+    EditScores(ScoreModels(prompt="an edit", clip=teach.clip, preference=teach.preference), config.device)
     build_generator("comodgan", config.generator, config.size)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from e2gan.config import TableConfig
 from e2gan.core.errors import InputError
+from e2gan.core.names import prompt_key
 from e2gan.core.outputs import read_settings
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import base_folder
@@ -48,16 +49,12 @@ class Concepts:
         if len(sizes) > 1:
             raise InputError(f"the pair sets have different sizes ({', '.join(map(str, sizes))}): name one with --size")
         notes: list[str] = []
-        sets = _unknown(sets, config.base, [_key(s) for s in bases[3]], notes)
+        sets = _unknown(sets, config.base, [prompt_key(s.prompt) for s in bases[3]], notes)
         if config.pairs and not sets:
             raise InputError(f"no concept is left to evaluate on: {notes[-1]}")
         names = ("--base-pairs", "--random-pairs", "--art-pairs")
         base, random, art = (_apart(g, sets, n, notes) for g, n in zip(bases, names, strict=False))
         return cls(sets, base, random, art, next(iter(bases[3]), None), notes)
-
-
-def _key(of: PairSet | str) -> str:
-    return " ".join((of if isinstance(of, str) else of.prompt).casefold().split())
 
 
 def _sized(pair_set: PairSet, size: int | None, work: Path) -> PairSet:
@@ -70,12 +67,12 @@ def _unknown(sets: Sequence[PairSet], base: Path | None, single: list[str], note
     """The sets whose concepts neither the given base nor the base of one concept has learned."""
     trained: set[str] = set()
     if base is not None:
-        trained = set(map(_key, read_settings(base_folder(base), ("base",), "base").get("concepts", ())))
+        trained = set(map(prompt_key, read_settings(base_folder(base), ("base",), "base").get("concepts", ())))
     left = []
     for s in sets:
-        if _key(s) in trained:
+        if prompt_key(s.prompt) in trained:
             notes.append(f'"{s.prompt}" is left out of the evaluation: the base {base} has learned it (Sec. 5.1).')
-        elif _key(s) in single:
+        elif prompt_key(s.prompt) in single:
             notes.append(f'"{s.prompt}" is left out of the evaluation: it is the concept of --single-pairs (Sec. 5.1).')
         else:
             left.append(s)
@@ -84,8 +81,8 @@ def _unknown(sets: Sequence[PairSet], base: Path | None, single: list[str], note
 
 def _apart(group: Sequence[PairSet], sets: Sequence[PairSet], flag: str, notes: list[str]) -> list[PairSet]:
     """A base's concepts without those that are evaluated on."""
-    evaluated = {_key(s) for s in sets}
+    evaluated = {prompt_key(s.prompt) for s in sets}
     for s in group:
-        if _key(s) in evaluated:
+        if prompt_key(s.prompt) in evaluated:
             notes.append(f'"{s.prompt}" is left out of {flag}: it is evaluated on (Sec. 5.1).')
-    return [s for s in group if _key(s) not in evaluated]
+    return [s for s in group if prompt_key(s.prompt) not in evaluated]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from e2gan.config import COMODGAN_TRAINING, PIX2PIX, GeneratorConfig, TableConfig, TrainingConfig
+from e2gan.config import COMODGAN_TRAINING, KEPT, PIX2PIX, GeneratorConfig, TableConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, write_json
@@ -54,7 +54,7 @@ PLACES: dict[str, tuple[int, ...]] = {
     "3 TBs": (1, 2, 3),
     "4 TBs": (0, 1, 2, 3),
 }
-PHOTOS, SELECTED = 800, 400  # training photos of a concept, and those that SC keeps (Sec. 5.1)
+PHOTOS, SELECTED = 800, KEPT  # training photos of a concept, and those that SC keeps (Sec. 5.1)
 TIMED, IMAGES = 3, 10  # steps and images, of which the median counts
 TABLE1_GFLOPS = {"pix2pix": 56.9, "comodgan": 98.2}  # Tab. 1, as printed
 PAPER_SIZE = 256

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from e2gan.choose.photos import select_photos
 from e2gan.config import (
+    KEPT,
     AdaptConfig,
     BaseConfig,
     ExperimentConfig,
@@ -80,7 +81,7 @@ class Models:
         self, config: TableConfig, out: Path, concepts: Concepts, comparison: Comparison, *, faces: bool = False
     ) -> None:
         self.config, self.out, self.concepts, self.comparison = config, out, concepts, comparison
-        self.embedding = config.embedding or ("facenet" if faces else "clip")
+        self.embedding = config.compares_by(faces=faces)
         self.selections: set[Selection] = set()  # of the adapters
         self.bases: dict[str, int] = {}  # to be trained → their concepts
 
@@ -116,7 +117,7 @@ class Models:
         sets = self.concepts.base if sets is None else sets
         if not sets:
             raise InputError("this experiment trains a base: name the concepts for it with --base-pairs")
-        self._text()
+        check_text(c)
         training = replace(self.config.training("base"), gan=gan)
         if (count := sum(_trained(s) for s in sets)) < training.batch:
             raise InputError(f"--batch {training.batch}: {name} has only {count} training pairs")
@@ -196,7 +197,7 @@ class Models:
         c = self.config
         training = c.training("comodgan" if model == "comodgan" else "scratch", part)
         if model == "e2gan":
-            self._text()
+            check_text(c)
 
         def check(pair_set: PairSet) -> None:
             self.fits(pair_set, training.batch, unpaired=unpaired)
@@ -300,19 +301,10 @@ class Models:
             what = "photos" if unpaired else "pairs"
             raise InputError(f"--batch {batch}: {pair_set.folder} has only {count} training {what}")
 
-    def _text(self) -> None:
-        """Raises InputError where the text encoder of what is trained is not at hand."""
-        c = self.config
-        text_encoder(c.text, known_width(c.text) or c.generator.text_width).encode("a photo")
-
     def check_base(self) -> None:
         """Raises InputError where the given base's own text encoder is not at hand."""
         if self.config.base is not None:
             encoder_of(read_settings(base_folder(self.config.base), ("base",), "base")).encode("a photo")
-
-
-KEPT = 400
-"""Training photos that SC keeps (Sec. 5.1: 400 of 800)."""
 
 
 def embedding_options(config: ExperimentConfig, embedding: str) -> dict[str, Any]:
@@ -320,6 +312,11 @@ def embedding_options(config: ExperimentConfig, embedding: str) -> dict[str, Any
     takes = KINDS[embedding].takes if embedding in KINDS else "nothing"
     network = {} if takes == "nothing" else {takes: getattr(config, takes)}
     return {"embedding": embedding, "seed": config.seed, "device": config.device} | network
+
+
+def check_text(config: ExperimentConfig) -> None:
+    """Raises InputError where the text encoder of what is trained is not at hand."""
+    text_encoder(config.text, known_width(config.text) or config.generator.text_width).encode("a photo")
 
 
 def _trained(pair_set: PairSet) -> int:

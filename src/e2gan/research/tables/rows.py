@@ -41,23 +41,21 @@ def distilled(models: Models) -> list[Variant]:
 def base_concepts(models: Models) -> list[Variant]:
     """Adapters on bases of selected, random, art concepts, and of a single one (Tab. 4)."""
     concepts = models.concepts
-    bases = [("selected concepts (ours)", models.base())]
     if not concepts.random:
         raise InputError(
             "Table 4 compares with a base of random concepts (B.3 lists 20): name them with --random-pairs"
         )
-    bases.append(("random concepts", models.base("random concepts", sets=concepts.random)))
+    selected, given = "selected concepts (ours)", len(concepts.base)
+    variants = [
+        models.adapter(f"{given} {selected}" if given else selected, f"on {selected}", base=models.base()),
+        _on_concepts(models, "random concepts", concepts.random),
+    ]
     if concepts.art:
-        bases.append(("art concepts", models.base("art concepts", sets=concepts.art)))
+        variants.append(_on_concepts(models, "art concepts", concepts.art))
     else:
         concepts.notes.append(
             "No row of art concepts: the paper's 200 were never published; --art-pairs takes a list of your own."
         )
-    counts = [len(models.concepts.base) or None, len(concepts.random), len(concepts.art)]
-    variants = [
-        models.adapter(f"{count} {name}" if count else name, f"on {name}", base=base)
-        for count, (name, base) in zip(counts, bases, strict=False)
-    ]
     return [*variants, _on_single(models, "single concept ({})")]
 
 
@@ -263,6 +261,10 @@ def transfer(models: Models) -> list[Variant]:
             variant = models.all_weights(f"{curve}, {at}", base=base, like_scratch=True, part=part)
             variants.append(replace(variant, x=part, curves=(curve,)))
     return variants
+
+
+def _on_concepts(models: Models, name: str, sets: list[PairSet]) -> Variant:
+    return models.adapter(f"{len(sets)} {name}", f"on {name}", base=models.base(name, sets=sets))
 
 
 def _on_single(models: Models, name: str) -> Variant:

@@ -16,7 +16,7 @@ from e2gan.core.files import plain, sha256, write_bytes, write_json
 from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
 from e2gan.core.progress import note
-from e2gan.measure.metrics import MIOU_LEGEND, SCORE_LEGEND, NetworkOptions, Score
+from e2gan.measure.metrics import NetworkOptions, Score, score_legend
 from e2gan.networks.folders import MODEL, base_folder
 from e2gan.research.comparison import Comparison, Result, Variant, mean_over, settings_with_sets
 from e2gan.research.tables.concepts import Concepts
@@ -139,7 +139,8 @@ def run_table(config: TableConfig) -> TableResult | str:
         models.check(variants)
         results = comparison.run(variants, models.sets)
         rows = _rows(variants, results, models)
-        notes = [*experiment.notes, *_notes(models), *models.concepts.notes]
+        legend = score_legend(result.score for of_row in results for result in of_row)
+        notes = [*experiment.notes, *_notes(models, legend), *models.concepts.notes]
         where = {row: [os.path.relpath(f, result.out) for f in of] for row, of in comparison.folders.items()}
         result = replace(result, rows=[*untouched, *rows], notes=notes, models=where)
         plot(result, experiment, variants, results, config.metric)
@@ -184,7 +185,7 @@ def _row(name: str, prompts: list[str], scores: Sequence[Score | None]) -> Table
     return TableRow(name, cells, values)
 
 
-def _notes(models: Models) -> list[str]:
+def _notes(models: Models, legend: str) -> list[str]:
     c = models.config
     tested, trained = (
         sorted({sum(row["split"] == split for row in s.rows) for s in models.sets}) for split in ("test", "train")
@@ -196,7 +197,7 @@ def _notes(models: Models) -> list[str]:
     trained_on = "; ".join(f"{name}, {n} concept{'s' * (n > 1)}" for name, n in models.bases.items())
     bases = f" Bases ({bases} each): {trained_on}." if models.bases else ""
     given = f" Base: the one given, {c.base.name}." if c.base else ""
-    legend = f"{SCORE_LEGEND}; {MIOU_LEGEND}, and not in the mean" if c.labels else SCORE_LEGEND
+    legend += ", and not in the mean" if c.labels else ""
     return [
         f"Here: {c.metric} on {_range(tested)} test photos at {models.sets[0].size} pixels; {legend}. "
         f"{_range(trained)} training photos.",
