@@ -8,7 +8,13 @@ import torch
 
 from e2gan.config import PAPER, PIX2PIX, PRESETS, GeneratorConfig
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.generator import Generator, TransformerStage, sampling_layers, transformer_layers
+from e2gan.networks.generator import (
+    Generator,
+    TransformerStage,
+    place_signal,
+    sampling_layers,
+    transformer_layers,
+)
 from e2gan.train.step import parameters
 
 SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
@@ -129,3 +135,80 @@ def test_z_is_dropout_while_training_only() -> None:
     assert torch.equal(generator(photo, tokens), generator(photo, tokens))
     generator.train()
     assert not torch.equal(generator(photo, tokens), generator(photo, tokens))
+
+
+@pytest.mark.parametrize(("fold", "skip"), list(itertools.product([1, 2], [True, False])))
+@pytest.mark.parametrize(("activation", "output"), list(itertools.product(["relu", "leaky"], ["tanh", "clamp"])))
+def test_every_activation_output_and_fold_keep_size_and_range(
+    activation: str, output: str, fold: int, skip: bool
+) -> None:
+    config = replace(SMALL, activation=activation, output=output, fold=fold, skip=skip)
+    out = edit(config, 32, 48)
+    assert out.shape == (2, 3, 32, 48)
+    assert out.abs().max() <= 1
+    assert Generator(config).multiple == 8 * fold
+
+
+def test_a_fold_runs_at_half_the_size_and_sees_every_pixel() -> None:
+    generator = Generator(replace(SMALL, fold=2, output="clamp")).eval()
+    photo = torch.rand(1, 3, 32, 32) * 2 - 1
+    assert torch.equal(generator(photo, torch.randn(1, 4, 16)), photo)  # untrained, with the skip
+    assert generator.level1_in(generator.folded(photo)).shape == (1, 8, 16, 16)
+    assert torch.equal(
+        generator.folded(photo)[0, :, 3, 5].sort().values, photo[0, :, 6:8, 10:12].flatten().sort().values
+    )
+
+
+def saturated(config: GeneratorConfig) -> Generator:
+    """A generator whose last bias puts every pixel far beyond white."""
+    generator = Generator(config).train()
+    bias = generator.level1_out[-1].bias
+    assert isinstance(bias, torch.Tensor)
+    torch.nn.init.constant_(bias, 20.0)
+    return generator
+
+
+def test_a_clamp_passes_its_gradient_where_tanh_has_none() -> None:
+    slopes = {}
+    for output in ("tanh", "clamp"):
+        generator = saturated(replace(SMALL, output=output))
+        out = generator(torch.zeros(1, 3, 32, 32), torch.randn(1, 4, 16))
+        assert (out.min(), out.max()) == (1, 1)
+        out.mean().backward()
+        slopes[output] = float(generator.level1_out[-1].bias.grad.abs().sum())  # pyright: ignore
+    assert slopes["tanh"] < 1e-6
+    assert slopes["clamp"] == pytest.approx(1, abs=1e-4)
+
+
+def test_a_leaky_body_still_learns_where_every_relu_is_dead() -> None:
+    slopes = {}
+    for activation in ("relu", "leaky"):
+        generator = Generator(replace(SMALL, activation=activation)).train()
+        torch.nn.init.constant_(generator.level1_in[1].bias, -50.0)  # pyright: ignore
+        torch.nn.init.normal_(generator.level1_out[-1].weight)  # pyright: ignore
+        generator(torch.rand(1, 3, 32, 32) * 2 - 1, torch.randn(1, 4, 16)).mean().backward()
+        slopes[activation] = float(generator.level1_in[1].weight.grad.abs().sum())  # pyright: ignore
+    assert slopes["relu"] == 0
+    assert slopes["leaky"] > 0
+
+
+def test_a_part_of_a_photo_is_told_the_place_that_it_has_in_the_whole() -> None:
+    whole = place_signal(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), 4, 8, 32).view(4, 8, 32)
+    right = place_signal(torch.tensor([[0.5, 0.0, 1.0, 1.0]]), 4, 4, 32).view(4, 4, 32)
+    mirrored = place_signal(torch.tensor([[1.0, 0.0, 0.0, 1.0]]), 4, 8, 32).view(4, 8, 32)
+    lower = place_signal(torch.tensor([[0.0, 0.75, 1.0, 1.0]]), 1, 8, 32).view(1, 8, 32)
+    assert torch.allclose(right, whole[:, 4:], atol=1e-6)
+    assert torch.allclose(mirrored, whole.flip(1), atol=1e-6)
+    assert torch.allclose(lower, whole[3:], atol=1e-6)
+    assert torch.pdist(whole.flatten(0, 1)).min() > 0.1  # no two places look the same
+
+
+def test_with_a_sense_of_place_the_edit_depends_on_it_and_without_it_does_not() -> None:
+    for place, differs in ((False, False), (True, True)):
+        torch.manual_seed(0)
+        generator = Generator(replace(SMALL, skip=False, place=place)).eval()
+        torch.nn.init.normal_(generator.transformers["2"].block.proj_out.weight)  # pyright: ignore
+        photo, tokens = torch.rand(1, 3, 32, 32) * 2 - 1, torch.randn(1, 4, 16)
+        whole, part = generator(photo, tokens), generator(photo, tokens, None, torch.tensor([[0.5, 0.0, 1.0, 0.5]]))
+        assert torch.equal(whole, generator(photo, tokens, None, torch.tensor([[0.0, 0.0, 1.0, 1.0]])))
+        assert (not torch.equal(whole, part)) == differs

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -90,3 +91,24 @@ def test_flip_and_crop_move_photo_and_edit_alike() -> None:
     for _, batch in zip(range(4), batches(big, replace(config, crop=40), 0), strict=False):
         assert batch.photo.shape[-2:] == (40, 40)
         assert torch.equal(batch.photo, batch.target)
+
+
+def test_mirrored_and_cropped_pairs_are_told_the_place_that_they_have_in_the_photo() -> None:
+    """Each pixel's red is its column, its green its row: the place says which part of the photo is seen."""
+    loaded = data(6)
+    size = loaded.size
+    ramp = torch.arange(size, dtype=torch.uint8)
+    image = torch.stack([ramp.expand(size, size), ramp[:, None].expand(size, size), torch.zeros(size, size).byte()])
+    loaded = replace(loaded, photos=image.expand_as(loaded.photos), edits=image.expand_as(loaded.edits))
+    config = replace(QUICK, flip=True, crop=16)
+    sides = set()
+    for batch in itertools.islice(batches(loaded, config, 0), 12):
+        assert batch.place is not None
+        for photo, place in zip((batch.photo + 1) * 127.5, batch.place * size, strict=True):
+            left, top, right, bottom = place.round().int().tolist()
+            mirrored = left > right
+            columns = range(left - 1, right - 1, -1) if mirrored else range(left, right)
+            assert photo[0, 0].round().int().tolist() == list(columns)
+            assert photo[1, :, 0].round().int().tolist() == list(range(top, bottom))
+            sides.add(mirrored)
+    assert sides == {True, False}

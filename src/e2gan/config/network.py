@@ -10,6 +10,7 @@ from e2gan.config.checks import at_least, need
 
 Norm = Literal["instance", "batch", "layer", "none"]
 Upsample = Literal["transpose", "resize"]
+Activation = Literal["relu", "leaky"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,18 @@ class GeneratorConfig:
     """Resize and convolution, which leaves no checkerboard and multiplies 1.1 times as often; or the paper's transposed
     convolution (Fig. 3)."""
 
+    activation: Activation = "relu"
+    """After the convolutions. leaky: a tenth below zero, so that none can die."""
+    output: Literal["tanh", "clamp"] = "tanh"
+    """What keeps the edit in its range. clamp passes the gradient as if it were not there, so that it cannot vanish."""
+    fold: int = 1
+    """Side of the squares of pixels that are folded into channels at the entrance and out again at the exit: with 2 the
+    whole network runs at half the photo's size."""
+
+    place: bool = False
+    """Whether the TB is told where in the photo each of its tokens lies, by a fixed two-dimensional sinusoid: for
+    effects that have a side, a vignette or a horizon."""
+
     @property
     def takes_prompt(self) -> bool:
         return self.cross_attention and bool(self.transformers)
@@ -53,6 +66,7 @@ class GeneratorConfig:
         at_least("width", self.width, 1)
         at_least("blocks", self.blocks, 0)
         at_least("text-width", self.text_width, 1)
+        at_least("fold", self.fold, 1)
         need(0 <= self.z < 1, f"--z {self.z}: must be at least 0 and below 1")
         places = set(self.transformers)
         need(len(places) == len(self.transformers), f"--transformers {self.transformers}: one place is named twice")

@@ -27,6 +27,10 @@ ABSENT: dict[str, Any] = {
     "lut_size": 17,  # scratch
     "training.perceptual": 0.0,
     "training.gram": 0.0,
+    "generator.activation": "relu",
+    "generator.output": "tanh",
+    "generator.fold": 1,
+    "generator.place": False,
 }
 
 

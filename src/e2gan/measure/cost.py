@@ -202,7 +202,7 @@ def step_flops(trainer: Trainer, size: int, number: int = 1) -> StepFlops:
     """Count step `number` of a trainer at batch 1. Its networks are left as they were."""
     batch = example_batch(trainer.generator, size, trainer.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        trainer.generator(batch.photo, batch.tokens, batch.mask)
+        trainer.generator(batch.photo, batch.tokens, batch.mask, batch.place)
     forward = counter.get_total_flops()
     total = _count(trainer, batch, number, trainer.config)
     without_discriminator = _count(trainer, batch, number, replace(trainer.config, gan=0.0, l1=1.0))

@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from e2gan.config import GeneratorConfig, Norm, Upsample
+from e2gan.config import Activation, GeneratorConfig, Norm, Upsample
 from e2gan.networks.resized_conv import ResizedConv2d
 
 # The photo enters as atanh(photo), so it must stay inside (-1, 1); 0.6 of an 8-bit level is lost at the very ends.
 PHOTO_LIMIT = 0.995
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # left, top, right, bottom of what is seen, in parts of the photo
+LEAK = 0.1  # slope of the leaky ReLU below zero
 
 
 def norm_of(kind: Norm, channels: int) -> nn.Module:
@@ -29,6 +31,10 @@ def norm_of(kind: Norm, channels: int) -> nn.Module:
     return nn.Identity()
 
 
+def activation_of(kind: Activation) -> nn.Module:
+    return nn.LeakyReLU(LEAK) if kind == "leaky" else nn.ReLU()
+
+
 def padded_conv(in_channels: int, out_channels: int, kernel: int, padding: str) -> list[nn.Module]:
     """Convolution at stride 1 that keeps the size. Reflection is a layer of its own, so that a LoRA branch sees it."""
     if padding == "reflect":
@@ -36,9 +42,9 @@ def padded_conv(in_channels: int, out_channels: int, kernel: int, padding: str) 
     return [nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)]
 
 
-def down(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
+def down(in_channels: int, out_channels: int, config: GeneratorConfig) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
-    return nn.Sequential(conv, norm_of(norm, out_channels), nn.ReLU())
+    return nn.Sequential(conv, norm_of(config.norm, out_channels), activation_of(config.activation))
 
 
 def up(in_channels: int, out_channels: int, norm: Norm, upsample: Upsample) -> nn.Sequential:
@@ -54,15 +60,15 @@ def up(in_channels: int, out_channels: int, norm: Norm, upsample: Upsample) -> n
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions around the identity: (B, C, H, W) → the same shape."""
 
-    def __init__(self, channels: int, norm: Norm, padding: str, z: float) -> None:
+    def __init__(self, channels: int, config: GeneratorConfig) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            *padded_conv(channels, channels, 3, padding),
-            norm_of(norm, channels),
-            nn.ReLU(),
-            *([nn.Dropout(z)] if z else []),
-            *padded_conv(channels, channels, 3, padding),
-            norm_of(norm, channels),
+            *padded_conv(channels, channels, 3, config.padding),
+            norm_of(config.norm, channels),
+            activation_of(config.activation),
+            *([nn.Dropout(config.z)] if config.z else []),
+            *padded_conv(channels, channels, 3, config.padding),
+            norm_of(config.norm, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,9 +129,13 @@ class TransformerBlock(nn.Module):
         nn.init.zeros_(self.proj_out.weight)  # as latent diffusion: the block starts as the identity
         nn.init.zeros_(self.proj_out.bias)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None = None) -> Tensor:
-        height = x.shape[2]
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, mask: Tensor | None = None, place: Tensor | None = None
+    ) -> Tensor:
+        height, width = x.shape[2:]
         h = self.proj_in(self.norm_in(x)).flatten(2).transpose(1, 2)  # (B, H·W, C)
+        if place is not None:
+            h = h + place_signal(place, height, width, h.shape[2])
         h = h + self.self_attention(self.norm1(h))
         if hasattr(self, "cross_attention"):
             h = h + self.cross_attention(self.norm2(h), tokens, mask)
@@ -143,7 +153,7 @@ class TransformerStage(nn.Module):
         super().__init__()
         self.down = self.up = nn.Identity()
         if config.around == "conv":
-            self.down = down(width, width, config.norm)
+            self.down = down(width, width, config)
             self.up = up(width, width, config.norm, config.upsample)
         elif config.around == "pool":
             self.down = nn.AvgPool2d(2)
@@ -152,16 +162,44 @@ class TransformerStage(nn.Module):
             self.down = nn.MaxPool2d(2, return_indices=True)
             self.up = nn.MaxUnpool2d(2)
         self.block = TransformerBlock(width, config)
+        self.activation = activation_of(config.activation)
         self.skip, self.around = config.skip, config.around
 
-    def forward(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, mask: Tensor | None = None, place: Tensor | None = None
+    ) -> Tensor:
         if self.around == "max":
             h, maxima = self.down(x)
-            h = self.up(self.block(h, tokens, mask), maxima)
+            h = self.up(self.block(h, tokens, mask, place), maxima)
         else:
-            h = self.up(self.block(self.down(x), tokens, mask))
-        h = h.relu() if self.around == "conv" else h
+            h = self.up(self.block(self.down(x), tokens, mask, place))
+        h = self.activation(h) if self.around == "conv" else h
         return x + h if self.skip else h
+
+
+def place_signal(place: Tensor, height: int, width: int, channels: int) -> Tensor:
+    """Where each token of a map of height × width lies in its photo: (B, 4) → (B, height·width, channels) float32.
+
+    place: left, top, right and bottom of what is seen, in parts of the photo; left is beyond right where it is
+    mirrored. Sines and cosines of a quarter of a wave to four waves over the photo, as in Vaswani et al. (2017), for
+    each axis.
+    """
+    count = channels // 4
+    waves = torch.pi / 2 * 16 ** torch.linspace(0, 1, max(count, 1), device=place.device)
+    parts = []
+    for low, high, length in ((place[:, 0], place[:, 2], width), (place[:, 1], place[:, 3], height)):
+        middles = (torch.arange(length, device=place.device) + 0.5) / length
+        at = (low[:, None] + (high - low)[:, None] * middles)[..., None] * waves  # (B, length, count)
+        parts.append(torch.cat([at.sin(), at.cos()], dim=-1))
+    across, downwards = parts
+    signal = torch.cat(
+        [
+            across[:, None].expand(-1, height, -1, -1),
+            downwards[:, :, None].expand(-1, -1, width, -1),
+        ],
+        dim=-1,
+    ).flatten(1, 2)
+    return F.pad(signal, (0, channels - signal.shape[-1]))
 
 
 class Generator(nn.Module):
@@ -171,31 +209,34 @@ class Generator(nn.Module):
     tokens: (B, T, text_width) float, the prompt's tokens, or (1, T, text_width) for all of the batch; None where the
     generator has no cross-attention.
     mask: (B, T) bool, True where a token counts; None where all do.
+    place: (B, 4) or (1, 4) float, what part of its photo is seen: left, top, right, bottom, each 0 to 1, left beyond
+    right where it is mirrored; None: the whole photo. Without effect where the generator has no sense of place.
     Returns (B, 3, H, W) float in [-1, 1].
 
     With `skip`, every level has its way around what lies below it: the photo as tanh(network + atanh(photo)), levels
     1 and 2 as sums before the ReLU, the TB as a residual. The parameters are the same ones.
     """
 
-    multiple = 8  # what a photo's sides are a multiple of: it is halved three times
-
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         config.check()
         self.config = config
+        self.multiple = 8 * config.fold  # what a photo's sides are a multiple of: it is halved three times
         w = config.width
-        self.level1_in = nn.Sequential(*padded_conv(3, w, 7, config.padding), norm_of(config.norm, w), nn.ReLU())
-        self.level2_down = down(w, 2 * w, config.norm)
-        self.level3_down = down(2 * w, 4 * w, config.norm)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(4 * w, config.norm, config.padding, config.z) for _ in range(config.blocks)
+        self.activation = activation_of(config.activation)
+        ends = 3 * config.fold**2, 7 if config.fold == 1 else 3  # channels and kernel of the outermost convolutions
+        self.level1_in = nn.Sequential(
+            *padded_conv(ends[0], w, ends[1], config.padding), norm_of(config.norm, w), activation_of(config.activation)
         )
+        self.level2_down = down(w, 2 * w, config)
+        self.level3_down = down(2 * w, 4 * w, config)
+        self.blocks = nn.ModuleList(ResidualBlock(4 * w, config) for _ in range(config.blocks))
         self.transformers = nn.ModuleDict(
             {str(place): TransformerStage(4 * w, config) for place in sorted(config.transformers)}
         )
         self.level3_up = up(4 * w, 2 * w, config.norm, config.upsample)
         self.level2_up = up(2 * w, w, config.norm, config.upsample)
-        self.level1_out = nn.Sequential(*padded_conv(w, 3, 7, config.padding))
+        self.level1_out = nn.Sequential(*padded_conv(w, *ends, config.padding))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -212,25 +253,52 @@ class Generator(nn.Module):
                 convs = [m for m in last.modules() if isinstance(m, nn.Conv2d)]  # pyright: ignore
                 nn.init.zeros_(convs[-1].weight)
 
-    def forward(self, photo: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        level1 = self.level1_in(photo)
+    def forward(
+        self,
+        photo: Tensor,
+        tokens: Tensor | None = None,
+        mask: Tensor | None = None,
+        place: Tensor | None = None,
+    ) -> Tensor:
+        at = self.seen(photo, place)
+        level1 = self.level1_in(self.folded(photo))
         level2 = self.level2_down(level1)
-        h = self._transformer(0, self.level3_down(level2), tokens, mask)
+        h = self._transformer(0, self.level3_down(level2), tokens, mask, at)
         for number, block in enumerate(self.blocks, start=1):
-            h = self._transformer(number, block(h), tokens, mask)
+            h = self._transformer(number, block(h), tokens, mask, at)
         # The skips come before the ReLU, so that the prompt, which acts at the bottom, gates what passes at the top.
         h = self.level3_up(h)
-        h = F.relu(h + level2 if self.config.skip else h)
+        h = self.activation(h + level2 if self.config.skip else h)
         h = self.level2_up(h)
-        h = F.relu(h + level1 if self.config.skip else h)
-        h = self.level1_out(h).float()
+        h = self.activation(h + level1 if self.config.skip else h)
+        h = self.level1_out(h)
+        h = (F.pixel_shuffle(h, self.config.fold) if self.config.fold > 1 else h).float()
+        if self.config.output == "clamp":
+            return self._clamped(h + photo.float() if self.config.skip else h)
         if self.config.skip:
             h = h + torch.atanh(photo.float().clamp(-PHOTO_LIMIT, PHOTO_LIMIT))
         return h.tanh()
 
-    def _transformer(self, place: int, h: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
-        if str(place) in self.transformers:
-            return self.transformers[str(place)](h, tokens, mask)
+    def folded(self, photo: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, 3·fold², H/fold, W/fold)."""
+        return F.pixel_unshuffle(photo, self.config.fold) if self.config.fold > 1 else photo
+
+    def seen(self, photo: Tensor, place: Tensor | None) -> Tensor | None:
+        """What part of the photo is seen; None where the TB has no sense of place."""
+        if not self.config.place:
+            return None
+        return photo.new_tensor([WHOLE]) if place is None else place
+
+    def _clamped(self, h: Tensor) -> Tensor:
+        """Within [-1, 1]; in training the gradient passes as if nothing were cut off."""
+        clamped = h.clamp(-1, 1)
+        return h + (clamped - h).detach() if self.training else clamped
+
+    def _transformer(
+        self, number: int, h: Tensor, tokens: Tensor | None, mask: Tensor | None, place: Tensor | None
+    ) -> Tensor:
+        if str(number) in self.transformers:
+            return self.transformers[str(number)](h, tokens, mask, place)
         return h
 
 

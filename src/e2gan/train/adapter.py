@@ -77,7 +77,7 @@ def gradients(
     weights = {name: generator.get_submodule(name).get_parameter("weight").requires_grad_() for name in layers}
     total = [torch.zeros_like(weight) for weight in weights.values()]
     for batch in itertools.islice(batches(data, training, 0), steps):
-        loss = l1_loss(generator(batch.photo, batch.tokens, batch.mask), batch.target)
+        loss = l1_loss(generator(batch.photo, batch.tokens, batch.mask, batch.place), batch.target)
         for kept, gradient in zip(total, torch.autograd.grad(loss, list(weights.values())), strict=True):
             kept += gradient
     for weight in weights.values():

@@ -13,6 +13,7 @@ from e2gan.config import TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.memory import available_gpu_memory, available_memory, need_memory
 from e2gan.data.photos import read_into
+from e2gan.networks.generator import WHOLE
 from e2gan.networks.pixels import from_pixels
 from e2gan.networks.text import TextEncoder, pad
 
@@ -26,12 +27,16 @@ LESS = "train on fewer concepts, a smaller size, or a selection of the photos (e
 
 @dataclass(frozen=True)
 class Batch:
-    """photo, target: (B, 3, H, W) float32 in [-1, 1]; tokens: (B, T, D) float32; mask: (B, T) bool."""
+    """photo, target: (B, 3, H, W) float32 in [-1, 1]; tokens: (B, T, D) float32; mask: (B, T) bool.
+
+    place: (B, 4) float32, the part of each photo that is seen, as `Generator` takes it; None: all of it.
+    """
 
     photo: Tensor
     target: Tensor
     tokens: Tensor
     mask: Tensor
+    place: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -119,15 +124,20 @@ class TrainingData:
         own = rows if self.paired else torch.randint(len(self.edits), rows.shape, generator=rng).to(rows.device)
         photo, target = self.photos[self.photo_of[rows]], self.edits[own]
         both = torch.cat([photo, target], dim=1)
+        place = torch.tensor(WHOLE).repeat(len(rows), 1)
         if config.crop is not None and config.crop < self.size:
             top, left = torch.randint(self.size - config.crop + 1, (2,), generator=rng).tolist()
             both = both[:, :, top : top + config.crop, left : left + config.crop]
+            ends = left, top, left + config.crop, top + config.crop
+            place = torch.tensor([ends]).repeat(len(rows), 1) / self.size
         if config.flip:
-            mirrored = (torch.rand(len(rows), generator=rng) < 0.5).to(both.device)
-            both = torch.where(mirrored[:, None, None, None], both.flip(3), both)
+            mirrored = torch.rand(len(rows), generator=rng) < 0.5
+            place = torch.where(mirrored[:, None], place[:, [2, 1, 0, 3]], place)
+            both = torch.where(mirrored.to(both.device)[:, None, None, None], both.flip(3), both)
         photo, target = from_pixels(both).chunk(2, dim=1)
         concept = self.concept_of[rows]
-        return Batch(photo.contiguous(), target.contiguous(), self.tokens[concept], self.mask[concept])
+        pixels = photo.contiguous(), target.contiguous()
+        return Batch(*pixels, self.tokens[concept], self.mask[concept], place.to(both.device))
 
 
 def _read(files: Sequence[Path], size: int) -> Tensor:

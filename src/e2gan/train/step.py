@@ -59,7 +59,7 @@ class Trainer:
         """Step `number` of a run: one update of D, then one of G (Eq. 1). Returns the losses, scalars on the device."""
         config, losses = self.config, {}
         with autocast(self.device, config.precision):
-            edit = self.generator(batch.photo, batch.tokens, batch.mask)
+            edit = self.generator(batch.photo, batch.tokens, batch.mask, batch.place)
 
         if config.gan:
             self.discriminator.requires_grad_(True)

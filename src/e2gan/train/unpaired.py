@@ -33,7 +33,9 @@ class UnpairedTrainer(Trainer):
         # The step's own chance, which a resumed run repeats.
         rng = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
         with autocast(self.device, self.config.precision):
-            same = self.generator(batch.target, tokens, mask)
+            same = self.generator(batch.target, tokens, mask, batch.place)
             for name, image, result in (("nce", batch.photo, edit), ("identity", batch.target, same)):
-                losses[name] = contrastive_loss(self.encoder, self.nce, image, result, tokens, mask, rng, self.layers)
+                losses[name] = contrastive_loss(
+                    self.encoder, self.nce, image, result, tokens, mask, batch.place, rng, self.layers
+                )
         return (losses["nce"] + losses["identity"]) / 2

@@ -27,7 +27,7 @@ def test_features_are_what_the_generator_itself_computes() -> None:
     mask = torch.tensor([[True, True, True, False], [True] * 4])
     generator(photo, tokens, mask)
     expected = dict(seen)
-    found = features(generator, photo, tokens, mask, layers)
+    found = features(generator, photo, tokens, mask, layers=layers)
     assert [f.shape[1] for f in found] == channels_of(SMALL, layers)
     for name, feature in zip(layers, found, strict=True):
         assert torch.equal(feature, expected[name]), name
@@ -38,7 +38,7 @@ def test_features_run_no_further_than_asked() -> None:
     ran = []
     for name, module in generator.named_children():
         module.register_forward_hook(lambda *_, name=name: ran.append(name))
-    features(generator, pairs(1)[0], None, None, ("level2_down",))
+    features(generator, pairs(1)[0], None, None, layers=("level2_down",))
     assert ran == ["level1_in", "level2_down"]
 
 
@@ -120,7 +120,7 @@ def test_training_without_pairs_learns_to_keep_the_places() -> None:
     losses = []
     for step in range(30):
         chance = torch.Generator().manual_seed(step)
-        loss = contrastive_loss(generator, nce, photo, generator(photo), None, None, chance, layers)
+        loss = contrastive_loss(generator, nce, photo, generator(photo), None, None, None, chance, layers)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -31,7 +31,7 @@ class LookUpTable(nn.Module):
         self.nodes = nodes
         self.table = nn.Parameter(identity(nodes))
 
-    def forward(self, photo: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, photo: Tensor, *_: object) -> Tensor:
         # Plain look-ups, since ONNX's GridSample has three dimensions only from opset 20 on.
         place = (photo.float().clamp(-1, 1) + 1) * ((self.nodes - 1) / 2)
         low = place.floor().clamp(max=self.nodes - 2)

@@ -38,6 +38,7 @@ def features(
     x: Tensor,
     tokens: Tensor | None,
     mask: Tensor | None,
+    place: Tensor | None = None,
     layers: Sequence[str] = LAYERS,
 ) -> list[Tensor]:
     """What the generator makes of images x (B, 3, H, W) in [-1, 1] after each of the layers: (B, C, h, w) each.
@@ -45,9 +46,11 @@ def features(
     The generator runs only as far as the last of them.
     """
     found: dict[str, Tensor] = {}
+    place = generator.seen(x, place)
+    x = generator.folded(x)
     for name, _ in _parts(generator.config):
         part = generator.get_submodule(name)
-        x = part(x, tokens, mask) if isinstance(part, TransformerStage) else part(x)
+        x = part(x, tokens, mask, place) if isinstance(part, TransformerStage) else part(x)
         if name in layers:
             found[name] = x
         if len(found) == len(set(layers)):
@@ -102,6 +105,7 @@ def contrastive_loss(
     edit: Tensor,
     tokens: Tensor | None,
     mask: Tensor | None,
+    place: Tensor | None,
     rng: torch.Generator,
     layers: Sequence[str] = LAYERS,
 ) -> Tensor:
@@ -110,5 +114,5 @@ def contrastive_loss(
     Photos with their edits give CUT's L(G, H, X); images of the target domain with theirs its identity L(G, H, Y).
     """
     with torch.no_grad():
-        key = features(generator, source, tokens, mask, layers)
-    return nce.loss(features(generator, edit, tokens, mask, layers), key, rng)
+        key = features(generator, source, tokens, mask, place, layers)
+    return nce.loss(features(generator, edit, tokens, mask, place, layers), key, rng)

@@ -88,7 +88,7 @@ class UNet(nn.Module):
             self.up.append(nn.Sequential(*way_up))
         initialise(self)
 
-    def forward(self, photo: Tensor, tokens: Tensor | None = None, mask: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, photo: Tensor, *_: object) -> Tensor:
         height, width = photo.shape[-2:]
         # An exported graph cannot raise.
         if not torch.compiler.is_compiling() and (height % self.multiple or width % self.multiple):
