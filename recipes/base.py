@@ -62,7 +62,7 @@ class Recipe:
     start: Path | None = None
     """A base to go on from, with its concepts and its generator, instead of from nothing."""
     preset: str = "residual"
-    """residual, or device for the twin without reflection padding."""
+    """The generator, by its name among the presets."""
     norm: Norm | None = None
     """Normalisation, instead of the preset's: the twin was tried with batch norm (docs/log.md)."""
     sizes: tuple[int, ...] = (64, 128)
@@ -77,6 +77,10 @@ class Recipe:
     """Pairs a step. Twos of twenty concepts are lost at 4e-4 (docs/log.md)."""
     gan: float = 1.0
     """Weight of the adversarial loss; 0 leaves the discriminator as it was at the start."""
+    perceptual: float = 0.0
+    """Weight of the perceptual loss; 20 serves for strokes."""
+    crop: int | None = None
+    """Side of the random crops that are trained on, in each phase whose pictures are larger."""
     warmup: int = 100
     """Steps in which each phase's learning rate rises; twenty do for a short phase that goes on from a base."""
     share: tuple[float, ...] = (0.5,)
@@ -233,6 +237,8 @@ def train(recipe: Recipe) -> Path:
             batch=recipe.batch,
             lr=recipe.lr[i],
             gan=recipe.gan,
+            perceptual=recipe.perceptual,
+            crop=recipe.crop if recipe.crop is not None and recipe.crop < size else None,
             warmup=recipe.warmup,
             seed=recipe.seed,
         )

@@ -42,7 +42,11 @@ def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], words:
         ("edit a.jpg --out b.jpg", "--adapter"),
         ("edit a.jpg --out b.jpg --adapter c --strength 2", "--strength"),
         ("export --out b", "--adapter"),
-        ("scratch --pairs a --out b --unpaired --perceptual 20", "--perceptual and --gram compare pairs"),
+        ("scratch --pairs a --out b --unpaired --perceptual 20", "--perceptual, --gram and --feature-matching compare"),
+        ("scratch --pairs a --out b --unpaired --feature-matching 10", "--feature-matching compare pairs"),
+        ("scratch --pairs a --out b --model comodgan --feature-matching 10", "discriminator has none"),
+        ("adapt --pairs a --out b --gan 0 --feature-matching 10", "needs a discriminator that learns"),
+        ("adapt --pairs a --out b --lr-d 0", "--lr-d"),
     ],
 )
 def test_a_stage_that_cannot_be_is_one_line(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,3 +24,12 @@ def test_the_unpaired_discriminator_sees_the_edit_alone() -> None:
     assert not torch.allclose(logits, discriminator(photo, -edit), atol=1e-5)
     with torch.device("meta"):
         assert sum(p.numel() for p in UnpairedDiscriminator().parameters()) == 2_764_737  # as published: 2.765 M
+
+
+def test_maps_are_those_after_each_activation_with_the_logits_last() -> None:
+    for kind in (Discriminator, UnpairedDiscriminator):
+        discriminator = kind(4)
+        photo, edit = torch.rand(2, 2, 3, 32, 32).unbind()
+        maps = discriminator.maps(photo, edit)
+        assert [m.shape[1] for m in maps] == [4, 8, 16, 32, 1]
+        assert torch.equal(maps[-1], discriminator(photo, edit))

@@ -51,3 +51,23 @@ def test_the_learning_rate_follows_the_schedule() -> None:
     assert [at("linear", d) for d in (0, 0.5, 0.75, 1)] == pytest.approx([1, 1, 0.5, 0])
     assert [at("cosine", d) for d in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
     assert [at("constant", d) for d in (0, 1)] == [1, 1]
+
+
+def test_the_discriminator_may_have_a_rate_of_its_own() -> None:
+    for lr_d, expected in ((None, 1.0), (0.1, 0.1)):
+        t = trainer(replace(QUICK, schedule="cosine", lr=1.0, lr_d=lr_d))
+        t.slower = 0.25
+        t.set_learning_rate(0.5)
+        assert t.optimizer_g.param_groups[0]["lr"] == pytest.approx(0.125)
+        assert t.optimizer_d.param_groups[0]["lr"] == pytest.approx(0.125 * expected)
+
+
+def test_feature_matching_draws_the_discriminators_maps_of_edit_and_target_together() -> None:
+    config = replace(QUICK, feature_matching=10.0, gan=1e-9, l1=0.0, lr_d=1e-12, lr=3e-3, steps=30)
+    t, seen = trainer(config), []
+    for number, batch in zip(range(30), batches(data(), config, 0), strict=False):
+        losses = t.step(batch, number)
+        assert set(losses) == {"d", "l1", "g", "matching"}
+        assert all(p.grad is None for p in t.discriminator.parameters())
+        seen.append(float(losses["matching"]))
+    assert sum(seen[-5:]) < 0.8 * sum(seen[:5])

@@ -105,8 +105,15 @@ class ScratchConfig:
         need(self.unpaired or self.model != "cyclegan", "--model cyclegan needs --unpaired: it makes no use of pairs")
         need(3 <= self.lut_size <= 33, f"--lut-size {self.lut_size}: must lie in 3..33")
         need(not self.unpaired or self.training.gan > 0, "--unpaired needs the adversarial loss: --gan above 0")
-        of_pairs = self.training.perceptual or self.training.gram
-        need(not (self.unpaired and of_pairs), "--perceptual and --gram compare pairs: leave them out with --unpaired")
+        of_pairs = self.training.perceptual or self.training.gram or self.training.feature_matching
+        need(
+            not (self.unpaired and of_pairs),
+            "--perceptual, --gram and --feature-matching compare pairs: leave them out with --unpaired",
+        )
+        need(
+            self.model != "comodgan" or not self.training.feature_matching,
+            "--feature-matching: Co-Mod-GAN's discriminator has none",
+        )
         self.generator.check()
         self.training.check()
 

@@ -22,6 +22,8 @@ class TrainingConfig:
     """Pairs a step (undisclosed; 1 as in pix2pix)."""
     lr: float = 2e-4
     """Adam's learning rate (Sec. 5.1)."""
+    lr_d: float | None = None
+    """The discriminator's, where it is another (the paper has one for both)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's betas (undisclosed; pix2pix's)."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
@@ -39,6 +41,9 @@ class TrainingConfig:
     """Weight of the distance of the same features' Gram matrices: strokes and texture, wherever they are; 0: none."""
     gan: float = 1.0
     """Weight of the adversarial loss in Eq. 1; 0 trains with L1 alone."""
+    feature_matching: float = 0.0
+    """Weight of the distance of the discriminator's own features of edit and target (pix2pixHD's; not in the paper);
+    0: none. 10 is pix2pixHD's beside --gan 1."""
     r1: float = 0.0
     """Weight γ of the R1 penalty on the discriminator, taken every 16 steps (StyleGAN2's; 0: none)."""
     ema: float = 0.0
@@ -64,11 +69,14 @@ class TrainingConfig:
         positive("minutes", self.minutes)
         at_least("batch", self.batch, 1)
         positive("lr", self.lr)
+        positive("lr-d", self.lr_d)
         need(all(0 <= b < 1 for b in self.betas), f"--betas {self.betas}: each must be at least 0 and below 1")
         at_least("warmup", self.warmup, 0)
         positive("clip", self.clip)
         at_least("l1", self.l1, 0)
         at_least("gan", self.gan, 0)
+        at_least("feature-matching", self.feature_matching, 0)
+        need(not self.feature_matching or bool(self.gan), "--feature-matching needs a discriminator that learns: --gan")
         at_least("perceptual", self.perceptual, 0)
         at_least("gram", self.gram, 0)
         weights = (self.l1, self.perceptual, self.gram, self.gan)

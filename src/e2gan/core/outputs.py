@@ -27,6 +27,8 @@ ABSENT: dict[str, Any] = {
     "lut_size": 17,  # scratch
     "training.perceptual": 0.0,
     "training.gram": 0.0,
+    "training.lr_d": None,
+    "training.feature_matching": 0.0,
     "generator.activation": "relu",
     "generator.output": "tanh",
     "generator.fold": 1,

@@ -32,8 +32,21 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         initialise(self)
 
+    def seen(self, photo: Tensor, edit: Tensor) -> Tensor:
+        """What the layers run on."""
+        return torch.cat([photo, edit], dim=1)
+
     def forward(self, photo: Tensor, edit: Tensor) -> Tensor:
-        return self.layers(torch.cat([photo, edit], dim=1))
+        return self.layers(self.seen(photo, edit))
+
+    def maps(self, photo: Tensor, edit: Tensor) -> list[Tensor]:
+        """The maps after each activation, and the logits last."""
+        found, x = [], self.seen(photo, edit)
+        for layer in self.layers:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                found.append(x)
+        return [*found, x]
 
 
 class UnpairedDiscriminator(Discriminator):
@@ -47,5 +60,5 @@ class UnpairedDiscriminator(Discriminator):
         self.layers[0] = nn.Conv2d(3, width, 4, stride=2, padding=1)
         initialise(self.layers[0])
 
-    def forward(self, photo: Tensor, edit: Tensor) -> Tensor:  # noqa: ARG002
-        return self.layers(edit)
+    def seen(self, photo: Tensor, edit: Tensor) -> Tensor:  # noqa: ARG002
+        return edit

@@ -77,6 +77,15 @@ def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     return (real + fake) / 2
 
 
+def feature_matching_loss(maps_edit: list[Tensor], maps_target: list[Tensor]) -> Tensor:
+    """L1 distance of the discriminator's maps of edit and target, mean over each, mean over layers (Wang et al. 2018).
+
+    In fp32; nothing is learned through the target's.
+    """
+    distances = [F.l1_loss(a.float(), b.detach().float()) for a, b in zip(maps_edit, maps_target, strict=True)]
+    return torch.stack(distances).mean()
+
+
 def r1_penalty(discriminator: nn.Module, photo: Tensor, target: Tensor, gamma: float) -> Tensor:
     """γ/2·|∇D|² at the teacher's edits (Mescheder et al. 2018), in fp32. StyleGAN2: every 16 steps, 16 times."""
     # Not a leaf: PyTorch's counter of operations, which the cost tables use, cannot follow a gradient to a leaf.

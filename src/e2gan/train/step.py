@@ -10,8 +10,15 @@ from torch import Tensor, nn
 
 from e2gan.config import TrainingConfig
 from e2gan.core.device import autocast
+from e2gan.networks.discriminator import Discriminator
 from e2gan.train.batches import Batch
-from e2gan.train.losses import content_loss, discriminator_loss, generator_adversarial_loss, r1_penalty
+from e2gan.train.losses import (
+    content_loss,
+    discriminator_loss,
+    feature_matching_loss,
+    generator_adversarial_loss,
+    r1_penalty,
+)
 
 R1_EVERY = 16  # steps; StyleGAN2's lazy regularisation
 SIGNS: tuple[str, ...] = ("variation", "target_variation", "change", "target_change", "l1", "photo_l1")
@@ -78,14 +85,25 @@ class Trainer:
             # Frozen, so that D's next update sees no gradient of G's.
             self.discriminator.requires_grad_(False)
             self.optimizer_d.zero_grad(set_to_none=True)
-            with autocast(self.device, config.precision):
-                logits = self.discriminator(batch.photo, edit)
-            losses["g"] = generator_adversarial_loss(logits)
-            total = total + config.gan * losses["g"]
+            total = total + self._adversarial(batch, edit, losses)
         self.update_generator(total)
         if self.signs is not None:
             self.signs += signs_of(batch, edit)
         return {k: v.detach() for k, v in losses.items()}
+
+    def _adversarial(self, batch: Batch, edit: Tensor, losses: dict[str, Tensor]) -> Tensor:
+        """What D thinks of the edit, and how its features of edit and target differ. Adds its parts to `losses`."""
+        config = self.config
+        with autocast(self.device, config.precision):
+            if not config.feature_matching:
+                losses["g"] = generator_adversarial_loss(self.discriminator(batch.photo, edit))
+                return config.gan * losses["g"]
+            assert isinstance(self.discriminator, Discriminator)
+            *maps, logits = self.discriminator.maps(batch.photo, edit)
+            with torch.no_grad():
+                theirs = self.discriminator.maps(batch.photo, batch.target)[:-1]
+        losses["g"], losses["matching"] = generator_adversarial_loss(logits), feature_matching_loss(maps, theirs)
+        return config.gan * losses["g"] + config.feature_matching * losses["matching"]
 
     def update_generator(self, total: Tensor) -> None:
         """One step of the generator's optimiser down this loss; its gradient clipped, the moving average after it."""
@@ -116,8 +134,9 @@ class Trainer:
             factor = (1 + math.cos(math.pi * done)) / 2
         if step < self.config.warmup:
             factor *= (step + 1) / self.config.warmup
-        for optimizer in (self.optimizer_g, self.optimizer_d):
-            optimizer.param_groups[0]["lr"] = self.config.lr * factor * self.slower
+        lr, lr_d = self.config.lr, self.config.lr_d
+        for optimizer, rate in ((self.optimizer_g, lr), (self.optimizer_d, lr if lr_d is None else lr_d)):
+            optimizer.param_groups[0]["lr"] = rate * factor * self.slower
 
     def use_average(self) -> None:
         """Put the moving average in the generator's place."""
