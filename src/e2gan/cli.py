@@ -217,7 +217,10 @@ def _parse(name: str, arguments: list[str]) -> Any:
         text = "What the options below start from: " + "; ".join(f"{n}, {r.about}" for n, r in c.RECIPES.items()) + "."
         fields.append(("recipe", _choice(c.RECIPES, text), None))
     if "generator" in names:
-        text = "The generator that the options below start from: the paper's, with the photo's way around, for devices."
+        text = (
+            "The generator that the options below start from: the paper's; ours, with reflected borders, or as devices "
+            "run it, which is the default; and a small one for browsers."
+        )
         fields.append(("preset", _choice(c.PRESETS, text), None))
     if "ranks" in names:
         text = "ranks.json of `e2gan ranks`, which the options --level1 to --tb then start from."

@@ -37,8 +37,8 @@ def test_parameter_counts_are_the_papers() -> None:
     assert parameters(Discriminator()) == 2_767_809  # 2.77 M
 
 
-@pytest.mark.parametrize("preset", list(PRESETS))
-def test_every_preset_has_the_papers_parameters(preset: str) -> None:
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "small"])
+def test_every_preset_but_the_small_one_has_the_papers_parameters(preset: str) -> None:
     assert parameters(Generator(PRESETS[preset])) == 7_055_619
 
 

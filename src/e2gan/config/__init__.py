@@ -8,7 +8,18 @@ is silent the comment says "undisclosed" and the number is ours.
 from __future__ import annotations
 
 from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
-from e2gan.config.network import PAPER, PIX2PIX, PRESETS, THRESHOLDS, Activation, GeneratorConfig, Norm, Ranks, Upsample
+from e2gan.config.network import (
+    DEVICE,
+    PAPER,
+    PIX2PIX,
+    PRESETS,
+    THRESHOLDS,
+    Activation,
+    GeneratorConfig,
+    Norm,
+    Ranks,
+    Upsample,
+)
 from e2gan.config.recipes import RECIPES, Recipe
 from e2gan.config.research import (
     KEPT,

@@ -15,7 +15,10 @@ Activation = Literal["relu", "leaky"]
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """The generator of Sec. 4.2.1 and Fig. 3, and what the paper varies of it."""
+    """The generator of Sec. 4.2.1 and Fig. 3, and what the paper varies of it.
+
+    The defaults are what a stored model's settings mean where they lack one; for a new one see PRESETS.
+    """
 
     width: int = 64
     """Channels of the first convolution; the residual blocks have four times as many (Sec. 4.2.1)."""
@@ -78,10 +81,13 @@ class GeneratorConfig:
 
 
 PAPER = GeneratorConfig(skip=False, norm="instance", upsample="transpose")
+DEVICE = GeneratorConfig(padding="zero", activation="leaky", output="clamp", place=True)
+"""The default: nothing in it can die, and what is trained is what phones and browsers run."""
 PRESETS: dict[str, GeneratorConfig] = {
     "paper": PAPER,
-    "residual": GeneratorConfig(),
-    "device": GeneratorConfig(padding="zero"),
+    "residual": replace(DEVICE, padding="reflect"),
+    "device": DEVICE,
+    "small": replace(DEVICE, width=32, fold=2),
 }
 PIX2PIX = replace(PAPER, blocks=9, transformers=(), cross_attention=False)
 """The baseline of Tab. 1: the ResNet generator with 9 RBs and no TB."""

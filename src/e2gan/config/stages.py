@@ -9,7 +9,7 @@ from typing import Literal
 from tyro.conf import Positional, UseAppendAction
 
 from e2gan.config.checks import at_least, need, one_model, positive, side, strength
-from e2gan.config.network import GeneratorConfig, Ranks
+from e2gan.config.network import DEVICE, GeneratorConfig, Ranks
 from e2gan.config.shared import OnDevice
 from e2gan.config.training import TrainingConfig
 
@@ -30,7 +30,7 @@ class BaseConfig:
     text: str = "hashed"
     """Text encoder of the prompts: hashed, clip, or clip:NAME of any CLIP text model, a hub's name or a folder. The
     generator's text width follows it."""
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    generator: GeneratorConfig = field(default_factory=lambda: DEVICE)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def check(self) -> None:
@@ -94,7 +94,7 @@ class ScratchConfig:
     """Train on the photos of this selection.json alone."""
     text: str = "hashed"
     """Text encoder of the prompt: hashed, clip, or clip:NAME of any CLIP text model, a hub's name or a folder."""
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    generator: GeneratorConfig = field(default_factory=lambda: DEVICE)
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=200))
 
     def check(self) -> None:
@@ -178,7 +178,7 @@ class CostConfig(OnDevice):
     model: Path | None = None
     """Instead: a model from `scratch`."""
     ranks: Ranks = field(default_factory=Ranks)
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    generator: GeneratorConfig = field(default_factory=lambda: DEVICE)
     size: int = 256
     """Side of the square image."""
     repeat: int = 10

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from e2gan.config import BaseConfig, GeneratorConfig, ScratchConfig
+from e2gan.config import DEVICE, BaseConfig, ScratchConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
 from e2gan.core.outputs import read_settings
@@ -67,7 +67,7 @@ def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncode
     """The settings with the generator and the text encoder of the base that the training starts from."""
     settings = read_settings(base_folder(start), ("base",), "base")
     generator = generator_config(settings)
-    if config.generator not in (GeneratorConfig(), generator):
+    if config.generator not in (DEVICE, generator):
         raise InputError(f"--start {start}: its generator is another than the one asked for: leave those options out")
     if config.text not in ("hashed", settings["text"]):
         raise InputError(
