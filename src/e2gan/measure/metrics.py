@@ -45,8 +45,8 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class FeatureDistance:
-    """A metric: a distance between edits and targets in their features, by default a network's, whose Fréchet and kernel
-    distances are taken.
+    """A metric: a distance between edits and targets in their features, by default the Fréchet and the kernel
+    distance of a network's.
 
     load: the network, uint8 (N, H, W, 3) → (N, D); raises InputError where it is not at hand, and may have a `note` for
     the results. option: which of `NetworkOptions` names it; `evaluate` measures what is named, and what needs none.
