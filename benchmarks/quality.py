@@ -234,7 +234,8 @@ def recipe_jobs(
     """The recipe's adapter, and the same generator from nothing."""
     steps = adapter_steps(config, name, length, step["adapt"], len(pair_set.files("train")[0]))
     where = f"{slug(name)}-{'own' if length is None else f'{length:g}min'}"
-    settings = RECIPES[name].settings("adapt", base.generator) | {"training": trained(config, name, "adapt", steps)}
+    settings: dict[str, Any] = RECIPES[name].settings("adapt", base.generator)
+    settings["training"] = trained(config, name, "adapt", steps)
     out = place(config, pair_set, where, "adapter")
     adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **settings)
     seconds = steps * step["adapt"]
