@@ -5,8 +5,8 @@
 Adapters are trained on each base, which belongs to the preset that its generator is of; all weights from nothing for
 each preset (kind `scratch`), or from each base (kind `finetune`). Settings are the recipe's, with --steps for its
 minutes. A run is lost where the guard ended it, a loss was not finite, or its edits of the test photos are further from
-the teacher's than the photos are; that the guard went back and saved it is counted apart. Run again, the command goes on
-where it was stopped. Writes OUT/lost.md, OUT/results.json and a file a run in OUT/runs. The figures in docs/log.md come
+the teacher's than the photos are; that the guard went back and saved it is counted apart. Run again, the command goes
+on where it was stopped. Writes OUT/lost.md, OUT/results.json and a file a run in OUT/runs. The figures in docs/log.md come
 from here.
 """
 
@@ -192,7 +192,7 @@ def runs(config: Settings) -> list[Run]:
     sets, whom = load_sets(config.pairs), subjects(config)
     if config.presets and "adapter" in config.kinds and (without := [s.name for s in whom if s.base is None]):
         note(f"no adapters of {', '.join(without)}: none of --bases is of it")
-    cells = [
+    cells: list[tuple[Subject, Kind, float, PairSet]] = [
         (subject, kind, lr, pair_set)
         for subject in whom
         for kind in dict.fromkeys(config.kinds)
