@@ -77,7 +77,7 @@ def test_each_level_is_projected_and_the_pyramid_loses_nothing(size: int, levels
 
 
 def test_it_is_a_metric_by_name(photos: np.ndarray) -> None:
-    blurred = np.stack([gaussian_filter(photo, (1, 1, 0)) for photo in photos])
+    blurred = np.stack([gaussian_filter(photo, (1, 1, 0)) for photo in photos]).astype(np.uint8)
     expected = sliced_distance(patch_projections(blurred), patch_projections(photos))
     score = MetricScorer("swd", NetworkOptions())(blurred, photos)
     assert (score.value, score.low, score.high) == (expected.value, expected.low, expected.high)
