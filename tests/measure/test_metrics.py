@@ -45,7 +45,7 @@ def test_commands_know_the_metrics_that_are_registered(
     arguments = f"{command} --base {project.base} --pairs {project.sepia} --metric fd-colours --out {out}".split()
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert "--metric fd-colours: unknown; there are fid, fd-squeezenet, fd-efficientnet, fd-random, l1" in error
+    assert "--metric fd-colours: unknown; there are fid, fd-squeezenet, fd-efficientnet, fd-random, swd, l1" in error
     assert error.count("\n") == 1
     assert not out.exists()
     monkeypatch.setitem(METRICS, COLOURS.name, COLOURS)
@@ -69,4 +69,4 @@ def test_help_lists_the_metrics(command: str, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main([command, "--help"])
     told = capsys.readouterr().out
-    assert all(name in told for name in ("fid", "fd-squeezenet", "fd-efficientnet", "fd-random", "l1"))
+    assert all(name in told for name in ("fid", "fd-squeezenet", "fd-efficientnet", "fd-random", "swd", "l1"))

@@ -43,7 +43,7 @@ class Scored:
     """The one number that models are compared by."""
 
     metric: str = "fid"
-    """What is measured, lower is better: fid (Alg. 1, Sec. 5.1), fd-squeezenet, fd-efficientnet, fd-random, l1."""
+    """What is measured, lower is better: fid (Alg. 1, Sec. 5.1), fd-squeezenet, fd-efficientnet, fd-random, swd, l1."""
     features: Path | None = None
     """SqueezeNet 1.1 weights (safetensors) for --metric fd-squeezenet, in place of those that ship."""
     inception: str | None = None

@@ -28,6 +28,11 @@ class Distance:
     images: int
     dimensions: int
 
+    @property
+    def value(self) -> float:
+        """What is printed, and chosen by."""
+        return self.frechet
+
 
 def frechet_distance(a: NDArray, b: NDArray) -> float:
     """Fréchet distance of two feature sets (N, D), (M, D), each taken as a Gaussian with its sample covariance.
@@ -36,7 +41,7 @@ def frechet_distance(a: NDArray, b: NDArray) -> float:
     centred features over √(n - 1): min(N, M, D) decides the cost, and no D×D root is taken where N or M is smaller.
     Raises InputError for fewer than two images a set, different D, or features that are not finite.
     """
-    a, b = _checked(a, b)
+    a, b = checked(a, b)
     mean_a, mean_b = a.mean(0), b.mean(0)
     x, y = (a - mean_a) / np.sqrt(len(a) - 1), (b - mean_b) / np.sqrt(len(b) - 1)
     # Orthogonal factors change no nuclear norm: tall matrices shrink to their triangular one.
@@ -49,8 +54,8 @@ def _short(x: Features) -> Features:
     return np.asarray(np.linalg.qr(x, mode="r")) if len(x) > x.shape[1] else x
 
 
-def _checked(*sets: NDArray, paired: bool = False) -> list[Features]:
-    """The sets as float64 (N, D), fit for a distance between them."""
+def checked(*sets: NDArray, paired: bool = False) -> list[Features]:
+    """The sets as float64 (N, D), fit for a distance between them. Raises InputError where they are not."""
     if paired and len({len(features) for features in sets}) > 1:
         raise InputError(f"sets of {' and '.join(str(len(features)) for features in sets)} images are not pairs")
     checked = [np.asarray(features, np.float64) for features in sets]
@@ -82,7 +87,7 @@ def frechet_interval(
     distance, is taken out of the percentiles; the distance's own bias with few images is not.
     Raises InputError as `frechet_distance`, and for paired sets of different length.
     """
-    a, b = _checked(a, b, paired=paired)
+    a, b = checked(a, b, paired=paired)
     rng = np.random.default_rng(seed)
     # A draw holds about 0.63 of a set's rows, each once or more. Where that is fewer than D, it is quicker from the
     # rows' products: 9 times for 100 images at D = 2048.
@@ -134,7 +139,7 @@ def kernel_distance(a: NDArray, b: NDArray, *, paired: bool = False) -> float:
     paired: row i of both sets is of the same photo. Then k(a_i, b_i) is left out (Gretton et al. 2012, Eq. 4): with it
     the estimate is too low, and below zero for identical sets. Raises InputError as `frechet_interval`.
     """
-    a, b = _checked(a, b, paired=paired)
+    a, b = checked(a, b, paired=paired)
 
     def kernel(x: Features, y: Features) -> Features:
         return (x @ y.T / x.shape[1] + 1) ** 3

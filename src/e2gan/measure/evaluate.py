@@ -20,9 +20,10 @@ from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import along, prompt_direction
 from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.measure.colour_table import Standing, standing, table_edits
-from e2gan.measure.distances import Distance, distance
+from e2gan.measure.distances import Distance
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
+from e2gan.measure.sliced import SlicedDistance
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
@@ -56,6 +57,8 @@ class Metrics:
     """Fréchet distance of CLIP's image embeddings (of length 1), where a model was given."""
     fd_dinov2: Distance | None = None
     """Fréchet distance of DINOv2's image embeddings, where a model was given."""
+    swd: SlicedDistance | None = None
+    """Sliced Wasserstein distance of patches, which no network judges."""
     clip_direction: float | None = None
     """Cosine between what the edit changes in CLIP's image space and what the prompt changes in its text space."""
     miou: float | None = None
@@ -110,7 +113,8 @@ class Evaluation:
             distances = [getattr(m, metric.key, None) for m in columns]
             if any(distances):
                 lines.append(_row(metric.frechet, [shown(d) for d in distances]))
-                lines.append(_row(metric.kernel, ["" if d is None else f"{d.kernel:.3g}" for d in distances]))
+                if metric.kernel is not None:
+                    lines.append(_row(metric.kernel, ["" if d is None else f"{d.kernel:.3g}" for d in distances]))
         for name, title in SCORES.items():
             if getattr(self.model, name) is not None:
                 cells = [getattr(m, name) for m in columns]
@@ -149,8 +153,8 @@ def _row(title: str, cells: list[str]) -> str:
     return f"{title:<16}{''.join(f'{cell:>30}' for cell in cells)}".rstrip()
 
 
-def shown(measured: Distance | None) -> str:
-    return "" if measured is None else f"{measured.frechet:.3g} [{measured.low:.3g}, {measured.high:.3g}]"
+def shown(measured: Distance | SlicedDistance | None) -> str:
+    return "" if measured is None else f"{measured.value:.3g} [{measured.low:.3g}, {measured.high:.3g}]"
 
 
 def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
@@ -210,7 +214,8 @@ def metrics(
     of_pixels = metrics_class()(l1=means["l1"], psnr=means["psnr"], ssim=means["ssim"])
     if pairs < 2:
         return of_pixels
-    distances = {key: distance(f(edits_NHWC), f(targets_NHWC), paired=paired) for key, f in extractors.items()}
+    between = {metric.key: metric.between for metric in METRICS.values()}
+    distances = {k: between[k](f(edits_NHWC), f(targets_NHWC), paired=paired) for k, f in extractors.items()}
     return replace(of_pixels, **distances)
 
 

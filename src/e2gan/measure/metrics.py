@@ -19,7 +19,8 @@ from e2gan.features.extractors import Extractor, Once, random_features
 from e2gan.features.hub import CLIP_NAME
 from e2gan.features.inception import InceptionFeatures
 from e2gan.features.squeezenet import SqueezeNetFeatures
-from e2gan.measure.distances import distance, mean_interval
+from e2gan.measure.distances import Distance, distance, mean_interval
+from e2gan.measure.sliced import SlicedDistance, patch_projections, sliced_distance
 
 L1 = "l1"
 MIOU = "mIoU"
@@ -44,18 +45,21 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class FeatureDistance:
-    """A metric: the Fréchet and the kernel distance between edits and targets, in the features of a network.
+    """A metric: a distance between edits and targets in their features, by default the Fréchet and the kernel
+    distance of a network's.
 
     load: the network, uint8 (N, H, W, 3) → (N, D); raises InputError where it is not at hand, and may have a `note` for
     the results. option: which of `NetworkOptions` names it; `evaluate` measures what is named, and what needs none.
-    frechet, kernel: what the two numbers are called.
+    frechet, kernel: what the two numbers are called; None: there is one alone. between: the features (N, D), (M, D) and
+    `paired` → the distance.
     """
 
     name: str
     load: Callable[[NetworkOptions], Extractor]
     option: str | None
     frechet: str
-    kernel: str
+    kernel: str | None
+    between: Callable[..., Distance | SlicedDistance] = distance
 
     @property
     def key(self) -> str:
@@ -96,6 +100,7 @@ METRICS: dict[str, FeatureDistance] = {
         FeatureDistance("fd-squeezenet", _squeezenet, None, "fd-squeezenet", "kd-squeezenet"),
         FeatureDistance("fd-efficientnet", _efficientnet, "efficientnet", "fd-efficientnet", "kd-efficientnet"),
         FeatureDistance("fd-random", lambda _: random_features, None, "fd-random", "kd-random"),
+        FeatureDistance("swd", lambda _: patch_projections, None, "swd", None, sliced_distance),
     )
 }
 
@@ -175,8 +180,10 @@ class MetricScorer:
             return _l1(edits_NHWC, targets_NHWC)
         if len(edits_NHWC) < 2:
             raise InputError(f"{self.metric} needs at least 2 images, here is {len(edits_NHWC)}")
-        measured = distance(self.extractor(edits_NHWC), self.of_targets(targets_NHWC), paired=paired)
-        return Score(measured.frechet, measured.low, measured.high, measured.kernel, measured.images)
+        between = METRICS[self.metric].between
+        measured = between(self.extractor(edits_NHWC), self.of_targets(targets_NHWC), paired=paired)
+        kernel = measured.kernel if isinstance(measured, Distance) else None
+        return Score(measured.value, measured.low, measured.high, kernel, measured.images)
 
 
 def _l1(edits: Pixels, targets: Pixels) -> Score:

@@ -204,10 +204,12 @@ class Comparison:
             return segmented.scorer(images_NHWC, photos)
         return self.scorer(images_NHWC, targets, paired=pair_set.paired)
 
-    def sheet(self, path: Path, pair_set: PairSet, models: Sequence[tuple[str, TrainedModel]]) -> None:
+    def sheet(
+        self, path: Path, pair_set: PairSet, models: Sequence[tuple[str, TrainedModel]], count: int = SHEET_ROWS
+    ) -> None:
         """A few test photos as a picture: photo, the teacher's edit, each model's."""
         photos, targets = self._arrays(pair_set)
-        rows = np.unique(np.linspace(0, min(len(photos), len(targets)) - 1, SHEET_ROWS).round().astype(int))
+        rows = np.unique(np.linspace(0, min(len(photos), len(targets)) - 1, count).round().astype(int))
         columns: list[Pixels] = [photos[rows], targets[rows]]
         columns += [Predictor(model.load(), self.device).batch(photos[rows]) for _, model in models]
         larger = -(-SHEET_SIDE // pair_set.size)  # whole pixels, so that a small image is seen as it is
