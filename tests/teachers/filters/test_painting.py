@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import data
 
@@ -30,39 +33,49 @@ def missed_by_the_best_colour_table(name: str) -> float:
 
 @pytest.mark.parametrize("name", STROKES)
 def test_no_colour_table_makes_strokes(name: str) -> None:
-    assert missed_by_the_best_colour_table(name) > 6 * missed_by_the_best_colour_table("sepia")
+    assert missed_by_the_best_colour_table(name) > 10 > 20 * missed_by_the_best_colour_table("sepia")
 
 
-def ramp(degrees: float) -> px.Floats:
-    """Broad waves of brightness, (192, 192, 3), whose crests run in this direction."""
+def waves(degrees: float) -> tuple[px.Floats, NDArray[np.bool_]]:
+    """A photo of soft waves, (192, 192, 3), whose crests run in this direction, and where its slopes are steep."""
     y, x = np.mgrid[:192, :192] - 95.5
-    across = np.cos(np.radians(degrees)) * y - np.sin(np.radians(degrees)) * x
-    return np.repeat(0.62 + 0.22 * np.sin(across / 12)[..., None], 3, -1).astype(np.float32)
+    across = (np.cos(np.radians(degrees)) * y - np.sin(np.radians(degrees)) * x) / 7
+    photo = np.repeat(0.55 + 0.25 * np.sin(across)[..., None], 3, -1).astype(np.float32)
+    steep = np.abs(np.cos(across)) > 0.7
+    steep[[*range(16), *range(-16, 0)]] = steep[:, [*range(16), *range(-16, 0)]] = False
+    return photo, steep
 
 
-def main_direction(edit: px.Floats) -> float:
-    """Degrees of the fine lines in an image, broad shades left out, of its structure tensor's mean."""
+def lines_of(edit: px.Floats, where: NDArray[np.bool_]) -> tuple[float, float]:
+    """Direction in degrees of the fine lines in an image, and how much they agree, 0..1: its mean structure tensor."""
     grey = px.luma(np.clip(edit, 0, 1))
-    fine = (grey - ndimage.gaussian_filter(grey, 4))[16:-16, 16:-16]
-    down, right = ndimage.sobel(fine, 0), ndimage.sobel(fine, 1)
-    across = 0.5 * np.arctan2(2 * (down * right).mean(), (right * right).mean() - (down * down).mean())
-    return float(np.degrees(across)) + 90
+    fine = grey - ndimage.gaussian_filter(grey, 2.5)
+    down, right = ndimage.sobel(fine, 0)[where], ndimage.sobel(fine, 1)[where]
+    sine, cosine = 2 * (down * right).mean(), (right * right - down * down).mean()
+    agree = np.hypot(sine, cosine) / (right * right + down * down).mean()
+    return float(np.degrees(0.5 * np.arctan2(sine, cosine))) + 90, float(agree)
+
+
+def apart(a: Any, b: float) -> Any:
+    """Degrees between two directions that have no head."""
+    return np.abs((a - b + 90) % 180 - 90)
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 75, 90, 130])
-@pytest.mark.parametrize("paint", [painting.hatching, painting.brush, painting.impasto])
-def test_strokes_follow_the_contours(paint: object, degrees: float) -> None:
-    assert callable(paint)
-    off = main_direction(paint(ramp(degrees))) - degrees
-    assert abs((off + 90) % 180 - 90) < 12
+@pytest.mark.parametrize("name", ["hatching", "brush", "impasto"])
+def test_strokes_follow_the_contours(name: str, degrees: float) -> None:
+    photo, steep = waves(degrees)
+    found, agree = lines_of(find(name).function(photo), steep)
+    assert apart(found, degrees) < (25 if name == "impasto" else 10)  # slanting light bends what a relief seems to be
+    assert agree > 0.3
 
 
 def test_the_direction_is_that_of_the_contours_and_the_hands_own_where_there_are_none() -> None:
     for degrees in (10, 60, 160):
-        off = np.degrees(painting.direction(ramp(degrees), 5)) - degrees
-        assert np.abs((off[8:-8, 8:-8] + 90) % 180 - 90).max() < 6
+        photo, steep = waves(degrees)
+        assert apart(np.degrees(painting.direction(photo, 5))[steep], degrees).max() < 8
     plain = painting.direction(np.full((32, 32, 3), 0.5, np.float32), 5)
-    np.testing.assert_allclose(plain % np.pi, painting.HAND % np.pi, atol=1e-3)
+    assert apart(np.degrees(plain), float(np.degrees(painting.HAND))).max() < 0.1
 
 
 def test_a_darker_tone_gets_more_ink_and_more_layers() -> None:
@@ -72,9 +85,9 @@ def test_a_darker_tone_gets_more_ink_and_more_layers() -> None:
     assert means == sorted(means, reverse=True)
     assert means[0] > 0.9
     assert means[-1] < 0.25
-    crossed = [np.abs(np.fft.fft2(edit - edit.mean())) for edit in (edits[1], edits[3])]
-    peaks = [int((spectrum > 0.4 * spectrum.max()).sum()) for spectrum in crossed]
-    assert peaks[1] > peaks[0]  # one grating, then several
+    everywhere = np.ones((96, 96), bool)
+    agree = [lines_of(edit[..., None].repeat(3, -1), everywhere)[1] for edit in edits]
+    assert agree[2] > 0.85 > 0.7 > agree[3]  # lines of one direction, then crossed ones
 
 
 def test_facets_are_flat_and_their_edges_crisp() -> None:

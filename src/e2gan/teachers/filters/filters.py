@@ -1,8 +1,8 @@
 """The teacher that needs no weights: classical image operations that imitate edits by a prompt.
 
-Each filter is deterministic and a function of the photo alone: no noise but what `painting` ties to the place, since a
-network could not learn any other. Those of kind "colour" look at one pixel at a time; all others at edges, regions,
-neighbourhoods or the place in the photo.
+Each filter is deterministic and a function of the photo alone, without noise, which no network could learn; what is
+irregular in strokes is the same in all photos of a shape. Those of kind "colour" look at one pixel at a time; all
+others at edges, regions, neighbourhoods or the place in the photo.
 """
 
 from __future__ import annotations

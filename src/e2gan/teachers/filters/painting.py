@@ -2,7 +2,7 @@
 
 Every function takes a photo and returns one, float32 (H, W, 3), RGB; `filters.apply` clips to 0..1. What is irregular
 in them (where a dot lies, how a bristle runs) comes from a fixed seed and is tied to the place in the photo, the same
-for all photos of a shape: a network that knows the place can learn it.
+for all photos of a shape, so that a network can learn of it what it can tell of the place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from e2gan.teachers.filters import pixels as px
 from e2gan.teachers.filters.drawing import repaint
 
-HAND = np.radians(-40)  # the way of the strokes where nothing in the photo gives one
+HAND = np.radians(-45)  # the way of the strokes where nothing in the photo gives one
 WAYS = 16  # directions of hatched lines
 GOLDEN = (5**0.5 - 1) / 2  # of a turn: any number of lattices, no two of them alike
 HATCHES = ((0, 5.0, 1.0, 0.12), (65, 5.0, 0.58, 0.08), (-50, 4.6, 0.36, 0.0))

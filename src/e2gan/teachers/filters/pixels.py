@@ -205,12 +205,12 @@ def along(image: Floats, angle: Floats, length: float, stride: float = 1.0) -> F
     step_y, step_x = np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)
     flat, total = image.reshape(height * width, -1), image.copy()
     start_y, start_x = np.mgrid[:height, :width].astype(np.float32)
-    stride = np.float32(max(1, stride * unit(image)))
-    reach = max(1, round(length * unit(image) / 2 / stride))
+    step = np.float32(max(1, stride * unit(image)))
+    reach = max(1, round(length * unit(image) / 2 / step))
     for sign in (1, -1):
         y, x, before_y, before_x = start_y, start_x, sign * step_y, sign * step_x
         for _ in range(reach):
-            y, x = np.clip(y + stride * before_y, 0, height - 1), np.clip(x + stride * before_x, 0, width - 1)
+            y, x = np.clip(y + step * before_y, 0, height - 1), np.clip(x + step * before_x, 0, width - 1)
             here = np.rint(y).astype(np.intp) * width + np.rint(x).astype(np.intp)
             total += flat[here]
             next_y, next_x = step_y.ravel()[here], step_x.ravel()[here]
