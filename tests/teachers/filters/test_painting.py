@@ -107,8 +107,8 @@ def test_dots_of_many_colours_have_the_photos_colour_from_afar() -> None:
     assert np.abs(edit.mean((0, 1)) - photo[0, 0]).max() < 0.1
 
 
-def test_impasto_is_lit_from_the_upper_left() -> None:
-    """Of the relief on one colour: what faces the light is brighter, what turns from it darker, strokes in both."""
+def test_impasto_is_a_relief_even_where_the_photo_is_of_one_colour() -> None:
+    """What faces the light is brighter, what turns from it darker."""
     edit = px.luma(painting.impasto(np.full((128, 128, 3), 0.5, np.float32)))
     assert edit.std() > 0.02
     assert (edit > edit.mean() + 0.05).any()
