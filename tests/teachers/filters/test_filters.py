@@ -18,6 +18,7 @@ from e2gan.teachers.filters.filters import FILTERS, apply, find
 Photo = NDArray[np.uint8]
 NAMES = sorted(FILTERS)
 POINTWISE = [name for name in NAMES if FILTERS[name].kind == "colour"]
+PAINTED = ["brush", "kuwahara", "pointillism", "impasto"]
 LOCAL = [name for name in NAMES if FILTERS[name].kind != "colour"]
 
 
@@ -120,7 +121,7 @@ def test_a_small_and_a_large_photo_are_edited_alike(name: str) -> None:
 
 
 @pytest.mark.parametrize("skin", [(224, 178, 150), (112, 66, 44)])
-@pytest.mark.parametrize("name", ["autumn", "spring", "cartoon", "comic", "crayon", "mosaic", "oil"])
+@pytest.mark.parametrize("name", ["autumn", "spring", "cartoon", "comic", "crayon", "mosaic", "oil", *PAINTED])
 def test_skin_light_and_dark_stays_skin(name: str, skin: tuple[int, int, int]) -> None:
     edit = apply(FILTERS[name], np.full((64, 64, 3), skin, np.uint8))
     red, green, blue = np.median(edit.reshape(-1, 3).astype(int), axis=0)

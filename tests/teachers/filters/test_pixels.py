@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from e2gan.teachers.filters.pixels import rgb, saturate, smooth, unit
+from e2gan.teachers.filters.pixels import along, rgb, saturate, smooth, unit
 
 
 def test_lengths_scale_with_the_shorter_side() -> None:
@@ -26,3 +27,11 @@ def test_skin_is_coloured_much_less_than_leaves() -> None:
     gains = [np.ptp(saturate(photo, 1.5)[0, 0]) / np.ptp(photo[0, 0]) for photo in (skin, leaf)]
     assert 1 < gains[0] < 1.2 < gains[1]
     assert np.ptp(saturate(leaf, 0)[0, 0]) < 1e-6
+
+
+def test_a_mean_along_lines_smears_across_nothing() -> None:
+    stripes = np.repeat((np.arange(64) // 4 % 2).astype(np.float32)[None], 64, 0)[..., None]  # upright ones
+    for degrees, left in ((90, 1.0), (0, 0.1)):
+        angle = np.full((64, 64), np.radians(degrees), np.float32)
+        smeared = along(stripes, angle, 128)[16:-16, 20:-20]
+        assert np.ptp(smeared) == pytest.approx(left, abs=0.1)

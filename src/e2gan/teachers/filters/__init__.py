@@ -1,1 +1,1 @@
-"""The teacher that needs no weights: 38 classical image operations."""
+"""The teacher that needs no weights: 43 classical image operations."""

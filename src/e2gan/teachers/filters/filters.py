@@ -1,7 +1,8 @@
 """The teacher that needs no weights: classical image operations that imitate edits by a prompt.
 
-Each filter is deterministic and a function of the photo alone: no noise, which no network could learn. Those of kind
-"colour" look at one pixel at a time; all others at edges, regions, neighbourhoods or the place in the photo.
+Each filter is deterministic and a function of the photo alone, without noise, which no network could learn; what is
+irregular in strokes is the same in all photos of a shape. Those of kind "colour" look at one pixel at a time; all
+others at edges, regions, neighbourhoods or the place in the photo.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from e2gan.config import PairsConfig
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.teachers.filters import drawing, effects
+from e2gan.teachers.filters import drawing, effects, painting
 from e2gan.teachers.filters.pixels import Floats
 from e2gan.teachers.function import FunctionTeacher
 from e2gan.teachers.teacher import Ask
@@ -81,6 +82,11 @@ FILTERS: dict[str, Filter] = {
         Filter("lowpoly", "as low-poly art", "regions", drawing.low_poly),
         Filter("pixel", "as pixel art", "regions", drawing.pixel_art),
         Filter("halftone", "as a newspaper halftone print", "texture", drawing.halftone),
+        Filter("hatching", "as a pen and ink hatching", "texture", painting.hatching),
+        Filter("brush", "as a painting in sweeping brush strokes", "texture", painting.brush),
+        Filter("kuwahara", "as a gouache in flat facets of colour", "texture", painting.kuwahara),
+        Filter("pointillism", "as a pointillist painting", "texture", painting.pointillism),
+        Filter("impasto", "as thick impasto paint", "texture", painting.impasto),
     )
 }
 

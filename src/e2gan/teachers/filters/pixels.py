@@ -197,27 +197,33 @@ def streaks(image: Floats, length: float, angle: float) -> Floats:
     return total / np.float32(2 * reach + 1)
 
 
-def flow(photo: Floats, length: float, calm: float = 3.0) -> Floats:
-    """Mean along the photo's own contours, as a brush follows them: line integrals of its structure tensor."""
-    down, right = slope(luma(photo), 1.0)
-    yy, xx, xy = (blur(product, calm) for product in (down * down, right * right, down * right))
-    along = 0.5 * np.arctan2(2 * xy, xx - yy) + np.float32(np.pi / 2)
-    step_y, step_x = np.sin(along).astype(np.float32), np.cos(along).astype(np.float32)
-    height, width = photo.shape[:2]
-    flat, total = photo.reshape(-1, 3), photo.copy()
+def along(image: Floats, angle: Floats, length: float, stride: float = 1.0) -> Floats:
+    """Line integral convolution: the mean of an image (H, W, C) along the lines whose direction each pixel's `angle`
+    gives, in radians (0 to the right, pi / 2 down; a turn by pi is the same). Longer strides are quicker and rougher.
+    """
+    height, width = angle.shape
+    step_y, step_x = np.sin(angle).astype(np.float32), np.cos(angle).astype(np.float32)
+    flat, total = image.reshape(height * width, -1), image.copy()
     start_y, start_x = np.mgrid[:height, :width].astype(np.float32)
-    stride = np.float32(max(1, unit(photo) / 2))
-    reach = max(1, round(length * unit(photo) / 2 / stride))
+    step = np.float32(max(1, stride * unit(image)))
+    reach = max(1, round(length * unit(image) / 2 / step))
     for sign in (1, -1):
         y, x, before_y, before_x = start_y, start_x, sign * step_y, sign * step_x
         for _ in range(reach):
-            y, x = np.clip(y + stride * before_y, 0, height - 1), np.clip(x + stride * before_x, 0, width - 1)
+            y, x = np.clip(y + step * before_y, 0, height - 1), np.clip(x + step * before_x, 0, width - 1)
             here = np.rint(y).astype(np.intp) * width + np.rint(x).astype(np.intp)
             total += flat[here]
             next_y, next_x = step_y.ravel()[here], step_x.ravel()[here]
             turn = np.where(next_y * before_y + next_x * before_x < 0, np.float32(-1), np.float32(1))
             before_y, before_x = next_y * turn, next_x * turn  # a contour has no head: keep walking forwards
     return total / np.float32(2 * reach + 1)
+
+
+def flow(photo: Floats, length: float, calm: float = 3.0) -> Floats:
+    """Mean along the photo's own contours, as a brush follows them: line integrals of its structure tensor."""
+    down, right = slope(luma(photo), 1.0)
+    yy, xx, xy = (blur(product, calm) for product in (down * down, right * right, down * right))
+    return along(photo, 0.5 * np.arctan2(2 * xy, xx - yy) + np.float32(np.pi / 2), length, 0.5)
 
 
 def flat_colours(photo: Floats, labels: NDArray[np.integer]) -> Floats:
