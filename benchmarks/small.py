@@ -6,8 +6,9 @@
 Folded generators see the photo 2×2 folded into channels. The first of --plain is the full size, which the others are
 compared with. Every runtime gets the same model, uint8 in and out, and must give PyTorch's edit. All take turns for
 several rounds: a cell is the median milliseconds of a frame, and how many times as fast as the full size it is (the
-median of the rounds' ratios). With one thread the time is the processor's own, with more it is the wall's. WASM runs in
-Node: npm install --prefix DIR onnxruntime-web
+median of the rounds' ratios). With one thread the time is the processor's own, whatever else the machine does; with
+more it is the wall's, which is worth something on an idle machine only. WASM runs in Node, and is left out without:
+npm install --prefix DIR onnxruntime-web
 """
 
 from __future__ import annotations
