@@ -159,7 +159,6 @@ def test_a_signal_stops_what_was_started_and_clears_up(sent: str, status: int, t
         ("adapt --pairs {tmp}/nothing --out {tmp}/x --base {base}", "no pair set"),
         ("adapt --pairs {sepia} --out {base} --base {base}", "holds the output of 'base'"),
         ("adapt --pairs {sepia} --out {sepia}/config.json --base {base}", "is a file"),
-        ("adapt --pairs {sepia} --out {tmp}/x --base {base} --crop 64", "--crop 64"),
         ("adapt --pairs {sepia} --out {tmp}/x --base {base} --batch 500", "--batch 500"),
         ("base --pairs {sepia} {photos} --out {tmp}/x", "not a pair set"),
         ("evaluate --pairs {sepia} --base {base} --adapter {model}", "is no adapter"),

@@ -219,8 +219,6 @@ def run(
 
 def check_fit(training: TrainingConfig, size: int, count: int) -> None:
     """Raises InputError where settings ask for more than `count` pairs of `size` pixels, or the installation has."""
-    if training.crop is not None and training.crop > size:
-        raise InputError(f"--crop {training.crop}: the pairs have only {size} pixels")
     if training.batch > count:
         raise InputError(f"--batch {training.batch}: there are only {count} training pairs")
     if training.tensorboard:
