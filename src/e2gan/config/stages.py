@@ -201,7 +201,7 @@ class ExportConfig:
     format: str = "onnx"
     """Kind of the file. onnx: uint8 NHWC in and out, for ONNX Runtime."""
     size: int | None = None
-    """Fixed height and width; a multiple of 8 (default: any height and width that are)."""
+    """Fixed height and width; a multiple of 8, of 16 where the generator is folded (default: any that are)."""
     strength: float = 1.0
     """Strength of the edit, fixed in the file: 0 is the photo itself, 1 the edit, up to 1.5."""
     photos: Path | None = None
@@ -234,7 +234,7 @@ class EditConfig(OnDevice):
     side: int | None = None
     """Shorter side at which the generator runs (default: the size it was trained at); 0: the photo's own."""
     tile: int | None = None
-    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8."""
+    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, of 16 where the generator is folded."""
     detail: Literal["guided", "none"] = "guided"
     """How an edit made below the photo's size comes back to it: with the photo's own detail, or enlarged as it is."""
 

@@ -58,8 +58,10 @@ def edit(config: EditConfig) -> Edited:
     if config.out.resolve() == config.input.resolve():
         raise InputError(f"--out {config.out} is the input itself: name another")
     model = Model.load(base=config.base, adapter=config.adapter, model=config.model, weights=config.weights)
+    predictor = Predictor(model, config.device)
+    predictor.check_tile(config.tile)
     if config.input.is_dir():
-        return _edit_folder(config, Predictor(model, config.device))
+        return _edit_folder(config, predictor)
     if config.out.suffix.lower() not in FORMATS:
         raise InputError(f"--out {config.out}: its ending must be one of {', '.join(FORMATS)}")
     if config.out.is_dir():
@@ -69,7 +71,7 @@ def edit(config: EditConfig) -> Edited:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    edited = _edited(config, Predictor(model, config.device), photo)
+    edited = _edited(config, predictor, photo)
     write_bytes(config.out, encode(edited, config.out.suffix, profile(config.input)))
     return Edited(out=config.out, photos=1)
 
