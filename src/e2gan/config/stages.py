@@ -234,7 +234,7 @@ class EditConfig(OnDevice):
     side: int | None = None
     """Shorter side at which the generator runs (default: the size it was trained at); 0: the photo's own."""
     tile: int | None = None
-    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, of 16 where the generator is folded."""
+    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, or 16 for a folded generator."""
     detail: Literal["guided", "none"] = "guided"
     """How an edit made below the photo's size comes back to it: with the photo's own detail, or enlarged as it is."""
 
