@@ -26,6 +26,7 @@ from e2gan.config.stages import (
     BaseConfig,
     CostConfig,
     DemoConfig,
+    Detail,
     EditConfig,
     EvaluateConfig,
     ExportConfig,

@@ -14,6 +14,7 @@ from e2gan.config.shared import OnDevice
 from e2gan.config.training import TrainingConfig
 
 Init = Literal["random", "gradient"]
+Detail = Literal["guided", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,8 +236,9 @@ class EditConfig(OnDevice):
     """Shorter side at which the generator runs (default: the size it was trained at); 0: the photo's own."""
     tile: int | None = None
     """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, or 16 for a folded generator."""
-    detail: Literal["guided", "none"] = "guided"
-    """How an edit made below the photo's size comes back to it: with the photo's own detail, or enlarged as it is."""
+    detail: Literal["auto", "guided", "none"] = "auto"
+    """How an edit made below the photo's size comes back to it: with the photo's own detail, right for light, or
+    enlarged as it is, right for paint; auto: as the adapter's training pairs say (of a mixture, the strongest's)."""
 
     def check(self) -> None:
         one_model(self, required=True)

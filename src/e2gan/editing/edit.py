@@ -90,8 +90,9 @@ def _edit_folder(config: EditConfig, predictor: Predictor) -> Edited:
         raise InputError(f"{config.input} holds no photos")
     settings = {f: getattr(config, f) for f in ("base", "adapter", "weights", "model", "strength", "side", "tile")}
     settings |= {"weights_sha256": _weights(config), "photos_sha256": _state(files)}
+    detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
-    with writing(config.out, "edit", settings | {"input": config.input, "detail": config.detail}) as partial:
+    with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
         for file, name in track(named(files, config.input), "editing"):

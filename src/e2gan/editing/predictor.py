@@ -30,7 +30,7 @@ class Predictor:
     def __init__(self, model: Model, device: str = "auto") -> None:
         """Raises InputError where the device is not there."""
         self.device = resolve_device(device)
-        self.size = model.size
+        self.size, self.detail = model.size, model.detail
         plain = model.plain()
         self.parameters = sum(p.numel() for p in plain.parameters())  # before kernels are fixed in a larger form
         self.generator = fix_kernels(plain).eval().to(self.device)
@@ -81,17 +81,19 @@ class Predictor:
         strength: float = 1.0,
         side: int | None = None,
         tile: int | None = None,
-        detail: Literal["guided", "none"] = "guided",
+        detail: Literal["auto", "guided", "none"] = "auto",
     ) -> Pixels:
         """The photo's edit at the photo's own size: uint8 (H, W, 3) → uint8 (H, W, 3).
 
         strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
         side: shorter side at which the generator runs; None is the size that it was trained at, which looks most like
-        the training, 0 the photo's own. A photo is never enlarged for it.
+        the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
         tile: run in overlapping tiles of so many pixels, a multiple of the generator's own (8; 16 where it is folded),
         to bound memory at a large side.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
-        light and weather; "none" enlarges the edit as it is, softer, right where no trace of the photo should remain.
+        light and weather; "none" enlarges the edit as it is, right for paint, where no trace of the photo should
+        remain: then the default side lies midway, as a ratio, between the size trained at and the photo's, so that the
+        strokes are neither specks nor a blur. "auto" is what the adapter's training pairs say.
 
         A colour table (`scratch --model lut`) sees one pixel at a time: it runs at the photo's own size, and side, tile
         and detail mean nothing to it. Raises InputError for a tile that is no such multiple.
@@ -102,7 +104,10 @@ class Predictor:
         if self.per_pixel:
             return mix(photo_HWC, self._in_bands(photo_HWC), strength)
         height, width = photo_HWC.shape[:2]
-        scale = min(1.0, (self.size if side is None else side or min(height, width)) / min(height, width))
+        detail = self.detail if detail == "auto" else detail
+        if side is None:
+            side = self.size if detail == "guided" else side_for_paint(self.size, min(height, width))
+        scale = min(1.0, (side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
         small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
         edited = (
@@ -113,6 +118,14 @@ class Predictor:
         if small_size != (height, width):
             edited = guided(photo_HWC, small, edited) if detail == "guided" else resize(edited, (height, width))
         return mix(photo_HWC, edited, strength)
+
+
+def side_for_paint(trained: int, own: int) -> int:
+    """Midway, as a ratio, between the size trained at and a photo's own shorter side.
+
+    Half of the enlargement is the generator's, whose strokes become finer, and half is the picture's.
+    """
+    return round((trained * max(trained, own)) ** 0.5)
 
 
 def mix(photo: Pixels, edited: Pixels, strength: float) -> Pixels:

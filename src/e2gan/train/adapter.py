@@ -104,6 +104,7 @@ def about(
         "base": base.name,
         "base_sha256": base_hash,
         "size": data.size,
+        "detail": data.detail(),
         "pairs": len(data),
         "ranks": config.ranks,
         "init": config.init,

@@ -8,6 +8,7 @@ import torch
 
 from e2gan.config import FinetuneConfig, Part
 from e2gan.core.files import sha256
+from e2gan.core.outputs import add_facts
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import MODEL, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
@@ -51,6 +52,7 @@ def finetune_base(config: FinetuneConfig) -> Trained:
 
     def write(partial: Path, trainer: Trainer, _: TrainingResult) -> None:
         write_networks(partial, trainer.generator, trainer.discriminator)
+        add_facts(partial, {"detail": data.detail()})
 
     extra = identity_of(pair_set) | {
         "base_sha256": sha256(folder / MODEL),

@@ -10,6 +10,7 @@ from torch import nn
 
 from e2gan.config import PIX2PIX, ScratchConfig
 from e2gan.core.errors import InputError
+from e2gan.core.outputs import add_facts
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.discriminator import UnpairedDiscriminator
 from e2gan.networks.generator import Generator
@@ -63,6 +64,7 @@ def train_scratch(config: ScratchConfig) -> Trained:
     def write(folder: Path, trainer: Trainer, _: TrainingResult) -> None:
         cycle = isinstance(trainer, CycleGANTrainer)
         write_networks(folder, trainer.generator, trainer.judge if cycle else trainer.discriminator)
+        add_facts(folder, {"detail": data.detail()})
 
     extra = identity_of(pair_set, config.selection) | {
         "text_fingerprint": fingerprint(encoder),
