@@ -104,9 +104,9 @@ class Predictor:
         if self.per_pixel:
             return mix(photo_HWC, self._in_bands(photo_HWC), strength)
         height, width = photo_HWC.shape[:2]
-        detail = self.detail if detail == "auto" else detail
+        way = self.detail if detail == "auto" else detail
         if side is None:
-            side = self.size if detail == "guided" else side_for_paint(self.size, min(height, width))
+            side = self.size if way == "guided" else side_for_paint(self.size, min(height, width))
         scale = min(1.0, (side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
         small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
@@ -116,7 +116,7 @@ class Predictor:
             else self.batch(small[None])[0]
         )
         if small_size != (height, width):
-            edited = guided(photo_HWC, small, edited) if detail == "guided" else resize(edited, (height, width))
+            edited = guided(photo_HWC, small, edited) if way == "guided" else resize(edited, (height, width))
         return mix(photo_HWC, edited, strength)
 
 
