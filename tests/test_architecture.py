@@ -11,7 +11,7 @@ import e2gan
 
 ROOT = Path(e2gan.__file__).parent
 # Low to high: a room imports from those before it.
-ROOMS = ("core", "config", "data", "features", "networks", "teachers", "pairs", "choose", "train", "editing")
+ROOMS = ("core", "config", "data", "features", "networks", "teachers", "pairs", "choose", "editing", "train")
 ROOMS += ("measure", "export", "research", "demo", "cli")
 TESTS = Path(__file__).parent
 WITHOUT_TESTS = {

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from e2gan.core.images import Pixels, resize
+from e2gan.core.images import Pixels, resize, square
 from e2gan.data.builtin_photos import builtin_pictures
-from e2gan.editing.detail import guided
+from e2gan.editing.detail import detail_of, distances, guided
+from e2gan.teachers.filters.filters import apply, find
 from tests.editing.tiny_model import far
 
 
@@ -35,3 +37,13 @@ def test_guided_keeps_what_the_photo_does_not_explain() -> None:
     assert np.abs(found[:, :50] - 128).max() <= 1
     assert np.abs(found[:, 70:] - 128).max() <= 1
     assert np.array_equal(guided(small, small, stroke), stroke)
+
+
+@pytest.mark.parametrize(
+    ("names", "detail"), [(("sepia", "dusk", "autumn", "rain"), "guided"), (("oil", "comic", "lowpoly"), "none")]
+)
+def test_light_is_told_from_paint_by_its_pairs(names: tuple[str, ...], detail: str) -> None:
+    photos = np.stack([square(photo, 128) for photo in builtin_pictures().values()])
+    for name in names:
+        edits = np.stack([apply(find(name), photo) for photo in photos])
+        assert detail_of(photos, edits) == detail, (name, distances(photos, edits))

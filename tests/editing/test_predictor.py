@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from e2gan import Predictor
 from e2gan.core.images import resize
 from e2gan.data.builtin_photos import builtin_pictures
+from e2gan.editing.predictor import side_for_paint
 from tests.editing.tiny_model import far, model, noise
 
 
@@ -76,8 +78,19 @@ def test_side_is_where_the_generator_runs(predictor: Predictor) -> None:
     assert np.array_equal(predictor.edit(photo, side=1000), predictor.edit(photo, side=0))  # never enlarged for it
     small = resize(photo, (64, 96))
     enlarged = resize(predictor.batch(small[None])[0], (128, 192))
-    assert np.array_equal(predictor.edit(photo, detail="none"), enlarged)
+    assert np.array_equal(predictor.edit(photo, detail="none", side=64), enlarged)
     assert np.array_equal(predictor.edit(photo, side=64), predictor.edit(photo))
+
+
+def test_paint_is_enlarged_as_the_adapter_says_and_half_of_the_way_is_the_generators() -> None:
+    photo = resize(builtin_pictures()["coffee"], (256, 384))
+    paint = Predictor(replace(model(), detail="none"), "cpu")
+    at_128 = paint.batch(resize(photo, (128, 192))[None])[0]  # midway from 64 to 256, as a ratio
+    assert np.array_equal(paint.edit(photo), resize(at_128, (256, 384)))
+    light = Predictor(model(), "cpu")
+    assert np.array_equal(light.edit(photo), light.edit(photo, detail="guided", side=64))
+    assert np.array_equal(paint.edit(photo, detail="guided"), light.edit(photo))  # the switch stays
+    assert side_for_paint(256, 100) == 256  # a smaller photo is never enlarged
 
 
 @pytest.mark.slow

@@ -11,12 +11,22 @@ import onnx
 import pytest
 import torch
 
-from e2gan import ExportConfig, InputError, Model, Predictor, export_model
+from e2gan import (
+    ExportConfig,
+    GeneratorConfig,
+    InputError,
+    Model,
+    Predictor,
+    ScratchConfig,
+    TrainingConfig,
+    export_model,
+    train_scratch,
+)
 from e2gan.cli import main
 from e2gan.export.formats import FORMATS
 from e2gan.export.onnx import FORMAT, OnnxModel, to_onnx
 from e2gan.export.pixel_model import PixelModel
-from tests.conftest import Project
+from tests.conftest import TINY, Project, refused
 from tests.export.tiny_export import photos
 
 
@@ -74,3 +84,27 @@ def test_photos_to_check_on_can_be_named(project: Project, tmp_path: Path) -> No
     found = export_model(ExportConfig(model=project.model, out=tmp_path / "o", photos=project.photos, size=32))
     assert found.parity is not None
     assert found.parity.photos == 8
+
+
+@pytest.mark.slow
+def test_a_folded_model_is_exported_at_its_own_multiples(project: Project, tmp_path: Path) -> None:
+    generator = GeneratorConfig(**TINY, fold=2, place=True, activation="leaky", output="clamp")  # pyright: ignore
+    train_scratch(
+        ScratchConfig(
+            pairs=project.sepia,
+            out=tmp_path / "m",
+            model="e2gan",
+            generator=generator,
+            training=TrainingConfig(steps=10, batch=4, precision="fp32"),
+        )
+    )
+    config = ExportConfig(model=tmp_path / "m", out=tmp_path / "onnx")
+    assert refused(lambda: export_model(replace(config, size=40))) == "--size 40: this model takes multiples of 16"
+    assert not config.out.exists()
+    found = export_model(config)
+    assert found.parity.mean < 0.1
+    assert all(side % 16 == 0 for size in found.parity.sizes for side in size)
+    proto = onnx.load(str(found.file))
+    del proto.metadata_props[[p.key for p in proto.metadata_props].index("multiple")]
+    onnx.save(proto, str(tmp_path / "earlier.onnx"))
+    assert OnnxModel(tmp_path / "earlier.onnx").multiple == 8

@@ -9,6 +9,7 @@ import torch
 from onnx import numpy_helper
 
 from e2gan.export.onnx import OnnxModel, to_onnx
+from tests.conftest import refused
 from tests.export.tiny_export import Around, photos, pixel_model
 
 
@@ -39,6 +40,26 @@ def test_every_variant_gives_pytorchs_pixels(
             assert difference.max() <= 1
             assert difference.mean() < 0.02
             assert np.abs(ours.astype(int) - pixels).mean() > 1  # an edit, not the photo handed through
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [None, 48])
+def test_a_folded_generator_with_a_sense_of_place_gives_pytorchs_pixels(tmp_path: Path, size: int | None) -> None:
+    model = pixel_model("device", fold=2, place=True, activation="leaky", output="clamp")
+    (tmp_path / "m.onnx").write_bytes(to_onnx(model, size, {}))
+    exported = OnnxModel(tmp_path / "m.onnx")
+    assert exported.multiple == int(exported.metadata["multiple"]) == 16
+    for height, width in [(48, 48)] if size else [(48, 48), (64, 32), (32, 112)]:
+        pixels = photos(height, width)
+        ours = model(torch.from_numpy(pixels)).numpy()
+        difference = np.abs(exported(pixels).astype(int) - ours)
+        assert difference.max() <= 1
+        assert difference.mean() < 0.02
+        assert np.abs(ours.astype(int) - pixels).mean() > 1
+    if size is None:
+        assert refused(lambda: exported(photos(40, 48))) == (
+            "photos of 48×40: both must be multiples of 16, and at least 32"
+        )
 
 
 @pytest.mark.slow

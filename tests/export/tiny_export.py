@@ -21,10 +21,10 @@ def photos(height: int, width: int) -> np.ndarray:
     return np.stack([square(p, max(height, width))[:height, :width] for p in list(builtin_pictures().values())[:3]])
 
 
-def tiny_generator(preset: str, norm: str | None = None, around: Around = "conv") -> Generator:
+def tiny_generator(preset: str, norm: str | None = None, around: Around = "conv", **changes: object) -> Generator:
     """None of its layers is zero, and its batch norms have statistics."""
     torch.manual_seed(0)
-    config = replace(PRESETS[preset], width=8, heads=2, text_width=16, around=around)
+    config = replace(PRESETS[preset], width=8, heads=2, text_width=16, around=around, **changes)  # pyright: ignore
     generator = Generator(config if norm is None else replace(config, norm=norm)).eval().requires_grad_(False)
     with torch.no_grad():
         for p in generator.parameters():
@@ -36,6 +36,8 @@ def tiny_generator(preset: str, norm: str | None = None, around: Around = "conv"
     return generator
 
 
-def pixel_model(preset: str, norm: str | None = None, strength: float = 1.0, around: Around = "conv") -> PixelModel:
-    generator = tiny_generator(preset, norm, around)
+def pixel_model(
+    preset: str, norm: str | None = None, strength: float = 1.0, around: Around = "conv", **changes: object
+) -> PixelModel:
+    generator = tiny_generator(preset, norm, around, **changes)
     return PixelModel(generator, torch.randn(1, 5, 16), strength).eval()

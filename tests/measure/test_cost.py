@@ -10,7 +10,7 @@ from e2gan.config import PAPER, PIX2PIX, CostConfig, GeneratorConfig, Ranks
 from e2gan.measure.cost import measure_cost, multiply_accumulates, training_flops, transposed_at_output
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach, rank_of_layers
-from tests.conftest import Project
+from tests.conftest import Project, refused
 
 SMALL = GeneratorConfig(width=8, heads=2, text_width=16)
 
@@ -73,3 +73,8 @@ def test_a_base_and_a_model_on_disk_are_counted_too(project: Project, capsys: py
         found = json.loads(capsys.readouterr().out)
         assert found["bytes_model"] > 0
         assert found["step_gflops_adapter"] < found["step_gflops"]
+
+
+def test_a_size_that_the_generator_cannot_work_at_is_refused() -> None:
+    config = CostConfig(generator=replace(SMALL, fold=2), size=40)
+    assert refused(lambda: measure_cost(config)) == "--size 40: this generator takes multiples of 16"

@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG, read_json, write_json
+from e2gan.networks.folders import ABOUT
 from e2gan.networks.models import Model
-from tests.conftest import Project
+from tests.conftest import Project, refused
 
 
 @pytest.mark.slow
@@ -55,3 +57,31 @@ def test_two_adapters_are_mixed(project: Project) -> None:
     both = Model.load(base=project.base, adapter=(project.adapter, project.adapter), weights=(0.25, 0.75))
     torch.testing.assert_close(both.generator(photo, both.tokens), one.generator(photo, one.tokens), atol=1e-5, rtol=0)
     assert both.prompt == "as a sepia photo + as a sepia photo"
+
+
+def test_the_strongest_adapter_says_how_and_at_which_side_edits_are_made(project: Project, tmp_path: Path) -> None:
+    """What its e2gan.json records; an earlier one without a word of it means the photo's own detail."""
+    for name, changes in {"paint": {"detail": "none", "size": 48}, "old": {"detail": None}}.items():
+        shutil.copytree(project.adapter, tmp_path / name)
+        about = read_json(tmp_path / name / ABOUT)
+        write_json(tmp_path / name / ABOUT, {k: v for k, v in (about | changes).items() if v is not None})
+    paint, old = tmp_path / "paint", tmp_path / "old"
+
+    def recorded(*adapters: Path, weights: tuple[float, ...] | None = None) -> tuple[str, int]:
+        found = Model.load(base=project.base, adapter=adapters, weights=weights)
+        return found.detail, found.size
+
+    assert read_json(project.adapter / ABOUT)["detail"] == "guided"  # sepia, by its pairs
+    assert recorded(project.adapter) == recorded(old) == ("guided", 32)
+    assert recorded(paint) == ("none", 48)
+    assert recorded(old, paint, weights=(0.4, 0.6)) == ("none", 48)
+    assert recorded(old, paint, weights=(0.6, 0.4)) == ("guided", 32)
+    write_json(paint / ABOUT, read_json(paint / ABOUT) | {"detail": "sharp"})
+    assert "detail is 'sharp'" in refused(lambda: recorded(paint))
+
+
+def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: Path) -> None:
+    assert read_json(project.model / CONFIG)["detail"] == "guided"
+    shutil.copytree(project.model, tmp_path / "m")
+    write_json(tmp_path / "m" / CONFIG, read_json(project.model / CONFIG) | {"detail": "none"})
+    assert Model.load(model=tmp_path / "m").detail == "none"

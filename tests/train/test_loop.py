@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,14 @@ import pytest
 import torch
 
 from e2gan.cli import main
-from e2gan.config import PRESETS, AdaptConfig, TrainingConfig
+from e2gan.config import PRESETS, AdaptConfig, BaseConfig, GeneratorConfig, ScratchConfig, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.networks.pixels import from_pixels
 from e2gan.train.adapter import adapt
+from e2gan.train.base import train_base
 from e2gan.train.loop import METRICS, batches, resume, rows_of, save, train
-from tests.conftest import Project
+from e2gan.train.scratch import train_scratch
+from tests.conftest import Project, refused
 from tests.data.tiny_disk import in_small_disk
 from tests.train.tiny_commands import NETWORK
 from tests.train.tiny_training import QUICK, SMALL, data, rows, trainer
@@ -188,3 +191,21 @@ def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path
     lines = [line for line in errors.splitlines() if not line.startswith("training ")]
     assert len(lines) == 1
     assert "No space left" in lines[0]
+
+
+def test_pairs_and_crops_that_do_not_fit_the_generator_are_refused_before_they_are_read(
+    project: Project, tmp_path: Path
+) -> None:
+    bare = tmp_path / "sepia"  # without an image, and without its photos
+    bare.mkdir()
+    for name in ("config.json", "metadata.jsonl"):
+        shutil.copy(project.sepia / name, bare / name)
+    crop, eight = TrainingConfig(crop=40), GeneratorConfig(fold=8)
+    for told, generator, training in [
+        ("pairs of 32 pixels: this generator takes multiples of 64", eight, TrainingConfig()),
+        ("--crop 40: this generator takes multiples of 16", GeneratorConfig(fold=2), crop),
+    ]:
+        common = {"out": tmp_path / "out", "generator": generator, "training": training}
+        assert told in refused(lambda common=common: train_base(BaseConfig(pairs=(bare,), **common)))
+        assert told in refused(lambda common=common: train_scratch(ScratchConfig(pairs=bare, model="e2gan", **common)))
+    assert not (tmp_path / "out").exists()

@@ -37,6 +37,7 @@ from e2gan.config.stages import (
     BaseConfig,
     CostConfig,
     DemoConfig,
+    Detail,
     EditConfig,
     EvaluateConfig,
     ExportConfig,

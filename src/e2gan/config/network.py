@@ -62,6 +62,11 @@ class GeneratorConfig:
     effects that have a side, a vignette or a horizon."""
 
     @property
+    def multiple(self) -> int:
+        """What a photo's sides are a multiple of: it is halved three times, folded or not."""
+        return 8 * self.fold
+
+    @property
     def takes_prompt(self) -> bool:
         return self.cross_attention and bool(self.transformers)
 

@@ -14,6 +14,7 @@ from e2gan.config.shared import OnDevice
 from e2gan.config.training import TrainingConfig
 
 Init = Literal["random", "gradient"]
+Detail = Literal["guided", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +209,7 @@ class ExportConfig:
     format: str = "onnx"
     """Kind of the file. onnx: uint8 NHWC in and out, for ONNX Runtime."""
     size: int | None = None
-    """Fixed height and width; a multiple of 8 (default: any height and width that are)."""
+    """Fixed height and width; a multiple of 8, of 16 where the generator is folded (default: any that are)."""
     strength: float = 1.0
     """Strength of the edit, fixed in the file: 0 is the photo itself, 1 the edit, up to 1.5."""
     photos: Path | None = None
@@ -241,9 +242,10 @@ class EditConfig(OnDevice):
     side: int | None = None
     """Shorter side at which the generator runs (default: the size it was trained at); 0: the photo's own."""
     tile: int | None = None
-    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8."""
-    detail: Literal["guided", "none"] = "guided"
-    """How an edit made below the photo's size comes back to it: with the photo's own detail, or enlarged as it is."""
+    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, or 16 for a folded generator."""
+    detail: Literal["auto", "guided", "none"] = "auto"
+    """How an edit made below the photo's size comes back to it: with the photo's own detail, right for light, or
+    enlarged as it is, right for paint; auto: as the adapter's training pairs say (of a mixture, the strongest's)."""
 
     def check(self) -> None:
         one_model(self, required=True)

@@ -107,6 +107,11 @@ def replaced_note(what: str, changed: Sequence[str]) -> str:
     return f"replaced an earlier {what} (of other {', '.join(changed) or 'content'})"
 
 
+def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put what a stage found out into its config.json, beside the settings: it does not decide what a rerun is."""
+    write_json(folder / CONFIG, read_json(folder / CONFIG) | dict(facts))
+
+
 def _config(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in plain(settings).items() if name != "out"}
     return {"stage": stage, "settings": settings, "versions": versions()}

@@ -58,8 +58,10 @@ def edit(config: EditConfig) -> Edited:
     if config.out.resolve() == config.input.resolve():
         raise InputError(f"--out {config.out} is the input itself: name another")
     model = Model.load(base=config.base, adapter=config.adapter, model=config.model, weights=config.weights)
+    predictor = Predictor(model, config.device)
+    predictor.check_tile(config.tile)
     if config.input.is_dir():
-        return _edit_folder(config, Predictor(model, config.device))
+        return _edit_folder(config, predictor)
     if config.out.suffix.lower() not in FORMATS:
         raise InputError(f"--out {config.out}: its ending must be one of {', '.join(FORMATS)}")
     if config.out.is_dir():
@@ -69,7 +71,7 @@ def edit(config: EditConfig) -> Edited:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    edited = _edited(config, Predictor(model, config.device), photo)
+    edited = _edited(config, predictor, photo)
     write_bytes(config.out, encode(edited, config.out.suffix, profile(config.input)))
     return Edited(out=config.out, photos=1)
 
@@ -88,8 +90,9 @@ def _edit_folder(config: EditConfig, predictor: Predictor) -> Edited:
         raise InputError(f"{config.input} holds no photos")
     settings = {f: getattr(config, f) for f in ("base", "adapter", "weights", "model", "strength", "side", "tile")}
     settings |= {"weights_sha256": _weights(config), "photos_sha256": _state(files)}
+    detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
-    with writing(config.out, "edit", settings | {"input": config.input, "detail": config.detail}) as partial:
+    with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
         for file, name in track(named(files, config.input), "editing"):

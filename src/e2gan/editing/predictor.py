@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from e2gan.core.device import resolve_device
+from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, resize
 from e2gan.editing.detail import guided
-from e2gan.editing.tiles import edit_in_tiles
+from e2gan.editing.tiles import Place, edit_in_tiles
 from e2gan.networks.baselines.lut import LookUpTable
+from e2gan.networks.generator import WHOLE
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
@@ -28,30 +30,44 @@ class Predictor:
     def __init__(self, model: Model, device: str = "auto") -> None:
         """Raises InputError where the device is not there."""
         self.device = resolve_device(device)
-        self.size = model.size
+        self.size, self.detail = model.size, model.detail
         plain = model.plain()
         self.parameters = sum(p.numel() for p in plain.parameters())  # before kernels are fixed in a larger form
         self.generator = fix_kernels(plain).eval().to(self.device)
+        self.multiple = int(self.generator.multiple)  # pyright: ignore[reportArgumentType]
         self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
     @torch.inference_mode()
-    def batch(self, photos_NHWC: Pixels) -> Pixels:
-        """uint8 (N, H, W, 3) → the edits, the same. Any height and width: padded inside to what the network takes."""
+    def batch(self, photos_NHWC: Pixels, place: Place = WHOLE) -> Pixels:
+        """uint8 (N, H, W, 3) → the edits, the same. Any height and width: padded inside to what the network takes.
+
+        place: what part of their photos these are: left, top, right and bottom, 0 to 1.
+        """
         height, width = photos_NHWC.shape[1:3]
         together = max(1, CHUNK // (height * width))
         photos = torch.from_numpy(np.ascontiguousarray(photos_NHWC)).permute(0, 3, 1, 2)
-        edits = [self._run(part.to(self.device)) for part in photos.split(together)]
+        edits = [self._run(part.to(self.device), place) for part in photos.split(together)]
         return torch.cat(edits).permute(0, 2, 3, 1).contiguous().numpy()
 
-    def _run(self, photos: Tensor) -> Tensor:
+    def _run(self, photos: Tensor, place: Place) -> Tensor:
         height, width = photos.shape[2:]
-        multiple = int(self.generator.multiple)  # pyright: ignore[reportArgumentType]
-        pads = [max(-side % multiple, LEAST - side) for side in (height, width)]
+        pads = [-(-max(side, LEAST) // self.multiple) * self.multiple - side for side in (height, width)]
         # Reflection where there is enough to reflect; the border pixel again where there is not.
         mode = "reflect" if pads[0] < height and pads[1] < width else "replicate"
         padded = F.pad(from_pixels(photos), (0, pads[1], 0, pads[0]), mode=mode)
-        return to_pixels(self.generator(padded, self.tokens)[:, :, :height, :width]).cpu()
+        left, top, right, bottom = place
+        # The padding lies beyond what is seen, so that each true pixel keeps its own place.
+        right += (right - left) * pads[1] / width
+        bottom += (bottom - top) * pads[0] / height
+        seen = padded.new_tensor([[left, top, right, bottom]])
+        return to_pixels(self.generator(padded, self.tokens, None, seen)[:, :, :height, :width]).cpu()
+
+    def check_tile(self, tile: int | None) -> None:
+        """Raises InputError for tiles that the network cannot run in without a seam."""
+        if tile is not None and not self.per_pixel and (tile % self.multiple or tile < 2 * self.multiple):
+            least = 2 * self.multiple
+            raise InputError(f"--tile {tile}: this model takes multiples of {self.multiple}, at least {least}")
 
     def _in_bands(self, photo: Pixels) -> Pixels:
         """The edit of a model that sees one pixel at a time, some rows at once to bound memory."""
@@ -65,36 +81,51 @@ class Predictor:
         strength: float = 1.0,
         side: int | None = None,
         tile: int | None = None,
-        detail: Literal["guided", "none"] = "guided",
+        detail: Literal["auto", "guided", "none"] = "auto",
     ) -> Pixels:
         """The photo's edit at the photo's own size: uint8 (H, W, 3) → uint8 (H, W, 3).
 
         strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
         side: shorter side at which the generator runs; None is the size that it was trained at, which looks most like
-        the training, 0 the photo's own. A photo is never enlarged for it.
-        tile: run in overlapping tiles of so many pixels, a multiple of 8, to bound memory at a large side.
+        the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
+        tile: run in overlapping tiles of so many pixels, a multiple of the generator's own (8; 16 where it is folded),
+        to bound memory at a large side.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
-        light and weather; "none" enlarges the edit as it is, softer, right where no trace of the photo should remain.
+        light and weather; "none" enlarges the edit as it is, right for paint, where no trace of the photo should
+        remain: then the default side lies midway, as a ratio, between the size trained at and the photo's, so that the
+        strokes are neither specks nor a blur. "auto" is what the adapter's training pairs say.
 
         A colour table (`scratch --model lut`) sees one pixel at a time: it runs at the photo's own size, and side, tile
-        and detail mean nothing to it.
+        and detail mean nothing to it. Raises InputError for a tile that is no such multiple.
         """
+        self.check_tile(tile)
         if strength == 0:
             return photo_HWC.copy()
         if self.per_pixel:
             return mix(photo_HWC, self._in_bands(photo_HWC), strength)
         height, width = photo_HWC.shape[:2]
-        scale = min(1.0, (self.size if side is None else side or min(height, width)) / min(height, width))
+        way = self.detail if detail == "auto" else detail
+        if side is None:
+            side = self.size if way == "guided" else side_for_paint(self.size, min(height, width))
+        scale = min(1.0, (side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
         small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
         edited = (
-            edit_in_tiles(self.batch, small, tile)
+            edit_in_tiles(self.batch, small, tile, self.multiple)
             if tile is not None and max(small_size) > tile
             else self.batch(small[None])[0]
         )
         if small_size != (height, width):
-            edited = guided(photo_HWC, small, edited) if detail == "guided" else resize(edited, (height, width))
+            edited = guided(photo_HWC, small, edited) if way == "guided" else resize(edited, (height, width))
         return mix(photo_HWC, edited, strength)
+
+
+def side_for_paint(trained: int, own: int) -> int:
+    """Midway, as a ratio, between the size trained at and a photo's own shorter side.
+
+    Half of the enlargement is the generator's, whose strokes become finer, and half is the picture's.
+    """
+    return round((trained * max(trained, own)) ** 0.5)
 
 
 def mix(photo: Pixels, edited: Pixels, strength: float) -> Pixels:

@@ -8,35 +8,40 @@ import numpy as np
 
 from e2gan.core.images import Pixels
 
-MULTIPLE = 8  # the generator halves three times
+Place = tuple[float, float, float, float]  # left, top, right, bottom, in parts of the whole photo
 
 
-def edit_in_tiles(edit: Callable[[Pixels], Pixels], photo_HWC: Pixels, tile: int) -> Pixels:
+def edit_in_tiles(edit: Callable[[Pixels, Place], Pixels], photo_HWC: Pixels, tile: int, multiple: int = 8) -> Pixels:
     """The photo, uint8 (H, W, 3), edited in tiles of so many pixels that overlap by a quarter; bounds memory.
 
-    edit: uint8 (1, h, w, 3) → the same.
+    edit: uint8 (1, h, w, 3), and where in the photo that lies → the same. multiple: what the generator's sides are a
+    multiple of; a tile is at least twice that.
     """
     height, width = photo_HWC.shape[:2]
     total = np.zeros((height, width, 3), np.float32)
     weights = np.zeros((height, width, 1), np.float32)
-    for top in starts(height, tile):
-        for left in starts(width, tile):
+    for top in starts(height, tile, multiple):
+        for left in starts(width, tile, multiple):
             part = photo_HWC[top : top + tile, left : left + tile]
             weight = fade(part.shape[0])[:, None, None] * fade(part.shape[1])[None, :, None]
-            total[top : top + tile, left : left + tile] += edit(part[None])[0] * weight
-            weights[top : top + tile, left : left + tile] += weight
+            bottom, right = top + part.shape[0], left + part.shape[1]
+            place = left / width, top / height, right / width, bottom / height
+            total[top:bottom, left:right] += edit(part[None], place)[0] * weight
+            weights[top:bottom, left:right] += weight
     return np.rint(total / weights).astype(np.uint8)
 
 
-def starts(length: int, tile: int) -> list[int]:
+def starts(length: int, tile: int, multiple: int = 8) -> list[int]:
     """Where tiles begin so that they cover a length, each overlapping the next by about a quarter.
 
-    At multiples of 8, where the strided convolutions of all tiles look at the same pixels; the last may be shorter.
+    At multiples of the generator's own, where the strided convolutions of all tiles look at the same pixels; the last
+    may be shorter.
     """
     if length <= tile:
         return [0]
-    count = -(-(length - tile) // (tile * 3 // 4)) + 1
-    return [-(-i * (length - tile) // (count - 1) // MULTIPLE) * MULTIPLE for i in range(count)]
+    step = tile * 3 // 4 // multiple * multiple
+    count = -(-(length - tile) // step) + 1
+    return [-(-i * (length - tile) // (count - 1) // multiple) * multiple for i in range(count)]
 
 
 def fade(length: int) -> np.ndarray:

@@ -82,6 +82,8 @@ def export_model(config: ExportConfig) -> Exported:
         raise InputError(
             f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan, a pix2pix or a lut"
         )
+    if config.size is not None and config.size % generator.multiple:
+        raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
     facts = hashes(config)
     with writing(config.out, "export", plain(config) | facts) as partial:
         already_done = partial is None
@@ -131,7 +133,7 @@ def compare(
     """Edit the same photos by the file and by PyTorch on the CPU. packages: whose versions are told."""
     predictor = Predictor(model, "cpu")
     runs, means = [], []
-    for name, batch in batches(photos, config.size, model.size):
+    for name, batch in batches(photos, config.size, model.size, predictor.multiple):
         expected = np.stack([mix(p, e, config.strength) for p, e in zip(batch, predictor.batch(batch), strict=True)])
         found = run(batch)
         if found.shape != expected.shape or found.dtype != np.uint8:
@@ -158,7 +160,9 @@ def compare(
     )
 
 
-def batches(photos: dict[str, Pixels], fixed: int | None, trained: int) -> Iterator[tuple[str, Pixels]]:
+def batches(
+    photos: dict[str, Pixels], fixed: int | None, trained: int, multiple: int = 8
+) -> Iterator[tuple[str, Pixels]]:
     """Each photo at the fixed size, or the one trained at; two in one batch; where sizes are free, other sizes too."""
     size = fixed or trained
     squares = {name: square(photo, size) for name, photo in photos.items()}
@@ -168,6 +172,6 @@ def batches(photos: dict[str, Pixels], fixed: int | None, trained: int) -> Itera
     last = list(squares)[-1]
     yield f"{first} + {last}", np.stack([squares[first], squares[last][:, ::-1]])
     if fixed is None:
-        wide = (size, size + 8 * max(1, size // 16))
+        wide = (size, size + multiple * max(1, size // (2 * multiple)))
         yield first, resize(photos[first], wide)[None]
         yield f"{last} + {first}", np.stack([resize(photos[name], wide) for name in (last, first)])

@@ -40,16 +40,19 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
     """The model as the bytes of one ONNX file, weights inside, `facts` in its metadata.
 
     Input `photo`, output `edit`: uint8 (N, H, W, 3) RGB, any N. size: fixed H and W; None leaves both free, multiples
-    of 8 from 32 on. Raises InputError where a package is missing.
+    of the generator's own (8; 16 where it is folded) from 32 on. Raises InputError where a package is missing.
     """
     require()
     import onnx
 
     # An example with equal sides or one photo would make the exporter take these for constants.
-    example = torch.zeros(2, size or LEAST, size or LEAST + 8, 3, dtype=torch.uint8)
+    multiple = model.multiple
+    least = -(-LEAST // multiple)
+    example = torch.zeros(2, size or least * multiple, size or (least + 1) * multiple, 3, dtype=torch.uint8)
     shape: dict[int, Any] = {0: torch.export.Dim("batch")}
     if size is None:
-        shape |= {1: 8 * torch.export.Dim("h", min=LEAST // 8), 2: 8 * torch.export.Dim("w", min=LEAST // 8)}
+        h, w = (torch.export.Dim(name, min=least) for name in "hw")
+        shape |= {1: multiple * h, 2: multiple * w} if multiple > 1 else {1: h, 2: w}
     with quiet():
         # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
         program = torch.export.export(model, (example,), dynamic_shapes=(shape,))
@@ -65,7 +68,8 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
         )
     assert exported is not None
     proto: ModelProto = exported.model_proto
-    label(proto, {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), **facts})
+    about = {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), "multiple": str(multiple)}
+    label(proto, about | dict(facts))
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)
 
@@ -124,14 +128,16 @@ class OnnxModel:
             raise InputError(f"{path}: was not exported by e2gan")
         self.providers = list(self.session.get_providers())
         self.size: int | None = int(self.metadata["size"]) if self.metadata["size"].isdigit() else None
+        self.multiple = int(self.metadata.get("multiple", 8))  # which earlier files do not tell
 
     def __call__(self, photos_NHWC: Pixels) -> Pixels:
         """Raises InputError for a height or width that the file does not take."""
         height, width = photos_NHWC.shape[1:3]
         if self.size is not None and (height, width) != (self.size, self.size):
             raise InputError(f"photos of {width}×{height}: this file takes {self.size}×{self.size} only")
-        if height % 8 or width % 8 or min(height, width) < LEAST:
-            raise InputError(f"photos of {width}×{height}: both must be multiples of 8, and at least {LEAST}")
+        if height % self.multiple or width % self.multiple or min(height, width) < LEAST:
+            needed = f"multiples of {self.multiple}, and at least {LEAST}"
+            raise InputError(f"photos of {width}×{height}: both must be {needed}")
         (edits,) = self.session.run(["edit"], {"photo": photos_NHWC})
         return edits  # pyright: ignore[reportReturnType]
 

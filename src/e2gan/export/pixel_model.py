@@ -36,12 +36,13 @@ class PixelModel(nn.Module):
     resize and convolution as transposed convolution.
 
     generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None. strength: 0 is the photo itself, 1
-    the edit.
+    the edit. multiple: what H and W are multiples of.
     """
 
     def __init__(self, generator: nn.Module, tokens: Tensor | None, strength: float = 1.0) -> None:
         super().__init__()
         self.generator = deepcopy(generator).eval()
+        self.multiple = int(generator.multiple)  # pyright: ignore[reportArgumentType]
         self.strength = strength
         with torch.no_grad():
             for module in list(self.generator.modules()):

@@ -90,6 +90,8 @@ def measure_cost(config: CostConfig) -> Cost:
     config.check()
     device = resolve_device(config.device)
     generator, model_file, adapter_file = _load(config)
+    if config.size % generator.multiple:
+        raise InputError(f"--size {config.size}: this generator takes multiples of {generator.multiple}")
     layers = rank_of_layers(generator, config.ranks)
     blocks = sum(parameters(s.block) for s in generator.transformers.values())  # pyright: ignore[reportArgumentType]
     sampling = sum(parameters(generator.get_submodule(name)) for name in sampling_layers(generator))

@@ -205,12 +205,13 @@ def place_signal(place: Tensor, height: int, width: int, channels: int) -> Tenso
 class Generator(nn.Module):
     """Edits a photo by a prompt (Sec. 4.2.1).
 
-    photo: (B, 3, H, W) float in [-1, 1], H and W multiples of 8 and at least 16.
+    photo: (B, 3, H, W) float in [-1, 1], H and W multiples of `multiple` and at least twice that.
     tokens: (B, T, text_width) float, the prompt's tokens, or (1, T, text_width) for all of the batch; None where the
     generator has no cross-attention.
     mask: (B, T) bool, True where a token counts; None where all do.
-    place: (B, 4) or (1, 4) float, what part of its photo is seen: left, top, right, bottom, each 0 to 1, left beyond
-    right where it is mirrored; None: the whole photo. Without effect where the generator has no sense of place.
+    place: (B, 4) or (1, 4) float, what part of its photo is seen: left, top, right, bottom, from 0 to 1, beyond 1
+    where it is padded, left beyond right where it is mirrored; None: the whole photo. Without effect where the
+    generator has no sense of place.
     Returns (B, 3, H, W) float in [-1, 1].
 
     With `skip`, every level has its way around what lies below it: the photo as tanh(network + atanh(photo)), levels
@@ -221,7 +222,7 @@ class Generator(nn.Module):
         super().__init__()
         config.check()
         self.config = config
-        self.multiple = 8 * config.fold  # what a photo's sides are a multiple of: it is halved three times
+        self.multiple = config.multiple
         w = config.width
         self.activation = activation_of(config.activation)
         ends = 3 * config.fold**2, 7 if config.fold == 1 else 3  # channels and kernel of the outermost convolutions

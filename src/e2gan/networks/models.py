@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from e2gan.config import GeneratorConfig
+from e2gan.config import Detail, GeneratorConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_tensors, sha256, write_tensors
+from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_tensors
 from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 from e2gan.networks.folders import (
@@ -105,7 +105,8 @@ class Model:
 
     generator: in evaluation mode, adapters attached and active. tokens: (1, T, D) float32, the prompt; None where the
     generator does not attend to text. size: the working size in pixels that it was trained at. folder: where the
-    adapter, else the model, lies.
+    adapter, else the model, lies. detail: how its edits come back to a larger photo's size; with the photo's own
+    detail, or enlarged as they are.
     """
 
     generator: nn.Module
@@ -113,6 +114,7 @@ class Model:
     prompt: str
     size: int
     folder: Path
+    detail: Detail = "guided"
 
     @classmethod
     def load(
@@ -133,7 +135,8 @@ class Model:
                 raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
             generator, settings = load_network(model)
             prompt = settings["prompt"] if prompt is None and "prompt" in settings else prompt
-            return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], model)
+            tokens, detail = _tokens(generator, settings, prompt or ""), _detail(read_json(model / CONFIG), model)
+            return cls(generator, tokens, prompt or "", settings["size"], model, detail)
         folder = base_folder(base)
         generator, settings = load_generator(folder)
         if not adapter:
@@ -144,13 +147,23 @@ class Model:
         set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
         # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
         strongest = max(range(len(weights)), key=lambda i: weights[i])
-        tokens = found[strongest][0] if generator.config.takes_prompt else None
+        tokens, about = found[strongest]
         prompt = " + ".join(about["prompt"] for _, about in found)
-        return cls(generator.eval(), tokens, prompt, settings["size"], adapter[0])
+        tokens = tokens if generator.config.takes_prompt else None
+        size, detail = about.get("size", settings["size"]), _detail(about, adapter[strongest])
+        return cls(generator.eval(), tokens, prompt, size, adapter[0], detail)
 
     def plain(self) -> nn.Module:
         """The generator with its adapters merged, without a trace of them."""
         return merged(self.generator)
+
+
+def _detail(facts: dict[str, Any], folder: Path) -> Detail:
+    """What a folder says of how its edits come back; earlier ones say nothing, and pictures without pairs cannot."""
+    detail = facts.get("detail") or "guided"
+    if detail not in ("guided", "none"):
+        raise InputError(f"{folder}: its detail is {detail!r}, which this version does not know")
+    return detail
 
 
 def _tokens(generator: nn.Module, settings: dict[str, Any], prompt: str) -> Tensor | None:

@@ -33,7 +33,7 @@ from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import Model, encoder_of, load_discriminator, load_generator
 from e2gan.research.comparison import aligned, settings_with_sets
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import CHECKPOINT, check_fit, train
+from e2gan.train.loop import CHECKPOINT, check_fit, check_size, train
 from e2gan.train.step import Trainer
 
 LEVELS = ("level1", "level2", "level3", "level4", "tb")
@@ -216,6 +216,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
         return _found_already(config.out, *earlier)
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
+    generator, _ = load_generator(base)
     scorer = MetricScorer(config.metric, options)
     work = partial_of(config.out)
     concepts = []
@@ -223,6 +224,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
         for pair_set in sets:  # all of them, before hours of work on the first
             splits = [row["split"] for row in pair_set.rows]
             check_fit(config.training, pair_set.size, splits.count("train"))
+            check_size(generator.config, pair_set.size, config.training.crop)
             if splits.count("val") < 2:
                 raise InputError(f"{pair_set.folder} has too few validation photos: the search needs at least 2")
         for i, pair_set in enumerate(sets):
@@ -230,7 +232,6 @@ def find_ranks(config: RanksConfig) -> RanksFound:
             history, best = search(measure, config.start, config.thresholds, config.gain)
             concepts.append(Concept(pair_set.prompt, pair_set.folder, history, best))
     ranks = largest([c.history[c.best].ranks for c in concepts])
-    generator, _ = load_generator(base)
     attach(generator, rank_of_layers(generator, ranks))
     count = sum(p.numel() for p in generator.parameters() if p.requires_grad)
     result = RanksFound(out=config.out, metric=config.metric, ranks=ranks, parameters=count, concepts=concepts)

@@ -19,7 +19,7 @@ from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_la
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, batches, identity_of, run
+from e2gan.train.loop import Trained, TrainingResult, batches, check_size, identity_of, run
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
@@ -37,6 +37,7 @@ def adapt(config: AdaptConfig) -> Trained:
     generator, settings = load_generator(folder)
     layers = rank_of_layers(generator, config.ranks)
     pair_set = PairSet.load(config.pairs)
+    check_size(generator.config, pair_set.size, config.training.crop)
     encoder = encoder_of(settings, config.text)
     data = TrainingData.load([pair_set], encoder, selection=config.selection)
     base_hash = sha256(folder / MODEL)
@@ -103,6 +104,7 @@ def about(
         "base": base.name,
         "base_sha256": base_hash,
         "size": data.size,
+        "detail": data.detail(),
         "pairs": len(data),
         "ranks": config.ranks,
         "init": config.init,

@@ -19,7 +19,7 @@ from e2gan.networks.generator import Generator
 from e2gan.networks.models import encoder_of, fingerprint, load_discriminator, load_generator, write_networks
 from e2gan.networks.text import TextEncoder, known_width, text_encoder
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, run
 from e2gan.train.step import Trainer, parameters
 
 
@@ -31,6 +31,8 @@ def train_base(config: BaseConfig) -> Trained:
     config.check()
     sets = [PairSet.load(folder) for folder in config.pairs]
     config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
+    for pair_set in sets:
+        check_size(config.generator, pair_set.size, config.training.crop)
     data = TrainingData.load(sets, encoder)
     concepts = {s.prompt: sha256(s.folder / ROWS) for s in sets}
     extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from e2gan.config import TrainingConfig
+from e2gan.config import Detail, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.memory import available_gpu_memory, available_memory, need_memory
 from e2gan.data.photos import read_into
+from e2gan.editing.detail import detail_of
 from e2gan.networks.generator import WHOLE
 from e2gan.networks.pixels import from_pixels
 from e2gan.networks.text import TextEncoder, pad
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from e2gan.data.pair_set import PairSet
 
+DETAIL_PAIRS = 16  # that say whether an edit is light or paint
 LESS = "train on fewer concepts, a smaller size, or a selection of the photos (e2gan select)"
 
 
@@ -62,6 +64,14 @@ class TrainingData:
     @property
     def size(self) -> int:
         return self.edits.shape[-1]
+
+    def detail(self) -> Detail | None:
+        """How edits like these come back to a photo's size, by a few of the pairs; None where there are no pairs."""
+        if not self.paired:
+            return None
+        rows = torch.linspace(0, len(self) - 1, min(DETAIL_PAIRS, len(self))).long().to(self.photo_of.device)
+        both = self.photos[self.photo_of[rows]], self.edits[rows]
+        return detail_of(*(images.permute(0, 2, 3, 1).cpu().numpy() for images in both))
 
     def to(self, device: torch.device) -> TrainingData:
         """The data on a device. Raises InputError where a GPU has not the memory left."""

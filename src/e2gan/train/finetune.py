@@ -8,12 +8,13 @@ import torch
 
 from e2gan.config import FinetuneConfig, Part
 from e2gan.core.files import sha256
+from e2gan.core.outputs import add_facts
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import MODEL, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator, write_networks
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, identity_of, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, run
 from e2gan.train.step import Trainer
 
 
@@ -38,6 +39,7 @@ def finetune_base(config: FinetuneConfig) -> Trained:
     folder = base_folder(config.base)
     generator, settings = load_generator(folder)
     pair_set = PairSet.load(config.pairs)
+    check_size(generator.config, pair_set.size, config.training.crop)
     data = TrainingData.load([pair_set], encoder_of(settings, config.text))
     generator.requires_grad_(True)
     for part in config.frozen:
@@ -50,6 +52,7 @@ def finetune_base(config: FinetuneConfig) -> Trained:
 
     def write(partial: Path, trainer: Trainer, _: TrainingResult) -> None:
         write_networks(partial, trainer.generator, trainer.discriminator)
+        add_facts(partial, {"detail": data.detail()})
 
     extra = identity_of(pair_set) | {
         "base_sha256": sha256(folder / MODEL),

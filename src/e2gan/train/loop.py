@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from e2gan.config import TrainingConfig
+from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
@@ -215,6 +215,16 @@ def run(
     (partial / CHECKPOINT).unlink(missing_ok=True)
     finish(out)
     return result
+
+
+def check_size(generator: GeneratorConfig, size: int, crop: int | None) -> None:
+    """Raises InputError where pairs of `size` pixels, or crops of them, do not fit the generator."""
+    multiple = generator.multiple
+    if size % multiple:
+        made = "e2gan photos and pairs with another --size"
+        raise InputError(f"pairs of {size} pixels: this generator takes multiples of {multiple} (make them by {made})")
+    if crop is not None and crop % multiple:
+        raise InputError(f"--crop {crop}: this generator takes multiples of {multiple}")
 
 
 def check_fit(training: TrainingConfig, size: int, count: int) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from e2gan.config import PIX2PIX, ScratchConfig
 from e2gan.core.errors import InputError
+from e2gan.core.outputs import add_facts
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.discriminator import UnpairedDiscriminator
 from e2gan.networks.generator import Generator
@@ -17,7 +18,7 @@ from e2gan.networks.models import build_discriminator, build_generator, fingerpr
 from e2gan.train.base import with_encoder
 from e2gan.train.batches import TrainingData
 from e2gan.train.cyclegan import CycleGANTrainer
-from e2gan.train.loop import Trained, TrainingResult, identity_of, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, run
 from e2gan.train.lut import train_lut
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
@@ -42,6 +43,8 @@ def train_scratch(config: ScratchConfig) -> Trained:
     pair_set = PairSet.load(config.pairs)
     if config.training.crop is not None and config.model in ("pix2pix-unet", "comodgan"):
         raise InputError(f"--crop: {config.model} is made for one size, that of the pairs")
+    if config.model not in ("pix2pix-unet", "comodgan"):  # which say themselves what they cannot work at
+        check_size(config.generator, pair_set.size, config.training.crop)
     data = TrainingData.load([pair_set], encoder, config.selection, unpaired=config.unpaired)
     count = parameters(build_generator(config.model, config.generator, data.size))
 
@@ -61,6 +64,7 @@ def train_scratch(config: ScratchConfig) -> Trained:
     def write(folder: Path, trainer: Trainer, _: TrainingResult) -> None:
         cycle = isinstance(trainer, CycleGANTrainer)
         write_networks(folder, trainer.generator, trainer.judge if cycle else trainer.discriminator)
+        add_facts(folder, {"detail": data.detail()})
 
     extra = identity_of(pair_set, config.selection) | {
         "text_fingerprint": fingerprint(encoder),
