@@ -223,7 +223,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     with growing(work, "ranks", settings):
         for pair_set in sets:  # all of them, before hours of work on the first
             splits = [row["split"] for row in pair_set.rows]
-            check_fit(config.training, pair_set.size, splits.count("train"))
+            check_fit(config.training, splits.count("train"))
             check_size(generator.config, pair_set.size, config.training.crop)
             if splits.count("val") < 2:
                 raise InputError(f"{pair_set.folder} has too few validation photos: the search needs at least 2")

@@ -196,7 +196,7 @@ def run(
     partial folder.
     """
     training: TrainingConfig = config.training
-    check_fit(training, data.size, len(data))
+    check_fit(training, len(data))
     device = resolve_device(training.device)
     if claim(out, stage, settings_of(config, data.size, len(data), extra)) is State.DONE:
         return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
@@ -227,8 +227,8 @@ def check_size(generator: GeneratorConfig, size: int, crop: int | None) -> None:
         raise InputError(f"--crop {crop}: this generator takes multiples of {multiple}")
 
 
-def check_fit(training: TrainingConfig, size: int, count: int) -> None:
-    """Raises InputError where settings ask for more than `count` pairs of `size` pixels, or the installation has."""
+def check_fit(training: TrainingConfig, count: int) -> None:
+    """Raises InputError where settings ask for more than `count` pairs, or than the installation has."""
     if training.batch > count:
         raise InputError(f"--batch {training.batch}: there are only {count} training pairs")
     if training.tensorboard:
