@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from e2gan.cli import main
 from e2gan.config import AdaptConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import write_png
-from e2gan.networks.folders import base_folder, shipped_adapters
+from e2gan.networks import folders
+from e2gan.networks.folders import base_folder, shipped_adapters, shipped_bases
+from e2gan.networks.models import Model
 from e2gan.train.adapter import adapt
 from tests.conftest import Project
 
@@ -32,3 +35,28 @@ def test_an_unknown_name_is_told_with_those_that_ship(tmp_path: Path, capsys: py
     error = capsys.readouterr().err
     assert "nothing is no adapter" in error
     assert all(name in error for name in shipped_adapters())
+
+
+@pytest.fixture
+def two_ship(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Assets with two bases: as `small` the project's, as `full` one of other weights."""
+    shutil.copytree(project.base, tmp_path / "assets" / "small")
+    shutil.copytree(project.model, tmp_path / "assets" / "base")
+    monkeypatch.setattr(folders, "ASSETS", tmp_path / "assets")
+    return tmp_path / "assets"
+
+
+def test_a_base_that_ships_is_named_and_the_first_is_the_default(two_ship: Path) -> None:
+    assert list(shipped_bases()) == ["full", "small"]
+    assert base_folder(Path("small")) == two_ship / "small"
+    assert base_folder(None) == two_ship / "base"
+    with pytest.raises(InputError, match="there ship: full, small"):
+        base_folder(Path("tiny"))
+
+
+def test_an_adapter_of_a_shipped_base_brings_it_and_one_of_another_is_told(two_ship: Path, project: Project) -> None:
+    assert base_folder(None, project.adapter) == two_ship / "small"
+    assert Model.load(adapter=[project.adapter]).prompt
+    shutil.rmtree(two_ship / "small")
+    with pytest.raises(InputError, match="belongs to another base"):
+        Model.load(adapter=[project.adapter])

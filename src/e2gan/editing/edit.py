@@ -127,7 +127,8 @@ def _weights(config: EditConfig) -> list[str]:
     """What a rerun must find unchanged: a retrained adapter under the same name is another one."""
     if config.model is not None:
         return [sha256(config.model / MODEL)]
-    return [sha256(base_folder(config.base) / MODEL), *(sha256(adapter_folder(a) / ADAPTER) for a in config.adapter)]
+    base = base_folder(config.base, *config.adapter[:1])
+    return [sha256(base / MODEL), *(sha256(adapter_folder(a) / ADAPTER) for a in config.adapter)]
 
 
 def _state(files: list[Path]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from e2gan.config import GeneratorConfig
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_json, sha256
 
 MODEL = "model.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
@@ -18,18 +19,34 @@ ABOUT = "e2gan.json"
 ASSETS = Path(str(package_files("e2gan") / "assets"))
 
 
-def base_folder(base: Path | None) -> Path:
-    """The base named, or the one that ships. Raises InputError where there is none."""
-    if base is not None:
-        if not (base / MODEL).is_file():
-            raise InputError(
-                f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base})"
-            )
+def shipped_bases() -> dict[str, Path]:
+    """The bases that ship, by name; the first is the default."""
+    bases = {"full": ASSETS / "base", "small": ASSETS / "small"}
+    return {name: path for name, path in bases.items() if (path / MODEL).is_file()}
+
+
+def base_folder(base: Path | None, adapter: Path | None = None) -> Path:
+    """The base named: a folder, or the name of one that ships; without one, that of the adapter where it ships, else
+    the default. Raises InputError where it is none."""
+    shipped = shipped_bases()
+    if base is None:
+        if not shipped:
+            raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
+        return _base_of(adapter) or next(iter(shipped.values()))
+    if (base / MODEL).is_file():
         return base
-    shipped = ASSETS / "base"
-    if not (shipped / MODEL).is_file():
-        raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
-    return shipped
+    if str(base) in shipped and not base.exists():
+        return shipped[str(base)]
+    also = f"; there ship: {', '.join(shipped)}" if shipped else ""
+    raise InputError(f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base}){also}")
+
+
+def _base_of(adapter: Path | None) -> Path | None:
+    """The shipped base that an adapter belongs to, if it is one of them."""
+    if adapter is None or not (folder := adapter_folder(adapter) / ABOUT).is_file():
+        return None
+    wanted = read_json(folder).get("base_sha256")
+    return next((path for path in shipped_bases().values() if sha256(path / MODEL) == wanted), None)
 
 
 def shipped_adapters() -> dict[str, Path]:

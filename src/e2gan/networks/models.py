@@ -137,7 +137,7 @@ class Model:
             prompt = settings["prompt"] if prompt is None and "prompt" in settings else prompt
             tokens, detail = _tokens(generator, settings, prompt or ""), _detail(read_json(model / CONFIG), model)
             return cls(generator, tokens, prompt or "", settings["size"], model, detail)
-        folder = base_folder(base)
+        folder = base_folder(base, adapter[0] if adapter else None)
         generator, settings = load_generator(folder)
         if not adapter:
             return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], folder)
