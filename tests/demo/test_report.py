@@ -139,3 +139,10 @@ def test_the_page_stays_small(tmp_path: Path) -> None:
     photo = np.kron(skimage.data.astronaut(), np.ones((2, 2, 1), np.uint8))
     page(tmp_path, examples=[Example(str(i), *[photo] * 5) for i in range(6)])
     assert (tmp_path / "report.html").stat().st_size < 4_000_000
+
+
+def test_what_was_not_trained_leaves_no_picture(tmp_path: Path) -> None:
+    bare = Example(name="cat", photo=picture(10), teacher=picture(80), ours=picture(120), lut=picture(160))
+    text = page(tmp_path, examples=[bare, example("dog")])
+    assert text.count("data:image/jpeg;base64,") == 9
+    assert text.count('data-kind="pix2pix"') == 1

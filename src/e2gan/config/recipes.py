@@ -57,6 +57,17 @@ PAPER_TRAINING = TrainingConfig(
     flip=True,
 )
 
+STROKES = TrainingConfig(
+    batch=4,
+    betas=(0.5, 0.99),
+    schedule="cosine",
+    warmup=20,
+    clip=200.0,
+    perceptual=20.0,
+    gan=0.0,
+    crop=128,
+)
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
         about="the paper's (Sec. 5.1, B, Fig. 3): its generator, CLIP's prompts, 100 epochs, 200 from scratch",
@@ -82,6 +93,15 @@ RECIPES: dict[str, Recipe] = {
             "scratch": TrainingConfig(
                 minutes=3.0, batch=2, lr=5e-4, betas=(0.5, 0.99), schedule="cosine", warmup=20, clip=200.0
             ),
+        },
+    ),
+    "best": Recipe(
+        about="strokes too, an hour of a CPU or minutes of a GPU: a perceptual loss, crops, no adversarial one",
+        adapter={"init": "gradient"},
+        training={
+            "base": replace(STROKES, minutes=600.0, batch=8, lr=8e-4, warmup=100),
+            "adapt": replace(STROKES, minutes=60.0, lr=2e-3),
+            "scratch": replace(STROKES, minutes=60.0, lr=5e-4),
         },
     ),
 }

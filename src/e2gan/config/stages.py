@@ -272,8 +272,18 @@ class DemoConfig:
     """Side of the training crops in pixels."""
     minutes: float = 1.0
     """Training time of the adapter, and of pix2pix beside it."""
+    strokes: str = "brush"
+    """Second concept, which no colour table makes."""
+    strokes_base: Path = Path("small")
+    """Base that it is learned on."""
+    strokes_size: int = 256
+    """Side of its training photos in pixels; a multiple of 16."""
+    strokes_minutes: float = 2.5
+    """Training time of its adapter."""
     seed: int = 0
 
     def check(self) -> None:
         side("size", self.size)
         positive("minutes", self.minutes)
+        side("strokes-size", self.strokes_size)
+        positive("strokes-minutes", self.strokes_minutes)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -15,38 +13,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from e2gan.config import (
-    RECIPES,
-    AdaptConfig,
-    DemoConfig,
-    EvaluateConfig,
-    ExportConfig,
-    PairsConfig,
-    ScratchConfig,
-)
-from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_jsonl, read_tensors, sha256, write_bytes
-from e2gan.core.images import Pixels, encode_jpeg, resize, sheet, square
+from e2gan.config import RECIPES, DemoConfig, EvaluateConfig, ExportConfig
+from e2gan.core.files import read_jsonl, sha256, write_bytes
+from e2gan.core.images import Pixels, encode_jpeg, sheet, square
 from e2gan.core.outputs import claim_in_place, versions
 from e2gan.core.plots import Line
-from e2gan.data.builtin_photos import demo_photo_set, test_pictures
+from e2gan.demo.effects import SHOWN_SIDE, Effect, stage
 from e2gan.demo.report import Example, Plot, Report, Table, write_report
-from e2gan.editing.predictor import Predictor
 from e2gan.export.export import export_model
 from e2gan.export.onnx import OnnxModel
 from e2gan.measure.cost import latency, multiply_accumulates
-from e2gan.measure.evaluate import Evaluation, evaluate, shown
-from e2gan.networks.folders import ABOUT, ADAPTER, MODEL, base_folder
-from e2gan.networks.models import Model, load_generator
-from e2gan.pairs.make import make_pairs
-from e2gan.teachers.filters.filters import FILTERS, Filter, apply, find
-from e2gan.train.adapter import adapt
+from e2gan.measure.evaluate import Evaluation, Metrics, evaluate, shown
+from e2gan.networks.folders import ADAPTER, MODEL, base_folder
+from e2gan.teachers.filters.filters import Filter, find
 from e2gan.train.loop import METRICS
-from e2gan.train.scratch import train_scratch
 
-LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM", "fd": "fd-random"}
-SHOWN_SIDE = 384  # shorter side of the report's pictures
-RUN_SIDE = 256  # shorter side of the generator's input for them
+LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM"}
+LABELS |= {"fd_random": "fd-random", "fd_squeezenet": "fd-squeezenet", "swd": "swd"}
+RUN_SIDE = 256  # shorter side of the generator's input for the look's pictures
 
 
 @dataclass(frozen=True)
@@ -78,103 +62,100 @@ def commands(folder: Path, base: Path | None) -> list[str]:
 
 
 def run_demo(config: DemoConfig) -> DemoResult:
-    """Photos, pairs, adapter, pix2pix and a colour table beside it, evaluation, export, report. Run again, it goes on.
+    """Two edits: a colour look with pix2pix beside it, and strokes, which no colour table makes. Run again, it goes on.
 
-    Raises InputError for bad settings, for a concept that the base has learned, and where `out` holds something else.
+    Raises InputError for bad settings, for a concept that its base has learned, and where `out` holds something else.
     """
     config.check()
     begun = time.monotonic()
     out = config.out
-    concept = find(config.concept)
-    base = base_folder(config.base)
-    learned = list(load_generator(base)[1]["concepts"])
-    if concept.prompt in learned:
-        new = ", ".join(f.name for f in FILTERS.values() if f.prompt not in learned)
-        raise InputError(f'--concept {config.concept}: the base has learned "{concept.prompt}"; new to it are {new}')
-    claim_in_place(out, "demo", vars(config) | {"base_sha256": sha256(base / MODEL)})
-
-    photos = out / "photos"
-    with stage("photos: crops of the built-in pictures, whole pictures kept apart for the test"):
-        demo_photo_set(photos, config.size, config.seed)
-    target = out / "pairs"
-    with stage(f"pairs: {concept.prompt}"):
-        make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=target, seed=config.seed))
-    quick, length = RECIPES["quick"], {"minutes": config.minutes, "seed": config.seed}
-    with stage(f"adapter: {concept.prompt}, {config.minutes:g} minutes"):
-        training = replace(quick.training["adapt"], **length)
-        adapt(AdaptConfig(base=config.base, pairs=target, out=out / "adapter", training=training, **quick.adapter))
-    with stage(f"pix2pix from scratch on the same pairs, {config.minutes:g} minutes"):
-        training = replace(quick.training["scratch"], **length)
-        train_scratch(ScratchConfig(pairs=target, out=out / "pix2pix", training=training))
-    with stage("colour table of the same pairs"):
-        train_scratch(ScratchConfig(pairs=target, out=out / "lut", model="lut", training=training))
-
+    look, strokes = effects(config)
+    look.check("--concept")
+    strokes.check("--strokes")
+    hashes = {"base_sha256": sha256(look.base / MODEL), "strokes_base_sha256": sha256(strokes.base / MODEL)}
+    claim_in_place(out, "demo", vars(config) | hashes)
+    for effect in (look, strokes):
+        effect.make()
     with stage("evaluation on the test photos"):
-        ours = evaluate(EvaluateConfig(base=config.base, adapter=out / "adapter", pairs=target))
-        theirs = evaluate(EvaluateConfig(model=out / "pix2pix", pairs=target))
+        ours, stroked = look.evaluate(), strokes.evaluate()
+        theirs = evaluate(EvaluateConfig(model=out / "pix2pix", pairs=out / "pairs"))
     with stage("export to ONNX, compared with PyTorch"):
-        export_model(ExportConfig(base=config.base, adapter=out / "adapter", out=out / "onnx"))
+        export_model(ExportConfig(base=look.base, adapter=out / "adapter", out=out / "onnx"))
         export_model(ExportConfig(model=out / "pix2pix", out=out / "onnx-pix2pix"))
     with stage("report"):
-        content = report(config, concept, learned, ours, theirs)
+        content = report(config, look, strokes, [ours, stroked, theirs])
         write_report(out / "report.html", content)
         write_bytes(out / "picture.jpg", encode_jpeg(picture(content.examples)))
     seconds = round(time.monotonic() - begun, 1)
     return DemoResult(report=out / "report.html", folder=out, base=config.base, seconds=seconds)
 
 
-@contextmanager
-def stage(title: str) -> Iterator[None]:
-    """Tell on standard error what begins, and how long it took."""
-    from rich.console import Console
+def effects(config: DemoConfig) -> tuple[Effect, Effect]:
+    """The colour look, small and beside pix2pix; and the strokes, in crops of photos of 256 pixels."""
+    quick, seed = RECIPES["quick"], config.seed
+    length = {"minutes": config.minutes, "seed": seed}
+    look = Effect(
+        concept=find(config.concept),
+        base=base_folder(config.base),
+        folder=config.out,
+        size=config.size,
+        seed=seed,
+        training=replace(quick.training["adapt"], **length),
+        adapter=quick.adapter,
+        pix2pix=replace(quick.training["scratch"], **length),
+        side=RUN_SIDE,
+    )
+    best = RECIPES["best"]
+    strokes = Effect(
+        concept=find(config.strokes),
+        base=base_folder(config.strokes_base),
+        folder=config.out / "strokes",
+        size=config.strokes_size,
+        seed=seed,
+        training=replace(best.training["adapt"], minutes=config.strokes_minutes, seed=seed),
+        adapter=best.adapter,
+    )
+    return look, strokes
 
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[bold]{title}[/bold]")
-    start = time.monotonic()
-    yield
-    console.print(f"  {time.monotonic() - start:.0f} s", style="dim")
 
-
-def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evaluation, theirs: Evaluation) -> Report:
-    """The report's content, from what the stages left in the demo's folder."""
+def report(config: DemoConfig, look: Effect, strokes: Effect, found: list[Evaluation]) -> Report:
+    """The report's content, from what the stages left. found: of the look, of the strokes, of pix2pix's look."""
     out = config.out
-    adapter = Model.load(base=config.base, adapter=(out / "adapter",))
-    pix2pix = Model.load(model=out / "pix2pix")
-    about = read_json(out / "adapter" / ABOUT)
-    seconds = about["metrics"]["seconds"]
-    size = (out / "adapter" / ADAPTER).stat().st_size
-    ours_run, theirs_run = Predictor(adapter), Predictor(pix2pix)
-    table_run = Predictor(Model.load(model=out / "lut"))
-    count = ours_run.parameters
-    trained = sum(t.numel() for t in read_tensors(out / "adapter" / ADAPTER)[0].values())
+    ours, stroked, theirs = found
     return Report(
-        title=f"“{concept.prompt}”",
+        title=f"“{strokes.concept.prompt}”",
         lead=(
-            f"The edit “{concept.prompt}” was learned in {seconds:.0f} seconds on this machine's CPU, as an adapter of "
-            f"{trained:,} parameters ({size / 1000:.0f} KB) on a generator of {count / 1e6:.1f} million that "
-            f"had learned {len(learned)} other edits before. None of the pictures below was in the training."
+            f"“{strokes.concept.prompt}” was learned in {strokes.seconds:.0f} seconds on this machine's CPU, as an "
+            f"adapter of {strokes.trained:,} parameters ({strokes.bytes / 1000:.0f} KB) on a generator of "
+            f"{strokes.ours.parameters / 1e6:.1f} million that had learned {len(strokes.learned)} other edits before. "
+            f"“{look.concept.prompt}” took {look.seconds:.0f} s on one of {look.ours.parameters / 1e6:.1f} million. "
+            "None of the pictures below was in the training."
         ),
         figures=[
-            (f"{seconds:.0f} s", "of training"),
-            (f"{trained:,}", "parameters"),
-            (f"{size / 1000:.0f} KB", "on disk"),
+            (f"{strokes.seconds:.0f} s", "of training"),
+            (f"{strokes.trained:,}", "parameters"),
+            (f"{strokes.bytes / 1000:.0f} KB", "on disk"),
         ],
-        examples=examples(concept, ours_run, table_run, theirs_run),
+        examples=[*strokes.examples(), *look.examples()],
         plots=[
             loss_plot(
-                "The concept: L1",
+                f"{strokes.concept.prompt}: the perceptual loss",
+                "perceptual distance",
+                [("E²GAN adapter", strokes.folder / "adapter", "perceptual")],
+            ),
+            loss_plot(
+                f"{look.concept.prompt}: L1",
                 "training L1, 8-bit levels",
                 [("E²GAN adapter", out / "adapter", "l1"), ("pix2pix", out / "pix2pix", "l1")],
                 scale=127.5,
             ),
-            loss_plot(  # of G and D (Eq. 1)
-                "The adapter: adversarial losses",
-                "adversarial loss, nats",
-                [("G", out / "adapter", "g"), ("D", out / "adapter", "d")],
-            ),
         ],
-        tables=[cost_table(out, trained, ours_run, theirs_run), quality_table(ours, theirs)],
-        notes=notes(config, concept, learned, ours),
+        tables=[
+            quality_table(strokes.concept, {"E²GAN adapter": stroked.model}, stroked),
+            quality_table(look.concept, {"E²GAN adapter": ours.model, "pix2pix": theirs.model}, ours),
+            cost_table(look),
+        ],
+        notes=notes(look, strokes, ours, stroked),
         commands=commands(out, config.base),
         footer=[
             ("e2gan", versions().get("e2gan", "")),
@@ -186,23 +167,10 @@ def report(config: DemoConfig, concept: Filter, learned: list[str], ours: Evalua
     )
 
 
-def examples(concept: Filter, ours: Predictor, table: Predictor, theirs: Predictor) -> list[Example]:
-    """The test pictures, whole: photo, teacher, the adapter's edit, the colour table's, pix2pix's."""
-    shown_examples = []
-    for name, picture in sorted(test_pictures().items(), reverse=True):
-        scale = SHOWN_SIDE / min(picture.shape[:2])
-        photo = resize(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))
-        runs = {"ours": ours, "lut": table, "pix2pix": theirs}
-        edits = {name: predictor.edit(photo, side=RUN_SIDE) for name, predictor in runs.items()}
-        edits["teacher"] = apply(concept, photo)
-        shown_examples.append(Example(name=name, photo=photo, **edits))
-    return shown_examples
-
-
 def picture(shown: list[Example]) -> Pixels:
     """The held-out pictures' centre squares as a sheet, uint8 (H, W, 3), for those who want one picture."""
-    rows = [[square(image, SHOWN_SIDE) for image in (e.photo, e.teacher, e.ours)] for e in shown]
-    return sheet(rows, ["photo", "teacher", "adapter"])
+    rows = [[square(image, SHOWN_SIDE) for image in (e.photo, e.teacher, e.ours, e.lut)] for e in shown]
+    return sheet(rows, ["photo", "teacher", "adapter", "colour table"])
 
 
 def loss_plot(title: str, y_label: str, curves: list[tuple[str, Path, str]], scale: float = 1.0) -> Plot:
@@ -214,14 +182,15 @@ def loss_plot(title: str, y_label: str, curves: list[tuple[str, Path, str]], sca
     return Plot(title=title, x_label="training seconds", y_label=y_label, lines=lines)
 
 
-def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> Table:
+def cost_table(look: Effect) -> Table:
+    ours, theirs, out = look.ours, look.theirs, look.folder
     generators = (ours.generator, theirs.generator)
     files = (out / "adapter" / ADAPTER, out / "pix2pix" / MODEL)
     seconds = [read_jsonl(file.parent / METRICS)[-1]["seconds"] for file in files]
     products = [multiply_accumulates(generator, 256)[0] for generator in generators]
     rows = [
         ["parameters of the generator", *(f"{run.parameters:,}" for run in (ours, theirs))],
-        ["trained for this concept", f"{trained:,}", f"{theirs.parameters:,}"],
+        ["trained for this concept", f"{look.trained:,}", f"{theirs.parameters:,}"],
         ["stored for this concept", *(f"{file.stat().st_size / 1e6:.2f} MB" for file in files)],
         ["training for this concept", *(f"{s:.0f} s" for s in seconds)],
         ["multiply-accumulates at 256×256", *(f"{n / 1e9:.1f} G" for n in products)],
@@ -232,38 +201,48 @@ def cost_table(out: Path, trained: int, ours: Predictor, theirs: Predictor) -> T
         times = [latency(partial(run, photo), 5) for run in runs]
         rows.append([f"one image at 256×256, {name}", *(f"{ms:.0f} ms" for ms in times)])
     note = "Median of five on this machine's CPU, uint8 pixels in and out."
-    return Table(title="Cost", columns=["", "E²GAN", "pix2pix, 9 blocks"], rows=rows, note=note)
+    return Table(title=f"Cost: {look.concept.prompt}", columns=["", "E²GAN", "pix2pix, 9 blocks"], rows=rows, note=note)
 
 
-def quality_table(ours: Evaluation, theirs: Evaluation) -> Table:
+def quality_table(concept: Filter, models: dict[str, Metrics], found: Evaluation) -> Table:
+    """models: name → its measure on the test photos; the colour table and the photo as it is join them."""
+    named = dict(models)
+    if found.lut is not None:
+        named["colour table"] = found.lut
+    named["the photo as it is"] = found.photo
     rows = []
-    named = {"E²GAN adapter": ours.model, "pix2pix": theirs.model, "the photo as it is": ours.photo}
-    if ours.lut is not None:
-        named["colour table"] = ours.lut
     for name, digits, unit in (("l1", 2, " of 255"), ("psnr", 1, " dB"), ("ssim", 3, "")):
         values = [getattr(m, name) for m in named.values()]
         rows.append([LABELS[name], *(f"{v:.{digits}f}{unit}" for v in values)])
-    rows.append([LABELS["fd"], *(shown(m.fd_random) for m in named.values())])
+    for name in ("fd_random", "fd_squeezenet", "swd"):
+        rows.append([LABELS[name], *(shown(getattr(m, name)) for m in named.values())])
     return Table(
-        title=f"Difference to the teacher on {ours.images} test photos at {ours.size}×{ours.size}",
+        title=f"{concept.prompt}: difference to the teacher on {found.images} test photos at {found.size}×{found.size}",
         columns=["", *named],
         rows=rows,
-        note="L1 and fd-random: lower is better; PSNR and SSIM: higher. In brackets a 95 % bootstrap interval.",
+        note=(
+            "PSNR and SSIM: higher is better; the others: lower. fd-: a Fréchet distance, on a fixed random network "
+            "and on SqueezeNet; it is not FID. swd: the sliced Wasserstein distance of patches, which no network "
+            "judges. In brackets a 95 % bootstrap interval."
+        ),
     )
 
 
-def notes(config: DemoConfig, concept: Filter, learned: list[str], ours: Evaluation) -> list[str]:
-    names = ", ".join(f"“{prompt}”" for prompt in learned)
-    remark = ours.table_remark()
-    beside = "On the test photos the adapter is ahead of it by L1 or SSIM." if remark is None else f"{remark}."
+def notes(look: Effect, strokes: Effect, ours: Evaluation, stroked: Evaluation) -> list[str]:
+    known = [", ".join(f"“{prompt}”" for prompt in effect.learned) for effect in (strokes, look)]
+    beside = []
+    for effect, found in ((strokes, stroked), (look, ours)):
+        remark = found.table_remark() or "the adapter is ahead of it by L1 or SSIM"
+        beside.append(f"“{effect.concept.prompt}”: {remark[0].lower()}{remark[1:]}")
     return [
-        f"The teacher here is a classical image filter, so that the demo needs no download; the base had learned "
-        f"{names}. “{concept.prompt}” is none of them, and was learned from pairs of photo and filtered photo.",
-        f"The training pictures are a handful that ship with scikit-image and scikit-learn, in crops of {config.size} "
-        "pixels: with hundreds of photos of your own an adapter does better. Both models were trained on the same "
-        "pairs for the same time.",
+        f"The teachers here are classical image filters, so that the demo needs no download. The base of the strokes "
+        f"had learned {known[0]}; that of the look {known[1]}. “{strokes.concept.prompt}” and “{look.concept.prompt}” "
+        "are none of them, and were learned from pairs of photo and filtered photo.",
+        "The training pictures are a handful that ship with scikit-image and scikit-learn, in crops of "
+        f"{strokes.size} and {look.size} pixels: with hundreds of photos of your own an adapter does better. "
+        "The look's adapter and pix2pix were trained on the same pairs for the same time.",
         "The colour table is the best 3-D look-up table of the same pairs, fitted in closed form: it sees one pixel "
-        f"at a time, and photo editors load it (lut/lut.cube). {beside[0].upper()}{beside[1:]}",
-        "The pictures above are edited at a larger size than that of the training, then enlarged; the numbers below "
-        "are of the training size. fd-random is a Fréchet distance on a fixed random network; it is not FID.",
+        f"at a time, and photo editors load it (lut/lut.cube). On the test photos, {'; '.join(beside)}.",
+        "The pictures above are edited at a larger size than that of the training, then enlarged; the numbers are of "
+        "the training size.",
     ]

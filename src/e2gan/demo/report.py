@@ -31,14 +31,14 @@ PAIRS = (  # what the slider compares, left and right
 
 @dataclass(frozen=True)
 class Example:
-    """One held-out photograph and its edits, uint8 (H, W, 3) of one size."""
+    """One held-out photograph and its edits, uint8 (H, W, 3) of one size; pix2pix: None where none was trained."""
 
     name: str
     photo: Pixels
     teacher: Pixels
     ours: Pixels
     lut: Pixels
-    pix2pix: Pixels
+    pix2pix: Pixels | None = None
 
 
 @dataclass(frozen=True)
