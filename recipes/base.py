@@ -258,7 +258,8 @@ def ship(base: Path, out: Path) -> None:
     config = found | {"settings": {name: found["settings"][name] for name in kept}}
     with writing(out, "base", {}) as folder:
         assert folder is not None
-        for file in (MODEL, DISCRIMINATOR):
+        adversarial = found["settings"]["training"]["gan"]
+        for file in (MODEL, DISCRIMINATOR) if adversarial else (MODEL,):
             tensors, _ = read_tensors(base / file)
             write_tensors(
                 folder / file, {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, write_json
 from e2gan.networks.folders import ABOUT
-from e2gan.networks.models import Model
+from e2gan.networks.models import Model, load_discriminator
 from tests.conftest import Project, refused
 
 
@@ -85,3 +85,18 @@ def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: 
     shutil.copytree(project.model, tmp_path / "m")
     write_json(tmp_path / "m" / CONFIG, read_json(project.model / CONFIG) | {"detail": "none"})
     assert Model.load(model=tmp_path / "m").detail == "none"
+
+
+def test_a_base_that_was_trained_without_a_discriminator_may_ship_without_and_no_other(
+    project: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(project.base, base := tmp_path / "base")
+    (base / "discriminator.safetensors").unlink()
+    config = read_json(base / CONFIG)
+    config["settings"]["training"]["gan"] = 1.0
+    write_json(base / CONFIG, config)
+    with pytest.raises(InputError, match=r"discriminator\.safetensors"):
+        load_discriminator(base)
+    config["settings"]["training"]["gan"] = 0.0
+    write_json(base / CONFIG, config)
+    assert load_discriminator(base)(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)).shape == (1, 1, 2, 2)

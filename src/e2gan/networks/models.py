@@ -81,9 +81,16 @@ def takes_prompt(generator: nn.Module) -> bool:
 
 
 def load_discriminator(folder: Path) -> Discriminator:
+    """A base's discriminator; a fresh one where the base ships without, since it was trained without."""
     discriminator = Discriminator()
-    _load(discriminator, folder / DISCRIMINATOR)
+    if (folder / DISCRIMINATOR).exists() or _adversarial(folder):
+        _load(discriminator, folder / DISCRIMINATOR)
     return discriminator
+
+
+def _adversarial(folder: Path) -> bool:
+    """Whether a base was trained with the adversarial loss."""
+    return bool(read_settings(folder, ("base",), "base")["training"]["gan"])
 
 
 def _load(module: nn.Module, path: Path) -> None:
