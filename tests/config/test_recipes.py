@@ -108,5 +108,5 @@ def test_a_flag_of_other_commands_is_unknown(flag: str, capsys: pytest.CaptureFi
 
 
 def test_an_unknown_recipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["adapt", "--pairs", "a", "--out", "b", "--recipe", "best"]) == 2
-    assert capsys.readouterr().err == "e2gan: invalid choice 'best' for --recipe: there are paper, quick\n"
+    assert main(["adapt", "--pairs", "a", "--out", "b", "--recipe", "finest"]) == 2
+    assert capsys.readouterr().err == "e2gan: invalid choice 'finest' for --recipe: there are paper, quick, best\n"

@@ -20,10 +20,10 @@ def effect(project: Project, concept: str, folder: Path) -> Effect:
 
 
 def test_an_edit_that_the_base_knows_is_refused_by_the_flag_that_named_it(project: Project, tmp_path: Path) -> None:
-    known = effect(project, "sepia", tmp_path)
-    with pytest.raises(InputError, match=r'--strokes sepia: the base has learned "as a sepia photo"; new to it are'):
+    known = effect(project, "dusk", tmp_path)
+    with pytest.raises(InputError, match=r'--strokes dusk: the base has learned "make it dusk"; new to it are'):
         known.check("--strokes")
-    effect(project, "dusk", tmp_path).check("--strokes")
+    effect(project, "sepia", tmp_path).check("--strokes")
 
 
 def test_the_demos_strokes_are_learned_with_a_perceptual_loss_and_the_look_with_pix2pix_beside(
