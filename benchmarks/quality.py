@@ -13,7 +13,7 @@ picture for each concept, recipe and length in OUT/sheets.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def step_seconds(
     generator: GeneratorConfig, training: TrainingConfig, size: int, repeat: int, *, adapter: bool
 ) -> float:
     """The median time of a training step as these settings have it, on random pairs."""
-    device, side = resolve_device(training.device), training.crop or size
+    device, side = resolve_device(training.device), min(training.crop or size, size)
     torch.manual_seed(0)
     network = Generator(generator)
     if adapter:
@@ -356,8 +356,9 @@ class Table:
         return text
 
 
-def span(numbers: Any) -> str:
-    low, *_, high = sorted(f for n in numbers for f in (n, n))
+def span(numbers: Iterable[float]) -> str:
+    found = list(numbers)
+    low, high = min(found), max(found)
     return f"{low:,.0f}" if round(low) == round(high) else f"{low:,.0f} to {high:,.0f}"
 
 

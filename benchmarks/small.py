@@ -19,24 +19,27 @@ import json
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from e2gan import GeneratorConfig, InputError
+from e2gan import PRESETS, GeneratorConfig, InputError
 from e2gan.core.images import Pixels
 from e2gan.export.onnx import OnnxModel, to_onnx
 from e2gan.export.pixel_model import PixelModel
 from e2gan.measure.cost import example, multiply_accumulates
 from e2gan.networks.generator import Generator
 from e2gan.train.step import parameters
-from step import steady_clock
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+from step import steady_clock  # noqa: E402 (a script beside this one, found by the line above)
 
 FRAMES = 30.0  # a second, in the best runtime
 TIMES = 15.0  # as fast as the full size, in WASM
@@ -66,7 +69,7 @@ class Candidate:
 
 
 def sized(width: int, fold: int) -> GeneratorConfig:
-    return GeneratorConfig(width=width, fold=fold, padding="zero", activation="leaky", output="clamp", place=True)
+    return replace(PRESETS["device"], width=width, fold=fold)
 
 
 class Runtime(Protocol):

@@ -61,7 +61,7 @@ class Recipe:
     """Side at which styles are applied, before they are reduced."""
     start: Path | None = None
     """A base to go on from, with its concepts and its generator, instead of from nothing."""
-    preset: str = "residual"
+    preset: str = "device"
     """The generator, by its name among the presets."""
     norm: Norm | None = None
     """Normalisation, instead of the preset's: the twin was tried with batch norm (docs/log.md)."""
@@ -106,7 +106,7 @@ class Recipe:
                 find(name)
         if self.start is not None:
             read_settings(base_folder(self.start), ("base",), "base")
-            if self.preset != "residual" or self.norm is not None or self.concepts:
+            if self.preset != "device" or self.norm is not None or self.concepts:
                 raise InputError("--start: the base brings its generator and its concepts: leave the others out")
         known = {} if self.styles is None else style_prompts(self.styles)
         for name in self.learn:

@@ -253,6 +253,9 @@ def _defaults(name: str, start: _Start) -> Any:
     values: dict[str, Any] = {}
     if start.recipe is not None and name in ("base", "adapt", "scratch"):
         values = _recipe(start, _chosen("recipe", start.recipe, c.RECIPES), name)
+    if name == "scratch" and start.model == "pix2pix-unet" and values and values["training"].crop:
+        values["training"] = dataclasses.replace(values["training"], crop=None)
+        print("e2gan: pix2pix-unet is made for one size: of the recipe it takes no crops", file=sys.stderr)
     if name == "scratch" and start.model == "comodgan":
         length = {k: getattr(values["training"], k) for k in ("minutes", "batch")} if values else {}
         values["training"] = dataclasses.replace(c.COMODGAN_TRAINING, **length)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,19 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.benchmarks import ROOT, script
 from tests.conftest import refused
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--plain", "4", "2", "--folded", "4", "--size", "32", "--rounds", "1", "--seconds", "0")
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        yield importlib.import_module("small")
-        for name in ("small", "step"):
-            sys.modules.pop(name, None)
+def bench() -> ModuleType:
+    return script("small")
 
 
 def printed(*options: str) -> str:

@@ -32,7 +32,17 @@ SMALL = GeneratorConfig(width=8, blocks=3, heads=2, text_width=16)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"transformers": (4,)}, {"transformers": (1, 1)}, {"heads": 7}, {"z": 1.0}, {"width": 0}, {"blocks": -1}]
+    "wrong",
+    [
+        {"transformers": (4,)},
+        {"transformers": (1, 1)},
+        {"heads": 7},
+        {"z": 1.0},
+        {"width": 0},
+        {"width": 36},
+        {"fold": 0},
+        {"blocks": -1},
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(InputError, match="--"):

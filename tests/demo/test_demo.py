@@ -103,3 +103,13 @@ def test_an_unknown_concept_is_told_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(InputError, match="autum"):
         run_demo(DemoConfig(out=tmp_path / "demo", concept="autum"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_the_strokes_base_does_not_take_is_told_before_anything_is_written(
+    base: Path, small: Path, tmp_path: Path
+) -> None:
+    from e2gan.demo.demo import run_demo
+
+    with pytest.raises(InputError, match="takes multiples of 16"):
+        run_demo(DemoConfig(out=tmp_path / "demo", base=base, strokes_base=small, strokes_size=40))
+    assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import pytest
 
 from e2gan.core.images import Pixels, resize, square
 from e2gan.data.builtin_photos import builtin_pictures
+from e2gan.data.builtin_photos import test_pictures as pictures_of_no_training
 from e2gan.editing.detail import detail_of, distances, guided
 from e2gan.teachers.filters.filters import apply, find
 from tests.editing.tiny_model import far
@@ -47,3 +48,9 @@ def test_light_is_told_from_paint_by_its_pairs(names: tuple[str, ...], detail: s
     for name in names:
         edits = np.stack([apply(find(name), photo) for photo in photos])
         assert detail_of(photos, edits) == detail, (name, distances(photos, edits))
+
+
+@pytest.mark.parametrize("name", ["brush", "hatching", "kuwahara", "pointillism", "impasto"])
+def test_the_stroke_filters_are_paint(name: str) -> None:
+    photos = np.stack([resize(picture, (256, 256)) for picture in list(pictures_of_no_training().values())[:2]])
+    assert detail_of(photos, np.stack([apply(find(name), photo) for photo in photos])) == "none"

@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from e2gan.cli import main
 from e2gan.config import PAPER, PIX2PIX, CostConfig, GeneratorConfig, Ranks
 from e2gan.measure.cost import measure_cost, multiply_accumulates, training_flops, transposed_at_output
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach, rank_of_layers
+from e2gan.networks.resized_conv import ResizedConv2d
 from tests.conftest import Project, refused
 
 SMALL = GeneratorConfig(width=8, heads=2, text_width=16)
@@ -78,3 +80,15 @@ def test_a_base_and_a_model_on_disk_are_counted_too(project: Project, capsys: py
 def test_a_size_that_the_generator_cannot_work_at_is_refused() -> None:
     config = CostConfig(generator=replace(SMALL, fold=2), size=40)
     assert refused(lambda: measure_cost(config)) == "--size 40: this generator takes multiples of 16"
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_transposed_convolutions_are_counted_at_the_size_that_they_run_at(fold: int) -> None:
+    generator, seen = Generator(replace(SMALL, fold=fold)).eval(), {}
+    for name, module in generator.named_modules():
+        if isinstance(module, ResizedConv2d):
+            module.register_forward_hook(lambda m, into, _, name=name: seen.update({name: (m, into[0].shape[2] ** 2)}))
+    generator(torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, SMALL.text_width))
+    expected = sum((4 * 9 - 16) * pixels * module.weight.numel() // 9 for module, pixels in seen.values())
+    assert len(seen) == 3
+    assert transposed_at_output(generator, 64) == expected

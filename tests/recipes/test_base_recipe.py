@@ -44,15 +44,15 @@ def test_small_then_large_and_again_is_nothing(photos: Path, tmp_path: Path) -> 
     options = ["--concepts", "sepia", "dusk", "photo", "--sizes", "32", "64", "--steps", "2", "1", "--batch", "2"]
     done = run(photos, tmp_path / "work", *options)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(tmp_path / "work" / "residual-64")
-    small, large = (read_json(tmp_path / "work" / f"residual-{size}" / "config.json")["settings"] for size in (32, 64))
+    assert done.stdout.strip() == str(tmp_path / "work" / "device-64")
+    small, large = (read_json(tmp_path / "work" / f"device-{size}" / "config.json")["settings"] for size in (32, 64))
     assert list(large["concepts"]) == ["as a sepia photo", "make it dusk", "a photo"]
     assert (small["size"], large["size"]) == (32, 64)
-    assert large["start"].endswith("residual-32")
+    assert large["start"].endswith("device-32")
     rows = [read_jsonl(tmp_path / "work" / f"photos-{size}" / "photos.jsonl") for size in (32, 64)]
     assert [(row["source"], row["split"]) for row in rows[0]] == [(row["source"], row["split"]) for row in rows[1]]
     assert not {row["source"] for row in rows[0]} & {f"faces/{i}.png" for i in (3, 4, 5)}
-    weights = tmp_path / "work" / "residual-64" / "model.safetensors"
+    weights = tmp_path / "work" / "device-64" / "model.safetensors"
     before = weights.stat().st_mtime_ns
     assert run(photos, tmp_path / "work", *options).returncode == 0
     assert weights.stat().st_mtime_ns == before
@@ -62,20 +62,20 @@ def test_small_then_large_and_again_is_nothing(photos: Path, tmp_path: Path) -> 
 def test_a_style_joins_and_a_base_is_gone_on_from(photos: Path, shared: Path, tmp_path: Path) -> None:
     small = ["--concepts", "sepia", "--batch", "2", "--sizes", "32", "--steps", "1", "--lr", "1e-4"]
     assert run(photos, tmp_path / "small", *small).returncode == 0
-    start = tmp_path / "small" / "residual-32"
+    start = tmp_path / "small" / "device-32"
     styled = ["--styles", str(shared / "teachers"), "--learn", "udnie", "--style-size", "64", "--batch", "2"]
     on = [*styled, "--start", str(start), "--sizes", "32", "64", "--steps", "1", "1"]
     done = run(photos, tmp_path / "work", *on)
     assert done.returncode == 0, done.stderr
-    settings = read_json(tmp_path / "work" / "residual-64" / "config.json")["settings"]
+    settings = read_json(tmp_path / "work" / "device-64" / "config.json")["settings"]
     assert list(settings["concepts"]) == ["as a sepia photo", "in the style of Udnie"]
-    assert read_json(tmp_path / "work" / "residual-32" / "config.json")["settings"]["start"] == str(start)
+    assert read_json(tmp_path / "work" / "device-32" / "config.json")["settings"]["start"] == str(start)
     rows = [read_jsonl(tmp_path / "work" / f"pairs-{size}" / "udnie" / "metadata.jsonl") for size in (32, 64)]
     assert [row["photo"] for row in rows[0]] == [row["photo"] for row in rows[1]]
     sepia = {row["photo"] for row in read_jsonl(tmp_path / "work" / "pairs-64" / "sepia" / "metadata.jsonl")}
     assert sepia & {row["photo"] for row in rows[1]}
 
-    card = [sys.executable, str(RECIPE.with_name("card.py")), "--base", str(tmp_path / "work" / "residual-64")]
+    card = [sys.executable, str(RECIPE.with_name("card.py")), "--base", str(tmp_path / "work" / "device-64")]
     card += ["--photos", str(photos / "faces"), "--count", "2", "--size", "64"]
     told = subprocess.run([*card, "--styles", str(shared / "teachers")], capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
@@ -115,7 +115,7 @@ def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
         (["--sizes", "64", "64"], "--sizes names one twice"),
         (["--start", "nowhere"], "nowhere is no base"),
         (["--share", "0.1", "0.2", "0.3"], "3 given for 2 sizes"),
-        (["--start", str(base_folder(None)), "--preset", "device"], "leave the others out"),
+        (["--start", str(base_folder(None)), "--preset", "residual"], "leave the others out"),
     ):
         done = run(photos, tmp_path / "work", *options)
         assert done.returncode == 2

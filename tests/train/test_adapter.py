@@ -20,9 +20,13 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256
 from e2gan.editing.predictor import Predictor
 from e2gan.networks import text as text_module
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import rank_of_layers
+from e2gan.train.adapter import gradients
 from tests.conftest import TINY, Project
 from tests.tiny_clip import WIDTH, write_clip
 from tests.train.tiny_commands import NETWORK
+from tests.train.tiny_training import SMALL, data
 
 QUICK = TrainingConfig(steps=2, batch=4, precision="fp32")
 
@@ -192,3 +196,15 @@ def test_an_adapter_starts_along_the_gradient(project: Project, tmp_path: Path) 
     with pytest.raises(InputError, match="exclude each other"):
         adapt(replace(config, out=tmp_path / "x", start=(project.adapter,)))
     assert not (tmp_path / "x").exists()
+
+
+def test_a_start_along_the_gradient_sees_what_the_clamp_cuts_off() -> None:
+    """The base's edit is past white everywhere; the targets are dark."""
+    torch.manual_seed(0)
+    generator = Generator(replace(SMALL, output="clamp", activation="leaky")).eval().requires_grad_(False)
+    torch.nn.init.normal_(generator.level1_out[-1].weight)  # pyright: ignore
+    torch.nn.init.constant_(generator.level1_out[-1].bias, 200.0)  # pyright: ignore
+    layers = rank_of_layers(generator, Ranks())
+    config = AdaptConfig(pairs=Path(), out=Path(), training=replace(QUICK, batch=2))
+    found = gradients(generator, layers, data(), config)
+    assert all(slope.abs().max() > 0 for name, slope in found.items() if name.startswith("level"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from e2gan import BaseConfig, GeneratorConfig, TrainingConfig, train_base
+from e2gan import BaseConfig, GeneratorConfig, Model, TrainingConfig, train_base
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors
+from e2gan.networks import folders
 from tests.conftest import Project
 
 
@@ -29,7 +31,7 @@ def test_a_base_goes_on_from_another_ones_weights(project: Project, tmp_path: Pa
 
 def test_another_generator_or_text_than_the_starts_is_refused(project: Project, tmp_path: Path) -> None:
     wide = BaseConfig(
-        pairs=(project.sepia,), start=project.base, out=tmp_path / "x", generator=GeneratorConfig(width=12)
+        pairs=(project.sepia,), start=project.base, out=tmp_path / "x", generator=GeneratorConfig(width=16)
     )
     with pytest.raises(InputError, match="its generator is another"):
         train_base(wide)
@@ -50,3 +52,13 @@ def test_a_base_holds_what_an_adapter_needs(project: Project) -> None:
     assert settings["size"] == 32
     assert list(settings["concepts"]) == ["make it dusk"]
     assert "make it dusk" in (project.base / "README.md").read_text()
+
+
+def test_a_training_starts_from_a_base_that_ships_by_its_name(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project.base, tmp_path / "assets" / "base")
+    monkeypatch.setattr(folders, "ASSETS", tmp_path / "assets")
+    training = TrainingConfig(steps=1, precision="fp32")
+    train_base(BaseConfig(pairs=(project.sepia,), start=Path("full"), out=tmp_path / "out", training=training))
+    assert Model.load(base=tmp_path / "out", prompt="as a sepia photo").size == 32

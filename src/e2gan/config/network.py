@@ -17,7 +17,8 @@ Activation = Literal["relu", "leaky"]
 class GeneratorConfig:
     """The generator of Sec. 4.2.1 and Fig. 3, and what the paper varies of it.
 
-    The defaults are what a stored model's settings mean where they lack one; for a new one see PRESETS.
+    The defaults are what a stored model's settings mean where they lack one; a new generator starts from one of the
+    presets, as `replace(PRESETS["device"], width=32)`.
     """
 
     width: int = 64
@@ -74,7 +75,7 @@ class GeneratorConfig:
         at_least("width", self.width, 1)
         at_least("blocks", self.blocks, 0)
         at_least("text-width", self.text_width, 1)
-        at_least("fold", self.fold, 1)
+        need(self.fold in (1, 2), f"--fold {self.fold}: must be 1 or 2")
         need(0 <= self.z < 1, f"--z {self.z}: must be at least 0 and below 1")
         places = set(self.transformers)
         need(len(places) == len(self.transformers), f"--transformers {self.transformers}: one place is named twice")
@@ -82,6 +83,8 @@ class GeneratorConfig:
             all(0 <= p <= self.blocks for p in places),
             f"--transformers {self.transformers}: each must lie in 0..{self.blocks} (the number of residual blocks)",
         )
+        groups = self.width <= 8 or self.width % 8 == 0
+        need(not places or groups, f"--width {self.width}: above 8, it must be a multiple of 8 (the TB's group norm)")
         need(not places or 4 * self.width % self.heads == 0, f"--heads {self.heads}: must divide {4 * self.width}")
 
 

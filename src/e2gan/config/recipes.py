@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "best": Recipe(
-        about="strokes too, an hour of a CPU or minutes of a GPU: a perceptual loss, crops, no adversarial one",
+        about="strokes too, an hour of a CPU (a base: ten), minutes of a GPU: perceptual loss, crops, none adversarial",
         adapter={"init": "gradient"},
         training={
             "base": replace(STROKES, minutes=600.0, batch=8, lr=8e-4, warmup=100),

@@ -29,7 +29,7 @@ class RanksConfig(Scored):
     out: Path
     """File to write, ranks.json; the plot lies beside it. `adapt --ranks` takes it."""
     base: Path | None = None
-    """Base of the adapters (default: the one that ships, where there is one)."""
+    """Base of the adapters (default: full, of those that ship)."""
     sample: int | None = None
     """Search on so many of the concepts, drawn by the seed (default: on all)."""
     start: int = 1
@@ -62,7 +62,7 @@ class CrucialConfig(Scored):
     out: Path
     """Folder to write: crucial.json, crucial.png, a sheet a concept, and the models."""
     base: Path | None = None
-    """Base to fine-tune (default: the one that ships, where there is one)."""
+    """Base to fine-tune (default: full, of those that ship)."""
     text: str | None = None
     """Where the base's text encoder lies, e.g. clip:FOLDER for a local copy; it must be the base's own."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -49,7 +49,7 @@ class AdaptConfig:
     out: Path
     """Adapter to write."""
     base: Path | None = None
-    """Base to adapt (default: the one that ships, where there is one)."""
+    """Base to adapt: a folder, or full or small, which ship (default: full)."""
     selection: Path | None = None
     """Train on the photos of this selection.json alone (Sec. 4.2.3; where the teacher had edited all of them)."""
     text: str | None = None
@@ -126,7 +126,7 @@ class EvaluateConfig(OnDevice):
     pairs: Path
     """Pair set whose test split is edited."""
     base: Path | None = None
-    """Base of the adapter (default: the one that ships, where there is one)."""
+    """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: Path | None = None
     """Adapter to measure, a folder or the name of one that ships; without one, the base with the concept's prompt."""
     model: Path | None = None
@@ -187,7 +187,6 @@ class CostConfig(OnDevice):
 
     def check(self) -> None:
         one_model(self)
-        need(self.adapter is None or self.base is not None, "--adapter needs its --base")
         side("size", self.size)
         at_least("repeat", self.repeat, 1)
         self.generator.check()
@@ -201,7 +200,7 @@ class ExportConfig:
     out: Path
     """Folder to write."""
     base: Path | None = None
-    """Base of the adapter (default: the one that ships, where there is one)."""
+    """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: Path | None = None
     """Adapter to merge: a folder, or the name of one that ships."""
     model: Path | None = None
@@ -230,7 +229,7 @@ class EditConfig(OnDevice):
     out: Path
     """File to write for a photo, folder for a folder."""
     base: Path | None = None
-    """Base of the adapter (default: the one that ships, where there is one)."""
+    """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: UseAppendAction[tuple[Path, ...]] = ()
     """Adapter, a folder or the name of one that ships; several, each with an --adapter of its own, are mixed."""
     weights: tuple[float, ...] | None = None
@@ -265,7 +264,7 @@ class DemoConfig:
     out: Path = Path("demo")
     """Folder to write; report.html lies in it."""
     base: Path | None = None
-    """Base to adapt (default: the one that ships)."""
+    """Base to adapt: a folder, or full or small, which ship (default: full)."""
     concept: str = "golden"
     """Concept that the adapter learns: a name or prompt of the built-in filters that the base has not learned."""
     size: int = 64

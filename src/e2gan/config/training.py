@@ -51,7 +51,7 @@ class TrainingConfig:
     flip: bool = True
     """Mirror half of the pairs (undisclosed; as pix2pix)."""
     crop: int | None = None
-    """Train on random crops of this many pixels, where the pairs are larger; a multiple of 8."""
+    """Train on random crops of this many pixels, where the pairs are larger; a multiple of 8 (small: of 16)."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 autocast; auto times one step of each on this machine and takes the faster."""
     device: str = "auto"

@@ -40,18 +40,20 @@ class DemoResult:
     report: Path
     folder: Path
     base: Path | None
+    strokes_base: Path
     seconds: float
 
     def __str__(self) -> str:
         done = f"done in {self.seconds / 60:.1f} minutes; open the report:\n\n    {self.report.resolve()}"
-        next_commands = "\n".join(f"    {line}" for line in commands(self.folder, self.base))
+        next_commands = "\n".join(f"    {line}" for line in commands(self.folder, self.base, self.strokes_base))
         return f"{done}\n\nnext, with your own photos:\n\n{next_commands}"
 
 
-def commands(folder: Path, base: Path | None) -> list[str]:
+def commands(folder: Path, base: Path | None, strokes_base: Path) -> list[str]:
     """What to try next."""
     e2gan, named = ".venv/bin/e2gan", f" --base {base}" if base else ""
     return [
+        f"{e2gan} edit YOUR_PHOTO.jpg --base {strokes_base} --adapter {folder}/strokes/adapter --out painted.png",
         f"{e2gan} edit YOUR_PHOTO.jpg{named} --adapter {folder}/adapter --out edited.png",
         f"{e2gan} photos YOUR_FOLDER --out my-photos --size 128",
         f"{e2gan} pairs --photos my-photos --concept winter --out my-pairs",
@@ -87,7 +89,9 @@ def run_demo(config: DemoConfig) -> DemoResult:
         write_report(out / "report.html", content)
         write_bytes(out / "picture.jpg", encode_jpeg(picture(content.examples)))
     seconds = round(time.monotonic() - begun, 1)
-    return DemoResult(report=out / "report.html", folder=out, base=config.base, seconds=seconds)
+    return DemoResult(
+        report=out / "report.html", folder=out, base=config.base, strokes_base=config.strokes_base, seconds=seconds
+    )
 
 
 def effects(config: DemoConfig) -> tuple[Effect, Effect]:
@@ -156,7 +160,7 @@ def report(config: DemoConfig, look: Effect, strokes: Effect, found: list[Evalua
             cost_table(look),
         ],
         notes=notes(look, strokes, ours, stroked),
-        commands=commands(out, config.base),
+        commands=commands(out, config.base, config.strokes_base),
         footer=[
             ("e2gan", versions().get("e2gan", "")),
             ("PyTorch", torch.__version__),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from e2gan.networks.models import Model, load_generator
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, Filter, apply
 from e2gan.train.adapter import adapt
+from e2gan.train.loop import check_size
 from e2gan.train.scratch import train_scratch
 
 SHOWN_SIDE = 384  # shorter side of the report's pictures
@@ -53,7 +54,9 @@ class Effect:
         return list(load_generator(self.base)[1]["concepts"])
 
     def check(self, flag: str) -> None:
-        """Raises InputError where the base has learned the edit. flag: the option that named it."""
+        """Raises InputError where the base has learned the edit, or does not take photos of the size. flag: the option
+        that named the edit."""
+        check_size(load_generator(self.base)[0].config, self.size, self.training.crop)
         if self.concept.prompt in self.learned:
             new = ", ".join(f.name for f in FILTERS.values() if f.prompt not in self.learned)
             raise InputError(
@@ -69,7 +72,7 @@ class Effect:
             make_pairs(PairsConfig(photos=photos, concept=self.concept.prompt, out=pairs, seed=self.seed))
         with stage(f"adapter: {self.concept.prompt}, {self.training.minutes:g} minutes"):
             config = AdaptConfig(base=self.base, pairs=pairs, out=folder / "adapter", training=self.training)
-            adapt(config if not self.adapter else AdaptConfig(**(vars(config) | self.adapter)))
+            adapt(replace(config, **self.adapter))
         if self.pix2pix is not None:
             with stage(f"pix2pix from scratch on the same pairs, {self.pix2pix.minutes:g} minutes"):
                 train_scratch(ScratchConfig(pairs=pairs, out=folder / "pix2pix", training=self.pix2pix))

@@ -46,15 +46,15 @@ def guided(photo_HWC: Pixels, small_photo_hwC: Pixels, small_edit_hwC: Pixels) -
 def detail_of(photos_NHWC: Pixels, edits_NHWC: Pixels) -> Detail:
     """How edits like these come back to a photo's size: "guided" where they are light, "none" where they are paint.
 
-    By rule: each pair is halved by area, and the edit brought back. Light, colour and weather come back nearer to the
-    true edit with the photo's detail than enlarged as they are; strokes, which the photo does not have, do not.
+    By rule: the area of each pair is halved, and the edit brought back. Light, colour and weather come back nearer to
+    the true edit with the photo's detail than enlarged as they are; strokes, which the photo does not have, do not.
     """
     of_guided, of_plain = distances(photos_NHWC, edits_NHWC)
     return "guided" if of_guided < NEARER * of_plain else "none"
 
 
 def distances(photos_NHWC: Pixels, edits_NHWC: Pixels) -> tuple[float, float]:
-    """Mean L1 to the true edits, in 8-bit levels, of those halved by area and brought back: guided, and enlarged."""
+    """Mean L1 to the true edits, in 8-bit levels, of those of half the area brought back: guided, and enlarged."""
     height, width = photos_NHWC.shape[1:3]
     half = round(height / 2**0.5), round(width / 2**0.5)
     far = []

@@ -130,11 +130,11 @@ def measure_cost(config: CostConfig) -> Cost:
 
 def _load(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     """The generator to count, with an adapter merged; the files that hold it."""
-    if config.model is None and config.base is None:
+    if config.model is None and config.base is None and config.adapter is None:
         return Generator(config.generator), None, None
     adapter = () if config.adapter is None else (config.adapter,)
     model = Model.load(base=config.base, adapter=adapter, model=config.model)
-    folder = config.model if config.model is not None else base_folder(config.base)
+    folder = config.model if config.model is not None else base_folder(config.base, config.adapter)
     generator = model.plain()
     if isinstance(generator, LookUpTable):
         raise InputError(
@@ -178,10 +178,11 @@ def transposed_at_output(generator: nn.Module, size: int) -> int:
     if isinstance(generator, ComodganGenerator):
         growing = [(int(side) // 2, layer.conv.weight.numel()) for side, layer in generator.grow.items()]  # pyright: ignore
         return sum(3 * side**2 * weights for side, weights in growing)
+    fold = generator.config.fold if isinstance(generator, Generator) else 1
     per_pixel = {"level2_up": 2, "level3_up": 4}
     total = 0
     for name, module in generator.named_modules():
-        pixels = (size // per_pixel.get(name.split(".")[0], 8)) ** 2
+        pixels = (size // fold // per_pixel.get(name.split(".")[0], 8)) ** 2
         if isinstance(module, nn.ConvTranspose2d):
             total += (4 - 1) * pixels * module.weight.numel()
         elif isinstance(module, ResizedConv2d):

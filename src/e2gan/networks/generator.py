@@ -135,7 +135,7 @@ class TransformerBlock(nn.Module):
         height, width = x.shape[2:]
         h = self.proj_in(self.norm_in(x)).flatten(2).transpose(1, 2)  # (B, H·W, C)
         if place is not None:
-            h = h + place_signal(place, height, width, h.shape[2])
+            h = h + place_signal(place, height, width, h.shape[2]).to(h.dtype)
         h = h + self.self_attention(self.norm1(h))
         if hasattr(self, "cross_attention"):
             h = h + self.cross_attention(self.norm2(h), tokens, mask)
@@ -218,6 +218,8 @@ class Generator(nn.Module):
     1 and 2 as sums before the ReLU, the TB as a residual. The parameters are the same ones.
     """
 
+    whole: Tensor
+
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         config.check()
@@ -225,6 +227,8 @@ class Generator(nn.Module):
         self.multiple = config.multiple
         w = config.width
         self.activation = activation_of(config.activation)
+        if config.place:
+            self.register_buffer("whole", torch.tensor([WHOLE]), persistent=False)
         ends = 3 * config.fold**2, 7 if config.fold == 1 else 3  # channels and kernel of the outermost convolutions
         self.level1_in = nn.Sequential(
             *padded_conv(ends[0], w, ends[1], config.padding), norm_of(config.norm, w), activation_of(config.activation)
@@ -261,7 +265,7 @@ class Generator(nn.Module):
         mask: Tensor | None = None,
         place: Tensor | None = None,
     ) -> Tensor:
-        at = self.seen(photo, place)
+        at = self.seen(place)
         level1 = self.level1_in(self.folded(photo))
         level2 = self.level2_down(level1)
         h = self._transformer(0, self.level3_down(level2), tokens, mask, at)
@@ -284,16 +288,16 @@ class Generator(nn.Module):
         """(B, 3, H, W) → (B, 3·fold², H/fold, W/fold)."""
         return F.pixel_unshuffle(photo, self.config.fold) if self.config.fold > 1 else photo
 
-    def seen(self, photo: Tensor, place: Tensor | None) -> Tensor | None:
+    def seen(self, place: Tensor | None) -> Tensor | None:
         """What part of the photo is seen; None where the TB has no sense of place."""
         if not self.config.place:
             return None
-        return photo.new_tensor([WHOLE]) if place is None else place
+        return self.whole if place is None else place
 
     def _clamped(self, h: Tensor) -> Tensor:
-        """Within [-1, 1]; in training the gradient passes as if nothing were cut off."""
+        """Within [-1, 1]; where there is a gradient, it passes as if nothing were cut off."""
         clamped = h.clamp(-1, 1)
-        return h + (clamped - h).detach() if self.training else clamped
+        return h + (clamped - h).detach() if h.requires_grad else clamped
 
     def _transformer(
         self, number: int, h: Tensor, tokens: Tensor | None, mask: Tensor | None, place: Tensor | None

@@ -30,6 +30,8 @@ def train_base(config: BaseConfig) -> Trained:
     """
     config.check()
     sets = [PairSet.load(folder) for folder in config.pairs]
+    if config.start is not None:
+        config = replace(config, start=base_folder(config.start))
     config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
     for pair_set in sets:
         check_size(config.generator, pair_set.size, config.training.crop)
@@ -67,7 +69,7 @@ def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
 
 def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncoder]:
     """The settings with the generator and the text encoder of the base that the training starts from."""
-    settings = read_settings(base_folder(start), ("base",), "base")
+    settings = read_settings(start, ("base",), "base")
     generator = generator_config(settings)
     if config.generator not in (DEVICE, generator):
         raise InputError(f"--start {start}: its generator is another than the one asked for: leave those options out")

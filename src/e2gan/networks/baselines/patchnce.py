@@ -46,7 +46,7 @@ def features(
     The generator runs only as far as the last of them.
     """
     found: dict[str, Tensor] = {}
-    place = generator.seen(x, place)
+    place = generator.seen(place)
     x = generator.folded(x)
     for name, _ in _parts(generator.config):
         part = generator.get_submodule(name)
