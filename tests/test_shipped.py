@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from e2gan.cli import main
+from e2gan.config import PRESETS
 from e2gan.core.files import read_json
 from e2gan.core.images import read_image, resize, write_png
 from e2gan.data.builtin_photos import test_pictures as pictures_of_no_training
-from e2gan.networks.folders import ABOUT, DISCRIMINATOR, MODEL, base_folder, shipped_adapters
+from e2gan.networks.folders import ABOUT, DISCRIMINATOR, MODEL, base_folder, shipped_adapters, shipped_bases
 from e2gan.networks.models import load_discriminator, load_generator
-from e2gan.teachers.filters.filters import FILTERS, apply
+from e2gan.teachers.filters.filters import FILTERS, apply, find
 from e2gan.train.step import parameters
 
 
@@ -32,6 +34,24 @@ def test_the_base_is_there_in_half_precision() -> None:
     card = (folder / "README.md").read_text("utf-8")
     assert "Research use" in card
     assert "where it fails" in card
+
+
+def test_the_small_base_is_there_without_a_discriminator() -> None:
+    folder = base_folder(Path("small"))
+    generator, settings = load_generator(folder)
+    assert generator.config == replace(PRESETS["small"], text_width=512)
+    assert parameters(generator) == 1_833_676
+    assert (folder / MODEL).stat().st_size < 3.8e6
+    assert not (folder / DISCRIMINATOR).exists()
+    assert settings["size"] == 256
+    assert "Research use" in (folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", shipped_bases())
+def test_what_is_held_out_for_ever_is_in_no_base(name: str) -> None:
+    held_out = {find(name).prompt for name in ("sepia", "dusk", "crayon", "lowpoly")}
+    held_out |= {"in the style of La Muse", "in the style of Rain Princess"}
+    assert not held_out & set(load_generator(base_folder(Path(name)))[1]["concepts"])
 
 
 def test_five_small_adapters_ship_of_concepts_that_the_base_has_not_learned() -> None:

@@ -65,6 +65,7 @@ STROKES = TrainingConfig(
     clip=200.0,
     perceptual=20.0,
     gan=0.0,
+    flip=False,
     crop=128,
 )
 
@@ -80,6 +81,7 @@ RECIPES: dict[str, Recipe] = {
             "scratch": replace(PAPER_TRAINING, epochs=200),  # Sec. 5.1
         },
     ),
+    # Mirrored pairs contradict an effect that has a side, and double what is seen of one that has none (docs/log.md).
     # Few steps of few photos are ahead of fewer steps of many, A along the gradient of one at random (docs/log.md). The
     # norm of an adapter's gradient is 70 in the middle and 300 at most: clipping meets the outliers alone.
     "quick": Recipe(
@@ -87,11 +89,13 @@ RECIPES: dict[str, Recipe] = {
         adapter={"init": "gradient"},
         training={
             "base": TrainingConfig(
-                minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), schedule="cosine", warmup=100, clip=200.0
+                minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), schedule="cosine", warmup=100, clip=200.0, flip=False
             ),
-            "adapt": TrainingConfig(minutes=3.0, batch=2, lr=2e-3, schedule="cosine", warmup=20, clip=200.0),
+            "adapt": TrainingConfig(
+                minutes=3.0, batch=2, lr=2e-3, schedule="cosine", warmup=20, clip=200.0, flip=False
+            ),
             "scratch": TrainingConfig(
-                minutes=3.0, batch=2, lr=5e-4, betas=(0.5, 0.99), schedule="cosine", warmup=20, clip=200.0
+                minutes=3.0, batch=2, lr=5e-4, betas=(0.5, 0.99), schedule="cosine", warmup=20, clip=200.0, flip=False
             ),
         },
     ),
