@@ -16,6 +16,7 @@ import torch
 from e2gan.cli import main
 from e2gan.config import PRESETS, AdaptConfig, BaseConfig, GeneratorConfig, ScratchConfig, TrainingConfig
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_json, write_json
 from e2gan.networks.pixels import from_pixels
 from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base
@@ -198,14 +199,14 @@ def test_pairs_and_crops_that_do_not_fit_the_generator_are_refused_before_they_a
 ) -> None:
     bare = tmp_path / "sepia"  # without an image, and without its photos
     bare.mkdir()
-    for name in ("config.json", "metadata.jsonl"):
-        shutil.copy(project.sepia / name, bare / name)
-    crop, eight = TrainingConfig(crop=40), GeneratorConfig(fold=8)
-    for told, generator, training in [
-        ("pairs of 32 pixels: this generator takes multiples of 64", eight, TrainingConfig()),
-        ("--crop 40: this generator takes multiples of 16", GeneratorConfig(fold=2), crop),
+    shutil.copy(project.sepia / "metadata.jsonl", bare / "metadata.jsonl")
+    config = read_json(project.sepia / "config.json")
+    for told, size, crop in [
+        ("pairs of 40 pixels: this generator takes multiples of 16", 40, None),
+        ("--crop 40: this generator takes multiples of 16", 32, 40),
     ]:
-        common = {"out": tmp_path / "out", "generator": generator, "training": training}
+        write_json(bare / "config.json", config | {"settings": config["settings"] | {"size": size}})
+        common = {"out": tmp_path / "out", "generator": GeneratorConfig(fold=2), "training": TrainingConfig(crop=crop)}
         assert told in refused(lambda common=common: train_base(BaseConfig(pairs=(bare,), **common)))
         assert told in refused(lambda common=common: train_scratch(ScratchConfig(pairs=bare, model="e2gan", **common)))
     assert not (tmp_path / "out").exists()

@@ -34,6 +34,8 @@ PRINTED: dict[str, tuple[Any, str]] = {
     "generator.cross_attention": (PAPER.cross_attention, "Sec. 4.2.1"),
     "generator.skip": (PAPER.skip, "Fig. 3"),
     "generator.upsample": (PAPER.upsample, "B.2"),
+    "generator.fold": (PAPER.fold, "Fig. 3"),
+    "generator.place": (PAPER.place, "Fig. 3"),
     **{f"ranks.{name}": (rank, "B.2, Tab. 5") for name, rank in asdict(Ranks()).items()},
 }
 
@@ -50,6 +52,8 @@ OPEN: dict[str, tuple[Any, str]] = {
     "generator.text_width": (PAPER.text_width, "that of the text encoder"),
     "generator.norm": (PAPER.norm, "pix2pix's; without affine weights it meets the paper's counts"),
     "generator.padding": (PAPER.padding, "pix2pix's"),
+    "generator.activation": (PAPER.activation, "pix2pix's"),
+    "generator.output": (PAPER.output, "pix2pix's"),
     "generator.z": (PAPER.z, "pix2pix's dropout, off"),
     "clip": ("openai/clip-vit-base-patch32", "how the best perceptual quality is judged: structure, direction in CLIP"),
     "preference": (None, "PickScore may judge the quality too"),
@@ -75,7 +79,7 @@ OF_TRAININGS: dict[str, tuple[Training, ...]] = {
     "text": ("base", "scratch"),
 }
 # Of a training, what is off, as in the paper.
-OFF = ("perceptual", "gram", "warmup", "clip", "r1", "ema", "crop", "tensorboard")
+OFF = ("perceptual", "gram", "feature_matching", "lr_d", "warmup", "clip", "r1", "ema", "crop", "tensorboard")
 # What is no part of an experiment, or is spoken of below by itself.
 NEUTRAL = (
     *("number", "out", "photos", "photos_of", "device", "features", "inception", "paper", "segmenter", "labels"),
