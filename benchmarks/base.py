@@ -32,7 +32,6 @@ from e2gan import (
     AdaptConfig,
     EvaluateConfig,
     GeneratorConfig,
-    InputError,
     PairsConfig,
     PairSet,
     ScratchConfig,
@@ -60,7 +59,8 @@ from e2gan.train.loop import METRICS, Trained
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
 sys.path[:0] = [str(RECIPE.parent), str(Path(__file__).resolve().parent)]
-from step import milliseconds, steady_clock  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import exit_status  # noqa: E402 (scripts beside this one, found by the line above)
+from step import milliseconds, steady_clock  # noqa: E402
 from styles import style_pairs, style_prompts  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
@@ -340,9 +340,10 @@ def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
         note("the time of a step")
         make_folder(config.out)
         networks = {"pix2pix": PIX2PIX, "e2gan": base.generator, "adapter": base.generator}
-        sizes = {"size": config.size, "batch": config.batch, "repeat": 9, "clock": steady_clock()}
+        training = TrainingConfig(batch=config.batch, precision="fp32")
+        options = {"size": config.size, "repeat": 9, "clock": steady_clock()}
         found = {
-            name: milliseconds(network, "fp32", adapter=name == "adapter", **sizes)
+            name: milliseconds(network, training, adapter=name == "adapter", **options)
             for name, network in networks.items()
         }
         write_json(path, {"milliseconds": found, "size": config.size, "batch": config.batch})
@@ -613,16 +614,8 @@ def tell(config: Benchmark, job: Job, jobs: dict[Path, Job], done: set[Path]) ->
     note(f"{what} (model {len(done) + 1} of {len(jobs)}, {time} left)")
 
 
-def main() -> int:
-    try:
-        print(run(tyro.cli(Benchmark)))
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("benchmark: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    return exit_status(lambda: print(run(tyro.cli(Benchmark, args=arguments))))
 
 
 if __name__ == "__main__":

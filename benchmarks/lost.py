@@ -53,7 +53,7 @@ from e2gan.train.guard import TRIES
 from e2gan.train.loop import METRICS, NOT_DECISIVE, Trained
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from runs import in_processes, markdown, once  # noqa: E402 (a script beside this one, found by the line above)
+from runs import exit_status, in_processes, markdown, once  # noqa: E402 (a script beside this one, found by the line above)
 
 Kind = Literal["adapter", "scratch", "finetune"]
 KINDS: dict[Kind, str] = {"adapter": "adapter", "scratch": "all weights", "finetune": "all weights, from the base"}
@@ -342,15 +342,7 @@ def run_all(config: Settings) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    try:
-        print(run_all(tyro.cli(Settings, args=arguments, description=__doc__)), end="")
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("benchmark: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: print(run_all(tyro.cli(Settings, args=arguments, description=__doc__)), end=""))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,6 @@ from e2gan import (
     train_scratch,
 )
 from e2gan.config.checks import at_least, need, positive
-from e2gan.core.device import resolve_device
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json
 from e2gan.core.images import Pixels
@@ -43,21 +42,14 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder, read_settings, versions
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
-from e2gan.measure.cost import example, latency
 from e2gan.measure.evaluate import metrics
 from e2gan.measure.metrics import METRICS, NetworkOptions
-from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.folders import MODEL, base_folder, generator_config
-from e2gan.networks.generator import Generator
-from e2gan.networks.lora import attach, rank_of_layers
-from e2gan.networks.lora_training import train_mode
 from e2gan.research.comparison import Comparison, TrainedModel, load_sets
-from e2gan.train.batches import Batch
-from e2gan.train.step import Trainer
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from runs import in_processes, markdown, once  # noqa: E402 (scripts beside this one, found by the line above)
-from step import steady_clock  # noqa: E402
+from runs import exit_status, in_processes, markdown, once  # noqa: E402 (scripts beside this one, found by the line above)
+from step import milliseconds, steady_clock  # noqa: E402
 
 SHOWN = 6  # test photos on a sheet
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
@@ -156,17 +148,10 @@ def step_seconds(
     generator: GeneratorConfig, training: TrainingConfig, size: int, repeat: int, *, adapter: bool
 ) -> float:
     """The median time of a training step as these settings have it, on random pairs."""
-    device, side = resolve_device(training.device), min(training.crop or size, size)
     torch.manual_seed(0)
-    network = Generator(generator)
-    if adapter:
-        attach(network, rank_of_layers(network, AdaptConfig(pairs=Path(), out=Path()).ranks))
-    trainer = Trainer(train_mode(network).to(device), Discriminator().to(device), training)
-    photo = example(network, side, device)[0].repeat(training.batch, 1, 1, 1)
-    tokens = torch.randn(training.batch, 8, generator.text_width, device=device)
-    whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=device).repeat(training.batch, 1)
-    pairs = Batch(photo, -photo, tokens, torch.ones(training.batch, 8, dtype=torch.bool, device=device), whole)
-    return latency(lambda: trainer.step(pairs), repeat, device, steady_clock()) / 1000
+    side = min(training.crop or size, size)
+    times = {"size": side, "repeat": repeat, "clock": steady_clock()}
+    return milliseconds(generator, training, adapter=adapter, **times) * training.batch / 1000
 
 
 def step_times(config: Settings, base: Base, size: int) -> dict[str, dict[str, float]]:
@@ -415,15 +400,7 @@ def run_all(config: Settings) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    try:
-        print(run_all(tyro.cli(Settings, args=arguments, description=__doc__)), end="")
-    except InputError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("benchmark: stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: print(run_all(tyro.cli(Settings, args=arguments, description=__doc__)), end=""))
 
 
 if __name__ == "__main__":

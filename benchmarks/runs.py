@@ -1,20 +1,19 @@
-"""Many independent trainings: each once, several at a time, in processes of one thread; a killed command goes on."""
+"""Many independent trainings: each once, several at a time, in processes of one thread; a killed command goes on. And
+how a benchmark ends."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 
 from e2gan import InputError
 from e2gan.core.files import plain, read_json, write_json
 from e2gan.core.outputs import differences, make_folder
+from e2gan.core.processes import processes
 
 Job = TypeVar("Job")
 
@@ -32,30 +31,26 @@ def once(path: Path, key: Mapping[str, Any], work: Callable[[], Mapping[str, Any
     return found["result"]
 
 
-def in_processes(function: Callable[[Job], Any], jobs: Sequence[Job], processes: int) -> Iterator[Any]:
+def in_processes(function: Callable[[Job], Any], jobs: Sequence[Job], count: int) -> Iterator[Any]:
     """function(job) of each, in their order; with one process, in this one. Jobs must not wait for one another."""
-    if processes == 1 or len(jobs) < 2:
+    if count == 1 or len(jobs) < 2:
         yield from map(function, jobs)
         return
-    options = {"n_jobs": processes, "inner_max_num_threads": 1, "initializer": _start, "initargs": (os.getpid(),)}
-    with parallel_config("loky", **options):
+    with processes(count):
         yield from Parallel(return_as="generator", pre_dispatch="2*n_jobs")(delayed(function)(job) for job in jobs)
 
 
-def _start(parent: int) -> None:
-    """In each process: one thread, and an end when the parent ends, however that comes: else a killed command's last
-    trainings would go on beside those of its rerun."""
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def exit_status(work: Callable[[], None]) -> int:
+    """That of a benchmark's command: 0; 2 for a mistake, 130 for Ctrl-C, with one line on standard error."""
+    try:
+        work()
+    except InputError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("benchmark: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -31,20 +31,18 @@ def steady_clock() -> Callable[[], float]:
 
 def milliseconds(
     config: GeneratorConfig,
-    precision: str,
+    training: TrainingConfig,
     *,
     adapter: bool,
     size: int,
-    batch: int,
     repeat: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Median time of a training step for each photo."""
-    device = resolve_device("auto")
+    """Median time of a training step for each photo, on random pairs."""
+    device, batch = resolve_device(training.device), training.batch
     generator = Generator(config)
     if adapter:
         attach(generator, rank_of_layers(generator, Ranks()))
-    training = TrainingConfig(batch=batch, precision=precision)  # pyright: ignore[reportArgumentType]
     trainer = Trainer(train_mode(generator).to(device), Discriminator().to(device), training)
     photo, _ = example(generator, size, device)
     photo = photo.repeat(batch, 1, 1, 1)
@@ -69,7 +67,9 @@ def main() -> None:
         ("E²GAN, adapter", PRESETS["residual"], True),
         ("E²GAN device preset, adapter", PRESETS["device"], True),
     ):
-        times = [milliseconds(config, p, adapter=adapter, **vars(arguments)) for p in ("fp32", "bf16")]
+        options = {"adapter": adapter, "size": arguments.size, "repeat": arguments.repeat}
+        trainings = [TrainingConfig(batch=arguments.batch, precision=precision) for precision in ("fp32", "bf16")]
+        times = [milliseconds(config, training, **options) for training in trainings]
         first = first or times[0]
         print(
             f"| {name} | {times[0]:.0f} | {times[1]:.0f} | {first / times[0]:.1f}×, {first / times[1]:.1f}× |",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,23 +15,10 @@ from e2gan.core.files import read_json
 from e2gan.core.images import read_image, resize, write_png
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.teachers.filters.filters import FILTERS, Kind
+from tests.benchmarks import mistake, script
 from tests.conftest import TINY, Project
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def script(folder: str) -> ModuleType:
-    """FOLDER/base.py as a module."""
-    spec = importlib.util.spec_from_file_location(f"{folder}_base", ROOT / folder / "base.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-bench = script("benchmarks")
+bench = script("base")
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +179,7 @@ def test_of_each_kind_one_filter_that_the_base_has_not_learned(config: Any, proj
 
 
 def test_photos_are_those_that_the_recipe_trains_on(config: Any, photos: Path, tmp_path: Path) -> None:
-    recipe = script("recipes")
+    recipe = script("base", "recipes")
     own = PhotoSet.load(recipe.photo_set(recipe.Recipe(photos=photos, out=tmp_path), 32))
     trained, val = ({photo.source for photo in own.split(split)} for split in ("train", "val"))
     assert val
@@ -278,16 +262,9 @@ def test_mistakes_are_told_in_one_line(
     photos: Path,
     project: Project,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = {"--photos": photos, "--base": project.base, "--out": tmp_path / "out", "--size": 32, "--train": 16}
     given |= {"--test": 2, "--minutes": 0.0005, "--concepts": "sketch"}
     own = [str(text) for pair in given.items() if pair[0] not in options for text in pair]
-    monkeypatch.setattr(sys, "argv", ["base.py", *own, *options])
-    assert bench.main() == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("benchmark: ")
-    assert told in line
+    assert told in mistake(bench, [*own, *options], capsys)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from e2gan.core.files import read_json
-from tests.benchmarks import ROOT, script
+from tests.benchmarks import ROOT, mistake, script
 from tests.conftest import Project
 
 bench = script("lost")
@@ -107,12 +107,7 @@ def test_a_killed_command_goes_on_in_two_processes(project: Project, tmp_path: P
 def test_mistakes_are_told_in_one_line(
     others: dict[str, object], told: str, project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.main(options(project, tmp_path, **others)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("benchmark: ")
-    assert told in line
+    assert told in mistake(bench, options(project, tmp_path, **others), capsys)
 
 
 def test_a_preset_takes_the_base_of_its_generator(project: Project, tmp_path: Path) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from itertools import starmap
 from pathlib import Path
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, delayed
 
 from e2gan.core.files import write_jsonl
 from e2gan.core.images import read_image, write_png
 from e2gan.core.outputs import finish, partial_of
+from e2gan.core.processes import processes
 from e2gan.core.progress import cores, track
 from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.outcome import Outcome
@@ -54,14 +51,12 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
 
 def _in_processes(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:
     """Make the edits: in several processes where that pays, since a filter holds Python's lock much of its time."""
-    processes = 1 if len(edits) < TOO_FEW_FOR_PROCESSES else min(cores(), 16)
-    if processes == 1:
+    count = 1 if len(edits) < TOO_FEW_FOR_PROCESSES else min(cores(), 16)
+    if count == 1:
         yield from starmap(_edit, edits)
         return
     done = 0
-    with parallel_config(
-        "loky", n_jobs=processes, inner_max_num_threads=1, initializer=_start, initargs=(os.getpid(),)
-    ):
+    with processes(count):
         try:
             for _ in Parallel(return_as="generator")(starmap(delayed(_edit), edits)):
                 done += 1
@@ -72,15 +67,3 @@ def _in_processes(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:
 
 def _edit(name: str, photo: Path, edit: Path) -> None:
     write_png(edit, apply(FILTERS[name], read_image(photo)))
-
-
-def _start(parent: int) -> None:
-    """In each process: leaves Ctrl-C to the parent, and ends when the parent does, however that comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

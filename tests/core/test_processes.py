@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+
+from e2gan.core.processes import processes
+from tests.teachers.tiny_programs import alive
+
+
+def facts() -> tuple[int, int, bool]:
+    return os.getpid(), torch.get_num_threads(), signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
+def test_each_process_has_one_thread_and_leaves_ctrl_c_to_its_parent() -> None:
+    with processes(2):
+        found = list(Parallel(return_as="generator")(delayed(facts)() for _ in range(4)))
+    assert all((threads, ignores) == (1, True) and pid != os.getpid() for pid, threads, ignores in found)
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path; from joblib import Parallel, delayed\n"
+        "from e2gan.core.processes import processes\n"
+        "def work(i):\n    (Path(sys.argv[1]) / str(os.getpid())).touch()\n    time.sleep(60)\n"
+        "with processes(2):\n    Parallel()(delayed(work)(i) for i in range(2))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code.replace("sys.argv[1]", repr(str(tmp_path)))])
+    until = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    pids = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(pids) == 2
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while any(map(alive, pids)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(map(alive, pids))
