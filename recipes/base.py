@@ -238,7 +238,7 @@ def train(recipe: Recipe) -> Path:
             lr=recipe.lr[i],
             gan=recipe.gan,
             perceptual=recipe.perceptual,
-            crop=recipe.crop if recipe.crop is not None and recipe.crop < size else None,
+            crop=recipe.crop,
             warmup=recipe.warmup,
             seed=recipe.seed,
         )

@@ -49,7 +49,6 @@ class GeneratorConfig:
     upsample: Upsample = "resize"
     """Resize and convolution, which leaves no checkerboard and multiplies 1.1 times as often; or the paper's transposed
     convolution (Fig. 3)."""
-
     activation: Activation = "relu"
     """After the convolutions. leaky: a tenth below zero, so that none can die."""
     output: Literal["tanh", "clamp"] = "tanh"
@@ -57,7 +56,6 @@ class GeneratorConfig:
     fold: int = 1
     """Side of the squares of pixels that are folded into channels at the entrance and out again at the exit: with 2 the
     whole network runs at half the photo's size."""
-
     place: bool = False
     """Whether the TB is told where in the photo each of its tokens lies, by a fixed two-dimensional sinusoid: for
     effects that have a side, a vignette or a horizon."""

@@ -14,12 +14,13 @@ from e2gan.config import AdaptConfig, EvaluateConfig, PairsConfig, ScratchConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors
 from e2gan.core.images import resize
+from e2gan.core.outputs import read_settings
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
 from e2gan.demo.report import Example
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.evaluate import Evaluation, evaluate
-from e2gan.networks.folders import ABOUT, ADAPTER
-from e2gan.networks.models import Model, load_generator
+from e2gan.networks.folders import ABOUT, ADAPTER, generator_config
+from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, Filter, apply
 from e2gan.train.adapter import adapt
@@ -49,14 +50,19 @@ class Effect:
     side: int | None = None
 
     @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The base's."""
+        return read_settings(self.base, ("base",), "base")
+
+    @property
     def learned(self) -> list[str]:
         """The prompts that the base knows."""
-        return list(load_generator(self.base)[1]["concepts"])
+        return list(self.settings["concepts"])
 
     def check(self, flag: str) -> None:
         """Raises InputError where the base has learned the edit, or does not take photos of the size. flag: the option
         that named the edit."""
-        check_size(load_generator(self.base)[0].config, self.size, self.training.crop)
+        check_size(generator_config(self.settings), self.size, self.training.crop)
         if self.concept.prompt in self.learned:
             new = ", ".join(f.name for f in FILTERS.values() if f.prompt not in self.learned)
             raise InputError(

@@ -178,11 +178,11 @@ def transposed_at_output(generator: nn.Module, size: int) -> int:
     if isinstance(generator, ComodganGenerator):
         growing = [(int(side) // 2, layer.conv.weight.numel()) for side, layer in generator.grow.items()]  # pyright: ignore
         return sum(3 * side**2 * weights for side, weights in growing)
-    fold = generator.config.fold if isinstance(generator, Generator) else 1
-    per_pixel = {"level2_up": 2, "level3_up": 4}
+    eighth = size // int(generator.multiple)  # pyright: ignore[reportArgumentType]
+    sides = {"level2_up": 4 * eighth, "level3_up": 2 * eighth}
     total = 0
     for name, module in generator.named_modules():
-        pixels = (size // fold // per_pixel.get(name.split(".")[0], 8)) ** 2
+        pixels = sides.get(name.split(".")[0], eighth) ** 2
         if isinstance(module, nn.ConvTranspose2d):
             total += (4 - 1) * pixels * module.weight.numel()
         elif isinstance(module, ResizedConv2d):
