@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from joblib import Parallel, delayed
@@ -20,7 +21,7 @@ def facts() -> tuple[int, int, bool]:
 
 def test_each_process_has_one_thread_and_leaves_ctrl_c_to_its_parent() -> None:
     with processes(2):
-        found = list(Parallel(return_as="generator")(delayed(facts)() for _ in range(4)))
+        found: list[Any] = list(Parallel(return_as="generator")(delayed(facts)() for _ in range(4)))
     assert all((threads, ignores) == (1, True) and pid != os.getpid() for pid, threads, ignores in found)
 
 
