@@ -27,12 +27,12 @@ def test_each_process_has_one_thread_and_leaves_ctrl_c_to_its_parent() -> None:
 
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = (
-        "import os, sys, time; from pathlib import Path; from joblib import Parallel, delayed\n"
+        "import os, time; from pathlib import Path; from joblib import Parallel, delayed\n"
         "from e2gan.core.processes import processes\n"
-        "def work(i):\n    (Path(sys.argv[1]) / str(os.getpid())).touch()\n    time.sleep(60)\n"
+        f"def work(i):\n    (Path({str(tmp_path)!r}) / str(os.getpid())).touch()\n    time.sleep(60)\n"
         "with processes(2):\n    Parallel()(delayed(work)(i) for i in range(2))"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code.replace("sys.argv[1]", repr(str(tmp_path)))])
+    parent = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 60
     while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < until:
         time.sleep(0.1)

@@ -47,9 +47,8 @@ def test_the_whole_way(base: Path, small: Path, tmp_path: Path, capsys: pytest.C
     words = "91,926", "7,055,619", "11,378,179", "make it dusk", "as a sepia photo", "ONNX Runtime", "fd-random"
     for word in (*words, "colour table", "as an oil painting", "fd-squeezenet", "swd"):
         assert word in page
-    assert page.count("data:image/jpeg") == sum(
-        5 + 4 for _ in builtin_photos.test_pictures()
-    )  # pix2pix beside the look alone
+    beside = 5 + 4  # pictures of each photo: pix2pix is beside the look alone
+    assert page.count("data:image/jpeg") == beside * len(builtin_photos.test_pictures())
     assert page.count("stroke-width: 2.25") == 3
     assert read_image(out / "picture.jpg").shape[1] > 4 * 384
     about = json.loads((out / "strokes" / "adapter" / "e2gan.json").read_text())
