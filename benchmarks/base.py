@@ -41,7 +41,7 @@ from e2gan import (
     make_pairs,
     train_scratch,
 )
-from e2gan.config import PIX2PIX, Init
+from e2gan.config import PIX2PIX, Init, Ranks
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.images import list_images, read_image, square
@@ -343,7 +343,7 @@ def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
         training = TrainingConfig(batch=config.batch, precision="fp32")
         options = {"size": config.size, "repeat": 9, "clock": steady_clock()}
         found = {
-            name: milliseconds(network, training, adapter=name == "adapter", **options)
+            name: milliseconds(network, training, ranks=Ranks() if name == "adapter" else None, **options)
             for name, network in networks.items()
         }
         write_json(path, {"milliseconds": found, "size": config.size, "batch": config.batch})

@@ -34,6 +34,7 @@ from e2gan import (
     adapt,
     train_scratch,
 )
+from e2gan.config import Ranks
 from e2gan.config.checks import at_least, need, positive
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json
@@ -145,13 +146,13 @@ class Job:
 
 
 def step_seconds(
-    generator: GeneratorConfig, training: TrainingConfig, size: int, repeat: int, *, adapter: bool
+    generator: GeneratorConfig, training: TrainingConfig, size: int, repeat: int, ranks: Ranks | None
 ) -> float:
-    """The median time of a training step as these settings have it, on random pairs."""
+    """The median time of a training step as these settings have it. ranks: an adapter's; None trains all weights."""
     torch.manual_seed(0)
     side = min(training.crop or size, size)
     times = {"size": side, "repeat": repeat, "clock": steady_clock()}
-    return milliseconds(generator, training, adapter=adapter, **times) * training.batch / 1000
+    return milliseconds(generator, training, ranks=ranks, **times) * training.batch / 1000
 
 
 def step_times(config: Settings, base: Base, size: int) -> dict[str, dict[str, float]]:
@@ -163,13 +164,15 @@ def step_times(config: Settings, base: Base, size: int) -> dict[str, dict[str, f
             continue
         note(f"the time of a step of {name}")
         found[name] = {
-            stage: step_seconds(
-                base.generator, trained(config, name, stage), size, config.repeat, adapter=stage == "adapt"
-            )
-            for stage in ("adapt", "scratch")
+            stage: step_seconds(base.generator, trained(config, name, stage), size, config.repeat, ranks)
+            for stage, ranks in (("adapt", recipe_ranks(name, base.generator)), ("scratch", None))
         }
         write_json(path, found)
     return found
+
+
+def recipe_ranks(recipe: str, generator: GeneratorConfig) -> Ranks:
+    return RECIPES[recipe].settings("adapt", generator).get("ranks", Ranks())
 
 
 def trained(config: Settings, recipe: str, stage: Any, steps: int | None = None) -> TrainingConfig:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from e2gan.config import RECIPES
+from e2gan.config import PRESETS, RECIPES, Ranks
 from e2gan.core.files import read_json, write_json
 from e2gan.core.images import read_image
 from e2gan.core.outputs import make_folder
@@ -132,3 +132,8 @@ def test_mistakes_are_told_in_one_line(
     others: dict[str, object], told: str, project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told in mistake(bench, options(project, tmp_path, **others), capsys)
+
+
+def test_an_adapters_step_is_timed_at_the_recipes_own_ranks() -> None:
+    assert bench.recipe_ranks("best", PRESETS["small"]) == RECIPES["best"].adapter["ranks"]
+    assert bench.recipe_ranks("quick", PRESETS["small"]) == Ranks()
