@@ -173,3 +173,25 @@ def test_wrong_folders_are_told_in_one_line(
     assert words in said
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp932"])
+def test_what_the_terminal_cannot_show_ends_no_run(encoding: str) -> None:
+    command = [sys.executable, "-m", "e2gan", "--help"]
+    answer = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}, check=False)
+    assert answer.returncode == 0
+    assert b"Traceback" not in answer.stderr
+
+
+def test_json_is_json_in_any_encoding() -> None:
+    command = [sys.executable, "-m", "e2gan", "pairs", "--concept", "in d\u00e4mmerung", "--dry-run", "--out", "x"]
+    command += ["--photos", "y", "--json"]
+    answer = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+    assert json.loads(answer.stdout.decode("ascii"))["concept"] == "in d\u00e4mmerung"
+
+
+def test_the_home_folder_is_known_where_the_shell_leaves_its_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["adapt", "--pairs=~/p", "--out=~/a", "--dry-run"]) == 0
+    settings = json.loads(capsys.readouterr().out)
+    assert settings["pairs"] == str(Path.home() / "p")
+    assert settings["out"] == str(Path.home() / "a")

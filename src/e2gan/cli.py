@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal stopped it, 128 and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):  # a sign that the terminal cannot show must not end a run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         with _signals_as_ctrl_c():
             return _run(arguments)
@@ -130,12 +133,12 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise InputError(f"unknown command '{name}': choose one of {', '.join(COMMANDS)}")
     invocation = _parse(name, rest)
-    settings = invocation.settings
+    settings = _with_home(invocation.settings)
     settings.check()
     if invocation.dry_run:
         from e2gan.core.files import plain
 
-        print(json.dumps(plain(settings) | plain(_remarks(settings)), indent=2, ensure_ascii=False))
+        _print_json(plain(settings) | plain(_remarks(settings)))
         return 0
     return _call(COMMANDS[name][1], settings, as_json=invocation.json)
 
@@ -158,10 +161,30 @@ def _call(target: str, settings: Any, *, as_json: bool) -> int:
     if as_json:
         from e2gan.core.files import plain
 
-        print(json.dumps(plain(result), indent=2, ensure_ascii=False))
+        _print_json(plain(result))
     else:
         print(result)
     return 0
+
+
+def _print_json(value: Any) -> None:
+    readable = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(value, indent=2, ensure_ascii=not readable))
+
+
+def _with_home(settings: Any) -> Any:
+    """The settings with `~` in their paths, which a shell leaves in `--out=~/x`, as the home folder."""
+
+    def expanded(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value.expanduser()
+        if isinstance(value, tuple):
+            return tuple(map(expanded, value))
+        return _with_home(value) if dataclasses.is_dataclass(value) else value
+
+    values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.init}
+    found = {name: expanded(value) for name, value in values.items()}
+    return dataclasses.replace(settings, **found) if found != values else settings
 
 
 def _overview() -> str:

@@ -11,5 +11,9 @@ class InputError(Exception):
     """
 
 
+class BusyError(InputError):
+    """Another process is at the same output."""
+
+
 class LostTrainingError(Exception):
     """A training that could not be kept from being lost, for no fault of its input; exit status 1, one line."""

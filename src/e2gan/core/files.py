@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 CONFIG = "config.json"
+BESIDE = ".tmp"  # of the name under which a file is written before it takes its place
 
 
 def plain(value: Any) -> Any:
@@ -40,7 +41,7 @@ def plain(value: Any) -> Any:
 def write_bytes(path: Path, data: bytes) -> None:
     """Whole or not at all, also when the machine stops: written beside, flushed, renamed."""
     # Machines that share a disk may share process numbers.
-    beside = path.with_name(f"{path.name}.tmp{os.getpid()}-{secrets.token_hex(4)}")
+    beside = path.with_name(f"{path.name}{BESIDE}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with beside.open("wb") as f:
             f.write(data)

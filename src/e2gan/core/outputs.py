@@ -1,23 +1,29 @@
 """What a stage writes, and how a rerun recognises it: finished, half done, or made with other settings.
 
-A stage writes into `OUT.partial` and renames it to `OUT` when all is written. A run that was killed leaves the
-partial folder, and the same command goes on from it. A run is the same one where its stage and its settings are, with
-the hashes of its inputs among them: `differences` is the one comparison, for folders and for single JSON files.
+A stage writes into `OUT.partial` and renames it to `OUT` when all is written; meanwhile no other run can (locks.py). A
+run that was killed leaves the partial folder, and the same command goes on from it. A run is the same one where its
+stage and its settings are, with the hashes of its inputs among them: `differences` is the one comparison, for folders
+and for single JSON files.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, read_json, write_json
+from e2gan.core.files import BESIDE, CONFIG, plain, read_json, write_json
+from e2gan.core.locks import LOCK, only_writer
 
+PARTIAL = ".partial"
+MARGIN = len(PARTIAL + LOCK)  # bytes that a folder's name must leave for the names beside it
 ELSEWHERE = "choose another --out, or delete it"
 PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn")
 
@@ -46,7 +52,7 @@ class State(Enum):
 
 def partial_of(out: Path) -> Path:
     """The folder that a stage writes to until its output is whole."""
-    return out.with_name(out.name + ".partial")
+    return out.parent / (out.name + PARTIAL)  # a path without a name is refused elsewhere
 
 
 def versions() -> dict[str, str]:
@@ -132,20 +138,37 @@ def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_chan
     return bool(changed)
 
 
-def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequence[str] = ()) -> State:
-    """Make `OUT.partial` ready for a stage, or find that the work is done.
+@contextmanager
+def claim(
+    out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequence[str] = (), *, shared: bool = False
+) -> Iterator[State]:
+    """Make `OUT.partial` ready for a stage, or find that the work is done. Inside, no other process writes it.
 
     `settings` decides whether an earlier run is the same one (the output path itself does not count). It is
     written to the partial folder's config.json together with the stage and the versions. may_change: settings that
-    a run may go on with others of, until it is done.
+    a run may go on with others of, until it is done. shared: several processes fill the partial folder together.
 
-    Raises InputError where `out` or its partial folder holds something else.
+    Raises InputError where `out` or its partial folder holds something else or cannot be written, and BusyError where
+    another process writes it.
     """
     out = Path(out)
     config = _config(stage, settings)
-    if not _vacant(out):
-        _same_or_refuse(out, config, ELSEWHERE)
-        return State.DONE
+    if _done(out, config):  # also where nothing can be written
+        yield State.DONE
+        return
+    check_out(out)
+    with nullcontext() if shared else only_writer(out):
+        yield State.DONE if _done(out, config) else _ready(out, config, may_change, shared=shared)
+
+
+def _done(out: Path, config: Mapping[str, Any]) -> bool:
+    if _vacant(out):
+        return False
+    _same_or_refuse(out, config, ELSEWHERE)
+    return True
+
+
+def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, shared: bool) -> State:
     partial = partial_of(out)
     if partial.exists():
         # An empty folder, or one without its config.json yet, was killed in its first instant.
@@ -153,6 +176,8 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequen
             mend = "repeat that run's settings to go on with it, or delete it"
             if _same_or_refuse(partial, config, mend, may_change):
                 write_json(partial / CONFIG, config)
+            if not shared:
+                _clear(partial)
             return State.RESUME
         if any(not path.name.startswith(CONFIG) for path in partial.iterdir()):
             raise InputError(f"{partial} holds files that this program did not write: move it away")
@@ -165,13 +190,52 @@ def claim(out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequen
     return State.FRESH
 
 
-def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any]) -> None:
+def _clear(folder: Path) -> None:
+    """Remove what a process left that was killed as it wrote a file."""
+    for path in folder.rglob(f"*{BESIDE}*"):
+        if re.search(rf"{re.escape(BESIDE)}\d+-[0-9a-f]{{8}}$", path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
     """As `claim`, for a folder that grows in its place, of parts that are each whole by themselves."""
+    out = Path(out)
     config = _config(stage, settings)
-    if _vacant(out):
-        _begin(out, config, out)
-    else:
-        _same_or_refuse(out, config, ELSEWHERE)
+    check_out(out, grows=True)
+    with only_writer(out):
+        if _vacant(out):
+            _begin(out, config, out)
+        else:
+            _same_or_refuse(out, config, ELSEWHERE)
+            _clear(out)
+        yield
+
+
+def check_out(out: Path, *, grows: bool = False) -> None:
+    """Raises InputError where a stage's folder could not be put in its place at the end. grows: it is not renamed."""
+    name = os.fsencode(out.name)
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"--out {os.fsencode(out)!r}: the name is not UTF-8: choose another one") from None
+    try:
+        longest = os.pathconf(next(folder for folder in out.absolute().parents if folder.exists()), "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # no POSIX, or a file system that does not tell
+        longest = 255
+    if len(name) + MARGIN > longest:
+        raise InputError(
+            f"--out {out.name[:40]}…: a name of {len(name)} bytes; at most {longest - MARGIN} are possible"
+        )
+    if not out.name or out.name == "..":
+        raise InputError(f"--out {out}: name a new folder, such as {out / 'NAME'}")
+    if grows or not os.path.lexists(out):
+        return
+    what = "a link" if out.is_symlink() else "a mounted disk" if out.is_mount() else None
+    if what is None and Path.cwd().is_relative_to(out.resolve()):
+        what = "the folder that you are in"
+    if what is not None:
+        raise InputError(f"--out {out} is {what}, which cannot be replaced: name a new folder, such as {out / 'NAME'}")
 
 
 def _vacant(out: Path) -> bool:
@@ -195,31 +259,51 @@ def finish(out: Path) -> None:
 def writing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[Path | None]:
     """The partial folder to write to, renamed to `out` at the end; None where the same result is there already.
 
-    For stages that are quick to do again: on any error the partial folder is removed. Stages that resume use
-    `claim` and `finish` themselves.
+    For stages that are quick to do again: on any error the partial folder is removed, and one that a killed run left
+    is begun anew. Stages that resume use `claim` and `finish` themselves.
     """
     out = Path(out)
-    if claim(out, stage, settings) is State.DONE:
-        yield None
-        return
-    try:
-        yield partial_of(out)
-        finish(out)
-    except BaseException:
-        shutil.rmtree(partial_of(out), ignore_errors=True)
-        raise
+    with claim(out, stage, settings) as state:
+        if state is State.DONE:
+            yield None
+            return
+        partial = partial_of(out)
+        if state is State.RESUME:
+            _empty(partial)
+        try:
+            yield partial
+            finish(out)
+        except BaseException:
+            discard(partial)
+            raise
+
+
+def discard(folder: Path) -> None:
+    """Remove a partial folder. Stopped in the midst, it is still known by its settings, which go last."""
+    with suppress(OSError):
+        _empty(folder)
+        (folder / CONFIG).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _empty(folder: Path) -> None:
+    """Remove all but its settings."""
+    for path in folder.iterdir():
+        if path.name == CONFIG:
+            continue
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 @contextmanager
 def growing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
     """`claim_in_place` for a stage that may yet refuse its input: then an empty claim is taken back."""
-    claim_in_place(out, stage, settings)
-    try:
-        yield
-    except InputError:
-        if all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
-            shutil.rmtree(out)
-        raise
+    with claim_in_place(out, stage, settings):
+        try:
+            yield
+        except InputError:
+            if all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
+                shutil.rmtree(out)
+            raise
 
 
 def make_folder(folder: Path) -> None:

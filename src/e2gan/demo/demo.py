@@ -75,19 +75,19 @@ def run_demo(config: DemoConfig) -> DemoResult:
     look.check("--concept")
     strokes.check("--strokes")
     hashes = {"base_sha256": sha256(look.base / MODEL), "strokes_base_sha256": sha256(strokes.base / MODEL)}
-    claim_in_place(out, "demo", vars(config) | hashes)
-    for effect in (look, strokes):
-        effect.make()
-    with stage("evaluation on the test photos"):
-        ours, stroked = look.evaluate(), strokes.evaluate()
-        theirs = evaluate(EvaluateConfig(model=out / "pix2pix", pairs=out / "pairs"))
-    with stage("export to ONNX, compared with PyTorch"):
-        export_model(ExportConfig(base=look.base, adapter=out / "adapter", out=out / "onnx"))
-        export_model(ExportConfig(model=out / "pix2pix", out=out / "onnx-pix2pix"))
-    with stage("report"):
-        content = report(config, look, strokes, [ours, stroked, theirs])
-        write_report(out / "report.html", content)
-        write_bytes(out / "picture.jpg", encode_jpeg(picture(content.examples)))
+    with claim_in_place(out, "demo", vars(config) | hashes):
+        for effect in (look, strokes):
+            effect.make()
+        with stage("evaluation on the test photos"):
+            ours, stroked = look.evaluate(), strokes.evaluate()
+            theirs = evaluate(EvaluateConfig(model=out / "pix2pix", pairs=out / "pairs"))
+        with stage("export to ONNX, compared with PyTorch"):
+            export_model(ExportConfig(base=look.base, adapter=out / "adapter", out=out / "onnx"))
+            export_model(ExportConfig(model=out / "pix2pix", out=out / "onnx-pix2pix"))
+        with stage("report"):
+            content = report(config, look, strokes, [ours, stroked, theirs])
+            write_report(out / "report.html", content)
+            write_bytes(out / "picture.jpg", encode_jpeg(picture(content.examples)))
     seconds = round(time.monotonic() - begun, 1)
     return DemoResult(
         report=out / "report.html", folder=out, base=config.base, strokes_base=config.strokes_base, seconds=seconds

@@ -7,16 +7,14 @@ import os
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from e2gan.core.errors import InputError
+from e2gan.core.errors import BusyError, InputError
 from e2gan.core.files import plain, write_bytes, write_jsonl
 from e2gan.core.images import read_image
+from e2gan.core.locks import only_writer
 from e2gan.core.outputs import finish, partial_of
 from e2gan.core.progress import track
 from e2gan.core.summary import count_reasons
@@ -35,10 +33,6 @@ SCORES = "scores"  # how the files begin in which scores are kept until the set 
 AT_A_TIME = 32  # candidates read and scored at a time
 
 
-class BusyError(InputError):
-    """Another machine is building the same pair set."""
-
-
 def build_set(
     out: Path,
     prompt: str,
@@ -55,7 +49,9 @@ def build_set(
     done it, and InputError as `score_candidates` and `write_set` do.
     """
     folder = partial_of(out)
-    with _lock(out.with_name(out.name + ".lock"), folder):
+    with only_writer(out):
+        if not folder.is_dir():
+            raise BusyError(f"{folder} is gone: another machine has just built the pair set")
         rows = score_candidates(candidates, models, device, photos, photo_set)
         rows = pick_best(choice.reject(rows), choice.weights)
         rejected, without = reasons(rows), without_edit(rows, photos)
@@ -69,21 +65,6 @@ def build_set(
         f"to choose by hand: open {out / PAGE}, then: e2gan choose {out}",
     ]
     return Outcome(rejected=rejected, notes=[line for line in notes if line])
-
-
-@contextmanager
-def _lock(path: Path, folder: Path) -> Iterator[None]:
-    try:
-        with FileLock(path, blocking=False):
-            if not folder.is_dir():
-                raise BusyError(f"{folder} is gone: another machine has just built the pair set")
-            try:
-                yield
-            finally:
-                with suppress(PermissionError):  # Windows keeps files that are open
-                    path.unlink()
-    except Timeout:
-        raise BusyError(f"another process is building the pair set of {folder}") from None
 
 
 def score_candidates(

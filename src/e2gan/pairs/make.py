@@ -142,13 +142,15 @@ def _edit_photos(
         }
     elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
         return Outcome(waiting=len(chosen.photos))
-    state = claim(out, "pairs", settings, may_change=("choice",))
-    if state is State.DONE:
-        outcome = Outcome(already_done=True)
-    elif only is None:
-        outcome = run_teachers(out, teachers, ask, chosen, choice, teach, config.seed, config.device)
-    else:
-        outcome = run_filter(out, only.filter.name, ask.prompt, config.seed, chosen, resumes=state is State.RESUME)
+    shared = only is None and teach.part()[1] > 1
+    with claim(out, "pairs", settings, may_change=("choice",), shared=shared) as state:
+        if state is State.DONE:
+            outcome = Outcome(already_done=True)
+        elif only is None:
+            outcome = run_teachers(out, teachers, ask, chosen, choice, teach, config.seed, config.device)
+        else:
+            resumes = state is State.RESUME
+            outcome = run_filter(out, only.filter.name, ask.prompt, config.seed, chosen, resumes=resumes)
     if chosen.selection is None:
         return outcome
     return replace(outcome, notes=[f"of the training photos, only those in {chosen.selection}", *outcome.notes])

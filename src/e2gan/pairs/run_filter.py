@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from itertools import starmap
@@ -12,7 +11,7 @@ from joblib import Parallel, delayed
 
 from e2gan.core.files import write_jsonl
 from e2gan.core.images import read_image, write_png
-from e2gan.core.outputs import finish, partial_of
+from e2gan.core.outputs import discard, finish, partial_of
 from e2gan.core.processes import processes
 from e2gan.core.progress import cores, track
 from e2gan.data.pair_set import ROWS, PhotosToEdit
@@ -31,8 +30,6 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
     files = {photo.id: f"images/{photo.id}.png" for photo in photos}
     try:
         (folder / "images").mkdir(exist_ok=True)
-        for path in (folder / "images").glob("*.tmp*"):
-            path.unlink()  # what a process left that was killed as it wrote
         left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
         edits = _in_processes([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
         for _ in track(edits, f"edits ({name})", len(left)):
@@ -42,7 +39,7 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
         write_jsonl(folder / ROWS, rows)
         finish(out)
     except Exception:  # not Ctrl-C: a run that was stopped goes on, one that failed leaves nothing half-written
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
         raise
     return Outcome(
         notes=[f"{len(photos) - len(left)} of them were there from a run that was stopped"] if resumes else []

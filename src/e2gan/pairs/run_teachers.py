@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2gan.config import TeachConfig
-from e2gan.core.errors import InputError
+from e2gan.core.errors import BusyError, InputError
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.memory import give_back_memory, is_no_memory
-from e2gan.core.outputs import partial_of
+from e2gan.core.outputs import discard, partial_of
 from e2gan.core.progress import track
 from e2gan.data.pair_set import PhotosToEdit
 from e2gan.data.photos import Photo
 from e2gan.pairs.align import align, default_limit, estimate
-from e2gan.pairs.build_set import BusyError, build_set, score_candidates
+from e2gan.pairs.build_set import build_set, score_candidates
 from e2gan.pairs.candidates import CandidateFolder, Job
 from e2gan.pairs.choice import Choice
 from e2gan.pairs.failed_edits import flaw
@@ -70,7 +69,7 @@ def run_teachers(
         return Outcome(already_done=True) if out.exists() else Outcome(busy=str(error))
     except InputError:
         if parts == 1 and not candidates.has_edit():
-            shutil.rmtree(partial_of(out), ignore_errors=True)  # nothing to go on from
+            discard(partial_of(out))  # nothing to go on from
         raise
     resumption = [f"{resumed} photos had edits from a run before"] if resumed else []
     return replace(outcome, notes=[*resumption, *outcome.notes])

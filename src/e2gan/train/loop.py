@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
-from e2gan.core.outputs import State, claim, finish, partial_of
+from e2gan.core.outputs import State, claim, discard, finish, partial_of
 from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
@@ -198,23 +197,26 @@ def run(
     training: TrainingConfig = config.training
     check_fit(training, len(data))
     device = resolve_device(training.device)
-    if claim(out, stage, settings_of(config, data.size, len(data), extra)) is State.DONE:
-        return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
-    partial = partial_of(out)
-    torch.manual_seed(training.seed)
-    trainer = make(device)
-    try:
-        result = train(trainer, data.to(device), partial)
-        trainer.use_average()
-        trainer.generator.eval()
-        write(partial, trainer, result)
-    except Exception:
-        if not (partial / CHECKPOINT).exists():
-            shutil.rmtree(partial, ignore_errors=True)  # nothing to go on from
-        raise
-    (partial / CHECKPOINT).unlink(missing_ok=True)
-    finish(out)
-    return result
+    with claim(out, stage, settings_of(config, data.size, len(data), extra)) as state:
+        if state is State.DONE:
+            with suppress(OSError):  # of a run that was killed as it ended
+                (out / CHECKPOINT).unlink(missing_ok=True)
+            return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
+        partial = partial_of(out)
+        torch.manual_seed(training.seed)
+        trainer = make(device)
+        try:
+            result = train(trainer, data.to(device), partial)
+            trainer.use_average()
+            trainer.generator.eval()
+            write(partial, trainer, result)
+        except Exception:
+            if not (partial / CHECKPOINT).exists():
+                discard(partial)  # nothing to go on from
+            raise
+        finish(out)
+        (out / CHECKPOINT).unlink(missing_ok=True)  # only now: what it could be made anew from is in its place
+        return result
 
 
 def check_size(generator: GeneratorConfig, size: int, crop: int | None) -> None:

@@ -126,18 +126,19 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tu
             )
     else:
         decisive = ("epochs", "baseline_epochs", "generator", "ranks", "precision", "device", "seed")
-    claim_in_place(out, name, {k: v for k, v in plain(config).items() if k in decisive} | {"size": size})
-    if name == "table2":
-        return _table2(config, size, out)
-    measured = {}
-    for row, method in ROWS[name].items():
-        known = out / f"step-{slug(method)}.json"
-        if not known.exists():
-            note(f"{row}: one step at {size} pixels")
-            write_json(known, measure(method, size, config))
-        measured[row] = Measured.load(read_json(known))
-    table = _table1 if name == "table1" else _fig6
-    return table(config, size, out, measured, paper)
+    settings = {k: v for k, v in plain(config).items() if k in decisive} | {"size": size}
+    with claim_in_place(out, name, settings):
+        if name == "table2":
+            return _table2(config, size, out)
+        measured = {}
+        for row, method in ROWS[name].items():
+            known = out / f"step-{slug(method)}.json"
+            if not known.exists():
+                note(f"{row}: one step at {size} pixels")
+                write_json(known, measure(method, size, config))
+            measured[row] = Measured.load(read_json(known))
+        table = _table1 if name == "table1" else _fig6
+        return table(config, size, out, measured, paper)
 
 
 def image_costs(

@@ -1,0 +1,50 @@
+"""One writer for each output: a lock that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from e2gan.core.errors import BusyError, InputError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Inside, no other process or thread writes `out`; it may be entered again by who holds it.
+
+    The lock is the file `OUT.lock`, which says who holds it and is gone afterwards; one that a killed process left is
+    taken over. Raises BusyError where another one holds it, and InputError where nothing can be written there.
+    """
+    path = out.with_name(out.name + LOCK)
+    lock = FileLock(path, blocking=False, is_singleton=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise BusyError(f"{out} is being written by {_holder(path)}: wait for it, or choose another --out") from None
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
+    try:
+        if lock.lock_counter == 1:
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%H:%M:%S')}\n")
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with suppress(OSError):  # Windows keeps files that are open; on a full or lost disk there is none
+                path.unlink()
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        if text := path.read_text("utf-8").strip():
+            return text
+    return "another process"
