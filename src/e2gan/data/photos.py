@@ -16,6 +16,7 @@ import numpy as np
 from e2gan.config import PhotosConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
+from e2gan.core.identity import hash_below, hash_files
 from e2gan.core.images import Pixels, list_images, read_image, read_square, square, write_png
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
@@ -63,6 +64,12 @@ class PhotoSet:
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder} is no photo set of this version: {type(error).__name__} {error}") from error
         return cls(folder, size, photos)
+
+    def content(self, ids: Sequence[str] | None = None) -> str:
+        """Hash of the photos' ids and of the bytes of their images: all, or these. Raises InputError where one is
+        missing."""
+        ids = [photo.id for photo in self.photos] if ids is None else ids
+        return hash_files(zip(ids, self.files(ids), strict=True))
 
     def split(self, name: str) -> list[Photo]:
         return [photo for photo in self.photos if photo.split == name]
@@ -143,8 +150,9 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
     root = config.folder
     files = evenly(input_images(root, config.out, "photos"), config.limit)
     settings = plain(config) | {"folder": str(root.resolve()), "files_sha256": listing_hash(root, files)}
+    reads = {"folder": hash_below(root, files)}
     skipped: list[Skipped] = []
-    with writing(config.out, "photos", settings) as folder:
+    with writing(config.out, "photos", settings, reads=reads) as folder:
         if folder is None:
             return result_of(PhotoSet.load(config.out), already_done=True)
         checked = track(in_threads(lambda path: check_photo(path, root, config.size), files), "photos", len(files))
@@ -256,7 +264,7 @@ def pixel_hash(image_HWC: Pixels) -> str:
 
 
 def listing_hash(root: Path, files: Sequence[Path]) -> str:
-    """Of the files' names and sizes: tells whether a rerun would see the same folder."""
+    """Of the files' names and sizes: what earlier versions knew a folder by (`BEFORE_CONTENT` of core/outputs.py)."""
     rows = (f"{shown(path, root)}\0{path.stat().st_size if path.exists() else -1}\n" for path in files)
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, write_json, write_jsonl
+from e2gan.core.identity import Reads, hash_below
 from e2gan.core.images import Pixels, read_image, resize, square
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
@@ -51,12 +52,12 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     """
     outcome = Outcome()
     if config.aligned is not None:
-        teacher, (sources, files_hash) = "aligned", _aligned(config)
+        teacher, (sources, files_hash, reads) = "aligned", _aligned(config)
     else:
-        teacher, (sources, files_hash) = "before/after", _matched(config, outcome)
+        teacher, (sources, files_hash, reads) = "before/after", _matched(config, outcome)
     settings |= {"teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("aligned", "before", "after") if settings[k]}
-    with writing(config.out, "pairs", settings) as folder:
+    with writing(config.out, "pairs", settings, reads=reads) as folder:
         if folder is None:
             return Outcome(already_done=True)
         (folder / "images").mkdir(exist_ok=True)
@@ -85,14 +86,14 @@ def folder_split(path: Path, root: Path) -> str | None:
     return FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
 
 
-def _aligned(config: PairsConfig) -> tuple[list[_Source], str]:
+def _aligned(config: PairsConfig) -> tuple[list[_Source], str, Reads]:
     root = cast(Path, config.aligned)
     files = input_images(root, config.out, "images")
     sources = [_Source(shown(path, root), path, None, folder_split(path, root)) for path in files]
-    return sources, listing_hash(root, files)
+    return sources, listing_hash(root, files), {"aligned": hash_below(root, files)}
 
 
-def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
+def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str, Reads]:
     before, after = cast(Path, config.before), cast(Path, config.after)
     photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
     # By path and stem where the two folders have the same subfolders, else by stem alone.
@@ -112,7 +113,8 @@ def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]
         if count:
             outcome.notes.append(f"{count} image{'s' * (count > 1)} of {folder} without a partner left out")
     sources = [_Source(shown(p, before), p, e, folder_split(p, before)) for p, e in partners.items()]
-    return sources, listing_hash(before, photos) + listing_hash(after, edits)
+    reads = {"before": hash_below(before, photos), "after": hash_below(after, edits)}
+    return sources, listing_hash(before, photos) + listing_hash(after, edits), reads
 
 
 def _partners(

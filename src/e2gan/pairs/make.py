@@ -142,7 +142,7 @@ def _edit_photos(
         }
     elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
         return Outcome(waiting=len(chosen.photos))
-    state = claim(out, "pairs", settings, may_change=("choice",))
+    state = claim(out, "pairs", settings, reads=chosen.reads, may_change=("choice",))
     if state is State.DONE:
         outcome = Outcome(already_done=True)
     elif only is None:

@@ -19,6 +19,7 @@ from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
+from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, claim, finish, partial_of
 from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
@@ -165,8 +166,14 @@ class Log:
             self.events.close()
 
 
+def reads_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, str | None]:
+    """Hashes of what a training on a concept's pairs reads of them."""
+    return {"pairs": pair_set.content(), "selection": None if selection is None else sha256(selection)}
+
+
 def identity_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, Any]:
-    """What of a concept's pairs decides a training: the prompt, and hashes of the set's rows and of a selection."""
+    """What of a concept's pairs decides a training beside the pictures: the prompt, hashes of the set's rows and of a
+    selection."""
     return {
         "prompt": pair_set.prompt,
         "pairs_sha256": sha256(pair_set.folder / ROWS),
@@ -189,6 +196,7 @@ def run(
     data: TrainingData,
     write: Callable[[Path, Trainer, TrainingResult], None],
     extra: dict[str, Any],
+    reads: Reads,
 ) -> TrainingResult:
     """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
 
@@ -198,7 +206,7 @@ def run(
     training: TrainingConfig = config.training
     check_fit(training, len(data))
     device = resolve_device(training.device)
-    if claim(out, stage, settings_of(config, data.size, len(data), extra)) is State.DONE:
+    if claim(out, stage, settings_of(config, data.size, len(data), extra), reads=reads) is State.DONE:
         return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
     partial = partial_of(out)
     torch.manual_seed(training.seed)
