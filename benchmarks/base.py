@@ -45,8 +45,9 @@ from e2gan.config import PIX2PIX, Init
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
-from e2gan.core.images import list_images, read_image, square
+from e2gan.core.images import read_image, square
 from e2gan.core.names import slug
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import make_folder, read_settings, versions, writing
 from e2gan.core.progress import in_threads, note, track
 from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set

@@ -26,7 +26,8 @@ from e2gan.config import PRESETS, RECIPES, BaseConfig, ConceptsConfig, Norm, Pai
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.identity import hash_below
-from e2gan.core.images import list_images, read_image, square
+from e2gan.core.images import read_image, square
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
 from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set

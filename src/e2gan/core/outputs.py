@@ -88,6 +88,8 @@ def in_words(changed: Sequence[str], settings: Mapping[str, Any]) -> str:
     words = []
     for name in changed:
         group, _, role = name.partition(".")
+        if group == CONTENT and role in changed:
+            continue  # other files of another name
         if group == CONTENT:
             where = settings.get(role)
             where = ", ".join(map(str, where)) if isinstance(where, (list, tuple)) else where or "it is made from"
@@ -137,7 +139,9 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
 
 def replaced_note(what: str, changed: Sequence[str]) -> str:
     """What a user should know where a file of other settings is replaced."""
-    names = [name if name.partition(".")[0] != CONTENT else "pictures or files" for name in changed]
+    told = {name: name.partition(".")[2] for name in changed if name.startswith(f"{CONTENT}.")}
+    names = [f"pictures or files ({told[name]})" if name in told else name for name in changed]
+    names = [name for name, key in zip(names, changed, strict=True) if told.get(key) not in changed]
     return f"replaced an earlier {what} (of other {', '.join(dict.fromkeys(names)) or 'content'})"
 
 

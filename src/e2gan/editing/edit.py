@@ -15,7 +15,8 @@ from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, sha256, write_bytes
 from e2gan.core.identity import hash_below
-from e2gan.core.images import Pixels, list_images, read_image
+from e2gan.core.images import Pixels, read_image
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import writing
 from e2gan.core.progress import track
 from e2gan.core.summary import skipped_lines

@@ -15,7 +15,8 @@ from e2gan.config import ExportConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, plain, read_json, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
-from e2gan.core.images import Pixels, list_images, read_image, resize, square
+from e2gan.core.images import Pixels, read_image, resize, square
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix

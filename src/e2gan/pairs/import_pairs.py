@@ -15,11 +15,13 @@ from e2gan.core.identity import Reads, hash_below
 from e2gan.core.images import Pixels, read_image, resize, square
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.data.duplicates import likeness_notes
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
     Checked,
     Skipped,
     assign_splits,
+    held_out,
     input_images,
     listing_hash,
     shown,
@@ -66,8 +68,8 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             folder / PHOTOS,
             read,
             outcome.skipped,
-            splits=lambda names: splits_of(
-                names, {source.name: source.split for source in sources}, config.seed, outcome
+            splits=lambda like: splits_of(
+                like, {source.name: source.split for source in sources}, config.seed, outcome
             ),
             few=lambda count: f"{count} usable pair{'s' * (count != 1)}",
             edits=folder / "images",
@@ -164,14 +166,19 @@ def _two(before: Path, after: Path) -> tuple[Pixels, Pixels]:
     return photo, edit
 
 
-def splits_of(names: Sequence[str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
-    """The splits of the folders train, val and test where the user has them; else by seed."""
+def splits_of(like: Mapping[str, str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
+    """The splits of the folders train, val and test where the user has them; else by seed.
+
+    like: of `alike`, the names and which of them show the same: what is split here keeps those together.
+    """
+    names = list(like)
     given = [folders[name] for name in names]
     present = set(given)
     if None in present or "train" not in present or present == {"train"}:
         if present != {None}:
             outcome.notes.append("split 80/10/10 by seed: not all images lie in folders train, and val or test")
-        return assign_splits(names, seed)
+        outcome.notes.extend(likeness_notes(like))
+        return assign_splits(names, seed, like)
     splits: list[str] = [split or "train" for split in given]
     if "test" not in present:
         outcome.notes.append("no folder test: its images are those of val, and a tenth of train became val")
@@ -179,9 +186,36 @@ def splits_of(names: Sequence[str], folders: Mapping[str, str | None], seed: int
     elif "val" not in present:
         outcome.notes.append("no folder val: a tenth of train became val")
     if "val" not in splits:
-        train = shuffled([name for name, split in zip(names, splits, strict=True) if split == "train"], seed)
-        if len(train) < 2:
-            raise InputError("the folder train holds one usable pair, and at least 2 are needed: one becomes val")
-        val = set(train[: max(1, round(len(train) / 10))])
-        return ["val" if name in val else split for name, split in zip(names, splits, strict=True)]
+        splits = _with_val(like, splits, seed)
+    outcome.notes.extend(leak_notes(like, splits))
     return splits
+
+
+def _with_val(like: Mapping[str, str], splits: Sequence[str], seed: int) -> list[str]:
+    """The splits, a tenth of train become val."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for (name, first), split in zip(like.items(), splits, strict=True):
+        if split == "train":
+            groups[first].append(name)
+    if len(groups) < 2:
+        raise InputError("the folder train holds one usable pair, and at least 2 are needed: one becomes val")
+    tenth = max(1, round(sum(map(len, groups.values())) / 10))
+    val = held_out(shuffled(groups, seed), groups, tenth, leave=1)
+    return [
+        "val" if split == "train" and first in val else split
+        for first, split in zip(like.values(), splits, strict=True)
+    ]
+
+
+def leak_notes(like: Mapping[str, str], splits: Sequence[str]) -> list[str]:
+    """What a user should know whose own folders hold nearly the same picture in train and in val or test."""
+    of: dict[str, dict[str, str]] = defaultdict(dict)
+    for (name, first), split in zip(like.items(), splits, strict=True):
+        of[first].setdefault("train" if split == "train" else "other", name)
+    leaks = [found for found in of.values() if len(found) > 1]
+    if not leaks:
+        return []
+    example = f"e.g. {leaks[0]['train']} and {leaks[0]['other']}"
+    return [
+        f"{len(leaks)} pictures of val or test are nearly the same as ones in train ({example}): your folders are kept"
+    ]

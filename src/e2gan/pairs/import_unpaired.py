@@ -107,7 +107,7 @@ def _write(folder: Path, kind: _Kind, config: PairsConfig, outcome: Outcome, *, 
         folder,
         track(in_threads(partial(check_photo, root=kind.root, size=config.size), kind.files), which, len(kind.files)),
         found.skipped,
-        splits=lambda names: splits_of(names, kind.splits, config.seed, found),
+        splits=lambda like: splits_of(like, kind.splits, config.seed, found),
         few=lambda count: f"{kind.root}: {count} usable image{'s' * (count != 1)} of the {which} kind",
         index=index,
     )
