@@ -2,11 +2,11 @@
 
     python benchmarks/duplicates.py --photos FOLDER [--limit 2000] [--many 10000]
 
-Of each photo four copies are made: resized to 30 %, recompressed as JPEG at quality 40, mirrored, and cropped by 5 % of
-each side. Prints a Markdown table: the share of copies of a kind that are joined with their photo; the pairs of photos
-that are in one group, of all pairs of photos, some of which do show the same; and the seconds for `--many` pictures, the
-photos and their copies: of hashing them, at the working size of 256 pixels that they have at that point, and of the
-search.
+Of each photo four copies are made: resized to 30 %, recompressed as JPEG at quality 40, mirrored, and cropped by 5 %
+on each side. Prints a Markdown table: the share of copies of a kind that are joined with their photo; the pairs of
+photos that are in one group, of all pairs of photos, some of which do show the same; and the seconds for `--many`
+pictures, the photos and their copies: of hashing them, at the working size of 256 pixels that they have at that point,
+and of the search.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from runs import exit_status, markdown
 
 from e2gan import InputError
 from e2gan.core.images import Pixels, read_image, square
@@ -28,6 +27,7 @@ from e2gan.core.originals import list_images
 from e2gan.core.progress import in_threads, track
 from e2gan.data.duplicates import groups_of, near_duplicates, thumbnail
 from e2gan.data.photos import evenly
+from runs import exit_status, markdown
 
 SIZE = 256
 

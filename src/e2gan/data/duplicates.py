@@ -2,8 +2,9 @@
 
 A picture's hash is the low frequencies of its discrete cosine transform (DCT), as in pHash, each weighted by its
 frequency so that none outweighs the others, and as numbers instead of bits: pHash's 64 bits lose a picture that was
-cropped by a twentieth. Two pictures are compared by the cosine of their hashes, first as they are, then, where that is not far
-off, with one of them cropped and mirrored in the ways that are looked for. `benchmarks/duplicates.py` measures it.
+cropped by a twentieth. Two pictures are compared by the cosine of their hashes, first as they are, then, where that is
+not far off, with one of them cropped and mirrored in the ways that are looked for. `benchmarks/duplicates.py` measures
+what it finds.
 """
 
 from __future__ import annotations

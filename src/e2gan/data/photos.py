@@ -146,8 +146,8 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
     """Make a photo set of a folder of photos: centre squares at the working size, each picture once.
 
     The split is 80/10/10 by photo (Sec. 5.1) and depends on the seed and the files' names alone, but that
-    near-duplicates are kept in one (data/duplicates.py). Photos that cannot be used are skipped with a reason. Run again
-    on the same photos, it finds them done.
+    near-duplicates are kept in one (data/duplicates.py). Photos that cannot be used are skipped with a reason. Run
+    again on the same photos, it finds them done.
 
     Raises InputError where fewer than three photos can be used.
     """
