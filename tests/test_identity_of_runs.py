@@ -59,7 +59,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     ),
     "crucial": (f"--base base --pairs sepia --metric l1 {TRAINING} --out out", [*PICTURES, *WEIGHTS]),
     "table": (
-        "5 --base base --pairs sepia --keep 4 --embedding gradient-colour --metric l1 --steps 2 --batch 2 --precision fp32 --device cpu --out out",
+        f"5 --base base --pairs sepia --keep 4 --embedding gradient-colour --metric l1 {TRAINING} --out out",
         [*PICTURES, *WEIGHTS],
     ),
     "export": (

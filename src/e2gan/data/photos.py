@@ -238,9 +238,8 @@ def _once(checked: Iterable[Checked | Skipped], skipped: list[Skipped]) -> Itera
 
 
 def result_of(photo_set: PhotoSet, skipped: Sequence[Skipped] = (), *, already_done: bool = False) -> PhotosResult:
-    counts = {name: len(photo_set.split(name)) for name in ("train", "val", "test")}
-    folder, size = photo_set.folder, photo_set.size
-    return PhotosResult(folder, size, skipped=list(skipped), already_done=already_done, **counts)
+    train, val, test = (len(photo_set.split(name)) for name in ("train", "val", "test"))
+    return PhotosResult(photo_set.folder, photo_set.size, train, val, test, list(skipped), already_done)
 
 
 def check_photo(path: Path, root: Path, size: int) -> Checked | Skipped:
