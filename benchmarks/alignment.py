@@ -28,7 +28,8 @@ from scipy import ndimage
 from skimage.registration import optical_flow_ilk, phase_cross_correlation
 from skimage.transform import warp_polar
 
-from e2gan.core.images import Pixels, list_images, read_image, square
+from e2gan.core.images import Pixels, read_image, square
+from e2gan.core.originals import list_images
 from e2gan.pairs.align import Alignment, align, estimate, undo
 from e2gan.teachers.filters.filters import FILTERS, apply
 

@@ -44,8 +44,10 @@ from e2gan import (
 from e2gan.config import PIX2PIX, Init, Ranks
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
-from e2gan.core.images import list_images, read_image, square
+from e2gan.core.identity import hash_below
+from e2gan.core.images import read_image, square
 from e2gan.core.names import slug
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import make_folder, read_settings, versions, writing
 from e2gan.core.progress import in_threads, note, track
 from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
@@ -207,7 +209,8 @@ def photo_set(config: Benchmark, size: int) -> Path:
     files = {"train": training_files(config), "test": evenly(list_images(config.photos / "test"), config.test)}
     need(len(files["test"]) == config.test, f"--test {config.test}: {config.photos / 'test'} has {len(files['test'])}")
     listed = {split: listing_hash(config.photos, found) for split, found in files.items()}
-    with writing(out, "photos", {"size": size, "files_sha256": listed}) as folder:
+    reads = {split: hash_below(config.photos, found) for split, found in files.items()}
+    with writing(out, "photos", {"size": size, "files_sha256": listed}, reads=reads) as folder:
         if folder is not None:
             jobs = [(path, split) for split, found in files.items() for path in found]
             write_photo_set(folder, track(squares(config.photos, jobs, size), f"photos at {size}", len(jobs)))

@@ -42,7 +42,7 @@ from e2gan.config.checks import at_least, need
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import plain, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.names import slug
-from e2gan.core.outputs import make_folder, partial_of, read_settings, versions
+from e2gan.core.outputs import CONTENT, make_folder, partial_of, read_settings, versions
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
 from e2gan.measure.metrics import MetricScorer, NetworkOptions
@@ -167,7 +167,8 @@ class Run:
         settings = {k: v for k, v in plain(self.stage).items() if k not in ("out", "base", "pairs")}
         settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NOT_DECISIVE, "device")}
         base = None if self.subject.base is None or self.kind == "scratch" else sha256(self.subject.base / MODEL)
-        return settings | {"pairs_sha256": sha256(self.pair_set.folder / ROWS), "base_sha256": base}
+        of_pairs = {"pairs_sha256": sha256(self.pair_set.folder / ROWS), CONTENT: {"pairs": self.pair_set.content()}}
+        return settings | of_pairs | {"base_sha256": base}
 
 
 def subjects(config: Settings) -> list[Subject]:

@@ -40,7 +40,7 @@ from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json
 from e2gan.core.images import Pixels
 from e2gan.core.names import slug
-from e2gan.core.outputs import make_folder, read_settings, versions
+from e2gan.core.outputs import CONTENT, make_folder, read_settings, versions
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
 from e2gan.measure.evaluate import metrics
@@ -252,6 +252,7 @@ def measured(job: Job) -> dict[str, float] | None:
         note(f"{job.stage.out}: {error}")
         return None
     key = {"weights_sha256": sha256(job.model.weights), "pairs_sha256": sha256(job.pair_set.folder / ROWS)}
+    key |= {CONTENT: {"pairs": job.pair_set.content()}}
 
     def work() -> dict[str, float]:
         photos, targets, _ = job.pair_set.arrays("test")

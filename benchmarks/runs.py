@@ -12,7 +12,7 @@ from joblib import Parallel, delayed
 
 from e2gan import InputError
 from e2gan.core.files import plain, read_json, write_json
-from e2gan.core.outputs import differences, make_folder
+from e2gan.core.outputs import differences, in_words, make_folder
 from e2gan.core.processes import processes
 
 Job = TypeVar("Job")
@@ -23,7 +23,9 @@ def once(path: Path, key: Mapping[str, Any], work: Callable[[], Mapping[str, Any
     if path.exists():
         found = read_json(path)
         if changed := differences(found["key"], plain(key)):
-            raise InputError(f"{path} is of other settings ({', '.join(changed)}): choose another --out, or delete it")
+            raise InputError(
+                f"{path} is of other settings ({in_words(changed, key)}): choose another --out, or delete it"
+            )
         return found["result"]
     found = {"key": plain(key), "result": plain(work())}
     make_folder(path.parent)

@@ -19,7 +19,8 @@ import tyro
 
 from e2gan import InputError, PairsConfig, PhotosConfig, TableConfig, make_pairs, prepare_photos, run_table
 from e2gan.core.files import write_bytes
-from e2gan.core.images import list_images, read_image, square, write_png
+from e2gan.core.images import read_image, square, write_png
+from e2gan.core.originals import list_images
 from e2gan.research.tables.run import ORDER, TableResult, label, markdown_table
 from e2gan.teachers.filters.filters import FILTERS, apply
 

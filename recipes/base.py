@@ -25,11 +25,13 @@ from e2gan.choose.concepts import choose_concepts
 from e2gan.config import PRESETS, RECIPES, BaseConfig, ConceptsConfig, Norm, PairsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
-from e2gan.core.images import list_images, read_image, square
+from e2gan.core.identity import hash_below
+from e2gan.core.images import read_image, square
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
 from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
 from e2gan.networks.models import load_generator
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, find
@@ -132,7 +134,7 @@ def photo_set(recipe: Recipe, size: int) -> Path:
     folder = recipe.out / f"photos-{size}"
     files = [path for source in SOURCES for path in used(recipe.photos / source)]
     settings = {"size": size, "seed": recipe.seed, "sources": {k: list(v) for k, v in SOURCES.items()}}
-    with writing(folder, "photos", settings) as partial:
+    with writing(folder, "photos", settings, reads={"photos": hash_below(recipe.photos, files)}) as partial:
         if partial is not None:
             names = [str(path.relative_to(recipe.photos)) for path in files]
             val = set(shuffled(names, recipe.seed)[: max(1, round(VAL * len(names)))])
@@ -256,7 +258,7 @@ def ship(base: Path, out: Path) -> None:
     found = read_json(base / CONFIG)
     kept = ("generator", "text", "text_fingerprint", "training", "concepts", "size", "pairs_total")
     config = found | {"settings": {name: found["settings"][name] for name in kept}}
-    with writing(out, "base", {}) as folder:
+    with writing(out, "base", {}, reads={"base": weights_hash(base, MODEL)}) as folder:
         assert folder is not None
         adversarial = found["settings"]["training"]["gan"]
         for file in (MODEL, DISCRIMINATOR) if adversarial else (MODEL,):

@@ -14,7 +14,8 @@ import tyro
 from skimage.metrics import structural_similarity
 
 from e2gan.core.errors import InputError
-from e2gan.core.images import Pixels, list_images, read_image, square
+from e2gan.core.images import Pixels, read_image, square
+from e2gan.core.originals import list_images
 from e2gan.data.photos import evenly
 from e2gan.editing.predictor import Predictor
 from e2gan.networks.folders import base_folder, shipped_adapters

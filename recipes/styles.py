@@ -66,7 +66,7 @@ def reduce_pairs(large: PairSet, photos: Path, out: Path) -> None:
         "size": size,
         "reduced_from": [large.size, sha256(large.folder / ROWS)],
     }
-    with writing(out, "pairs", settings) as folder:
+    with writing(out, "pairs", settings, reads={"pairs": large.content()}) as folder:
         if folder is None:
             return
         (folder / "images").mkdir()

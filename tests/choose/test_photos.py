@@ -256,7 +256,7 @@ def test_other_photos_are_another_selection(photos: Path) -> None:
     (photos / "photos.jsonl").write_text("".join(lines[:-8]))
     result = select(photos, keep=4)
     assert not result.already_done
-    assert "photos_sha256" in str(result)
+    assert "of other pictures" in str(result)
 
 
 def test_a_file_that_is_not_whole_is_written_anew(photos: Path) -> None:

@@ -14,10 +14,8 @@ from PIL import Image
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import (
-    IMAGE_SUFFIXES,
     encode_jpeg,
     encode_png,
-    list_images,
     read_image,
     resize,
     sheet,
@@ -241,20 +239,7 @@ def test_corrupt_exif_is_ignored_without_a_warning_in_many_threads(tmp_path: Pat
     assert warnings.filters == filters
 
 
-# ---------------------------------------------------------------------------------------------- lists, sizes, the sheet
-
-
-def test_list_images_is_recursive_sorted_and_leaves_hidden_files_out(tmp_path: Path) -> None:
-    for name in ("b/2.PNG", "a.jpg", "B.jpeg", "b/._2.png", ".trash/x.jpg", "notes.txt", "b/c/1.webp"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    found = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
-    assert found == ["B.jpeg", "a.jpg", "b/2.PNG", "b/c/1.webp"]
-    assert ".heic" in IMAGE_SUFFIXES
-    with pytest.raises(InputError, match="is no folder"):
-        list_images(tmp_path / "absent")
-    with pytest.raises(InputError, match="is a file"):
-        list_images(tmp_path / "a.jpg")
+# ---------------------------------------------------------------------------------------------------- sizes, the sheet
 
 
 def test_square_takes_the_centre_and_both_directions_of_scale() -> None:

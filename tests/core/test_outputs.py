@@ -14,30 +14,30 @@ from e2gan.core.outputs import State, claim, finish, partial_of, writing
 
 def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with writing(out, "photos", {"size": 64}) as partial:
+    with writing(out, "photos", {"size": 64}, reads={}) as partial:
         assert partial is not None
         (partial / "a").write_text("a")
         assert not out.exists()
     assert (out / "a").read_text() == "a"
-    assert read_json(out / "config.json")["settings"] == {"size": 64}
+    assert read_json(out / "config.json")["settings"] == {"size": 64, "content": {}}
     assert os.listdir(tmp_path) == ["out"]  # noqa: PTH208
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="disk"), writing(tmp_path / "out", "photos", {}):
+    with pytest.raises(OSError, match="disk"), writing(tmp_path / "out", "photos", {}, reads={}):
         raise OSError("disk")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_same_settings_are_done_and_others_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with writing(out, "photos", {"size": 64, "out": out}):
+    with writing(out, "photos", {"size": 64, "out": out}, reads={}):
         pass
-    with writing(out, "photos", {"size": 64, "out": "spelled otherwise"}) as partial:
+    with writing(out, "photos", {"size": 64, "out": "spelled otherwise"}, reads={}) as partial:
         assert partial is None
-    with pytest.raises(InputError, match="size"), claim(out, "photos", {"size": 128}):
+    with pytest.raises(InputError, match="size"), claim(out, "photos", {"size": 128}, reads={}):
         pass
-    with pytest.raises(InputError, match="'photos', not of 'pairs'"), claim(out, "pairs", {"size": 64}):
+    with pytest.raises(InputError, match="'photos', not of 'pairs'"), claim(out, "pairs", {"size": 64}, reads={}):
         pass
 
 
@@ -48,7 +48,7 @@ def test_what_is_not_ours_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "new.partial").mkdir()
     (tmp_path / "new.partial" / "thesis.txt").write_text("mine")
     for name, words in (("file", "is a file"), ("folder", "something else"), ("new", "did not write")):
-        with pytest.raises(InputError, match=words), claim(tmp_path / name, "photos", {}):
+        with pytest.raises(InputError, match=words), claim(tmp_path / name, "photos", {}, reads={}):
             pass
     assert (tmp_path / "folder" / "thesis.txt").read_text() == "mine"
     assert (tmp_path / "new.partial" / "thesis.txt").read_text() == "mine"
@@ -57,28 +57,28 @@ def test_what_is_not_ours_is_never_touched(tmp_path: Path) -> None:
 
 def test_a_killed_run_is_gone_on_with(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with claim(out, "base", {"lr": 1}) as state:
+    with claim(out, "base", {"lr": 1}, reads={}) as state:
         assert state is State.FRESH
         (partial_of(out) / "half").write_text("x")
         (partial_of(out) / "half.tmp12-0123abcd").write_text("x")  # of a process that was killed as it wrote
-    with claim(out, "base", {"lr": 1}) as state:
+    with claim(out, "base", {"lr": 1}, reads={}) as state:
         assert state is State.RESUME
         assert {path.name for path in partial_of(out).iterdir()} == {"config.json", "half"}
-    with pytest.raises(InputError, match="lr"), claim(out, "base", {"lr": 2}):
+    with pytest.raises(InputError, match="lr"), claim(out, "base", {"lr": 2}, reads={}):
         pass
-    with claim(out, "base", {"lr": 1}):
+    with claim(out, "base", {"lr": 1}, reads={}):
         finish(out)
-    with claim(out, "base", {"lr": 1}) as state:
+    with claim(out, "base", {"lr": 1}, reads={}) as state:
         assert state is State.DONE
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_what_a_killed_run_left_is_begun_anew_where_it_cannot_be_gone_on_with(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with claim(out, "photos", {"size": 64}):
+    with claim(out, "photos", {"size": 64}, reads={}):
         (partial_of(out) / "images").mkdir()
         (partial_of(out) / "images" / "half.png").write_text("x")
-    with writing(out, "photos", {"size": 64}) as partial:
+    with writing(out, "photos", {"size": 64}, reads={}) as partial:
         assert partial is not None
         assert [path.name for path in partial.iterdir()] == ["config.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -86,12 +86,12 @@ def test_what_a_killed_run_left_is_begun_anew_where_it_cannot_be_gone_on_with(tm
 
 def test_a_second_run_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with writing(out, "photos", {"size": 64}) as partial:
+    with writing(out, "photos", {"size": 64}, reads={}) as partial:
         assert partial is not None
         (partial / "photo").write_text("x")
         script = (
             "import sys; from pathlib import Path; from e2gan.core.outputs import writing\n"
-            "with writing(Path(sys.argv[1]), 'photos', {'size': 64}): raise SystemExit('it came in')"
+            "with writing(Path(sys.argv[1]), 'photos', {'size': 64}, reads={}): raise SystemExit('it came in')"
         )
         other = subprocess.run([sys.executable, "-c", script, out], capture_output=True, text=True, check=False)
         assert f"process {os.getpid()} on " in other.stderr
@@ -105,10 +105,10 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     out = tmp_path / "out"
     script = (
         "import os, sys; from pathlib import Path; from e2gan.core.outputs import claim\n"
-        "with claim(Path(sys.argv[1]), 'base', {}): os._exit(9)"
+        "with claim(Path(sys.argv[1]), 'base', {}, reads={}): os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", script, out], check=False).returncode == 9
-    with claim(out, "base", {}) as state:
+    with claim(out, "base", {}, reads={}) as state:
         assert state is State.RESUME
 
 
@@ -130,6 +130,6 @@ def test_a_place_that_cannot_be_taken_at_the_end_is_refused_at_the_start(
     monkeypatch.chdir(tmp_path / "here")
     if name == "link":
         Path("link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=words), writing(Path(name), "photos", {}):
+    with pytest.raises(InputError, match=words), writing(Path(name), "photos", {}, reads={}):
         pass
     assert not [path for path in tmp_path.rglob("*") if path.name not in ("here", "elsewhere", "link")]

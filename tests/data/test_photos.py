@@ -92,7 +92,7 @@ def test_a_rerun_does_nothing_and_another_photo_is_noticed(camera: Path, tmp_pat
     assert (again.train, again.val, again.test) == (first.train, first.val, first.test)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")} == written
     (camera / "new.png").write_bytes(encode_png(picture(99)))
-    assert "other settings (files_sha256)" in refused(camera, tmp_path / "set")
+    assert "the pictures of" in refused(camera, tmp_path / "set")
     (camera / "new.png").unlink()
     assert "other settings (seed)" in refused(camera, tmp_path / "set", seed=1)
 

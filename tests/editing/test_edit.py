@@ -83,7 +83,7 @@ def test_a_folder_is_done_until_a_photo_or_the_weights_change(project: Project, 
     edit(config(project, root, out))
     assert edit(config(project, root, out)).already_done
     save(root / "b.png", noise(32, 40))
-    with pytest.raises(InputError, match="photos_sha256"):
+    with pytest.raises(InputError, match="the pictures of"):
         edit(config(project, root, out))
 
 

@@ -14,7 +14,8 @@ import torch
 from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
-from e2gan.core.images import Pixels, list_images, read_image, square, write_png
+from e2gan.core.images import Pixels, read_image, square, write_png
+from e2gan.core.originals import list_images
 from e2gan.features import embeddings, extractors
 from e2gan.features.clip import ClipModel
 from e2gan.features.embeddings import KINDS, GradientColour, embedding_settings, load_embedder

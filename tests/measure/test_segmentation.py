@@ -12,7 +12,8 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 
 from e2gan.core.errors import InputError
-from e2gan.core.images import list_images, read_image
+from e2gan.core.images import read_image
+from e2gan.core.originals import list_images
 from e2gan.features.hub import need_transformers
 from e2gan.measure.segmentation import (
     IGNORE,

@@ -18,10 +18,10 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import prompt_key
-from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
+from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions, with_reads
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import read_stack, shuffled
-from e2gan.features.embeddings import embed_files, embedding_settings
+from e2gan.features.embeddings import embed_files, embedding_reads, embedding_settings
 
 COLUMNS = 6  # photos of a concept on the sheets
 
@@ -71,7 +71,8 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     """
     config.check()
     sets = _load(config.pairs)
-    settings = _settings(config, sets)
+    reads = {"pairs": [s.content() for s in sets]} | embedding_reads(config)
+    settings = with_reads(_settings(config, sets), reads)
     earlier = earlier_file(config.out, "concepts", settings)
     chosen = None if earlier is None or earlier[1] else _read(earlier[0], sets)
     done, notes = chosen is not None, []

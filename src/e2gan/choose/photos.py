@@ -14,11 +14,12 @@ from e2gan.choose.clusters import representatives
 from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
+from e2gan.core.identity import Reads
 from e2gan.core.images import Pixels, resize, sheet, write_png
-from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
+from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions, with_reads
 from e2gan.data.pair_set import SELECTION, PairSet
 from e2gan.data.photos import INDEX, Photo, PhotoSet
-from e2gan.features.embeddings import embed_files, embedding_settings, is_own
+from e2gan.features.embeddings import embed_files, embedding_reads, embedding_settings, is_own
 from e2gan.features.extractors import Features
 
 CELL = 112  # pixels of a photo on the sheet
@@ -70,7 +71,7 @@ def select_photos(config: SelectConfig) -> Selection:
     photos = _candidates(config, photo_set)
     out = config.out or (config.pairs or config.photos) / SELECTION
     picture = out.with_suffix(".png")
-    settings = _settings(config, photos)
+    settings = with_reads(_settings(config, photos), _reads(config, photo_set, photos))
     earlier = earlier_file(out, "select", settings)
     done = earlier is not None and not earlier[1] and _whole(earlier[0], photos)
     if earlier is not None and done:
@@ -126,6 +127,11 @@ def _settings(config: SelectConfig, photos: Sequence[Photo]) -> dict[str, Any]:
     about["photos_sha256"] = sha256(config.photos / INDEX)
     about["candidates"] = None if config.pairs is None else [photo.id for photo in photos]
     return about | embedding_settings(config)
+
+
+def _reads(config: SelectConfig, photo_set: PhotoSet, photos: Sequence[Photo]) -> Reads:
+    """What the choice is made from and shown by: the photos, and what they are embedded by."""
+    return {"photos": photo_set.content([photo.id for photo in photos])} | embedding_reads(config)
 
 
 def _whole(selection: Mapping[str, Any], photos: Sequence[Photo]) -> bool:

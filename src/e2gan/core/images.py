@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -137,29 +136,6 @@ def _eight_bits(values: NDArray[np.generic]) -> Pixels:
     elif grey.max(initial=0) <= 1:
         grey = grey * 255
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder and its subfolders, by their suffix, sorted; hidden ones are left out.
-
-    Raises InputError where there is no such folder, or it may not be read.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder} {'is a file: name its folder' if folder.exists() else 'is no folder'}")
-    files = []
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename} cannot be read: {error.strerror}")
-
-    for parent, subfolders, names in os.walk(folder, onerror=refuse):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        files += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-        ]
-    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def resize(photo_HWC: Pixels, size: tuple[int, int]) -> Pixels:

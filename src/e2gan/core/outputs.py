@@ -2,8 +2,8 @@
 
 A stage writes into `OUT.partial` and renames it to `OUT` when all is written; meanwhile no other run can (locks.py). A
 run that was killed leaves the partial folder, and the same command goes on from it. A run is the same one where its
-stage and its settings are, with the hashes of its inputs among them: `differences` is the one comparison, for folders
-and for single JSON files.
+stage and its settings are, and the bytes of the files that it reads (identity.py): `differences` is the one comparison,
+for folders and for single JSON files.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import BESIDE, CONFIG, plain, read_json, write_json
 from e2gan.core.locks import LOCK, only_writer
+
+if TYPE_CHECKING:
+    from e2gan.core.identity import Reads
 
 PARTIAL = ".partial"
 MARGIN = len(PARTIAL + LOCK)  # bytes that a folder's name must leave for the names beside it
@@ -40,6 +43,12 @@ ABSENT: dict[str, Any] = {
     "generator.fold": 1,
     "generator.place": False,
 }
+
+CONTENT = "content"  # the setting that holds `reads`: hashes of the bytes of what a stage reads
+# What stood for the files before there was CONTENT: names and sizes, or an index without its images. Two runs of which
+# one has no CONTENT, since an earlier version wrote it, are told apart by these; two that have it, by CONTENT alone.
+BEFORE_CONTENT = ("files_sha256", "from_sha256", "pairs_sha256", "photos_sha256")
+PICTURES = ("pairs", "base_pairs", "photos", "before", "after", "aligned", "unaligned", "folder", "input")
 
 
 class State(Enum):
@@ -66,8 +75,10 @@ def versions() -> dict[str, str]:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "") -> list[str]:
     """The names of the settings in which two runs differ, `training.lr` for one inside a group."""
-    names = []
-    for key in sorted({*old, *new}):
+    names, passed = [], ()
+    if not group:
+        passed = BEFORE_CONTENT if all(run.get(CONTENT) is not None for run in (old, new)) else (CONTENT,)
+    for key in sorted({*old, *new}.difference(passed)):
         name = f"{group}{key}"
         before, after = (settings.get(key, ABSENT.get(name)) for settings in (old, new))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -75,6 +86,27 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "")
         elif before != after:
             names.append(name)
     return names
+
+
+def in_words(changed: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """The settings that differ as a user knows them: files whose bytes differ by what they are and where they lie."""
+    words = []
+    for name in changed:
+        group, _, role = name.partition(".")
+        if group == CONTENT and role in changed:
+            continue  # other files of another name
+        if group == CONTENT:
+            where = settings.get(role)
+            where = ", ".join(map(str, where)) if isinstance(where, (list, tuple)) else where or "it is made from"
+            kind = "pictures" if role in PICTURES else "files"
+            name = f"the {kind} {where}" if where == "it is made from" else f"the {kind} of {where}"
+        words.append(name)
+    return ", ".join(dict.fromkeys(words))
+
+
+def with_reads(settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
+    """Settings with what the stage reads among them, as JSON holds them."""
+    return plain(settings) | {CONTENT: plain({what: found for what, found in reads.items() if found is not None})}
 
 
 def read_settings(folder: Path, stages: Sequence[str], what: str) -> dict[str, Any]:
@@ -94,9 +126,11 @@ def read_settings(folder: Path, stages: Sequence[str], what: str) -> dict[str, A
 def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]] | None:
     """The JSON file that a run of the stage wrote at `out`, and the settings in which it differs; None without one.
 
-    The file holds `stage`, and its settings under `settings` or beside it. Raises InputError for a file that another
-    program wrote: only this program's own is its to replace.
+    settings: of `with_reads`. The file holds `stage`, and its settings under `settings` or beside it. Raises InputError
+    for a file that another program wrote: only this program's own is its to replace.
     """
+    if CONTENT not in settings:
+        raise TypeError("a stage says what it reads: with_reads(settings, ...)")
     if out.is_dir():
         raise InputError(f"{out} is a folder: --out needs a file")
     if not out.exists():
@@ -110,7 +144,10 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
 
 def replaced_note(what: str, changed: Sequence[str]) -> str:
     """What a user should know where a file of other settings is replaced."""
-    return f"replaced an earlier {what} (of other {', '.join(changed) or 'content'})"
+    told = {name: name.partition(".")[2] for name in changed if name.startswith(f"{CONTENT}.")}
+    names = [f"pictures or files ({told[name]})" if name in told else name for name in changed]
+    names = [name for name, key in zip(names, changed, strict=True) if told.get(key) not in changed]
+    return f"replaced an earlier {what} (of other {', '.join(dict.fromkeys(names)) or 'content'})"
 
 
 def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -118,8 +155,8 @@ def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     write_json(folder / CONFIG, read_json(folder / CONFIG) | dict(facts))
 
 
-def _config(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: value for name, value in plain(settings).items() if name != "out"}
+def _config(stage: str, settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
+    settings = {name: value for name, value in with_reads(settings, reads).items() if name != "out"}
     return {"stage": stage, "settings": settings, "versions": versions()}
 
 
@@ -134,25 +171,35 @@ def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_chan
         raise InputError(f"{folder} holds the output of '{stored.get('stage')}', not of '{config['stage']}': {mend}")
     changed = differences(stored.get("settings", {}), config["settings"])
     if fixed := [name for name in changed if name.partition(".")[0] not in may_change]:
-        raise InputError(f"{folder} was made with other settings ({', '.join(fixed)}): {mend}")
+        words = in_words(fixed, config["settings"])
+        if all(name.startswith(f"{CONTENT}.") for name in fixed):
+            raise InputError(f"{words} are others than those that {folder} was made with: {mend}")
+        raise InputError(f"{folder} was made with other settings ({words}): {mend}")
     return bool(changed)
 
 
 @contextmanager
 def claim(
-    out: Path, stage: str, settings: Mapping[str, Any], may_change: Sequence[str] = (), *, shared: bool = False
+    out: Path,
+    stage: str,
+    settings: Mapping[str, Any],
+    *,
+    reads: Reads,
+    may_change: Sequence[str] = (),
+    shared: bool = False,
 ) -> Iterator[State]:
     """Make `OUT.partial` ready for a stage, or find that the work is done. Inside, no other process writes it.
 
-    `settings` decides whether an earlier run is the same one (the output path itself does not count). It is
-    written to the partial folder's config.json together with the stage and the versions. may_change: settings that
-    a run may go on with others of, until it is done. shared: several processes fill the partial folder together.
+    `settings` and `reads`, the hashes of what the stage reads, decide whether an earlier run is the same one (the
+    output path itself does not count). They are written to the partial folder's config.json together with the stage and
+    the versions. may_change: settings that a run may go on with others of, until it is done. shared: several processes
+    fill the partial folder together.
 
     Raises InputError where `out` or its partial folder holds something else or cannot be written, and BusyError where
     another process writes it.
     """
     out = Path(out)
-    config = _config(stage, settings)
+    config = _config(stage, settings, reads)
     if _done(out, config):  # also where nothing can be written
         yield State.DONE
         return
@@ -173,7 +220,7 @@ def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, s
     if partial.exists():
         # An empty folder, or one without its config.json yet, was killed in its first instant.
         if (partial / CONFIG).exists():
-            mend = "repeat that run's settings to go on with it, or delete it"
+            mend = "repeat that run's settings, with its files, to go on with it, or delete it"
             if _same_or_refuse(partial, config, mend, may_change):
                 write_json(partial / CONFIG, config)
             if not shared:
@@ -198,10 +245,10 @@ def _clear(folder: Path) -> None:
 
 
 @contextmanager
-def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
+def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads) -> Iterator[None]:
     """As `claim`, for a folder that grows in its place, of parts that are each whole by themselves."""
     out = Path(out)
-    config = _config(stage, settings)
+    config = _config(stage, settings, reads)
     check_out(out, grows=True)
     with only_writer(out):
         if _vacant(out):
@@ -256,14 +303,14 @@ def finish(out: Path) -> None:
 
 
 @contextmanager
-def writing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[Path | None]:
+def writing(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads) -> Iterator[Path | None]:
     """The partial folder to write to, renamed to `out` at the end; None where the same result is there already.
 
     For stages that are quick to do again: on any error the partial folder is removed, and one that a killed run left
     is begun anew. Stages that resume use `claim` and `finish` themselves.
     """
     out = Path(out)
-    with claim(out, stage, settings) as state:
+    with claim(out, stage, settings, reads=reads) as state:
         if state is State.DONE:
             yield None
             return
@@ -295,9 +342,9 @@ def _empty(folder: Path) -> None:
 
 
 @contextmanager
-def growing(out: Path, stage: str, settings: Mapping[str, Any]) -> Iterator[None]:
+def growing(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads) -> Iterator[None]:
     """`claim_in_place` for a stage that may yet refuse its input: then an empty claim is taken back."""
-    with claim_in_place(out, stage, settings):
+    with claim_in_place(out, stage, settings, reads=reads):
         try:
             yield
         except InputError:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from e2gan.core.errors import InputError
+from e2gan.core.identity import hash_files
 from e2gan.core.images import Pixels, read_image, square
 from e2gan.core.outputs import writing
 from e2gan.data.photos import Item, PhotoSet, PhotosResult, make_id, pixel_hash, result_of, write_photo_set
@@ -46,8 +47,17 @@ def builtin_pictures() -> dict[str, Pixels]:
 
     They are read by path, since scikit-image's own loader may go to the network for a file that is absent.
     """
+    return {name: read_image(path) for name, path in _paths().items()}
+
+
+def _paths() -> dict[str, Path]:
     paths = {name: Path(str(package_files(package))) / file for name, (package, file) in FILES.items()}
-    return {name: read_image(path) for name, path in paths.items() if path.is_file()}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def pictures_hash() -> str:
+    """Of the pictures' files, by their bytes: another version of those packages may have others."""
+    return hash_files(_paths().items())
 
 
 def test_pictures() -> dict[str, Pixels]:
@@ -73,7 +83,7 @@ def demo_photo_set(folder: Path, size: int, seed: int, crops: int = 400) -> Phot
         raise InputError("pictures of scikit-image or scikit-learn are missing: install both anew, or use e2gan photos")
     few = max(len(test), round(crops / 10))
     settings = {"builtin": train + test, "size": size, "seed": seed, "crops": crops}
-    with writing(folder, "photos", settings) as partial:
+    with writing(folder, "photos", settings, reads={"builtin": pictures_hash()}) as partial:
         if partial is None:
             return result_of(PhotoSet.load(folder), already_done=True)
         parts = (("train", train, crops), ("val", train, few), ("test", test, few))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, sha256
+from e2gan.core.identity import hash_files
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import read_settings
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
@@ -55,6 +57,16 @@ class PairSet:
         if not self.photo_folder.exists():
             raise InputError(f"{self.folder} needs its photo set {self.photo_folder}, which is missing: put it back")
         return PhotoSet.load(self.photo_folder)
+
+    def content(self) -> str:
+        """Hash of the bytes of the rows and of every image that they name, photos and edits; of a set without pairs,
+        of all photos. Raises InputError where one is missing."""
+        edits = [(str(row["file_name"]), self.folder / row["file_name"]) for row in self.rows]
+        ids = list(dict.fromkeys(row["photo"] for row in self.rows if row["photo"] is not None))
+        photos = [photo.id for photo in self.photos.photos] if not self.paired else ids
+        index = [(INDEX, self.photo_folder / INDEX)] if not self.paired else []  # which has their splits
+        named = zip((f"photo {name}" for name in photos), self.photos.files(photos), strict=True)
+        return hash_files([(ROWS, self.folder / ROWS), *edits, *index, *named])
 
     def arrays(self, split: str, selection: Path | None = None) -> tuple[Pixels, Pixels, list[str]]:
         """Photos and edits of a split, uint8 (N, size, size, 3) each, and the photos' ids.
@@ -105,12 +117,14 @@ class PhotosToEdit:
     """The photos of a set that teachers edit: all, or of the training photos those of a selection.
 
     selection: its file, or None. hashes: of the files that decide which photos these are, as config.json holds them.
+    reads: of the photos' own bytes too.
     """
 
     photo_set: PhotoSet
     photos: list[Photo]
     selection: Path | None
     hashes: dict[str, str | None]
+    reads: dict[str, str | None]
 
     @classmethod
     def load(cls, folder: Path, selection: Path | None = None) -> PhotosToEdit:
@@ -129,7 +143,9 @@ class PhotosToEdit:
             "photos_sha256": sha256(folder / INDEX),
             "selection_sha256": None if selection is None else sha256(selection),
         }
-        return cls(photo_set, photos, selection, hashes)
+        index = f"{hashes['photos_sha256']} {photo_set.content([photo.id for photo in photos])}"
+        reads = {"photos": hashlib.sha256(index.encode()).hexdigest(), "selection": hashes["selection_sha256"]}
+        return cls(photo_set, photos, selection, hashes, reads)
 
 
 def selected_ids(path: Path) -> set[str]:

@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,13 @@ import numpy as np
 from e2gan.config import PhotosConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
-from e2gan.core.images import Pixels, list_images, read_image, read_square, square, write_png
+from e2gan.core.identity import hash_below, hash_files
+from e2gan.core.images import Pixels, read_image, read_square, square, write_png
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.core.summary import skipped_lines
+from e2gan.data.duplicates import alike, likeness_notes, thumbnail
 
 INDEX = "photos.jsonl"
 Item = tuple[str, Pixels, str, str, int, int, str]  # id, image, split, source, width, height, sha256
@@ -64,6 +68,12 @@ class PhotoSet:
             raise InputError(f"{folder} is no photo set of this version: {type(error).__name__} {error}") from error
         return cls(folder, size, photos)
 
+    def content(self, ids: Sequence[str] | None = None) -> str:
+        """Hash of the photos' ids and of the bytes of their images: all, or these. Raises InputError where one is
+        missing."""
+        ids = [photo.id for photo in self.photos] if ids is None else ids
+        return hash_files(zip(ids, self.files(ids), strict=True))
+
     def split(self, name: str) -> list[Photo]:
         return [photo for photo in self.photos if photo.split == name]
 
@@ -96,6 +106,7 @@ class PhotosResult:
     test: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     already_done: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         total = self.train + self.val + self.test
@@ -103,7 +114,7 @@ class PhotosResult:
         line += f"{self.train} train, {self.val} val, {self.test} test"
         if self.already_done:
             return f"{line}\nmade already from the same photos: nothing to do"
-        return "\n".join([line, *skipped_lines(self.skipped)])
+        return "\n".join([line, *self.notes, *skipped_lines(self.skipped)])
 
 
 @dataclass(frozen=True)
@@ -134,8 +145,9 @@ Skipped = tuple[str, str]  # file, reason
 def prepare_photos(config: PhotosConfig) -> PhotosResult:
     """Make a photo set of a folder of photos: centre squares at the working size, each picture once.
 
-    The split is 80/10/10 by photo (Sec. 5.1) and depends on the seed and the files' names alone. Photos that cannot be
-    used are skipped with a reason. Run again on the same photos, it finds them done.
+    The split is 80/10/10 by photo (Sec. 5.1) and depends on the seed and the files' names alone, but that
+    near-duplicates are kept in one (data/duplicates.py). Photos that cannot be used are skipped with a reason. Run
+    again on the same photos, it finds them done.
 
     Raises InputError where fewer than three photos can be used.
     """
@@ -143,8 +155,15 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
     root = config.folder
     files = evenly(input_images(root, config.out, "photos"), config.limit)
     settings = plain(config) | {"folder": str(root.resolve()), "files_sha256": listing_hash(root, files)}
+    reads = {"folder": hash_below(root, files)}
     skipped: list[Skipped] = []
-    with writing(config.out, "photos", settings) as folder:
+    notes: list[str] = []
+
+    def splits(like: Mapping[str, str]) -> list[str]:
+        notes.extend(likeness_notes(like))
+        return assign_splits(list(like), config.seed, like)
+
+    with writing(config.out, "photos", settings, reads=reads) as folder:
         if folder is None:
             return result_of(PhotoSet.load(config.out), already_done=True)
         checked = track(in_threads(lambda path: check_photo(path, root, config.size), files), "photos", len(files))
@@ -152,16 +171,16 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
             folder,
             checked,
             skipped,
-            splits=lambda names: assign_splits(names, config.seed),
+            splits=splits,
             few=lambda count: f"{root} holds {count} usable photos",
         )
-    return result_of(PhotoSet(config.out, config.size, photos), skipped)
+    return replace(result_of(PhotoSet(config.out, config.size, photos), skipped), notes=notes)
 
 
 def input_images(root: Path, out: Path, what: str) -> list[Path]:
-    """The images of a folder without the stage's own output, should that lie in it. Raises InputError for none."""
-    own = [folder.resolve() for folder in (out, partial_of(out))]
-    files = [path for path in list_images(root) if not any(path.resolve().is_relative_to(o) for o in own)]
+    """The original images of a folder; the stage's own output, should that lie in it, is none. Raises InputError for
+    none."""
+    files = list_images(root, own=(out, partial_of(out)))
     if not files:
         raise InputError(f"{root} holds no {what} (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
     return files
@@ -172,19 +191,23 @@ def write_checked(
     checked: Iterable[Checked | Skipped],
     skipped: list[Skipped],
     *,
-    splits: Callable[[list[str]], list[str]],
+    splits: Callable[[Mapping[str, str]], list[str]],
     few: Callable[[int], str],
     edits: Path | None = None,
     index: bool = True,
 ) -> list[Photo]:
     """Write images/ and, with `index`, photos.jsonl, each picture once; what is left out goes to `skipped`.
 
-    splits: the sources' names → their splits. edits: where the pictures' edits go, under the photos' names. Raises
+    splits: the sources' names, each with the first of its near-duplicates, itself where it has none → their splits.
+    edits: where the pictures' edits go, under the photos' names. Raises
     InputError, which begins with few(count), for fewer than three.
     """
 
+    thumbnails: list[Pixels] = []
+
     def items() -> Iterator[Item]:
         for name, picture in _once(checked, skipped):
+            thumbnails.append(thumbnail(picture.image))
             if edits is not None and picture.edit is not None:
                 write_png(edits / f"{name}.png", picture.edit)
             yield name, picture.image, "", picture.name, picture.width, picture.height, picture.sha256
@@ -193,7 +216,7 @@ def write_checked(
     if len(photos) < 3:
         why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{few(len(photos))}, and at least 3 are needed{why}")
-    of_photos = zip(photos, splits([photo.source for photo in photos]), strict=True)
+    of_photos = zip(photos, splits(alike([photo.source for photo in photos], thumbnails)), strict=True)
     photos = [replace(photo, split=split) for photo, split in of_photos]
     if index:
         write_jsonl(folder / INDEX, map(plain, photos))
@@ -215,8 +238,8 @@ def _once(checked: Iterable[Checked | Skipped], skipped: list[Skipped]) -> Itera
 
 
 def result_of(photo_set: PhotoSet, skipped: Sequence[Skipped] = (), *, already_done: bool = False) -> PhotosResult:
-    counts = {name: len(photo_set.split(name)) for name in ("train", "val", "test")}
-    return PhotosResult(photo_set.folder, photo_set.size, **counts, skipped=list(skipped), already_done=already_done)
+    train, val, test = (len(photo_set.split(name)) for name in ("train", "val", "test"))
+    return PhotosResult(photo_set.folder, photo_set.size, train, val, test, list(skipped), already_done)
 
 
 def check_photo(path: Path, root: Path, size: int) -> Checked | Skipped:
@@ -256,7 +279,7 @@ def pixel_hash(image_HWC: Pixels) -> str:
 
 
 def listing_hash(root: Path, files: Sequence[Path]) -> str:
-    """Of the files' names and sizes: tells whether a rerun would see the same folder."""
+    """Of the files' names and sizes: what earlier versions knew a folder by (`BEFORE_CONTENT` of core/outputs.py)."""
     rows = (f"{shown(path, root)}\0{path.stat().st_size if path.exists() else -1}\n" for path in files)
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 
@@ -279,19 +302,43 @@ def shuffled(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: (hashlib.sha256(f"{seed} {name}".encode()).digest(), name))
 
 
-def assign_splits(sources: Sequence[str], seed: int) -> list[str]:
+def assign_splits(sources: Sequence[str], seed: int, like: Mapping[str, str] | None = None) -> list[str]:
     """80/10/10 by source picture, at least one of each: the split of each source, in their order.
 
-    It does not depend on the order. Raises InputError under three sources.
+    like: of `alike`: pictures that show the same get the same split, so that val and test may be a little smaller. It
+    does not depend on the order. Raises InputError under three sources that do not show the same.
     """
-    distinct = set(sources)
-    if len(distinct) < 3:
-        raise InputError(f"{len(distinct)} pictures cannot be split into train, val and test: at least 3 are needed")
-    order = shuffled(distinct, seed)
-    tenth = max(1, round(len(order) / 10))
-    val, test = set(order[:tenth]), set(order[tenth : 2 * tenth])
-    split: dict[str, str] = {name: "val" if name in val else "test" if name in test else "train" for name in order}
+    members: dict[str, list[str]] = defaultdict(list)
+    for source in dict.fromkeys(sources):
+        members[source if like is None else like[source]].append(source)
+    if len(members) < 3:
+        count, same = len(set(sources)), ""
+        if count > len(members):
+            same = f", {len(members)} of which differ (the others are nearly the same)"
+        raise InputError(f"{count} pictures{same} cannot be split into train, val and test: at least 3 are needed")
+    tenth = max(1, round(sum(map(len, members.values())) / 10))
+    order = shuffled(members, seed)
+    val = held_out(order, members, tenth, leave=2)
+    test = held_out([name for name in order if name not in val], members, tenth, leave=1)
+    split = {
+        source: "val" if name in val else "test" if name in test else "train"
+        for name, group in members.items()
+        for source in group
+    }
     return [split[source] for source in sources]
+
+
+def held_out(order: Sequence[str], members: Mapping[str, Sequence[str]], count: int, leave: int) -> set[str]:
+    """The first groups of the order that together have no more than `count` pictures; at least one, of the smallest.
+
+    leave: how many groups are left at least.
+    """
+    chosen: set[str] = set()
+    for name in order:
+        if len(members[name]) <= count and len(chosen) < len(order) - leave:
+            chosen.add(name)
+            count -= len(members[name])
+    return chosen or {min(order, key=lambda name: len(members[name]))}
 
 
 def write_photo_set(folder: Path, items: Iterable[Item]) -> list[Photo]:

@@ -18,13 +18,14 @@ from e2gan.core.files import read_jsonl, sha256, write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, sheet, square
 from e2gan.core.outputs import claim_in_place, versions
 from e2gan.core.plots import Line
+from e2gan.data.builtin_photos import pictures_hash
 from e2gan.demo.effects import SHOWN_SIDE, Effect, stage
 from e2gan.demo.report import Example, Plot, Report, Table, write_report
 from e2gan.export.export import export_model
 from e2gan.export.onnx import OnnxModel
 from e2gan.measure.cost import latency, multiply_accumulates
 from e2gan.measure.evaluate import Evaluation, Metrics, evaluate, shown
-from e2gan.networks.folders import ADAPTER, MODEL, base_folder
+from e2gan.networks.folders import ADAPTER, DISCRIMINATOR, MODEL, base_folder, weights_hash
 from e2gan.teachers.filters.filters import Filter, find
 from e2gan.train.loop import METRICS
 
@@ -75,7 +76,9 @@ def run_demo(config: DemoConfig) -> DemoResult:
     look.check("--concept")
     strokes.check("--strokes")
     hashes = {"base_sha256": sha256(look.base / MODEL), "strokes_base_sha256": sha256(strokes.base / MODEL)}
-    with claim_in_place(out, "demo", vars(config) | hashes):
+    bases = {"base": look.base, "strokes_base": strokes.base}
+    reads = {name: weights_hash(base, MODEL, DISCRIMINATOR) for name, base in bases.items()}
+    with claim_in_place(out, "demo", vars(config) | hashes, reads=reads | {"photos": pictures_hash()}):
         for effect in (look, strokes):
             effect.make()
         with stage("evaluation on the test photos"):

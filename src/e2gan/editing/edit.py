@@ -7,18 +7,30 @@ import io
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import sha256, write_bytes
-from e2gan.core.images import Pixels, list_images, read_image
+from e2gan.core.files import CONFIG, sha256, write_bytes
+from e2gan.core.identity import hash_below
+from e2gan.core.images import Pixels, read_image
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import writing
 from e2gan.core.progress import track
 from e2gan.core.summary import skipped_lines
 from e2gan.editing.predictor import Predictor
-from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
+from e2gan.networks.folders import (
+    ABOUT,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONCEPT,
+    MODEL,
+    adapter_folder,
+    base_folder,
+    weights_hash,
+)
 from e2gan.networks.models import Model
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -90,9 +102,10 @@ def _edit_folder(config: EditConfig, predictor: Predictor) -> Edited:
         raise InputError(f"{config.input} holds no photos")
     settings = {f: getattr(config, f) for f in ("base", "adapter", "weights", "model", "strength", "side", "tile")}
     settings |= {"weights_sha256": _weights(config), "photos_sha256": _state(files)}
+    reads = reads_of(config) | {"input": hash_below(config.input, files)}
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
-    with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}) as partial:
+    with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}, reads=reads) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
         for file, name in track(named(files, config.input), "editing"):
@@ -123,8 +136,17 @@ def named(files: list[Path], root: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
+def reads_of(config: EditConfig) -> dict[str, Any]:
+    """Hashes of what decides an edit beside the photo: the networks' weights, the prompt's tokens, sizes and detail."""
+    if config.model is not None:
+        return {"model": weights_hash(config.model, MODEL, CONFIG)}
+    base = base_folder(config.base, *config.adapter[:1])
+    adapters = [weights_hash(adapter_folder(a), ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT) for a in config.adapter]
+    return {"base": weights_hash(base, MODEL), "adapter": adapters}
+
+
 def _weights(config: EditConfig) -> list[str]:
-    """What a rerun must find unchanged: a retrained adapter under the same name is another one."""
+    """The weights alone, which is what earlier versions told apart."""
     if config.model is not None:
         return [sha256(config.model / MODEL)]
     base = base_folder(config.base, *config.adapter[:1])
@@ -132,7 +154,7 @@ def _weights(config: EditConfig) -> list[str]:
 
 
 def _state(files: list[Path]) -> str:
-    """Which photos a folder holds, by name, size and time: with another one in it, the work is not done."""
+    """Which photos a folder holds, by name, size and time: what earlier versions knew them by."""
     facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 

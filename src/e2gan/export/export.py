@@ -13,8 +13,10 @@ import numpy as np
 
 from e2gan.config import ExportConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, sha256, write_bytes, write_json
-from e2gan.core.images import Pixels, list_images, read_image, resize, square
+from e2gan.core.files import CONFIG, plain, read_json, sha256, write_bytes, write_json
+from e2gan.core.identity import hash_below
+from e2gan.core.images import Pixels, read_image, resize, square
+from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
@@ -22,7 +24,16 @@ from e2gan.export.format import Runner
 from e2gan.export.formats import find_format
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.baselines.lut import LookUpTable
-from e2gan.networks.folders import ABOUT, ADAPTER, MODEL, adapter_folder
+from e2gan.networks.folders import (
+    ABOUT,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONCEPT,
+    MODEL,
+    adapter_folder,
+    base_folder,
+    weights_hash,
+)
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model
 
@@ -85,7 +96,7 @@ def export_model(config: ExportConfig) -> Exported:
     if config.size is not None and config.size % generator.multiple:
         raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
     facts = hashes(config)
-    with writing(config.out, "export", plain(config) | facts) as partial:
+    with writing(config.out, "export", plain(config) | facts, reads=reads_of(config)) as partial:
         already_done = partial is None
         if partial is not None:
             photos = photographs(config.photos)
@@ -114,17 +125,32 @@ def hashes(config: ExportConfig) -> dict[str, str]:
     return {"base_sha256": base_hash, "adapter_sha256": sha256(adapter / ADAPTER)}
 
 
+def reads_of(config: ExportConfig) -> dict[str, str]:
+    """Hashes of the bytes of what the file is made of and checked on."""
+    photos = {} if config.photos is None else {"photos": hash_below(config.photos, _chosen(config.photos))}
+    if config.model is not None:
+        return photos | {"model": weights_hash(config.model, MODEL, CONFIG)}
+    assert config.adapter is not None
+    adapter, base = adapter_folder(config.adapter), base_folder(config.base, config.adapter)
+    files = ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT
+    return photos | {"base": weights_hash(base, MODEL), "adapter": weights_hash(adapter, *files)}
+
+
 def photographs(folder: Path | None) -> dict[str, Pixels]:
     """Photos to check on: evenly from a folder, or the built-in ones."""
     if folder is None:
         if found := builtin_pictures():
             return found
         raise InputError("the pictures of scikit-image are missing: name a folder of photos with --photos")
+    return {str(file.relative_to(folder)): read_image(file) for file in _chosen(folder)}
+
+
+def _chosen(folder: Path) -> list[Path]:
+    """A few of the folder's photos, evenly. Raises InputError where it holds none."""
     files = list_images(folder)
     if not files:
         raise InputError(f"{folder} holds no photos: name a folder of some with --photos")
-    chosen = dict.fromkeys(files[i * len(files) // MOST_PHOTOS] for i in range(MOST_PHOTOS))
-    return {str(file.relative_to(folder)): read_image(file) for file in chosen}
+    return list(dict.fromkeys(files[i * len(files) // MOST_PHOTOS] for i in range(MOST_PHOTOS)))
 
 
 def compare(

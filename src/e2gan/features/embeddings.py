@@ -21,6 +21,7 @@ from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
+from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, resize
 from e2gan.features.clip import clip_extractor
 from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork
@@ -234,6 +235,11 @@ class OwnEmbeddings:
             bad = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
             raise InputError(f"{path}: row {bad} (from 0) has a number that is not finite as float32")
         return rows
+
+
+def embedding_reads(config: SelectConfig | ConceptsConfig) -> dict[str, str | None]:
+    """Hash of the network that embeds, where the user named a folder or file of their own."""
+    return {"model": None if config.method == "random" else hash_of_named(config.model)}
 
 
 def embedding_settings(config: SelectConfig | ConceptsConfig) -> dict[str, Any]:

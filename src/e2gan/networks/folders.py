@@ -9,6 +9,7 @@ from typing import Any
 from e2gan.config import GeneratorConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256
+from e2gan.core.identity import hash_files
 
 MODEL = "model.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
@@ -63,6 +64,11 @@ def adapter_folder(adapter: Path) -> Path:
         return shipped[str(adapter)]
     also = f"; there ship: {', '.join(shipped)}" if shipped else ""
     raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
+
+
+def weights_hash(folder: Path, *names: str) -> str:
+    """Hash of the bytes of these files of a base, adapter or model; not of one that it does not have."""
+    return hash_files((name, folder / name) for name in names if (folder / name).exists())
 
 
 def generator_config(settings: dict[str, Any]) -> GeneratorConfig:

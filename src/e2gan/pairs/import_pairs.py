@@ -11,14 +11,17 @@ from typing import Any, cast
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, write_json, write_jsonl
+from e2gan.core.identity import Reads, hash_below
 from e2gan.core.images import Pixels, read_image, resize, square
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.data.duplicates import likeness_notes
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
     Checked,
     Skipped,
     assign_splits,
+    held_out,
     input_images,
     listing_hash,
     shown,
@@ -51,12 +54,12 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     """
     outcome = Outcome()
     if config.aligned is not None:
-        teacher, (sources, files_hash) = "aligned", _aligned(config)
+        teacher, (sources, files_hash, reads) = "aligned", _aligned(config)
     else:
-        teacher, (sources, files_hash) = "before/after", _matched(config, outcome)
+        teacher, (sources, files_hash, reads) = "before/after", _matched(config, outcome)
     settings |= {"teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("aligned", "before", "after") if settings[k]}
-    with writing(config.out, "pairs", settings) as folder:
+    with writing(config.out, "pairs", settings, reads=reads) as folder:
         if folder is None:
             return Outcome(already_done=True)
         (folder / "images").mkdir(exist_ok=True)
@@ -65,8 +68,8 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             folder / PHOTOS,
             read,
             outcome.skipped,
-            splits=lambda names: splits_of(
-                names, {source.name: source.split for source in sources}, config.seed, outcome
+            splits=lambda like: splits_of(
+                like, {source.name: source.split for source in sources}, config.seed, outcome
             ),
             few=lambda count: f"{count} usable pair{'s' * (count != 1)}",
             edits=folder / "images",
@@ -85,14 +88,14 @@ def folder_split(path: Path, root: Path) -> str | None:
     return FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
 
 
-def _aligned(config: PairsConfig) -> tuple[list[_Source], str]:
+def _aligned(config: PairsConfig) -> tuple[list[_Source], str, Reads]:
     root = cast(Path, config.aligned)
     files = input_images(root, config.out, "images")
     sources = [_Source(shown(path, root), path, None, folder_split(path, root)) for path in files]
-    return sources, listing_hash(root, files)
+    return sources, listing_hash(root, files), {"aligned": hash_below(root, files)}
 
 
-def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]:
+def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str, Reads]:
     before, after = cast(Path, config.before), cast(Path, config.after)
     photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
     # By path and stem where the two folders have the same subfolders, else by stem alone.
@@ -112,7 +115,8 @@ def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str]
         if count:
             outcome.notes.append(f"{count} image{'s' * (count > 1)} of {folder} without a partner left out")
     sources = [_Source(shown(p, before), p, e, folder_split(p, before)) for p, e in partners.items()]
-    return sources, listing_hash(before, photos) + listing_hash(after, edits)
+    reads = {"before": hash_below(before, photos), "after": hash_below(after, edits)}
+    return sources, listing_hash(before, photos) + listing_hash(after, edits), reads
 
 
 def _partners(
@@ -162,14 +166,19 @@ def _two(before: Path, after: Path) -> tuple[Pixels, Pixels]:
     return photo, edit
 
 
-def splits_of(names: Sequence[str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
-    """The splits of the folders train, val and test where the user has them; else by seed."""
+def splits_of(like: Mapping[str, str], folders: Mapping[str, str | None], seed: int, outcome: Outcome) -> list[str]:
+    """The splits of the folders train, val and test where the user has them; else by seed.
+
+    like: of `alike`, the names and which of them show the same: what is split here keeps those together.
+    """
+    names = list(like)
     given = [folders[name] for name in names]
     present = set(given)
     if None in present or "train" not in present or present == {"train"}:
         if present != {None}:
             outcome.notes.append("split 80/10/10 by seed: not all images lie in folders train, and val or test")
-        return assign_splits(names, seed)
+        outcome.notes.extend(likeness_notes(like))
+        return assign_splits(names, seed, like)
     splits: list[str] = [split or "train" for split in given]
     if "test" not in present:
         outcome.notes.append("no folder test: its images are those of val, and a tenth of train became val")
@@ -177,9 +186,36 @@ def splits_of(names: Sequence[str], folders: Mapping[str, str | None], seed: int
     elif "val" not in present:
         outcome.notes.append("no folder val: a tenth of train became val")
     if "val" not in splits:
-        train = shuffled([name for name, split in zip(names, splits, strict=True) if split == "train"], seed)
-        if len(train) < 2:
-            raise InputError("the folder train holds one usable pair, and at least 2 are needed: one becomes val")
-        val = set(train[: max(1, round(len(train) / 10))])
-        return ["val" if name in val else split for name, split in zip(names, splits, strict=True)]
+        splits = _with_val(like, splits, seed)
+    outcome.notes.extend(leak_notes(like, splits))
     return splits
+
+
+def _with_val(like: Mapping[str, str], splits: Sequence[str], seed: int) -> list[str]:
+    """The splits, a tenth of train become val."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for (name, first), split in zip(like.items(), splits, strict=True):
+        if split == "train":
+            groups[first].append(name)
+    if len(groups) < 2:
+        raise InputError("the folder train holds one usable pair, and at least 2 are needed: one becomes val")
+    tenth = max(1, round(sum(map(len, groups.values())) / 10))
+    val = held_out(shuffled(groups, seed), groups, tenth, leave=1)
+    return [
+        "val" if split == "train" and first in val else split
+        for first, split in zip(like.values(), splits, strict=True)
+    ]
+
+
+def leak_notes(like: Mapping[str, str], splits: Sequence[str]) -> list[str]:
+    """What a user should know whose own folders hold nearly the same picture in train and in val or test."""
+    of: dict[str, dict[str, str]] = defaultdict(dict)
+    for (name, first), split in zip(like.items(), splits, strict=True):
+        of[first].setdefault("train" if split == "train" else "other", name)
+    leaks = [found for found in of.values() if len(found) > 1]
+    if not leaks:
+        return []
+    example = f"e.g. {leaks[0]['train']} and {leaks[0]['other']}"
+    return [
+        f"{len(leaks)} pictures of val or test are nearly the same as ones in train ({example}): your folders are kept"
+    ]

@@ -12,6 +12,7 @@ from typing import Any, cast
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, write_json, write_jsonl
+from e2gan.core.identity import Reads, hash_below
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.data.pair_set import ROWS
@@ -49,7 +50,9 @@ def import_unpaired(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     settings |= {"teacher": "unpaired", "unpaired": True, "photos": PHOTOS}
     settings["files_sha256"] = listing_hash(photos.root, photos.files) + listing_hash(targets.root, targets.files)
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("unaligned", "before", "after") if settings[k]}
-    with writing(config.out, "pairs", settings) as folder:
+    found = [hash_below(kind.root, kind.files) for kind in (photos, targets)]
+    reads: Reads = {"unaligned": found} if config.unaligned is not None else {"before": found[0], "after": found[1]}
+    with writing(config.out, "pairs", settings, reads=reads) as folder:
         if folder is None:
             return Outcome(already_done=True)
         of_photos = _write(folder / PHOTOS, photos, config, outcome, index=True)
@@ -104,7 +107,7 @@ def _write(folder: Path, kind: _Kind, config: PairsConfig, outcome: Outcome, *, 
         folder,
         track(in_threads(partial(check_photo, root=kind.root, size=config.size), kind.files), which, len(kind.files)),
         found.skipped,
-        splits=lambda names: splits_of(names, kind.splits, config.seed, found),
+        splits=lambda like: splits_of(like, kind.splits, config.seed, found),
         few=lambda count: f"{kind.root}: {count} usable image{'s' * (count != 1)} of the {which} kind",
         index=index,
     )

@@ -143,7 +143,7 @@ def _edit_photos(
     elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
         return Outcome(waiting=len(chosen.photos))
     shared = only is None and teach.part()[1] > 1
-    with claim(out, "pairs", settings, may_change=("choice",), shared=shared) as state:
+    with claim(out, "pairs", settings, reads=chosen.reads, may_change=("choice",), shared=shared) as state:
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:

@@ -11,9 +11,10 @@ import numpy as np
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
+from e2gan.core.identity import Reads, hash_of_named
 from e2gan.core.images import Pixels, sheet, write_png
 from e2gan.core.names import slug
-from e2gan.core.outputs import differences
+from e2gan.core.outputs import CONTENT, differences
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
@@ -116,6 +117,7 @@ class Comparison:
         if bool(labels) != (segmenter is not None):
             raise InputError("--labels and --segmenter go together: label maps are scored by a segmentation model")
         self.scorer = MetricScorer(metric, options)
+        self.networks = networks_read(options) | ({"segmenter": hash_of_named(segmenter)} if segmenter else {})
         self.segmented = _segmentation_scorers(segmenter, labels, options.device) if segmenter is not None else {}
         self.folders: dict[str, list[Path]] = {}  # of each variant's models, once they are trained
         self.arrays_read: dict[Path, tuple[Pixels, Pixels]] = {}
@@ -156,6 +158,7 @@ class Comparison:
             "split": "test",
             "weights_sha256": sha256(model.weights),
             "pairs_sha256": sha256(pair_set.folder / "metadata.jsonl"),
+            CONTENT: {"pairs": pair_set.content()} | self.networks,
         }
         known = model.folder / f"score-{metric['metric']}-{slug(pair_set.folder.name)}-test.json"
         earlier = read_json(known) if known.exists() else {}
@@ -244,6 +247,16 @@ def settings_with_sets(config: Any, sets: Sequence[PairSet], **more: object) -> 
     if "training" in settings:
         settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NOT_DECISIVE, "device")}
     return settings | {"pairs_sha256": [sha256(s.folder / "metadata.jsonl") for s in sets]} | plain(more)
+
+
+def reads_of_sets(sets: Sequence[PairSet], **more: str | Sequence[str] | None) -> Reads:
+    """Hashes of the bytes of what a comparison is made on. more: of what else it reads."""
+    return {"pairs": [s.content() for s in sets], **more}
+
+
+def networks_read(options: NetworkOptions) -> dict[str, str | None]:
+    """Hashes of the user's own files that images are measured by."""
+    return {name: hash_of_named(str(path)) for name in ("features", "inception") if (path := getattr(options, name))}
 
 
 def load_sets(folders: Sequence[Path]) -> list[PairSet]:

@@ -15,7 +15,7 @@ from e2gan.core.plots import Panel, plot_bars
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions
-from e2gan.networks.folders import MODEL, base_folder
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
 from e2gan.networks.models import load_generator
 from e2gan.research.comparison import (
     Comparison,
@@ -25,6 +25,7 @@ from e2gan.research.comparison import (
     aligned,
     load_sets,
     mean_over,
+    reads_of_sets,
     settings_with_sets,
 )
 from e2gan.train.finetune import finetune_base, part_parameters
@@ -78,7 +79,9 @@ def find_crucial(config: CrucialConfig) -> Crucial:
     sets = load_sets(config.pairs)
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
     comparison = Comparison(config.out, config.metric, options)
-    with growing(config.out, "crucial", settings_with_sets(config, sets, base_sha256=sha256(base / MODEL))):
+    settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL))
+    reads = reads_of_sets(sets, base=weights_hash(base, MODEL, DISCRIMINATOR))
+    with growing(config.out, "crucial", settings, reads=reads):
         variants = [_frozen(config, base, comparison, part) for part in NAMES]
         results = comparison.run(variants, sets)
         generator, _ = load_generator(base)

@@ -19,19 +19,19 @@ from e2gan.config import Ranks, RanksConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_tensors, sha256, write_json, write_tensors
-from e2gan.core.outputs import ELSEWHERE, earlier_file, growing, partial_of
+from e2gan.core.outputs import ELSEWHERE, earlier_file, growing, in_words, partial_of, with_reads
 from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.folders import MODEL, base_folder
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import Model, encoder_of, load_discriminator, load_generator
-from e2gan.research.comparison import aligned, settings_with_sets
+from e2gan.research.comparison import aligned, networks_read, reads_of_sets, settings_with_sets
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import CHECKPOINT, check_fit, check_size, train
 from e2gan.train.step import Trainer
@@ -212,15 +212,17 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     config.check()
     base = base_folder(config.base)
     sets = [PairSet.load(folder) for folder in sampled(config)]
-    settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
-    if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
-        return _found_already(config.out, *earlier)
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
+    settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
+    reads = reads_of_sets(sets, base=weights_hash(base, MODEL, DISCRIMINATOR), **networks_read(options))
+    settings = with_reads(settings, reads)
+    if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
+        return _found_already(config.out, *earlier, settings)
     generator, _ = load_generator(base)
     scorer = MetricScorer(config.metric, options)
     work = partial_of(config.out)
     concepts = []
-    with growing(work, "ranks", settings):
+    with growing(work, "ranks", settings, reads=reads):
         for pair_set in sets:  # all of them, before hours of work on the first
             splits = [row["split"] for row in pair_set.rows]
             check_fit(config.training, splits.count("train"))
@@ -249,9 +251,9 @@ def sampled(config: RanksConfig) -> list[Path]:
     return [config.pairs[i] for i in sorted(rng.choice(len(config.pairs), config.sample, replace=False))]
 
 
-def _found_already(out: Path, found: dict[str, Any], changed: list[str]) -> RanksFound:
+def _found_already(out: Path, found: dict[str, Any], changed: list[str], settings: dict[str, Any]) -> RanksFound:
     if changed:
-        raise InputError(f"{out} was made with other settings ({', '.join(changed)}): {ELSEWHERE}")
+        raise InputError(f"{out} was made with other settings ({in_words(changed, settings)}): {ELSEWHERE}")
     concepts = [
         Concept(c["prompt"], Path(c["pairs"]), [step_of(s) for s in c["history"]], c["best"]) for c in found["concepts"]
     ]

@@ -13,13 +13,23 @@ from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.data.pair_set import PairSet
-from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, MODEL, adapter_folder, base_folder
+from e2gan.networks.folders import (
+    ABOUT,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONCEPT,
+    DISCRIMINATOR,
+    MODEL,
+    adapter_folder,
+    base_folder,
+    weights_hash,
+)
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, batches, check_size, identity_of, run
+from e2gan.train.loop import Trained, TrainingResult, batches, check_size, identity_of, reads_of, run
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
@@ -63,7 +73,11 @@ def adapt(config: AdaptConfig) -> Trained:
         "generator": settings["generator"],
         "start_sha256": [sha256(path / ADAPTER) for path in starts],
     }
-    result = run("adapt", config, config.out, make, data, write, extra)
+    reads = reads_of(pair_set, config.selection) | {
+        "base": weights_hash(folder, MODEL, DISCRIMINATOR),
+        "start": [weights_hash(path, ADAPTER) for path in starts],
+    }
+    result = run("adapt", config, config.out, make, data, write, extra, reads)
     tensors, _ = read_tensors(config.out / ADAPTER)
     count = sum(t.numel() for t in tensors.values())
     return Trained(folder=config.out, what="adapter", parameters=count, result=result)

@@ -14,7 +14,7 @@ from e2gan.core.files import sha256, write_bytes
 from e2gan.core.outputs import read_settings
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.folders import MODEL, base_folder, generator_config
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, generator_config, weights_hash
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import encoder_of, fingerprint, load_discriminator, load_generator, write_networks
 from e2gan.networks.text import TextEncoder, known_width, text_encoder
@@ -40,6 +40,10 @@ def train_base(config: BaseConfig) -> Trained:
     extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
     if config.start is not None:
         extra["start_sha256"] = sha256(config.start / MODEL)
+    reads = {
+        "pairs": [s.content() for s in sets],
+        "start": None if config.start is None else weights_hash(config.start, MODEL, DISCRIMINATOR),
+    }
 
     def make(device: torch.device) -> Trainer:
         if config.start is None:
@@ -53,7 +57,7 @@ def train_base(config: BaseConfig) -> Trained:
         write_networks(folder, trainer.generator, trainer.discriminator)
         write_bytes(folder / "README.md", card(config, list(concepts), data, result).encode())
 
-    result = run("base", config, config.out, make, data, write, extra)
+    result = run("base", config, config.out, make, data, write, extra, reads)
     return Trained(folder=config.out, what="base", parameters=parameters(Generator(config.generator)), result=result)
 
 

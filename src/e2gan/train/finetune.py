@@ -10,11 +10,11 @@ from e2gan.config import FinetuneConfig, Part
 from e2gan.core.files import sha256
 from e2gan.core.outputs import add_facts
 from e2gan.data.pair_set import PairSet
-from e2gan.networks.folders import MODEL, base_folder
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
 from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator, write_networks
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, reads_of, run
 from e2gan.train.step import Trainer
 
 
@@ -60,5 +60,6 @@ def finetune_base(config: FinetuneConfig) -> Trained:
         "text": settings["text"],
         "text_fingerprint": settings.get("text_fingerprint"),
     }
-    result = run("finetune", config, config.out, make, data, write, extra)
+    reads = reads_of(pair_set) | {"base": weights_hash(folder, MODEL, DISCRIMINATOR)}
+    result = run("finetune", config, config.out, make, data, write, extra, reads)
     return Trained(folder=config.out, what="fine-tuned base", parameters=count, result=result)

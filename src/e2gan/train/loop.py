@@ -18,6 +18,7 @@ from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
+from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, claim, discard, finish, partial_of
 from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
@@ -164,8 +165,14 @@ class Log:
             self.events.close()
 
 
+def reads_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, str | None]:
+    """Hashes of what a training on a concept's pairs reads of them."""
+    return {"pairs": pair_set.content(), "selection": None if selection is None else sha256(selection)}
+
+
 def identity_of(pair_set: PairSet, selection: Path | None = None) -> dict[str, Any]:
-    """What of a concept's pairs decides a training: the prompt, and hashes of the set's rows and of a selection."""
+    """What of a concept's pairs decides a training beside the pictures: the prompt, hashes of the set's rows and of a
+    selection."""
     return {
         "prompt": pair_set.prompt,
         "pairs_sha256": sha256(pair_set.folder / ROWS),
@@ -188,6 +195,7 @@ def run(
     data: TrainingData,
     write: Callable[[Path, Trainer, TrainingResult], None],
     extra: dict[str, Any],
+    reads: Reads,
 ) -> TrainingResult:
     """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
 
@@ -197,7 +205,7 @@ def run(
     training: TrainingConfig = config.training
     check_fit(training, len(data))
     device = resolve_device(training.device)
-    with claim(out, stage, settings_of(config, data.size, len(data), extra)) as state:
+    with claim(out, stage, settings_of(config, data.size, len(data), extra), reads=reads) as state:
         if state is State.DONE:
             with suppress(OSError):  # of a run that was killed as it ended
                 (out / CHECKPOINT).unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from e2gan.data.pair_set import PairSet
 from e2gan.networks.baselines.lut import CUBE, LookUpTable, cube, identity
 from e2gan.networks.folders import MODEL
 from e2gan.networks.pixels import from_pixels
-from e2gan.train.loop import Trained, TrainingResult, identity_of, settings_of
+from e2gan.train.loop import Trained, TrainingResult, identity_of, reads_of, settings_of
 from e2gan.train.step import parameters
 
 MOST_PHOTOS, MOST_PIXELS = 400, 1_000_000  # of the training pairs; more of them change no figure (docs/log.md)
@@ -46,7 +46,7 @@ def train_lut(config: ScratchConfig) -> Trained:
     settings = settings_of(config, pair_set.size, len(photos), identity_of(pair_set, config.selection))
     count = parameters(LookUpTable(config.lut_size))
     begun = time.monotonic()
-    with writing(config.out, "scratch", settings) as folder:
+    with writing(config.out, "scratch", settings, reads=reads_of(pair_set, config.selection)) as folder:
         if folder is None:
             result = TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
         else:

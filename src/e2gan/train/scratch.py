@@ -18,7 +18,7 @@ from e2gan.networks.models import build_discriminator, build_generator, fingerpr
 from e2gan.train.base import with_encoder
 from e2gan.train.batches import TrainingData
 from e2gan.train.cyclegan import CycleGANTrainer
-from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, reads_of, run
 from e2gan.train.lut import train_lut
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
@@ -69,5 +69,6 @@ def train_scratch(config: ScratchConfig) -> Trained:
     extra = identity_of(pair_set, config.selection) | {
         "text_fingerprint": fingerprint(encoder),
     }
-    result = run("scratch", config, config.out, make, data, write, extra)
+    reads = reads_of(pair_set, config.selection)
+    result = run("scratch", config, config.out, make, data, write, extra, reads)
     return Trained(folder=config.out, what=config.model, parameters=count, result=result)

@@ -17,8 +17,8 @@ from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
 from e2gan.core.progress import note
 from e2gan.measure.metrics import NetworkOptions, Score, score_legend
-from e2gan.networks.folders import MODEL, base_folder
-from e2gan.research.comparison import Comparison, Result, Variant, mean_over, settings_with_sets
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.research.comparison import Comparison, Result, Variant, mean_over, reads_of_sets, settings_with_sets
 from e2gan.research.tables.concepts import Concepts
 from e2gan.research.tables.costs import TableRow, compare_costs
 from e2gan.research.tables.experiments import ALL, COSTS, EXPERIMENTS, Experiment
@@ -126,7 +126,9 @@ def run_table(config: TableConfig) -> TableResult | str:
     settings = settings_with_sets(config, [*models.sets, *models.concepts.of_bases])
     if config.base is not None:
         settings["base_sha256"] = sha256(base_folder(config.base) / MODEL)
-    with growing(result.out, name, settings):
+    of_base = None if config.base is None else weights_hash(base_folder(config.base), MODEL, DISCRIMINATOR)
+    reads = reads_of_sets(models.sets, base_pairs=[s.content() for s in models.concepts.of_bases], base=of_base)
+    with growing(result.out, name, settings, reads=reads):
         # First, because it is quick and a metric that does not fit the sets shows here.
         prompts = [s.prompt for s in models.sets]
         untouched = [_row("the photo as it is", prompts, [comparison.photo_as_it_is(s) for s in models.sets])]

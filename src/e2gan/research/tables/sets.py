@@ -12,7 +12,7 @@ from e2gan.core.images import Pixels, read_image, resize, write_png
 from e2gan.core.outputs import writing
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import INDEX
-from e2gan.networks.folders import MODEL
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, weights_hash
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import load_discriminator, load_generator, write_networks
 
@@ -22,7 +22,7 @@ def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
     photo_set = pair_set.photos
     photos = out / f"photos-{sha256(photo_set.folder / INDEX)[:12]}"
     facts = {"size": size, "photos_sha256": sha256(photo_set.folder / INDEX)}
-    with writing(photos, "photos", facts) as folder:
+    with writing(photos, "photos", facts, reads={"photos": photo_set.content()}) as folder:
         if folder is not None:
             for photo in photo_set.photos:
                 _resize(photo_set.folder / photo.file, folder / photo.file, size)
@@ -47,7 +47,7 @@ def _derive(
     settings = read_json(pair_set.folder / CONFIG)["settings"]
     settings |= {"from_sha256": sha256(pair_set.folder / ROWS), "size": size, "concept": prompt or pair_set.prompt}
     settings |= {"photos": os.path.relpath(photos.resolve(), out.resolve())}
-    with writing(out, "pairs", settings) as folder:
+    with writing(out, "pairs", settings, reads={"pairs": pair_set.content()}) as folder:
         if folder is not None:
             for row in pair_set.rows:
                 _resize(file_of(row), folder / row["file_name"], size)
@@ -72,7 +72,7 @@ def without_cross_attention(base: Path, out: Path) -> Path:
     kept = generator.state_dict()
     bare.load_state_dict({name: kept[name] for name in bare.state_dict()})
     about = settings | {"generator": plain(config), "from_sha256": sha256(base / MODEL)}
-    with writing(out, "base", about) as folder:
+    with writing(out, "base", about, reads={"base": weights_hash(base, MODEL, DISCRIMINATOR)}) as folder:
         if folder is not None:
             write_networks(folder, bare, load_discriminator(base))
     return out

@@ -1,0 +1,151 @@
+"""The images of a folder that are a user's own: not what this program, a NAS or a photo tool derived from them.
+
+A thumbnail, an edit or a crop of a photo under the same folder is the same picture once more, and would lie in another
+split than its photo.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from e2gan.core.errors import InputError
+from e2gan.core.files import CONFIG
+from e2gan.core.images import IMAGE_SUFFIXES
+from e2gan.core.progress import note
+
+THUMBNAILS = "thumbnails or a cache"
+BIN = "deleted or older files"
+# Folders of other programs, lower case. What begins with a dot is hidden, and left out by that: .thumbnails, .cache,
+# .ipynb_checkpoints, QNAP's .@__thumb.
+DERIVED = {
+    "@eadir": THUMBNAILS,  # Synology
+    "@tmp": THUMBNAILS,
+    "@__thumb": THUMBNAILS,  # QNAP
+    "thumbs": THUMBNAILS,
+    "thumb": THUMBNAILS,
+    "thumbnail": THUMBNAILS,
+    "thumbnails": THUMBNAILS,
+    "_thumbs": THUMBNAILS,
+    "_thumbnails": THUMBNAILS,
+    "cache": THUMBNAILS,
+    "caches": THUMBNAILS,
+    "__pycache__": THUMBNAILS,
+    "captureone": THUMBNAILS,
+    "ipod photo cache": THUMBNAILS,  # iTunes
+    "#recycle": BIN,  # Synology
+    "#snapshot": BIN,
+    "@recycle": BIN,  # QNAP
+    "@recently-snapshot": BIN,
+    "$recycle.bin": BIN,  # Windows
+    "recycler": BIN,
+    "system volume information": BIN,
+    "lost+found": BIN,
+    "__macosx": "what macOS adds to archives",
+    "node_modules": "a program's files",
+}
+# Endings of folders' names: Lightroom's previews, and libraries that hold previews beside the originals.
+DERIVED_ENDINGS = {
+    ".lrdata": "previews of Lightroom",
+    ".lrcat-data": "previews of Lightroom",
+    ".cocatalog": "previews of Capture One",
+}
+LARGEST_CONFIG = 16 * 2**20  # bytes: one of ours is far smaller
+
+
+def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
+    """The original images of a folder and its subfolders, by their suffix, sorted.
+
+    Left out, with a line that says what and how many: hidden ones, those in folders that this program wrote, or that
+    hold other programs' thumbnails, caches and deleted files, and this program's single pictures. The folder itself
+    may be any of these: it was named. own: folders left out without a word, the caller's output.
+
+    Raises InputError where there is no such folder, or it may not be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} {'is a file: name its folder' if folder.exists() else 'is no folder'}")
+    files: list[Path] = []
+    left: Counter[tuple[str, str]] = Counter()
+    own = [path.resolve() for path in own]
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}")
+
+    for parent, subfolders, names in os.walk(folder, onerror=refuse):
+        at = Path(parent)
+        kept = []
+        for name in subfolders:
+            if own and (at / name).resolve() in own:
+                continue
+            if (why := derived(at / name)) is None:
+                kept.append(name)
+            elif count := _count(at / name):
+                left[(at / name).relative_to(folder).as_posix(), why] += count
+        subfolders[:] = kept
+        for name in filter(_is_image, names):
+            if name.startswith("."):
+                continue
+            if _is_ours(at, name, names):
+                left[(at / name).relative_to(folder).as_posix(), "written by e2gan"] += 1
+            else:
+                files.append(at / name)
+    if left:
+        note(_told(folder, left))
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def derived(folder: Path) -> str | None:
+    """What a folder below the one that was named holds instead of originals; None for one that may hold them."""
+    name = folder.name.lower()
+    if name.startswith("."):
+        return "hidden"
+    ending = next((why for end, why in DERIVED_ENDINGS.items() if name.endswith(end)), None)
+    if why := DERIVED.get(name) or ending:
+        return why
+    stage = stage_of(folder / CONFIG)
+    return None if stage is None else f"written by e2gan {stage}"
+
+
+def stage_of(path: Path) -> str | None:
+    """The stage of this program that wrote a JSON file; None for any other file, or none."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST_CONFIG:
+            return None
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    stage = found.get("stage") if isinstance(found, dict) else None
+    ours = isinstance(stage, str) and ("settings" in found or "versions" in found)
+    return stage if ours else None
+
+
+def _is_ours(folder: Path, name: str, names: Sequence[str]) -> bool:
+    """Whether an image is a picture of a result beside it: selection.png, ranks.png, an evaluation's sheet.png."""
+    stem = name.rpartition(".")[0]
+    if name == "sheet.png" and "metrics.json" in names:
+        return True
+    beside = [f"{s}.json" for s in (stem, stem.removesuffix("-rest")) if f"{s}.json" in names]
+    return any(stage_of(folder / json_name) is not None for json_name in beside)
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (a name alone, and many of them)
+
+
+def _count(folder: Path) -> int:
+    return sum(sum(map(_is_image, names)) for _, _, names in os.walk(folder))
+
+
+def _told(folder: Path, left: Counter[tuple[str, str]], most: int = 4) -> str:
+    shown = [f"{count} in {name} ({why})" for (name, why), count in left.most_common(most)]
+    if len(left) > most:
+        shown.append(f"{sum(count for _, count in left.most_common()[most:])} in {len(left) - most} others")
+    total = sum(left.values())
+    names = "".join(c if c.isprintable() else "\ufffd" for c in ", ".join(shown))
+    return (
+        f"{folder}: left out {total} image{'s' * (total > 1)} that {'are' if total > 1 else 'is'} no original: {names}"
+    )

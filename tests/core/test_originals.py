@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import e2gan
+from e2gan.core.errors import InputError
+from e2gan.core.files import write_json
+from e2gan.core.images import IMAGE_SUFFIXES
+from e2gan.core.originals import DERIVED, derived, list_images
+
+PACKAGE = Path(e2gan.__file__).parent
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def found(root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in list_images(root)]
+
+
+def test_list_images_is_recursive_sorted_and_leaves_hidden_files_out(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.PNG", "a.jpg", "B.jpeg", "b/._2.png", ".trash/x.jpg", "notes.txt", "b/c/1.webp")
+    assert found(tmp_path) == ["B.jpeg", "a.jpg", "b/2.PNG", "b/c/1.webp"]
+    assert ".heic" in IMAGE_SUFFIXES
+    with pytest.raises(InputError, match="is no folder"):
+        list_images(tmp_path / "absent")
+    with pytest.raises(InputError, match="is a file"):
+        list_images(tmp_path / "a.jpg")
+
+
+def test_what_a_nas_or_a_tool_derived_is_left_out_and_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")
+    touch(tmp_path, "2024/a.jpg", "2024/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "2024/.thumbnails/a.png")
+    touch(tmp_path, "#recycle/old.jpg", "Thumbs/a.jpg", "__MACOSX/2024/a.jpg", ".cache/x.png", ".cache/empty.txt")
+    touch(tmp_path, "Catalog Previews.lrdata/0/a.jpg", "nb/.ipynb_checkpoints/plot.png", "@eadirectory/b.jpg")
+    assert found(tmp_path) == ["2024/a.jpg", "@eadirectory/b.jpg"]
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "left out 8 images" in told
+    assert "others" in told
+    for name in DERIVED:
+        assert derived(tmp_path / name.upper()) is not None
+
+
+def test_a_folder_of_thumbnails_or_of_ours_may_be_named_itself(tmp_path: Path) -> None:
+    touch(tmp_path, "thumbs/a.jpg", "set/images/b.png")
+    write_json(tmp_path / "set/config.json", {"stage": "photos", "settings": {}, "versions": {}})
+    assert found(tmp_path) == []
+    assert found(tmp_path / "thumbs") == ["a.jpg"]
+    assert found(tmp_path / "set") == ["images/b.png"]
+
+
+def test_our_own_outputs_are_left_out_and_a_strangers_config_is_not_ours(tmp_path: Path) -> None:
+    for name in ("set", "edits.partial", "their/model"):
+        touch(tmp_path, f"{name}/images/x.png")
+    for name in ("set", "edits.partial"):
+        write_json(tmp_path / name / "config.json", {"stage": "edit", "settings": {}, "versions": {}})
+    write_json(tmp_path / "their/model/config.json", {"stage": 3, "settings": {}})
+    (tmp_path / "lying").mkdir()
+    (tmp_path / "lying/config.json").write_text("[" * 100_000)
+    touch(tmp_path, "lying/y.png", "selection.png", "concepts-rest.png", "sheet.png", "mine.png")
+    for name in ("selection", "concepts"):
+        write_json(tmp_path / f"{name}.json", {"stage": name, "versions": {}})
+    write_json(tmp_path / "metrics.json", {})
+    write_json(tmp_path / "mine.json", {"camera": "x"})
+    assert found(tmp_path) == ["lying/y.png", "mine.png", "their/model/images/x.png"]
+
+
+def test_no_other_module_lists_the_images_of_a_folder() -> None:
+    """`list_images` is the one reader of a user's folders. Others list what they wrote themselves, or a program did."""
+    own = {
+        "core/identity.py": "a network's folder",
+        "core/outputs.py": "whether an output is empty",
+        "networks/folders.py": "the adapters that ship",
+        "pairs/concept_lists.py": "the lists that ship",
+        "pairs/make.py": "whether an output is empty",
+        "pairs/candidates.py": "candidates that it wrote",
+        "pairs/build_set.py": "scores and images that it wrote",
+        "teachers/diffusion/presets.py": "the presets that ship",
+        "teachers/command.py": "what a teacher's program wrote",
+    }
+    listing = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = node.attr if isinstance(node, ast.Attribute) else ""
+            if name in ("walk", "rglob", "glob", "iterdir", "scandir", "listdir"):
+                listing.add(path.relative_to(PACKAGE).as_posix())
+    assert listing - {"core/originals.py"} == set(own)
