@@ -20,7 +20,6 @@ from e2gan.core.images import (
     list_images,
     read_image,
     resize,
-    sheet,
     square,
     write_png,
 )
@@ -241,7 +240,7 @@ def test_corrupt_exif_is_ignored_without_a_warning_in_many_threads(tmp_path: Pat
     assert warnings.filters == filters
 
 
-# ---------------------------------------------------------------------------------------------- lists, sizes, the sheet
+# ---------------------------------------------------------------------------------------------- ------- lists, sizes
 
 
 def test_list_images_is_recursive_sorted_and_leaves_hidden_files_out(tmp_path: Path) -> None:
@@ -275,19 +274,3 @@ def test_write_png_keeps_every_pixel(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", picture())
     assert np.array_equal(read_image(tmp_path / "a.png"), picture())
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_sheet_holds_every_cell_unchanged_beside_its_labels() -> None:
-    rows = [[picture(seed=10 * i + j) for j in range(3)] for i in range(2)]
-    long = ["photo", "a very long prompt that cannot fit over so small a picture, whatever is done", "Aquarell 水彩"]
-    canvas = sheet(rows, long, ["first", "второй"])
-    height, width, _ = rows[0][0].shape
-    windows = np.lib.stride_tricks.sliding_window_view(canvas, (height, width, 3))[:, :, 0]
-    for row in rows:
-        for cell in row:
-            corners = (windows[:, :, 0, 0] == cell[0, 0]).all(-1) & (windows[:, :, -1, -1] == cell[-1, -1]).all(-1)
-            assert any(np.array_equal(windows[y, x], cell) for y, x in np.argwhere(corners))
-    assert (canvas < 100).all(-1).any()
-    assert len(sheet([rows[0], rows[0][:1]], ["a", "b", "c"])) > 2 * height
-    with pytest.raises(ValueError, match="one size"):
-        sheet([[picture(), picture(8, 8)]], ["a", "b"])

@@ -14,8 +14,9 @@ from e2gan.choose.clusters import representatives
 from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
-from e2gan.core.images import Pixels, resize, sheet, write_png
+from e2gan.core.images import Pixels, resize, write_png
 from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions
+from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import SELECTION, PairSet
 from e2gan.data.photos import INDEX, Photo, PhotoSet
 from e2gan.features.embeddings import embed_files, embedding_settings, is_own

@@ -33,6 +33,8 @@ ABSENT: dict[str, Any] = {
     "generator.output": "tanh",
     "generator.fold": 1,
     "generator.place": False,
+    "metadata": "keep",  # edit
+    "provenance": True,
 }
 
 
