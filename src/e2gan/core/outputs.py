@@ -104,6 +104,18 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
     return content, differences(stored if isinstance(stored, dict) else {}, plain(settings))
 
 
+def check_beside(out: Path, pictures: Sequence[Path]) -> None:
+    """That pictures which lie beside the file `out`, named after it, are its own.
+
+    Raises InputError where one is there, and `out` is not, nor a run that was killed: it is somebody else's. So `out`
+    is written before they are.
+    """
+    if out.exists() or partial_of(out).exists():
+        return
+    if there := next((picture for picture in pictures if picture.exists()), None):
+        raise InputError(f"--out {out}: its picture would overwrite {there}: choose another name")
+
+
 def replaced_note(what: str, changed: Sequence[str]) -> str:
     """What a user should know where a file of other settings is replaced."""
     return f"replaced an earlier {what} (of other {', '.join(changed) or 'content'})"
