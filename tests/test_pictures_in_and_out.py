@@ -251,11 +251,12 @@ def test_a_picture_beside_a_file_replaces_no_other(project: Project, tmp_path: P
     """selection.json's picture is selection.png: where somebody else's is there, nothing is done."""
     own = save(tmp_path / "holiday.png", smooth())
     before = own.read_bytes()
-    for config, work in (
-        (SelectConfig(photos=project.photos, keep=3, out=tmp_path / "holiday.json", embedding="pixels"), select_photos),
-        (ConceptsConfig(pairs=(project.sepia, project.dusk), keep=1, out=tmp_path / "holiday.json"), choose_concepts),
-        (RanksConfig(base=project.base, pairs=(project.sepia,), out=tmp_path / "holiday.json"), find_ranks),
-    ):
-        assert "would overwrite" in refused(lambda config=config, work=work: work(config))
+    out = tmp_path / "holiday.json"
+    select = SelectConfig(photos=project.photos, keep=3, out=out)
+    concepts = ConceptsConfig(pairs=(project.sepia, project.dusk), keep=1, out=out)
+    ranks = RanksConfig(base=project.base, pairs=(project.sepia,), out=out)
+    assert "would overwrite" in refused(lambda: select_photos(select))
+    assert "would overwrite" in refused(lambda: choose_concepts(concepts))
+    assert "would overwrite" in refused(lambda: find_ranks(ranks))
     assert own.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.png"]

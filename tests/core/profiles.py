@@ -32,7 +32,7 @@ def smooth(height: int = 64, width: int = 64, seed: int = 0) -> Pixels:
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: Any) -> Path:
+def save(path: Path, pixels: np.ndarray, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels, mode).save(path, **options)
+    Image.fromarray(pixels).save(path, **options)
     return path
