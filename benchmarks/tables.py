@@ -20,6 +20,7 @@ import tyro
 from e2gan import InputError, PairsConfig, PhotosConfig, TableConfig, make_pairs, prepare_photos, run_table
 from e2gan.core.files import write_bytes
 from e2gan.core.images import read_image, square, write_png
+from e2gan.core.names import output_names
 from e2gan.core.originals import list_images
 from e2gan.research.tables.run import ORDER, TableResult, label, markdown_table
 from e2gan.teachers.filters.filters import FILTERS, apply
@@ -145,10 +146,11 @@ def unpaired(config: Settings) -> Path:
     root, out = config.out / "unpaired", config.out / "pairs/unpaired"
     if not out.exists():
         paths = list_images(config.data / "photos/landscapes")[: 2 * config.photos]
-        for i, path in enumerate(paths):
+        names = output_names([p.relative_to(config.data / "photos/landscapes") for p in paths], lambda _: ".png")
+        for i, (path, name) in enumerate(zip(paths, names, strict=True)):
             kind, split = ("before", "after")[i % 2], "test" if i // 2 % 10 == 0 else "train"
             photo = square(read_image(path), config.size)
-            target = root / kind / split / f"{path.stem}.png"
+            target = root / kind / split / name
             target.parent.mkdir(parents=True, exist_ok=True)
             write_png(target, apply(FILTERS["autumn"], photo) if kind == "after" else photo)
     two = {"before": root / "before", "after": root / "after", "unpaired": True}

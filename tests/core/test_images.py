@@ -17,11 +17,12 @@ from e2gan.core.images import (
     encode_jpeg,
     encode_png,
     read_image,
+    read_picture,
     resize,
-    sheet,
     square,
     write_png,
 )
+from tests.core.profiles import LINEAR, WIDE, as_in, save, smooth
 
 
 def picture(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -239,7 +240,7 @@ def test_corrupt_exif_is_ignored_without_a_warning_in_many_threads(tmp_path: Pat
     assert warnings.filters == filters
 
 
-# ---------------------------------------------------------------------------------------------------- sizes, the sheet
+# ----------------------------------------------------------------------------------------------------------- sizes
 
 
 def test_square_takes_the_centre_and_both_directions_of_scale() -> None:
@@ -262,17 +263,116 @@ def test_write_png_keeps_every_pixel(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_sheet_holds_every_cell_unchanged_beside_its_labels() -> None:
-    rows = [[picture(seed=10 * i + j) for j in range(3)] for i in range(2)]
-    long = ["photo", "a very long prompt that cannot fit over so small a picture, whatever is done", "Aquarell 水彩"]
-    canvas = sheet(rows, long, ["first", "второй"])
-    height, width, _ = rows[0][0].shape
-    windows = np.lib.stride_tricks.sliding_window_view(canvas, (height, width, 3))[:, :, 0]
-    for row in rows:
-        for cell in row:
-            corners = (windows[:, :, 0, 0] == cell[0, 0]).all(-1) & (windows[:, :, -1, -1] == cell[-1, -1]).all(-1)
-            assert any(np.array_equal(windows[y, x], cell) for y, x in np.argwhere(corners))
-    assert (canvas < 100).all(-1).any()
-    assert len(sheet([rows[0], rows[0][:1]], ["a", "b", "c"])) > 2 * height
-    with pytest.raises(ValueError, match="one size"):
-        sheet([[picture(), picture(8, 8)]], ["a", "b"])
+# ------------------------------------------------------------------------------------------------------------- colours
+
+
+@pytest.mark.parametrize("profile", WIDE)
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_a_profile_is_honoured_in_every_format(tmp_path: Path, name: str, profile: str) -> None:
+    image = smooth()
+    options = {"quality": 98, "subsampling": 0} if name == "a.jpg" else {"lossless": True} if name == "a.webp" else {}
+    path = save(tmp_path / name, as_in(WIDE[profile], image), icc_profile=WIDE[profile], **options)
+    assert np.abs(read_image(path).astype(int) - image).mean() < 1.2
+
+
+def test_grey_palette_and_transparent_pictures_have_profiles_too(tmp_path: Path) -> None:
+    image = smooth()
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
+    linear = read_image(save(tmp_path / "grey.png", ramp, icc_profile=LINEAR))  # RGB's, on grey
+    assert abs(int(linear[0, 128, 0]) - 188) <= 1
+    assert (linear[..., 0] == linear[..., 2]).all()
+    own = Image.fromarray(as_in(WIDE["adobe"], image))
+    own.quantize(256).save(tmp_path / "palette.png", icc_profile=WIDE["adobe"])
+    with Image.open(tmp_path / "palette.png") as palette:
+        near = np.abs(np.asarray(palette.convert("RGB")).astype(int) - np.asarray(own)).mean()
+    assert np.abs(read_image(tmp_path / "palette.png").astype(int) - image).mean() < near + 1
+    own.putalpha(128)
+    own.save(tmp_path / "clear.png", icc_profile=WIDE["adobe"])
+    over = np.rint(image * (128 / 255) + 255 * (127 / 255))
+    assert np.abs(read_image(tmp_path / "clear.png") - over).mean() < 1
+
+
+def test_a_grey_profile_is_applied_to_grey(tmp_path: Path) -> None:
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, 256) + b"\0\0"
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", round(0.9642 * 65536), 65536, round(0.8249 * 65536))
+    text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"Grey\0" + b"\0" * 79
+    tags, at, table, body = {b"desc": text, b"wtpt": white, b"kTRC": curve}, 132 + 36, struct.pack(">I", 3), b""
+    for key, data in tags.items():
+        table += key + struct.pack(">II", at + len(body), len(data))
+        body += data + b"\0" * (-len(data) % 4)
+    head = struct.pack(">I4sI12s12x", at + len(body), b"", 0x02400000, b"mntrGRAYXYZ ") + b"acsp" + b"\0" * 28
+    profile = (head + white[8:]).ljust(128, b"\0") + table + body
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
+    found = read_image(save(tmp_path / "a.png", ramp, icc_profile=profile))
+    assert abs(int(found[0, 128, 0]) - 188) <= 2
+    assert found[0, 0].tolist() == [0, 0, 0]
+    assert found[0, 255].tolist() == [255, 255, 255]
+
+
+def png_with(chunks: dict[bytes, bytes], image: np.ndarray) -> bytes:
+    data = encode_png(image)
+    more = b"".join(
+        struct.pack(">I", len(value)) + kind + value + struct.pack(">I", zlib.crc32(kind + value))
+        for kind, value in chunks.items()
+    )
+    return data[:33] + more + data[33:]
+
+
+def test_a_png_says_its_colours_in_chunks(tmp_path: Path) -> None:
+    image, path = smooth(), tmp_path / "a.png"
+    gamma = struct.pack(">I", 100_000)
+    path.write_bytes(png_with({b"gAMA": gamma}, as_in(LINEAR, image)))
+    assert np.abs(read_image(path).astype(int) - image).mean() < 1.5
+    path.write_bytes(png_with({b"cICP": bytes([12, 13, 0, 1]), b"gAMA": gamma}, as_in(WIDE["p3"], image)))
+    assert np.abs(read_image(path).astype(int) - image).mean() < 1
+    path.write_bytes(png_with({b"sRGB": b"\0", b"gAMA": gamma}, image))
+    assert np.array_equal(read_image(path), image)
+    path.write_bytes(png_with({b"gAMA": struct.pack(">I", 45455)}, image))
+    assert np.array_equal(read_image(path), image)
+
+
+def test_a_camera_names_adobe_rgb_in_its_exif(tmp_path: Path) -> None:
+    image, exif = smooth(), Image.Exif()
+    exif[0x8769] = {0xA005: {1: "R03"}}
+    path = save(tmp_path / "a.jpg", as_in(WIDE["adobe"], image), exif=exif, quality=98, subsampling=0)
+    assert np.abs(read_image(path).astype(int) - image).mean() < 1.2
+
+
+def test_a_profile_that_cannot_be_used_is_told_in_a_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image = smooth()
+    for name, profile in (("damaged.png", b"no profile " * 30), ("cmyk.png", LINEAR[:16] + b"CMYK" + LINEAR[20:])):
+        path = save(tmp_path / name, image, icc_profile=profile)
+        assert np.array_equal(read_image(path), image)
+        told = capfd.readouterr().err
+        assert "its colour profile" in told
+        assert "read as sRGB" in told
+        assert name in told
+        assert told.count("\n") == 1
+
+
+def test_colours_are_converted_alike_in_many_threads(tmp_path: Path) -> None:
+    paths = [
+        save(tmp_path / f"{i}.png", as_in(WIDE["p3"], smooth(600, 40, i)), icc_profile=WIDE["p3"]) for i in range(8)
+    ]
+    alone = [read_image(path) for path in paths]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(read_image, paths * 4))
+    assert all(np.array_equal(a, b) for a, b in zip(alone * 4, together, strict=True))
+
+
+def test_a_picture_has_what_an_edit_should_come_back_with(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x8298] = 6, "(c) somebody"
+    exif[0x8769], exif[0x8825] = {0x9003: "2024:05:06 07:08:09"}, {1: "N"}
+    own = as_in(WIDE["adobe"], smooth(40, 60))
+    found = read_picture(save(tmp_path / "a.png", own, icc_profile=WIDE["adobe"], exif=exif, dpi=(300, 300)))
+    assert found.pixels.shape == (60, 40, 3)
+    assert found.own_pixels is not None
+    assert np.array_equal(found.own_pixels, np.rot90(own, -1))
+    assert found.profile == WIDE["adobe"]
+    assert found.exif[0x8298] == "(c) somebody"
+    assert found.exif[0x8769][0x9003] == "2024:05:06 07:08:09"
+    assert found.exif[0x8825] == {1: "N"}
+    assert 0x0112 not in found.exif
+    assert found.alpha is None
+    assert np.array_equal(found.pixels, read_image(tmp_path / "a.png"))

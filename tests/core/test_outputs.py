@@ -9,7 +9,8 @@ import pytest
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json
-from e2gan.core.outputs import State, claim, finish, partial_of, writing
+from e2gan.core.outputs import State, check_beside, claim, finish, partial_of, writing
+from tests.conftest import refused
 
 
 def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -133,3 +134,15 @@ def test_a_place_that_cannot_be_taken_at_the_end_is_refused_at_the_start(
     with pytest.raises(InputError, match=words), writing(Path(name), "photos", {}, reads={}):
         pass
     assert not [path for path in tmp_path.rglob("*") if path.name not in ("here", "elsewhere", "link")]
+
+
+def test_a_picture_beside_a_file_is_its_own_or_refused(tmp_path: Path) -> None:
+    out, picture = tmp_path / "a.json", tmp_path / "a.png"
+    check_beside(out, [picture])
+    picture.write_bytes(b"somebody's")
+    assert "would overwrite" in refused(lambda: check_beside(out, [tmp_path / "b.png", picture]))
+    partial_of(out).mkdir()
+    check_beside(out, [picture])  # of a run that was killed
+    partial_of(out).rmdir()
+    out.write_text("{}")
+    check_beside(out, [picture])

@@ -16,6 +16,7 @@ def test_skipped_files_of_one_reason_are_one_line() -> None:
     assert len(lines) == 4
     assert lines[-1] == "skipped 3 more, for other reasons"
     assert skipped_lines([]) == []
+    assert skipped_lines([("a.gif", "one frame of 2 is edited")], verb="") == ["a.gif: one frame of 2 is edited"]
 
 
 def test_reasons_are_named_up_to_five() -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from e2gan import EditConfig, InputError, Model, Predictor, edit
 from e2gan.cli import main
-from e2gan.core.images import Pixels, resize
+from e2gan.core.files import sha256
+from e2gan.core.images import Pixels, read_image, resize
 from e2gan.data.builtin_photos import builtin_pictures
 from tests.conftest import Project
+from tests.core.profiles import LINEAR, WIDE, as_in, smooth
+from tests.editing.test_provenance import described
 from tests.editing.tiny_model import far, noise
 
 
@@ -87,13 +90,94 @@ def test_a_folder_is_done_until_a_photo_or_the_weights_change(project: Project, 
         edit(config(project, root, out))
 
 
-def test_a_wide_gamut_photo_keeps_its_profile(project: Project, tmp_path: Path) -> None:
-    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    source = save(tmp_path / "photo.jpg", noise(40, 40), icc_profile=icc)
-    for name in ("out.jpg", "out.png", "out.webp"):
-        edit(config(project, source, tmp_path / name))
-        with Image.open(tmp_path / name) as image:
+@pytest.mark.parametrize("name", WIDE)
+def test_a_wide_photo_comes_back_in_its_own_profile(project: Project, tmp_path: Path, name: str) -> None:
+    """At strength 0 as it was, beyond sRGB too; edited, with the colours of the edit of the same photo in sRGB."""
+    photo, icc = smooth(70, 90), WIDE[name]
+    wide = save(tmp_path / "wide.png", as_in(icc, photo), icc_profile=icc)
+    vivid = save(tmp_path / "vivid.png", noise(70, 90), icc_profile=icc)
+    plain = save(tmp_path / "plain.png", photo)
+    for source in (wide, vivid):
+        out = edit(config(project, source, tmp_path / "same.png", strength=0.0)).out
+        with Image.open(out) as image, Image.open(source) as own:
+            assert np.array_equal(np.asarray(image), np.asarray(own))
             assert image.info["icc_profile"] == icc
+    expected = np.asarray(Image.open(edit(config(project, plain, tmp_path / "a.png")).out))
+    for suffix, most in ((".png", 1.5), (".jpg", 6), (".webp", 6)):
+        out = edit(config(project, wide, tmp_path / f"b{suffix}")).out
+        assert far(read_image(out), expected) < most
+        with Image.open(out) as image:
+            assert image.info["icc_profile"] == icc
+
+
+def test_a_profile_that_no_edit_goes_back_into_becomes_srgb(project: Project, tmp_path: Path) -> None:
+    grey = save(tmp_path / "grey.png", np.full((40, 40), 128, np.uint8), icc_profile=LINEAR)
+    edit(config(project, grey, tmp_path / "out.png", strength=0.0))
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.info["icc_profile"] == LINEAR  # of RGB, which grey pixels may have
+    broken = save(tmp_path / "broken.png", noise(40, 40), icc_profile=b"no profile" * 30)
+    edit(config(project, broken, tmp_path / "out.png", strength=0.0))
+    with Image.open(tmp_path / "out.png") as image:
+        assert "icc_profile" not in image.info
+        assert np.array_equal(np.asarray(image), noise(40, 40))
+
+
+def test_photos_of_one_stem_have_a_file_each(project: Project, tmp_path: Path) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    levels = {"a-png.png": 10, "a.bmp": 90, "a.png": 170, "A.png": 220}
+    for name, level in levels.items():
+        save(root / name, np.full((32, 32, 3), level, np.uint8))
+    edit(config(project, root, out, strength=0.0))
+    found = {path.name: int(read_image(path)[0, 0, 0]) for path in out.glob("*.png")}
+    assert sorted(found.values()) == sorted(levels.values())
+    assert (found["a-png.png"], found["A.png"], found["a-bmp.png"]) == (10, 220, 90)
+    assert len({name.lower() for name in found}) == 4
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_an_edit_tells_how_it_was_made_unless_it_should_not(project: Project, tmp_path: Path, suffix: str) -> None:
+    source = save(tmp_path / "photo.png", noise(40, 40))
+    out = edit(config(project, source, tmp_path / f"a{suffix}", strength=0.5)).out
+    with Image.open(out) as image:
+        told = described(image.info["xmp"])
+    assert told["{urn:e2gan:edit#}Effect"] == "as a sepia photo"
+    assert told["{urn:e2gan:edit#}Strength"] == "0.5"
+    assert told["{urn:e2gan:edit#}BaseSHA256"] == sha256(project.base / "model.safetensors")
+    assert told["{urn:e2gan:edit#}AdapterSHA256"] == [sha256(project.adapter / "adapter_model.safetensors")]
+    assert str(tmp_path).encode() not in out.read_bytes()
+    again = edit(config(project, source, tmp_path / f"b{suffix}", strength=0.5)).out
+    assert again.read_bytes() == out.read_bytes()
+    quiet = edit(config(project, source, tmp_path / f"c{suffix}", provenance=False)).out
+    assert b"e2gan" not in quiet.read_bytes()
+
+
+def test_metadata_and_transparency_come_back_and_what_does_not_is_told(project: Project, tmp_path: Path) -> None:
+    root, exif = tmp_path / "in", Image.Exif()
+    exif[0x0112], exif[0x8298], exif[0x8825] = 6, "(c) somebody", {1: "N"}
+    save(root / "dated.jpg", noise(40, 60), exif=exif, dpi=(300, 300))
+    clear = np.dstack([smooth(40, 40), np.full((40, 40), 128, np.uint8)])
+    save(root / "clear.png", clear)
+    frames = [Image.fromarray(noise(40, 40)), Image.fromarray(255 - noise(40, 40))]
+    frames[0].save(root / "moving.webp", save_all=True, append_images=frames[1:])
+    found = edit(config(project, root, tmp_path / "out", strength=0.0))
+    assert "moving.webp: only the first of its 2 frames is edited" in str(found)
+    with Image.open(tmp_path / "out" / "dated.jpg") as image:
+        assert image.getexif()[0x8298] == "(c) somebody"
+        assert image.getexif().get_ifd(0x8825) == {1: "N"}
+        assert 0x0112 not in image.getexif()
+        assert image.size == (40, 60)
+        assert image.info["dpi"] == (300, 300)
+    with Image.open(tmp_path / "out" / "clear.png") as image:
+        assert np.abs(np.asarray(image).astype(int) - clear).max() <= 2
+    out = edit(config(project, root / "dated.jpg", tmp_path / "a.jpg", metadata="no-gps")).out
+    with Image.open(out) as image:
+        assert image.getexif()[0x8298] == "(c) somebody"
+        assert not image.getexif().get_ifd(0x8825)
+    out = edit(config(project, root / "dated.jpg", tmp_path / "b.jpg", metadata="none")).out
+    with Image.open(out) as image:
+        assert not image.getexif()
+    told = edit(config(project, root / "clear.png", tmp_path / "c.jpg"))
+    assert "transparency lies over white" in str(told)
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(

@@ -18,7 +18,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import prompt_key
-from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions, with_reads
+from e2gan.core.outputs import check_beside, earlier_file, make_folder, replaced_note, versions, with_reads
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import read_stack, shuffled
 from e2gan.features.embeddings import embed_files, embedding_reads, embedding_settings
@@ -74,6 +74,7 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     reads = {"pairs": [s.content() for s in sets]} | embedding_reads(config)
     settings = with_reads(_settings(config, sets), reads)
     earlier = earlier_file(config.out, "concepts", settings)
+    check_beside(config.out, _sheets(config.out))
     chosen = None if earlier is None or earlier[1] else _read(earlier[0], sets)
     done, notes = chosen is not None, []
     keep, rest = chosen or _choose(config, sets, notes)
@@ -82,11 +83,12 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
         if earlier is not None:
             notes.append(replaced_note("choice", earlier[1]))
         make_folder(config.out.parent)
-    if not done or not all(sheet.exists() for sheet in sheets):
-        _draw(config, sets, keep, rest)
-    if not done:
+        for sheet in _sheets(config.out):
+            sheet.unlink(missing_ok=True)  # it shows an earlier choice
         about = {"settings": settings, "versions": versions()}
         write_json(config.out, {"stage": "concepts", "keep": keep, "rest": rest} | about)
+    if not done or not all(sheet.exists() for sheet in sheets):
+        _draw(config, sets, keep, rest)
     return Concepts(
         out=config.out,
         keep=keep,
@@ -208,8 +210,6 @@ def _draw(config: ConceptsConfig, sets: Sequence[PairSet], keep: Sequence[Concep
     write_png(of_kept, np.concatenate([*photos, *top]))
     if bottom:
         write_png(of_rest, np.concatenate([*photos, *bottom]))
-    else:
-        of_rest.unlink(missing_ok=True)  # of an earlier choice that had a rest
 
 
 def _shared_photos(sets: Sequence[PairSet], seed: int) -> list[str]:

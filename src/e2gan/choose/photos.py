@@ -15,8 +15,9 @@ from e2gan.config import SelectConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.identity import Reads
-from e2gan.core.images import Pixels, resize, sheet, write_png
-from e2gan.core.outputs import earlier_file, make_folder, replaced_note, versions, with_reads
+from e2gan.core.images import Pixels, resize, write_png
+from e2gan.core.outputs import check_beside, earlier_file, make_folder, replaced_note, versions, with_reads
+from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import SELECTION, PairSet
 from e2gan.data.photos import INDEX, Photo, PhotoSet
 from e2gan.features.embeddings import embed_files, embedding_reads, embedding_settings, is_own
@@ -73,6 +74,7 @@ def select_photos(config: SelectConfig) -> Selection:
     picture = out.with_suffix(".png")
     settings = with_reads(_settings(config, photos), _reads(config, photo_set, photos))
     earlier = earlier_file(out, "select", settings)
+    check_beside(out, [picture] if config.sheet else [])
     done = earlier is not None and not earlier[1] and _whole(earlier[0], photos)
     if earlier is not None and done:
         selection, notes = earlier[0], []
@@ -83,10 +85,10 @@ def select_photos(config: SelectConfig) -> Selection:
     if earlier is not None and not done:
         notes.append(replaced_note("selection", earlier[1]) + "; pair sets made from it keep its photos")
         picture.unlink(missing_ok=True)  # it shows the earlier selection
-    if config.sheet and not (done and picture.exists()):
-        write_png(picture, _sheet(photo_set, selection["ids"], selection["clusters"]))
     if not done:
         write_json(out, selection)
+    if config.sheet and not (done and picture.exists()):
+        write_png(picture, _sheet(photo_set, selection["ids"], selection["clusters"]))
     return Selection(
         out=out,
         folder=config.photos,

@@ -42,6 +42,7 @@ from e2gan.config.stages import (
     EvaluateConfig,
     ExportConfig,
     Init,
+    Metadata,
     ScratchConfig,
 )
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig

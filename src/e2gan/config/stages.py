@@ -15,6 +15,7 @@ from e2gan.config.training import TrainingConfig
 
 Init = Literal["random", "gradient"]
 Detail = Literal["guided", "none"]
+Metadata = Literal["keep", "no-gps", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +246,11 @@ class EditConfig(OnDevice):
     detail: Literal["auto", "guided", "none"] = "auto"
     """How an edit made below the photo's size comes back to it: with the photo's own detail, right for light, or
     enlarged as it is, right for paint; auto: as the adapter's training pairs say (of a mixture, the strongest's)."""
+    metadata: Metadata = "keep"
+    """What comes back of a photo's EXIF data (date, camera, copyright): all of it, all but the place, or nothing."""
+    provenance: bool = True
+    """Write into the picture that and how it was edited: program, effect, strength, hashes of the weights, and IPTC's
+    digital source type, as XMP."""
 
     def check(self) -> None:
         one_model(self, required=True)

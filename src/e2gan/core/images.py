@@ -1,22 +1,40 @@
-"""Pixels: read any ordinary image, crop, resize, write, lay out a labelled sheet. Images are uint8 (H, W, 3) RGB."""
+"""Pixels: read any ordinary image, crop, resize, write. Images are uint8 (H, W, 3) RGB, in sRGB."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from e2gan.core.colour import (
+    ProfileError,
+    adobe_profile,
+    cicp_profile,
+    gives_back,
+    is_srgb,
+    png_profile,
+    profile_mode,
+    srgb_profile,
+    to_srgb,
+)
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
+from e2gan.core.progress import note
 
 Pixels = NDArray[np.uint8]
+Result = TypeVar("Result")
 
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -26,6 +44,8 @@ IMAGE_SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pnm", ".avif", ".jp2"}
     | UNREADABLE.keys()
 )
+INTEROPERABILITY, ADOBE_RGB = 0xA005, "R03"  # EXIF's way to say Adobe RGB (DCF), which cameras use beside a profile
+TOLD = 5  # files with the same bad profile that are named
 
 
 class _Quiet:
@@ -60,13 +80,61 @@ class _Quiet:
 _quiet = _Quiet()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image file with all that an edit of it should come back with.
+
+    pixels: uint8 (H, W, 3), sRGB, upright, over white, as `read_image` gives them. profile: an ICC profile of RGB for
+    pixels that are written: the photo's own where colours can be brought back into it, sRGB's where it has another
+    kind, None where it has none. own_pixels: the same picture in that profile, where it is not sRGB. alpha: uint8
+    (H, W), where the picture is transparent anywhere. exif: tag → value, without the orientation; the groups of the
+    camera's settings and of the place as dictionaries under their own tags. dpi: dots per
+    inch across and down. frames: of an animation, or pages.
+    """
+
+    pixels: Pixels
+    profile: bytes | None = None
+    own_pixels: Pixels | None = None
+    alpha: Pixels | None = None
+    exif: Mapping[int, Any] = field(default_factory=dict)
+    dpi: tuple[float, float] | None = None
+    frames: int = 1
+
+
 def read_image(path: Path) -> Pixels:
-    """An image file as uint8 (H, W, 3) RGB, as a person would see it.
+    """An image file as uint8 (H, W, 3) RGB in sRGB, as a person would see it.
 
     Upright by its EXIF orientation; 16 bits scaled to 8; grey, palette and CMYK converted; transparency over white;
-    the first frame of an animation. Raises InputError, one line that begins with the path, for what is no image,
-    truncated, empty, or larger than MAX_PIXELS (told by the header, before anything is decoded).
+    the first frame of an animation. Colours are converted to sRGB from the file's ICC profile of RGB, grey or CMYK
+    (`core/colour.py`); from what a PNG says in cICP, or in gAMA and cHRM; from Adobe RGB where the EXIF names it. A
+    profile that is damaged, or not of the pixels' kind, is told in a line on standard error, and the numbers are taken
+    for sRGB. Raises InputError, one line that begins with the path, for what is no image, truncated, empty, or larger
+    than MAX_PIXELS (told by the header, before anything is decoded).
     """
+    return _read(path, lambda image: _seen(image, path)[0])
+
+
+def read_picture(path: Path) -> Picture:
+    """As `read_image`, with what else the file holds. Raises InputError as that does."""
+
+    def picture(image: Image.Image) -> Picture:
+        frames = _frames(image)
+        pixels, own_pixels, alpha, profile = _seen(image, path, whole=True)
+        dpi = image.info.get("dpi")
+        return Picture(
+            pixels=pixels,
+            profile=profile,
+            own_pixels=own_pixels,
+            alpha=alpha,
+            exif=_exif(image),
+            dpi=(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 else None,
+            frames=frames,
+        )
+
+    return _read(path, picture)
+
+
+def _read(path: Path, convert: Callable[[Image.Image], Result]) -> Result:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
@@ -79,7 +147,7 @@ def read_image(path: Path) -> Pixels:
                         "that are read: make it smaller"
                     )
                 image.load()
-                return np.array(_rgb(_upright(image)))
+                return convert(image)
         except InputError:
             raise
         except MemoryError:
@@ -119,13 +187,117 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _exif(image: Image.Image) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    with suppress(Exception):  # a corrupt EXIF block says nothing about the pixels
+        exif = image.getexif()
+        found |= dict(exif.items())
+        for group in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            found.pop(group, None)
+            with suppress(Exception):
+                if values := dict(exif.get_ifd(group)):
+                    found[group] = values
+    return found
+
+
+def _frames(image: Image.Image) -> int:
+    """How many pictures a file shows one after the other; a phone's second one, of a gain map, is none of them."""
+    with suppress(Exception):
+        return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    return 1
+
+
+Seen = tuple[Pixels, Pixels | None, Pixels | None, bytes | None]
+
+
+def _seen(image: Image.Image, path: Path, *, whole: bool = False) -> Seen:
+    """Pixels in sRGB; with `whole`, those in the own profile, the transparency and the profile, as `Picture` has them.
+    The image is turned upright, and freed of its pixels where that saves memory."""
+    profile = _profile(image, path)
+    flat, alpha = _flat(_upright(image))
+    own, given = None, None
+    if profile is not None:
+        try:
+            mode = profile_mode(profile)
+            if mode == "RGB" and flat.mode == "L":
+                flat = flat.convert("RGB")
+            if mode != flat.mode:
+                raise ProfileError(f"is of {mode} pixels, and these are {flat.mode}")
+            given = profile if gives_back(profile) else srgb_profile()
+            keep = whole and given is profile and not is_srgb(profile)
+            own = np.array(_over_white(flat, alpha)) if keep else None
+            flat = to_srgb(flat, profile)
+        except ProfileError as error:
+            given = None
+            _tell(path, profile, f"its colour profile {error}: read as sRGB")
+    pixels = np.array(_over_white(flat if flat.mode == "RGB" else flat.convert("RGB"), alpha))
+    transparent = np.array(alpha) if whole and alpha is not None else None
+    if transparent is not None and transparent.min(initial=255) == 255:
+        transparent = None
+    return pixels, own, transparent, given
+
+
+def _flat(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The image as RGB, L or CMYK of 8 bits, and its transparency (L)."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        return Image.fromarray(_eight_bits(np.asarray(image))), None
     if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return image.getchannel("R") if grey else image.convert("RGB"), image.getchannel("A")
+    if image.mode in ("RGB", "L", "CMYK"):
+        return image, None
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB"), None
+
+
+def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    if alpha is None:
+        return image
+    over = Image.merge("RGBA", (*image.convert("RGB").split(), alpha))
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), over).convert("RGB")
+
+
+def _profile(image: Image.Image, path: Path) -> bytes | None:
+    """The ICC profile of an image, or what its file says instead of one; None for sRGB."""
+    if image.mode == "LAB":  # its numbers are colours by themselves
+        return None
+    if image.format == "PNG" and (code := _png_chunk(path, b"cICP")) is not None:
+        try:
+            return cicp_profile(code)
+        except ProfileError as error:
+            _tell(path, code, f"its colour profile {error}: read as sRGB")
+            return None
+    if found := image.info.get("icc_profile"):
+        return bytes(found)
+    if image.format == "PNG" and "srgb" not in image.info:
+        return png_profile(image.info.get("gamma"), image.info.get("chromaticity"))
+    with suppress(Exception):  # a corrupt EXIF block says nothing about the pixels
+        if image.getexif().get_ifd(INTEROPERABILITY).get(1) == ADOBE_RGB:
+            return adobe_profile()
+    return None
+
+
+def _png_chunk(path: Path, kind: bytes) -> bytes | None:
+    """A chunk that stands before a PNG's pixels, which Pillow passes over."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == kind:
+                return file.read(length) if length < 1000 else None
+            file.seek(length + 4, os.SEEK_CUR)
+    return None
+
+
+_told: Counter[bytes] = Counter()
+
+
+def _tell(path: Path, profile: bytes, what: str) -> None:
+    """A line on standard error; of many files with the same profile, for the first few."""
+    key = hashlib.sha256(profile).digest()
+    _told[key] += 1
+    if _told[key] <= TOLD:
+        note(f"{path}: {what}" + ("; more files with this profile are not named" if _told[key] == TOLD else ""))
 
 
 def _eight_bits(values: NDArray[np.generic]) -> Pixels:
@@ -178,68 +350,3 @@ def encode_jpeg(image_HWC: Pixels, quality: int = 90) -> bytes:
 def write_png(path: Path, image_HWC: Pixels) -> None:
     """A PNG file, whole or not at all."""
     write_bytes(path, encode_png(image_HWC))
-
-
-GAP = 6
-INK, PAPER = (30, 30, 30), (255, 255, 255)
-
-
-def sheet(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], row_labels: Sequence[str] | None = None) -> Pixels:
-    """Images in a labelled grid, as uint8 (H, W, 3) on white. A row may be shorter than the others.
-
-    Raises ValueError where the cells differ in size, there are none, or the labels do not fit in number.
-    """
-    shapes = {cell.shape for row in rows for cell in row}
-    if len(shapes) != 1:
-        raise ValueError(f"the cells of a sheet have one size, not {sorted(shapes)}")
-    if max(map(len, rows)) > len(columns) or (row_labels is not None and len(row_labels) != len(rows)):
-        raise ValueError(f"{len(rows)} rows of up to {max(map(len, rows))} cells do not fit the labels")
-    height, width, _ = shapes.pop()
-    font = ImageFont.load_default(size=max(10, min(18, width // 10)))
-    headings = [_wrap(text, font, width) for text in columns]
-    side_labels = [_wrap(text, font, max(width // 2, 48)) for text in row_labels or []]
-    top = GAP + max(_extent(text, font)[1] for text in headings) + GAP
-    left = GAP + (max(_extent(text, font)[0] for text in side_labels) + GAP if side_labels else 0)
-    canvas = Image.new("RGB", (left + len(columns) * (width + GAP), top + len(rows) * (height + GAP)), PAPER)
-    draw = ImageDraw.Draw(canvas)
-    for j, text in enumerate(headings):
-        draw.multiline_text((left + j * (width + GAP), GAP), text, INK, font)
-    for i, row in enumerate(rows):
-        y = top + i * (height + GAP)
-        if side_labels:
-            draw.multiline_text((GAP, y), side_labels[i], INK, font)
-        for j, cell in enumerate(row):
-            canvas.paste(Image.fromarray(cell), (left + j * (width + GAP), y))
-    return np.array(canvas)
-
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def _extent(text: str, font: Font) -> tuple[int, int]:
-    """Width and height of a text's ink from its origin, in pixels."""
-    box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text or " ", font)
-    return int(np.ceil(box[2])), int(np.ceil(box[3]))
-
-
-def _wrap(text: str, font: Font, width: int, most: int = 3) -> str:
-    """The text in at most `most` lines of this width; what does not fit ends in an ellipsis."""
-    if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow without FreeType has a Latin-1 bitmap font only
-        text = text.encode("latin-1", "replace").decode("latin-1")
-    lines: list[str] = []
-    for word in text.split():
-        if lines and _extent(f"{lines[-1]} {word}", font)[0] <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    if len(lines) > most:
-        lines = lines[: most - 1] + [" ".join(lines[most - 1 :])]
-    return "\n".join(_shorten(line, font, width) for line in lines)
-
-
-def _shorten(line: str, font: Font, width: int) -> str:
-    if _extent(line, font)[0] <= width:
-        return line
-    while line and _extent(f"{line}...", font)[0] > width:
-        line = line[:-1]
-    return f"{line}..."

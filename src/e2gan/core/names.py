@@ -1,9 +1,16 @@
-"""A text as a file's or folder's name; and when two prompts are the same one."""
+"""A text as a file's or folder's name; the names of outputs; and when two prompts are the same one."""
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from pathlib import PurePath
+
+from e2gan.core.errors import InputError
 
 LONGEST = 64  # characters of a name, which is a folder's
 
@@ -23,3 +30,48 @@ def slug(text: str) -> str:
 def prompt_key(prompt: str) -> str:
     """What a prompt is told from others by: neither case nor space counts."""
     return " ".join(prompt.casefold().split())
+
+
+def file_key(name: PurePath | str) -> str:
+    """What a file's name is told from others by on any disk: some know neither case nor Unicode's forms of a letter."""
+    text = name if isinstance(name, str) else name.as_posix()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> list[PurePath]:
+    """For each input, a path relative to its root, the name of its output: no two the same on any disk (`file_key`).
+
+    ending: an input's suffix, with its dot → that of its output. An input whose suffix stays keeps its name: `a.png`
+    belongs to `a.png`. Another one, `a.bmp`, becomes `a.png`; where that is taken, or `a.gif` would have it too,
+    `a-bmp.png`; and where that is taken, a part of its name's hash is added. So a name depends on the inputs that it
+    would meet, never on their order. Of inputs whose own names are one on some disks, `A.png` and `a.png`, the first
+    in the order of characters keeps it. Raises InputError for the same input twice.
+    """
+    if twice := [file for file, count in Counter(files).items() if count > 1]:
+        raise InputError(f"{twice[0]} is named twice: its outputs could not be told apart")
+    folders = {file_key(parent) for file in files for parent in file.parents}
+    # The names that an input can have, the best first. The last of them is its own alone.
+    wishes: dict[PurePath, list[PurePath]] = {}
+    for file in files:
+        suffix = ending(file.suffix)
+        tag = sha256(os.fsencode(file.as_posix())).hexdigest()[:16]
+        kept = [file] if suffix == file.suffix else [file.with_name(file.stem + suffix)]
+        told = [] if suffix == file.suffix else [file.with_name(file.name.replace(".", "-") + suffix)]
+        wishes[file] = [*kept, *told, file.with_name(f"{file.stem}-{tag}{suffix}")]
+    names: dict[PurePath, PurePath] = {}
+    taken = set(folders)
+    # Each round gives the names that one input alone asks for: first to those that keep theirs, in the order of names.
+    for file in sorted(files, key=lambda file: os.fsencode(file.as_posix())):
+        if wishes[file][0] == file and file_key(file) not in taken:
+            names[file] = file
+            taken.add(file_key(file))
+    for wish in range(3):
+        asking = {file: of[min(wish, len(of) - 1)] for file, of in wishes.items() if file not in names}
+        counts = Counter(map(file_key, asking.values()))
+        for file, name in asking.items():
+            if counts[file_key(name)] == 1 and file_key(name) not in taken:
+                names[file] = name
+        taken |= {file_key(name) for name in names.values()}
+    if lost := [file for file in files if file not in names]:
+        raise InputError(f"{lost[0]}: no name is left for its output: rename it")
+    return [names[file] for file in files]

@@ -42,6 +42,8 @@ ABSENT: dict[str, Any] = {
     "generator.output": "tanh",
     "generator.fold": 1,
     "generator.place": False,
+    "metadata": "keep",  # edit
+    "provenance": True,
 }
 
 CONTENT = "content"  # the setting that holds `reads`: hashes of the bytes of what a stage reads
@@ -140,6 +142,18 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
         raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
     stored = content.get("settings", {name: content.get(name) for name in settings})
     return content, differences(stored if isinstance(stored, dict) else {}, plain(settings))
+
+
+def check_beside(out: Path, pictures: Sequence[Path]) -> None:
+    """That pictures which lie beside the file `out`, named after it, are its own.
+
+    Raises InputError where one is there, and `out` is not, nor a run that was killed: it is somebody else's. So `out`
+    is written before they are.
+    """
+    if out.exists() or partial_of(out).exists():
+        return
+    if there := next((picture for picture in pictures if picture.exists()), None):
+        raise InputError(f"--out {out}: its picture would overwrite {there}: choose another name")
 
 
 def replaced_note(what: str, changed: Sequence[str]) -> str:

@@ -98,4 +98,4 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
 
 def note(text: str) -> None:
     """A line on standard error: which part of a long stage begins."""
-    Console(stderr=True).print(text, style="dim", highlight=False, markup=False)
+    Console(stderr=True).print(text, style="dim", highlight=False, markup=False, soft_wrap=True)

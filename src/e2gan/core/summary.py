@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 NAMED = 5  # kinds of reasons that are told by name
 
 
-def skipped_lines(skipped: Sequence[tuple[str, str]], most: int = 4) -> list[str]:
-    """At most `most` lines about skipped files, (file, reason) each: those of one reason together."""
+def skipped_lines(skipped: Sequence[tuple[str, str]], most: int = 4, verb: str = "skipped ") -> list[str]:
+    """At most `most` lines about skipped files, (file, reason) each: those of one reason together.
+
+    verb: what begins each line; empty for files that something else is said of."""
     reasons = Counter(_kind(reason) for _, reason in skipped)
     lines = []
     for kind, count in reasons.most_common(most if len(reasons) <= most else most - 1):
         name, reason = next((name, reason) for name, reason in skipped if _kind(reason) == kind)
-        lines.append(f"skipped {name}: {reason}" + (f", and {count - 1} more like it" if count > 1 else ""))
+        lines.append(f"{verb}{name}: {reason}" + (f", and {count - 1} more like it" if count > 1 else ""))
     if rest := sum(reasons.values()) - sum(count for _, count in reasons.most_common(len(lines))):
-        lines.append(f"skipped {rest} more, for other reasons")
+        lines.append(f"{verb}{rest} more, for other reasons")
     return lines
 
 

@@ -15,9 +15,10 @@ import torch
 
 from e2gan.config import RECIPES, DemoConfig, EvaluateConfig, ExportConfig
 from e2gan.core.files import read_jsonl, sha256, write_bytes
-from e2gan.core.images import Pixels, encode_jpeg, sheet, square
+from e2gan.core.images import Pixels, encode_jpeg, square
 from e2gan.core.outputs import claim_in_place, versions
 from e2gan.core.plots import Line
+from e2gan.core.sheets import sheet
 from e2gan.data.builtin_photos import pictures_hash
 from e2gan.demo.effects import SHOWN_SIDE, Effect, stage
 from e2gan.demo.report import Example, Plot, Report, Table, write_report

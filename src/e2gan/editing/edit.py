@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, sha256, write_bytes
 from e2gan.core.identity import hash_below
-from e2gan.core.images import Pixels, read_image
+from e2gan.core.images import Picture, read_picture
+from e2gan.core.names import output_names
 from e2gan.core.originals import list_images
-from e2gan.core.outputs import writing
+from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import track
 from e2gan.core.summary import skipped_lines
+from e2gan.editing.photo_file import FORMATS, encode, ending, kept_exif, own_colours, with_alpha
 from e2gan.editing.predictor import Predictor
+from e2gan.editing.provenance import Provenance
+from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
     ABOUT,
     ADAPTER,
@@ -33,36 +33,36 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.models import Model
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-OPTIONS: dict[str, dict[str, int]] = {
-    "PNG": {"compress_level": 1},  # a quarter of the default's time for a sixth more bytes
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 95},
-}
-
 
 @dataclass(frozen=True)
 class Edited:
-    """What `edit` wrote. skipped: (file, reason)."""
+    """What `edit` wrote. skipped: (file, reason). lost: (file, what of it the edit does not have)."""
 
     out: Path
     photos: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     already_done: bool = False
+    lost: list[tuple[str, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
         if self.already_done:
             return f"{self.out}: edited already, nothing to do"
         return "\n".join(
-            [f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}", *skipped_lines(self.skipped)]
+            [
+                f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}",
+                *skipped_lines(self.skipped),
+                *skipped_lines(self.lost, verb=""),
+            ]
         )
 
 
 def edit(config: EditConfig) -> Edited:
     """Edit one photo into a file, or a folder of photos into a folder; each at its own size.
 
-    A photo's file of that name is replaced; a folder must be new. Raises InputError for bad settings, an unreadable
-    photo, a folder without a readable photo, and where the output would be the input.
+    An edit has its photo's colour profile, transparency and, as `config` says, metadata, and tells how it was made.
+    Names in a folder are the photos' own, as `output_names` gives them. A photo's file of that name is replaced; a
+    folder must be new. Raises InputError for bad settings, an unreadable photo, a folder without a readable photo, and
+    where the output would be the input.
     """
     config.check()
     if not config.input.exists():
@@ -73,67 +73,94 @@ def edit(config: EditConfig) -> Edited:
     predictor = Predictor(model, config.device)
     predictor.check_tile(config.tile)
     if config.input.is_dir():
-        return _edit_folder(config, predictor)
+        return _edit_folder(config, model, predictor)
     if config.out.suffix.lower() not in FORMATS:
         raise InputError(f"--out {config.out}: its ending must be one of {', '.join(FORMATS)}")
     if config.out.is_dir():
         raise InputError(f"--out {config.out} is a folder: name a file for one photo")
-    photo = read_image(config.input)
+    picture = read_picture(config.input)
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    edited = _edited(config, predictor, photo)
-    write_bytes(config.out, encode(edited, config.out.suffix, profile(config.input)))
-    return Edited(out=config.out, photos=1)
+    data, lost = _edited(config, predictor, picture, config.out.suffix, _packet(config, model, predictor))
+    write_bytes(config.out, data)
+    return Edited(out=config.out, photos=1, lost=[(str(config.input), what) for what in lost])
 
 
-def _edited(config: EditConfig, predictor: Predictor, photo: Pixels) -> Pixels:
-    return predictor.edit(
-        photo, strength=config.strength, side=config.side, tile=config.tile, detail=config.detail
-    )  # fmt: skip
+def _edited(
+    config: EditConfig, predictor: Predictor, picture: Picture, suffix: str, xmp: bytes | None
+) -> tuple[bytes, list[str]]:
+    """The edit as the bytes of a file with this ending, and what of the photo is not in it."""
+    edited = predictor.edit(
+        picture.pixels, strength=config.strength, side=config.side, tile=config.tile, detail=config.detail
+    )
+    lost = []
+    if picture.frames > 1:
+        lost.append(f"only the first of its {picture.frames} frames is edited")
+    image = own_colours(picture, edited, config.strength)
+    if picture.alpha is not None:
+        if FORMATS[suffix.lower()] == "JPEG":
+            lost.append("its transparency lies over white: a JPEG has none")
+        else:
+            image = with_alpha(image, picture.alpha)
+    exif, all_kept = kept_exif(picture.exif, config.metadata, image.shape[1], image.shape[0])
+    if not all_kept:
+        lost.append("some of its EXIF data is damaged, or too long, and left out")
+    dpi = None if config.metadata == "none" else picture.dpi
+    return encode(image, suffix, profile=picture.profile, exif=exif, xmp=xmp, dpi=dpi), lost
 
 
-def _edit_folder(config: EditConfig, predictor: Predictor) -> Edited:
+def _packet(config: EditConfig, model: Model, predictor: Predictor) -> bytes | None:
+    """What the edited pictures say of how they were made; None where they are to say nothing."""
+    if not config.provenance:
+        return None
+    hashes, count = _weights(config), len(config.adapter)
+    made_by = {"model": hashes[0]} if config.model is not None else {"base": hashes[0]}
+    weights = config.weights or (1 / max(1, count),) * count
+    return Provenance(
+        version=versions().get("e2gan", "unknown"),
+        effect=model.prompt,
+        strength=config.strength,
+        adapters=list(zip(hashes[1:], weights, strict=True)),
+        table=isinstance(predictor.generator, LookUpTable),
+        **made_by,
+    ).xmp()
+
+
+def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edited:
     if config.out.resolve().is_relative_to(config.input.resolve()):
         raise InputError(f"--out {config.out} lies inside the input: name a folder elsewhere")
     files = list_images(config.input)
     if not files:
         raise InputError(f"{config.input} holds no photos")
-    settings = {f: getattr(config, f) for f in ("base", "adapter", "weights", "model", "strength", "side", "tile")}
+    own = [file.relative_to(config.input) for file in files]
+    names = output_names(own, ending)
+    fields = ("base", "adapter", "weights", "model", "strength", "side", "tile", "metadata", "provenance")
+    settings = {name: getattr(config, name) for name in fields}
     settings |= {"weights_sha256": _weights(config), "photos_sha256": _state(files)}
     reads = reads_of(config) | {"input": hash_below(config.input, files)}
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
+    lost: list[tuple[str, str]] = []
+    xmp = _packet(config, model, predictor)
     with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}, reads=reads) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
-        for file, name in track(named(files, config.input), "editing"):
+        for file, source, name in track(list(zip(files, own, names, strict=True)), "editing"):
             try:
-                photo = read_image(file)
+                picture = read_picture(file)
             except InputError as error:
-                skipped.append((str(file.relative_to(config.input)), str(error)))
+                skipped.append((str(source), str(error)))
                 continue
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, encode(_edited(config, predictor, photo), target.suffix, profile(file)))
+            data, without = _edited(config, predictor, picture, target.suffix, xmp)
+            write_bytes(target, data)
+            lost += [(str(source), what) for what in without]
         if len(skipped) == len(files):
             raise InputError(f"no photo in {config.input} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    return Edited(out=config.out, photos=len(files) - len(skipped), skipped=skipped)
-
-
-def named(files: list[Path], root: Path) -> list[tuple[Path, Path]]:
-    """Each file with its name in the output: its own, with an ending that can be written, and no name twice."""
-    taken: set[Path] = set()
-    pairs = []
-    for file in files:
-        own = file.relative_to(root)
-        name = own if own.suffix.lower() in FORMATS else own.with_suffix(".png")
-        if name in taken:
-            name = own.with_name(own.name.replace(".", "-") + ".png")
-        taken.add(name)
-        pairs.append((file, name))
-    return pairs
+    return Edited(out=config.out, photos=len(files) - len(skipped), skipped=skipped, lost=lost)
 
 
 def reads_of(config: EditConfig) -> dict[str, Any]:
@@ -157,30 +184,3 @@ def _state(files: list[Path]) -> str:
     """Which photos a folder holds, by name, size and time: what earlier versions knew them by."""
     facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-
-def profile(file: Path) -> bytes | None:
-    """The colour profile of an RGB photo: without it, the wide colours of a phone's photo would come back pale."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file) as image:
-                found = image.info.get("icc_profile")
-    except Exception:  # the pixels have been read: a profile that cannot be is left out
-        return None
-    return found if found and found[16:20] == b"RGB " else None
-
-
-def encode(image_HWC: Pixels, suffix: str, icc_profile: bytes | None = None) -> bytes:
-    """The image as the bytes of a file with this ending; JPEG and WebP at quality 95.
-
-    Raises InputError where it is larger than the format allows.
-    """
-    buffer = io.BytesIO()
-    kind = FORMATS[suffix.lower()]
-    try:
-        Image.fromarray(image_HWC).save(buffer, kind, icc_profile=icc_profile, **OPTIONS[kind])
-    except (OSError, ValueError) as error:
-        height, width = image_HWC.shape[:2]
-        raise InputError(f"{width}×{height} pixels do not go into {kind} ({error}): write a .png") from None
-    return buffer.getvalue()

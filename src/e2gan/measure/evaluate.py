@@ -13,8 +13,9 @@ from skimage.metrics import structural_similarity
 from e2gan.config import EvaluateConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_json
-from e2gan.core.images import Pixels, sheet, write_png
+from e2gan.core.images import Pixels, write_png
 from e2gan.core.outputs import make_folder
+from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import along, prompt_direction

@@ -135,8 +135,12 @@ class CandidateFolder:
         """
         jobs = []
         for photo in photos:
-            records = self._records(photo.id, f"{file_name(teacher)}--*")
-            settled = {record["seed"]: record["reason"] is None or not record["again"] for _, record in records}
+            records = self._records(photo.id, f"{file_name(teacher)}--[0-9]*")
+            settled = {
+                record["seed"]: record["reason"] is None or not record["again"]
+                for _, record in records
+                if record["teacher"] == teacher  # not another one whose name begins with this one's
+            }
             for slot in range(edits):
                 for attempt in range(retries + 1):
                     job = Job(photo, _seed_of(seed, photo.id, slot, attempt), attempt)
@@ -149,7 +153,7 @@ class CandidateFolder:
     def has_edit(self, *, photo: str | None = None, teacher: str | None = None) -> bool:
         """Whether there is a picture: any, one of this photo, or one by this teacher."""
         name = "*" if teacher is None else file_name(teacher)
-        return any(self.folder.glob(f"{photo or '*'}/{name}--*.png"))
+        return any(self.folder.glob(f"{photo or '*'}/{name}--[0-9]*.png"))
 
     def rows(self, photos: Iterable[Photo]) -> list[Candidate]:
         """All candidates of photos, in their order; of scores, they have what the alignment measured."""

@@ -13,6 +13,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, write_json, write_jsonl
 from e2gan.core.identity import Reads, hash_below
 from e2gan.core.images import Pixels, read_image, resize, square
+from e2gan.core.names import file_key
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.data.duplicates import likeness_notes
@@ -98,11 +99,9 @@ def _aligned(config: PairsConfig) -> tuple[list[_Source], str, Reads]:
 def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str, Reads]:
     before, after = cast(Path, config.before), cast(Path, config.after)
     photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
-    # By path and stem where the two folders have the same subfolders, else by stem alone.
-    ways = [
-        _partners(photos, edits, lambda p, root: p.relative_to(root).with_suffix("").as_posix().lower(), before, after),
-        _partners(photos, edits, lambda p, _: p.stem.lower(), before, after),
-    ]
+    # By path where the two folders have the same subfolders, else by name; the same suffix in both first.
+    path, name = (lambda p, root: p.relative_to(root)), (lambda p, _: Path(p.name))
+    ways = [_partners(photos, edits, way, before, after) for way in (path, name)]
     partners = max(ways, key=len)
     if 2 * len(partners) < min(len(photos), len(edits)) or not partners:
         lonely = shown(next(path for path in photos if path not in partners), before)
@@ -120,15 +119,21 @@ def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str,
 
 
 def _partners(
-    photos: Sequence[Path], edits: Sequence[Path], name: Callable[[Path, Path], str], before: Path, after: Path
+    photos: Sequence[Path], edits: Sequence[Path], name: Callable[[Path, Path], Path], before: Path, after: Path
 ) -> dict[Path, Path]:
-    """Photo → edit where exactly one of each has the name."""
-    both: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
-    for path in photos:
-        both[name(path, before)][0].append(path)
-    for path in edits:
-        both[name(path, after)][1].append(path)
-    return {ours[0]: theirs[0] for ours, theirs in both.values() if len(ours) == len(theirs) == 1}
+    """Photo → edit where exactly one of each has the name: as it is, as some disks see it, and without its suffix."""
+    partners: dict[Path, Path] = {}
+    for seen in (Path.as_posix, file_key, lambda p: file_key(p.with_suffix(""))):
+        both: dict[str, tuple[list[Path], list[Path]]] = defaultdict(lambda: ([], []))
+        taken = set(partners.values())
+        for path in photos:
+            if path not in partners:
+                both[seen(name(path, before))][0].append(path)
+        for path in edits:
+            if path not in taken:
+                both[seen(name(path, after))][1].append(path)
+        partners |= {ours[0]: theirs[0] for ours, theirs in both.values() if len(ours) == len(theirs) == 1}
+    return {photo: partners[photo] for photo in photos if photo in partners}
 
 
 def _read(source: _Source, config: PairsConfig) -> Checked | Skipped:

@@ -122,10 +122,11 @@ def _rows(photos: Sequence[Photo], targets: Sequence[Photo], seed: int) -> list[
     ids: dict[str, list[str]] = defaultdict(list)
     for photo in photos:
         ids[photo.split].append(photo.id)
-    by_source = {target.source: target for target in targets}
+    by_source: dict[str, list[Photo]] = defaultdict(list)
+    for target in targets:  # names that differ in what is not printed are shown as one
+        by_source[target.source].append(target)
     rows = []
-    for name in shuffled(by_source, seed):
-        target = by_source[name]
+    for target in (target for name in shuffled(by_source, seed) for target in by_source[name]):
         beside = ids[target.split].pop(0) if ids[target.split] else None
         rows.append({"file_name": target.file, "photo": beside, "split": target.split})
     order = {photo.id: i for i, photo in enumerate(photos)}

@@ -12,6 +12,7 @@ from typing import Any
 from e2gan.config import PairsConfig, TeachConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
+from e2gan.core.names import file_key
 from e2gan.core.outputs import State, claim
 from e2gan.core.progress import note
 from e2gan.core.summary import skipped_lines
@@ -122,7 +123,7 @@ def _edit_photos(
     only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
     if only is not None and config.teachers == ("filters",):
         settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt
-    names, files = [t.name for t in teachers], [file_name(t.name) for t in teachers]
+    names, files = [t.name for t in teachers], [file_key(file_name(t.name)) for t in teachers]
     if len(set(files)) < len(files):
         raise InputError(f"two teachers are called {max(files, key=files.count)}: give them different names")
     del settings["device"], settings["concepts"]

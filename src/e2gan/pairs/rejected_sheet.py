@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from e2gan.core.images import Pixels, read_image, resize, sheet, write_png
+from e2gan.core.images import Pixels, read_image, resize, write_png
+from e2gan.core.sheets import sheet
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import THRESHOLD, Candidate
 

@@ -12,10 +12,11 @@ import numpy as np
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
 from e2gan.core.identity import Reads, hash_of_named
-from e2gan.core.images import Pixels, sheet, write_png
+from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import slug
 from e2gan.core.outputs import CONTENT, differences
 from e2gan.core.progress import note
+from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import MIOU, MetricScorer, NetworkOptions, Score

@@ -19,7 +19,15 @@ from e2gan.config import Ranks, RanksConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_tensors, sha256, write_json, write_tensors
-from e2gan.core.outputs import ELSEWHERE, earlier_file, growing, in_words, partial_of, with_reads
+from e2gan.core.outputs import (
+    ELSEWHERE,
+    check_beside,
+    earlier_file,
+    growing,
+    in_words,
+    partial_of,
+    with_reads,
+)
 from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
@@ -218,6 +226,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     settings = with_reads(settings, reads)
     if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
         return _found_already(config.out, *earlier, settings)
+    check_beside(config.out, [plot_of(config.out)])
     generator, _ = load_generator(base)
     scorer = MetricScorer(config.metric, options)
     work = partial_of(config.out)
@@ -261,6 +270,10 @@ def _found_already(out: Path, found: dict[str, Any], changed: list[str], setting
     return RanksFound(out, found["metric"], ranks, found["parameters"], concepts, already_done=True)
 
 
+def plot_of(out: Path) -> Path:
+    return out.with_suffix(".png")
+
+
 def plot(result: RanksFound) -> None:
     """The metric over the ranks, a curve a concept, its best step ringed: `OUT` with the ending png."""
     longest = max((c.history for c in result.concepts), key=len)
@@ -269,7 +282,7 @@ def plot(result: RanksFound) -> None:
         value, low, high = ([getattr(s.score, of) for s in c.history] for of in ("value", "low", "high"))
         lines.append(Line(c.prompt, range(len(value)), value, low, high, mark=c.best))
     plot_lines(
-        result.out.with_suffix(".png"),
+        plot_of(result.out),
         lines,
         title="Algorithm 1: ranks of the sampling layers, four levels, + of the transformer block",
         x_label="ranks",

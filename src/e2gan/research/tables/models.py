@@ -283,7 +283,7 @@ class Models:
             pairs=pair_set.folder,
             keep=selection.keep,
             method=selection.method,
-            out=folder / f"{photos}-{selection.method}-{slug(Path(embedding).stem)}-{selection.keep}.json",
+            out=folder / f"{photos}-{selection.method}-{_embedding_name(embedding)}-{selection.keep}.json",
             **embedding_options(self.config, embedding),
         )
         return select_photos(settings).out
@@ -305,6 +305,13 @@ class Models:
         """Raises InputError where the given base's own text encoder is not at hand."""
         if self.config.base is not None:
             encoder_of(read_settings(base_folder(self.config.base), ("base",), "base")).encode("a photo")
+
+
+def _embedding_name(embedding: str) -> str:
+    """An embedding in a file's name; files of one name in two folders are two."""
+    if embedding in KINDS:
+        return slug(embedding)
+    return f"{slug(Path(embedding).stem)}-{hashlib.sha256(str(Path(embedding).resolve()).encode()).hexdigest()[:8]}"
 
 
 def embedding_options(config: ExperimentConfig, embedding: str) -> dict[str, Any]:

@@ -1,0 +1,25 @@
+"""Images side by side, each as it is, beside their labels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from e2gan.core.sheets import sheet
+from tests.core.test_images import picture
+
+
+def test_sheet_holds_every_cell_unchanged_beside_its_labels() -> None:
+    rows = [[picture(seed=10 * i + j) for j in range(3)] for i in range(2)]
+    long = ["photo", "a very long prompt that cannot fit over so small a picture, whatever is done", "Aquarell 水彩"]
+    canvas = sheet(rows, long, ["first", "второй"])
+    height, width, _ = rows[0][0].shape
+    windows = np.lib.stride_tricks.sliding_window_view(canvas, (height, width, 3))[:, :, 0]
+    for row in rows:
+        for cell in row:
+            corners = (windows[:, :, 0, 0] == cell[0, 0]).all(-1) & (windows[:, :, -1, -1] == cell[-1, -1]).all(-1)
+            assert any(np.array_equal(windows[y, x], cell) for y, x in np.argwhere(corners))
+    assert (canvas < 100).all(-1).any()
+    assert len(sheet([rows[0], rows[0][:1]], ["a", "b", "c"])) > 2 * height
+    with pytest.raises(ValueError, match="one size"):
+        sheet([[picture(), picture(8, 8)]], ["a", "b"])
