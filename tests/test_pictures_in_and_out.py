@@ -48,7 +48,7 @@ Way = Callable[[Path, Path], Sequence[Pixels]]  # a folder of pictures, where to
 
 def by_photos(pictures: Path, out: Path) -> Sequence[Pixels]:
     prepare_photos(PhotosConfig(folder=pictures, out=out, size=SIZE))
-    return PhotoSet.load(out).array()
+    return list(PhotoSet.load(out).array())
 
 
 def both(out: Path) -> Sequence[Pixels]:
@@ -67,7 +67,7 @@ def by_before_and_after(pictures: Path, out: Path) -> Sequence[Pixels]:
 
 def by_aligned(pictures: Path, out: Path) -> Sequence[Pixels]:
     make_pairs(PairsConfig(aligned=pictures, concept="x", size=SIZE, out=out))
-    return PairSet.load(out).photos.array()
+    return list(PairSet.load(out).photos.array())
 
 
 def by_unaligned(pictures: Path, out: Path) -> Sequence[Pixels]:
