@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """Bad input or wrong usage.
 
     The message is one line that says what is wrong and how to mend it; the command line prints it and
     exits with status 2, without a traceback.
     """
+
+
+class InputTypeError(InputError, TypeError):
+    """Something of another type than is taken: an InputError that is a TypeError too."""
+
+
+class NotFiniteError(InputError):
+    """Weights or edits with values that are infinite or not a number."""
 
 
 class LostTrainingError(Exception):

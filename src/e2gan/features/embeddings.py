@@ -118,7 +118,10 @@ def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureE
         else:
             network = InceptionResnetV1()
             tensors = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
+            check_tensors(weights, tensors)
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("logits.")})
+    except NotFiniteError:
+        raise
     except Exception as error:  # whatever a download or a stranger's file gives
         raise InputError(
             f"cannot load FaceNet's weights ({brief(error)}): connect to the network once, or name a local copy of "

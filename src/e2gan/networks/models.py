@@ -16,7 +16,6 @@ from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 from e2gan.networks.folders import (
     ABOUT,
-    ADAPTER,
     CONCEPT,
     DISCRIMINATOR,
     MODEL,
@@ -26,6 +25,7 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach_tensors, merged, set_strengths
+from e2gan.networks.peft_config import adapter_weights
 from e2gan.networks.text import TextEncoder, text_encoder
 
 
@@ -210,9 +210,9 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
             f"{adapter} belongs to another base ({about.get('base')}, {str(about.get('base_sha256'))[:12]}…) than "
             f"{base}: name that one with --base"
         )
-    tensors, _ = read_tensors(adapter / ADAPTER)
+    tensors = adapter_weights(adapter, generator)
     try:
-        attach_tensors(generator, {k: v.float() for k, v in tensors.items()}, name)
+        attach_tensors(generator, tensors, name)
     except ValueError as error:
         raise InputError(f"{adapter} does not fit {base}: {error}") from error
     generator.eval().requires_grad_(False)
