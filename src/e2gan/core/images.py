@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
+from e2gan.core.values import declared, eight_bits
 
 Pixels = NDArray[np.uint8]
 
@@ -64,8 +65,7 @@ _quiet = _Quiet()
 def read_image(path: Path) -> Pixels:
     """An image file as uint8 (H, W, 3) RGB, as a person would see it.
 
-    Upright by its EXIF orientation; 16 bits scaled to 8; grey, palette and CMYK converted; transparency over white;
-    the first frame of an animation. Raises InputError, one line that begins with the path, for what is no image,
+    As `pixels_of`; the first frame of an animation. Raises InputError, one line that begins with the path, for what is no image,
     truncated, empty, or larger than MAX_PIXELS (told by the header, before anything is decoded).
     """
     path = Path(path)
@@ -80,7 +80,7 @@ def read_image(path: Path) -> Pixels:
                         "that are read: make it smaller"
                     )
                 image.load()
-                return np.array(_rgb(_upright(image)))
+                return pixels_of(image, f"{path}: ")
         except InputError:
             raise
         except MemoryError:
@@ -120,23 +120,30 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
+def pixels_of(image: Image.Image, where: str = "") -> Pixels:
+    """An opened image as uint8 (H, W, 3) RGB: upright by its EXIF orientation; grey, palette and CMYK converted;
+    transparency over white; more than 8 bits by the rule of their type (values.py).
+
+    Raises InputError, which begins with `where`, for pixels that have no such rule.
+    """
+    try:
+        return np.array(_rgb(_upright(image)))
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        bits, inverted = declared(image)
+        return Image.fromarray(eight_bits(np.asarray(image), bits, inverted=inverted)).convert("RGB")
+    if image.mode == "LAB":
+        raise InputError("CIE L*a*b* colours are not read: save it as RGB")
+    if image.mode == "La":  # the library converts what alpha has multiplied to nothing but its own kind
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _eight_bits(values: NDArray[np.generic]) -> Pixels:
-    """A plane of integers of 16 bits, or of floats (0..1, or else 0..255), to 0..255."""
-    grey = np.nan_to_num(values.astype(np.float64))
-    if np.issubdtype(values.dtype, np.integer):
-        grey = grey / 257
-    elif grey.max(initial=0) <= 1:
-        grey = grey * 255
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
 def list_images(folder: Path) -> list[Path]:
