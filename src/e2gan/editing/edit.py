@@ -52,7 +52,7 @@ def edit(config: EditConfig) -> Edited:
     A photo's file of that name is replaced; a folder must be new. Raises InputError for bad settings, an unreadable
     photo, a folder without a readable photo, and where the output would be the input.
     """
-    config.check()
+    EditConfig.checked(config)
     if not config.input.exists():
         raise InputError(f"{config.input} does not exist")
     if config.out.resolve() == config.input.resolve():

@@ -72,7 +72,7 @@ def export_model(config: ExportConfig) -> Exported:
     Writes the file, parity.json and config.json. Raises InputError for bad settings, a missing package, no photo to
     check on, and where the two differ by more than one level on average; then nothing stays.
     """
-    config.check()
+    ExportConfig.checked(config)
     kind = find_format(config.format)
     kind.require()
     adapter = () if config.adapter is None else (config.adapter,)

@@ -276,7 +276,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
 
     Raises InputError for bad settings or folders, or an `out` that is a file.
     """
-    config.check()
+    EvaluateConfig.checked(config)
     pair_set = PairSet.load(config.pairs)
     adapter = () if config.adapter is None else (config.adapter,)
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None

@@ -33,7 +33,7 @@ def adapt(config: AdaptConfig) -> Trained:
     The discriminator starts from the base's (undisclosed in the paper). Raises InputError for bad settings, a missing
     base or pair set, and where a loss is no longer finite.
     """
-    config.check()
+    AdaptConfig.checked(config)
     folder = base_folder(config.base)
     generator, settings = load_generator(folder)
     layers = rank_of_layers(generator, config.ranks)
