@@ -41,7 +41,9 @@ def editing(settings: Any) -> None:
     for name in ("side", "tile"):
         fitted(getattr(settings, name), int | None, f"--{name}")
     fitted(settings.detail, Literal["auto", "guided", "none"], "--detail")
-    need(settings.side is None or settings.side == 0 or settings.side >= 32, f"--side {settings.side}: 0, or at least 32")
+    need(
+        settings.side is None or settings.side == 0 or settings.side >= 32, f"--side {settings.side}: 0, or at least 32"
+    )
     side("tile", settings.tile, 64)
 
 

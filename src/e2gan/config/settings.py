@@ -28,9 +28,11 @@ class Settings:
     def __post_init__(self) -> None:
         for name, wanted in _types(type(self)).items():
             given = getattr(self, name)
-            if type(given).__module__.startswith("tyro."):  # left open by the command line, which fills it in or refuses
+            if type(given).__module__.startswith(
+                "tyro."
+            ):  # left open by the command line, which fills it in or refuses
                 continue
-            value = fitted(given, wanted, f"{type(self).__name__}.{name}")
+            value = fitted(given, wanted, f"--{name.replace('_', '-')}")
             if value is not given:
                 object.__setattr__(self, name, value)
 
@@ -64,7 +66,8 @@ def fitted(value: Any, wanted: Any, where: str) -> Any:
     if origin is Literal:
         if isinstance(value, str) and value in inside:
             return value
-        raise InputError(f"{where}: {_shown(value)} is none of {', '.join(map(str, inside))}")
+        *others, last = map(str, inside)
+        raise InputError(f"{where} {_shown(value)}: must be {', '.join(others)}{' or ' * bool(others)}{last}")
     if origin is tuple:
         return _several(value, inside, where)
     return _one(value, wanted, where)
@@ -73,7 +76,7 @@ def fitted(value: Any, wanted: Any, where: str) -> Any:
 def _several(value: Any, inside: tuple[Any, ...], where: str) -> tuple[Any, ...]:
     if isinstance(value, (str, os.PathLike, numbers.Number)):
         value = (value,)
-    if isinstance(value, (Mapping, set, frozenset)) or not hasattr(value, "__iter__"):
+    if isinstance(value, (Mapping, set, frozenset, bytes, bytearray)) or not hasattr(value, "__iter__"):
         raise InputTypeError(f"{where}: expected is a tuple, not {_shown(value)}")
     items = list(value)
     if len(inside) == 2 and inside[1] is ...:
@@ -115,5 +118,7 @@ def number(value: Any, where: str) -> float:
 
 
 def _shown(value: object) -> str:
-    text = " ".join(repr(value).split())
+    text = " ".join((value if isinstance(value, str) else repr(value)).split())
+    if isinstance(value, str):
+        return f"{text[:60]}{'…' * (len(text) > 60)}" or "an empty text"
     return f"{text[:60]}{'…' * (len(text) > 60)} ({type(value).__name__})"

@@ -20,6 +20,7 @@ from e2gan.core.values import declared, eight_bits
 
 Pixels = NDArray[np.uint8]
 
+FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 UNREADABLE = {".heic": "HEIC", ".heif": "HEIF"}  # listed, so that they are refused by name and not ignored
@@ -65,8 +66,8 @@ _quiet = _Quiet()
 def read_image(path: Path) -> Pixels:
     """An image file as uint8 (H, W, 3) RGB, as a person would see it.
 
-    As `pixels_of`; the first frame of an animation. Raises InputError, one line that begins with the path, for what is no image,
-    truncated, empty, or larger than MAX_PIXELS (told by the header, before anything is decoded).
+    As `pixels_of`; the first frame of an animation. Raises InputError, one line that begins with the path, for what is
+    no image, truncated, empty, or larger than MAX_PIXELS (told by the header, before anything is decoded).
     """
     path = Path(path)
     if not path.is_file():
@@ -167,6 +168,16 @@ def list_images(folder: Path) -> list[Path]:
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
         ]
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def contrast(image: NDArray[np.generic]) -> float:
+    """Standard deviation of the liveliest channel of (H, W, C)."""
+    return float(image.astype(np.float32).std((0, 1)).max())
+
+
+def is_blank(photo_HWC: Pixels, edit_HWC: Pixels) -> bool:
+    """Whether an edit is one flat colour; it is not blamed for being as flat as its photo is."""
+    return contrast(edit_HWC) < min(FLAT, contrast(photo_HWC) / 8)
 
 
 def resize(photo_HWC: Pixels, size: tuple[int, int]) -> Pixels:

@@ -1,4 +1,4 @@
-"""Pictures that Python code hands over: a PIL image, an array or a tensor, as the pixels that a file of it would give."""
+"""Pictures that Python code hands over: a PIL image, an array or a tensor, as a file of it would be read."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def as_batch(pictures: Any, what: str = "the photos") -> Pixels:
     if _is_tensor(pictures):
         values = values.transpose(0, 2, 3, 1)
     if values.shape[-1] not in (1, 2, 3, 4):
-        raise InputError(f"{what} have {values.shape[-1]} channels: expected are 1 (grey), 2, 3 (RGB) or 4 (with alpha)")
+        raise InputError(f"{what} have {values.shape[-1]} channels: expected are 1, 2, 3 (RGB) or 4")
     return _rgb(values, what)
 
 
@@ -80,21 +80,21 @@ def _array(picture: Any, what: str) -> NDArray[Any]:
     values = np.asarray(picture)
     kind, bits = values.dtype.kind, values.dtype.itemsize * 8
     if not (kind == "f" or (kind == "u" and bits in (8, 16))):
-        raise InputTypeError(f"{what} holds {values.dtype}: expected is uint8 (0..255), uint16 (0..65535) or floats (0..1)")
+        raise InputTypeError(f"{what} holds {values.dtype}: expected is uint8, uint16, or floats (0..1)")
     return values
 
 
 def _rgb(values: NDArray[Any], what: str) -> Pixels:
     """Values (…, H, W, C) of 1 to 4 channels as uint8 (…, H, W, 3)."""
-    _check_size(*values.shape[-3:-1], what)
+    _check_size(values.shape[-3], values.shape[-2], what)
     try:
         pixels = eight_bits(values)
     except InputError as error:
         raise InputError(f"{what}: {error}") from None
     colours, alpha = (pixels[..., :-1], pixels[..., -1]) if pixels.shape[-1] in (2, 4) else (pixels, None)
-    rgb = np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:-1], 3)))
+    rgb = np.repeat(colours, 3, -1) if colours.shape[-1] == 1 else np.ascontiguousarray(colours)
     if alpha is None:
-        return rgb if rgb is not values else rgb.copy()
+        return rgb if rgb.flags.writeable else rgb.copy()  # PyTorch warns of memory that it could not write to
     flat = np.dstack([rgb.reshape(-1, rgb.shape[-2], 3), alpha.reshape(-1, alpha.shape[-1])])
     return pixels_of(Image.fromarray(flat)).reshape(rgb.shape)
 
@@ -103,7 +103,7 @@ def _check_size(height: int, width: int, what: str) -> None:
     if not height * width:
         raise InputError(f"{what} is empty: {height}×{width} pixels")
     if height * width > MAX_PIXELS:
-        raise InputError(f"{what}: {height}×{width} pixels are more than the {MAX_PIXELS // 10**6} million that are taken")
+        raise InputError(f"{what}: {height}×{width} pixels are more than {MAX_PIXELS // 10**6} million")
 
 
 def _article(name: str) -> str:

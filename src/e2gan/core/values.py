@@ -1,4 +1,4 @@
-"""What range the numbers of a picture have: a rule by their type, never by the picture, so that all of a scan are alike.
+"""What range the numbers of a picture have: a rule by their type, never by the picture, so that scans stay alike.
 
 Integers of 8 bits are 0..255, of 16 bits 0..65535 (fewer where the file declares fewer), floats 0..1. What lies outside
 of its type's range, and what has no such rule, is refused with the range that was seen.
@@ -33,7 +33,7 @@ def eight_bits(values: NDArray[np.generic], bits: int | None = None, *, inverted
     elif kind in "iu" and (bits is not None or (kind == "u" and size == 16)):
         levels = _of_integers(values, bits or size)
     else:
-        raise InputError(f"numbers of the type {values.dtype} have no agreed range: save 8 or 16 bits, or floats in 0..1")
+        raise InputError(f"numbers of the type {values.dtype} have no agreed range: save 8 or 16 bits, or floats")
     pixels = levels.astype(np.uint8) if levels is values else np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return 255 - pixels if inverted else pixels
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from PIL import Image
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
-from e2gan.core.images import Pixels, list_images, read_image
+from e2gan.core.images import Pixels, is_blank, list_images, read_image
 from e2gan.core.outputs import writing
 from e2gan.core.progress import track
 from e2gan.core.summary import skipped_lines
 from e2gan.editing.predictor import Predictor
-from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
+from e2gan.networks.folders import MODEL, adapter_folder, adapter_sha256, base_folder
 from e2gan.networks.models import Model
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -31,26 +32,27 @@ OPTIONS: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True)
 class Edited:
-    """What `edit` wrote. skipped: (file, reason)."""
+    """What `edit` wrote. skipped: (file, reason). blank: photos whose edit is one flat colour, where they are not."""
 
     out: Path
     photos: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     already_done: bool = False
+    blank: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         if self.already_done:
             return f"{self.out}: edited already, nothing to do"
-        return "\n".join(
-            [f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}", *skipped_lines(self.skipped)]
-        )
+        done = f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}"
+        return "\n".join([done, *skipped_lines(self.skipped), *blank_lines(self.blank, self.photos)])
 
 
 def edit(config: EditConfig) -> Edited:
     """Edit one photo into a file, or a folder of photos into a folder; each at its own size.
 
     A photo's file of that name is replaced; a folder must be new. Raises InputError for bad settings, an unreadable
-    photo, a folder without a readable photo, and where the output would be the input.
+    photo, a folder without a readable photo, where the output would be the input, and NotFiniteError where the model's
+    output is not finite.
     """
     EditConfig.checked(config)
     if not config.input.exists():
@@ -73,7 +75,14 @@ def edit(config: EditConfig) -> Edited:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
     edited = _edited(config, predictor, photo)
     write_bytes(config.out, encode(edited, config.out.suffix, profile(config.input)))
-    return Edited(out=config.out, photos=1)
+    return Edited(out=config.out, photos=1, blank=[str(config.input)] if is_blank(photo, edited) else [])
+
+
+def blank_lines(blank: Sequence[str], edits: int) -> list[str]:
+    """A warning where edits are one flat colour: the model is broken, or not for such photos."""
+    if not blank:
+        return []
+    return [f"warning: {len(blank)} of {edits} edits have no variation: one flat colour, unlike the photo ({blank[0]})"]
 
 
 def _edited(config: EditConfig, predictor: Predictor, photo: Pixels) -> Pixels:
@@ -92,6 +101,7 @@ def _edit_folder(config: EditConfig, predictor: Predictor) -> Edited:
     settings |= {"weights_sha256": _weights(config), "photos_sha256": _state(files)}
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
+    blank: list[str] = []
     with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
@@ -103,10 +113,13 @@ def _edit_folder(config: EditConfig, predictor: Predictor) -> Edited:
                 continue
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(target, encode(_edited(config, predictor, photo), target.suffix, profile(file)))
+            edited = _edited(config, predictor, photo)
+            if is_blank(photo, edited):
+                blank.append(str(file.relative_to(config.input)))
+            write_bytes(target, encode(edited, target.suffix, profile(file)))
         if len(skipped) == len(files):
             raise InputError(f"no photo in {config.input} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    return Edited(out=config.out, photos=len(files) - len(skipped), skipped=skipped)
+    return Edited(out=config.out, photos=len(files) - len(skipped), skipped=skipped, blank=blank)
 
 
 def named(files: list[Path], root: Path) -> list[tuple[Path, Path]]:
@@ -128,7 +141,7 @@ def _weights(config: EditConfig) -> list[str]:
     if config.model is not None:
         return [sha256(config.model / MODEL)]
     base = base_folder(config.base, *config.adapter[:1])
-    return [sha256(base / MODEL), *(sha256(adapter_folder(a) / ADAPTER) for a in config.adapter)]
+    return [sha256(base / MODEL), *(adapter_sha256(adapter_folder(a)) for a in config.adapter)]
 
 
 def _state(files: list[Path]) -> str:

@@ -48,8 +48,8 @@ class Predictor:
         """Photos of one size → their edits, uint8 (N, H, W, 3). Any height and width: padded inside to what the network
         takes.
 
-        photos: uint8 (N, H, W, 3), or another array, tensor or list as `core.pixel_input.as_batch` takes it. place: what
-        part of their photos these are: left, top, right and bottom, 0 to 1. Raises InputError for what is no such
+        photos: uint8 (N, H, W, 3), or another array, tensor or list as `core.pixel_input.as_batch` takes it. place:
+        what part of their photos these are: left, top, right and bottom, 0 to 1. Raises InputError for what is no such
         photos, and NotFiniteError where the network's output is not finite.
         """
         return self._batch(as_batch(photos), place)
@@ -100,8 +100,8 @@ class Predictor:
         photo: uint8 (H, W, 3) RGB; or a PIL image, another array (H, W, C) or a tensor (C, H, W), read as a file of it
         would be: floats are 0..1, uint16 is 0..65535 (`core.pixel_input.as_pixels`).
         strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
-        side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at, which looks most like
-        the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
+        side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at,
+        which looks most like the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
         tile: run in overlapping tiles of so many pixels, at least 64 and a multiple of the generator's own (8; 16 where
         it is folded), to bound memory at a large side.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,

@@ -19,8 +19,8 @@ from PIL import Image
 
 from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
-from e2gan.core.errors import InputError
-from e2gan.core.files import sha256
+from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.files import check_tensors, sha256
 from e2gan.core.images import Pixels, resize
 from e2gan.features.clip import clip_extractor
 from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork

@@ -110,7 +110,8 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
     """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
 
     The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that
-    `pretrained` and `check_tensors` refuse. unused: how the names of weights begin that may be missing. arguments: of `from_pretrained`.
+    `pretrained` and `check_tensors` refuse. unused: how the names of weights begin that may be missing. arguments: of
+    `from_pretrained`.
     """
     arguments |= {"output_loading_info": True, "dtype": torch.float32}
     model, found = pretrained(network.from_pretrained, name, option, **arguments)

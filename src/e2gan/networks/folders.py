@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,18 @@ def adapter_folder(adapter: Path) -> Path:
         return shipped[str(adapter)]
     also = f"; there ship: {', '.join(shipped)}" if shipped else ""
     raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
+
+
+def adapter_sha256(adapter: Path) -> str:
+    """Of an adapter folder's weights; where its alpha is not its ranks, which no adapter of ours has, of its
+    adapter_config.json too, since that decides what the weights do."""
+    weights = sha256(adapter / ADAPTER)
+    config = read_json(adapter / ADAPTER_CONFIG)
+    fields = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")
+    r, alpha, ranks, alphas, rslora = (config.get(name) if isinstance(config, dict) else None for name in fields)
+    if r == alpha and ranks == alphas and not rslora:
+        return weights
+    return hashlib.sha256(f"{weights} {sha256(adapter / ADAPTER_CONFIG)}".encode()).hexdigest()
 
 
 def generator_config(settings: dict[str, Any]) -> GeneratorConfig:

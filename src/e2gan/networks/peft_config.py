@@ -19,7 +19,7 @@ from e2gan.networks.folders import ADAPTER, ADAPTER_CONFIG
 
 PREFIX = "base_model.model."
 COUNTED = {"r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora"}
-TARGETS = {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
+TARGETS = {"target_modules", "exclude_modules"}
 # Of training alone, of other PEFT methods that a setting of its own turns on, or said of the file and not of the edit.
 # fan_in_fan_out: PEFT turns it off for linear layers, and convolutions have none.
 WITHOUT_EFFECT = {
@@ -142,11 +142,8 @@ def _check_types(path: Path, found: Mapping[str, Any]) -> None:
             good = isinstance(value, bool)
         elif name == "target_modules":  # a text is a pattern; all-linear is found in the network, not in its names
             good = names(value) or (isinstance(value, str) and value.lower() != "all-linear")
-        elif name == "exclude_modules" or name == "layers_pattern":
+        elif name == "exclude_modules":
             good = value is None or isinstance(value, str) or names(value)
-        elif name == "layers_to_transform":
-            good = value is None or number(value, whole=True)
-            good = good or (isinstance(value, list) and all(number(v, whole=True) for v in value))
         if not good:
             raise InputError(f"{path}: {name} is {str(value)[:80]!r}, which is not known here")
 

@@ -13,7 +13,16 @@ from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.data.pair_set import PairSet
-from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, MODEL, adapter_folder, base_folder
+from e2gan.networks.folders import (
+    ABOUT,
+    ADAPTER,
+    ADAPTER_CONFIG,
+    CONCEPT,
+    MODEL,
+    adapter_folder,
+    adapter_sha256,
+    base_folder,
+)
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from
 from e2gan.networks.lora_training import train_mode
@@ -62,7 +71,7 @@ def adapt(config: AdaptConfig) -> Trained:
     extra = identity_of(pair_set, config.selection) | {
         "base_sha256": base_hash,
         "generator": settings["generator"],
-        "start_sha256": [sha256(path / ADAPTER) for path in starts],
+        "start_sha256": [adapter_sha256(path) for path in starts],
     }
     result = run("adapt", config, config.out, make, data, write, extra)
     tensors, _ = read_tensors(config.out / ADAPTER)

@@ -206,8 +206,8 @@ def run(
         return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
     partial = partial_of(out)
     torch.manual_seed(training.seed)
-    trainer = make(device)
     try:
+        trainer = make(device)
         result = train(trainer, data.to(device), partial)
         trainer.use_average()
         trainer.generator.eval()
