@@ -19,6 +19,7 @@ from e2gan import InputError, Model, PairSet, PhotoSet, Predictor
 from e2gan.cli import COMMANDS
 from e2gan.config.settings import Settings
 from e2gan.core.images import Pixels
+from tests.config.test_settings import made
 from tests.conftest import refused
 from tests.editing.tiny_model import model, noise
 
@@ -60,13 +61,12 @@ def test_a_stage_takes_its_own_settings_alone_and_checks_them(name: str, tmp_pat
 
 def unchecked(cls: type, folder: Path) -> Any:
     """Settings of the right types of which one does not hold; None where nothing but types can be wrong."""
-    from tests.config.test_settings import made
-
+    out = {"out": folder / "out.json"} if "out" in {f.name for f in dataclasses.fields(cls)} else {}
     for name, value in (("size", 7), ("lr", -1.0), ("keep", 0), ("strength", 9.0), ("rows", 0), ("epochs", 0)):
         if name in {f.name for f in dataclasses.fields(cls)} and type(getattr(made(cls), name)) is type(value):
-            return made(cls, **{name: value, "out": folder / "out.json"})
+            return made(cls, **{name: value} | out)
     if "training" in {f.name for f in dataclasses.fields(cls)}:
-        return made(cls, training=e2gan.TrainingConfig(epochs=0), out=folder / "out.json")
+        return made(cls, training=e2gan.TrainingConfig(epochs=0), **out)
     return None
 
 
@@ -185,6 +185,13 @@ def test_wrong_models_are_refused(kind: str) -> None:
 def test_weights_too_large_to_compute_with_are_refused() -> None:
     heavy = Model.load(adapter=["winter", "golden"], weights=[1e38, -1e38])
     assert "not finite" in refused(lambda: Predictor(heavy, "cpu").edit(PHOTO))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch": "8"}, {"batch": 0}, {"batch": 1.5}, {"name": 5}, {"name": " "}, {"deterministic": "no"}]
+)
+def test_a_function_that_teaches_is_described_by_the_right_types(wrong: dict[str, Any]) -> None:
+    assert next(iter(wrong)) in refused(lambda: e2gan.FunctionTeacher(lambda *_: [], **{"name": "a"} | wrong))
 
 
 @pytest.mark.parametrize("load", [PairSet.load, PhotoSet.load])
