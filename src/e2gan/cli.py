@@ -336,7 +336,8 @@ def _one_line(box: str) -> str:
     if unknown := re.search(r"Unrecognized options?: (.*?)(?: Perhaps| For| e2gan|$)", text):
         return f"unknown options: {unknown[1]}"
     text = re.sub(r" (Argument helptext|For full helptext).*", "", text)
-    return re.sub(r"^(Parsing error|Value error|Invalid choice) ", "", text) or "wrong usage"
+    text = re.sub(r"^(Parsing error|Value error|Invalid choice) ", "", text)
+    return re.sub(r"^Error parsing [\w.]+: ", "", text) or "wrong usage"
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from e2gan.core.errors import InputError
 
 def test_photos_and_concepts_are_chosen_by_the_same_methods() -> None:
     wrong: dict[str, Any] = {"method": "best"}
-    for config in (
-        SelectConfig(photos=Path("p"), **wrong),
-        ConceptsConfig(pairs=(Path("p"),), keep=1, **wrong),
+    for settings, others in (
+        (SelectConfig, {"photos": Path("p")}),
+        (ConceptsConfig, {"pairs": (Path("p"),), "keep": 1}),
     ):
         with pytest.raises(InputError, match=r"^--method best: must be similarity or random$"):
-            config.check()
+            settings(**others, **wrong)
 
 
 def test_models_are_compared_by_fid_where_nothing_else_is_said() -> None:

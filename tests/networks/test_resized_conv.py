@@ -67,7 +67,7 @@ def test_a_branchs_second_part_is_an_ordinary_convolution() -> None:
     assert isinstance(fix_kernels(nn.Sequential(conv))[0], ResizedConv2d)  # pyright: ignore[reportIndexIssue]
 
 
-@pytest.mark.parametrize("upsample", ["resize", "transposed"])
+@pytest.mark.parametrize("upsample", ["resize", "transpose"])
 def test_fixed_kernels_change_no_output(upsample: str) -> None:
     config = replace(PRESETS["residual"], width=8, heads=2, text_width=16, upsample=upsample)  # pyright: ignore
     network, given = touched(generator(config)), inputs()

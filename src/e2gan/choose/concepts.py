@@ -69,7 +69,7 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     replaced, and a note says so. Raises InputError for bad settings or pair sets, two of one prompt or of different
     sizes, an unknown embedding, and where the file to write is there and is no choice of this program.
     """
-    config.check()
+    ConceptsConfig.checked(config)
     sets = _load(config.pairs)
     reads = {"pairs": [s.content() for s in sets]} | embedding_reads(config)
     settings = with_reads(_settings(config, sets), reads)

@@ -67,7 +67,7 @@ def select_photos(config: SelectConfig) -> Selection:
     and a note says so. Raises InputError for bad settings, an unknown embedding or one that does not fit the photos,
     pairs of another photo set, and where the file to write is there and is no selection of this program.
     """
-    config.check()
+    SelectConfig.checked(config)
     photo_set = PhotoSet.load(config.photos)
     photos = _candidates(config, photo_set)
     out = config.out or (config.pairs or config.photos) / SELECTION

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
+from e2gan.config.settings import fitted, number
 from e2gan.core.errors import InputError
 
 
@@ -29,7 +31,29 @@ def side(name: str, value: int | None, least: int = 32) -> None:
 
 def strength(value: float) -> None:
     """0 is the photo itself, 1 the edit."""
+    number(value, "--strength")
     need(0 <= value <= 1.5, f"--strength {value}: must lie in 0..1.5")
+
+
+def editing(settings: Any) -> None:
+    """strength, side, tile and detail of one edit, wherever they come from."""
+    strength(settings.strength)
+    for name in ("side", "tile"):
+        fitted(getattr(settings, name), int | None, f"--{name}")
+    fitted(settings.detail, Literal["auto", "guided", "none"], "--detail")
+    need(
+        settings.side is None or settings.side == 0 or settings.side >= 32, f"--side {settings.side}: 0, or at least 32"
+    )
+    side("tile", settings.tile, 64)
+
+
+def mixture(weights: Sequence[float] | None, adapters: int) -> None:
+    """A weight for each adapter, or none at all."""
+    if weights is None:
+        return
+    need(len(weights) == adapters, f"--weights: {len(weights)} given for {adapters} adapters")
+    for weight in weights:
+        number(weight, "--weights")
 
 
 def one_model(config: Any, *, required: bool = False) -> None:

@@ -9,11 +9,12 @@ from typing import Literal
 from tyro.conf import Positional
 
 from e2gan.config.checks import at_least, need, positive, side
+from e2gan.config.settings import Settings
 from e2gan.config.shared import Clustered, OnDevice
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotosConfig:
+class PhotosConfig(Settings):
     """Check, crop, resize, deduplicate and split a folder of photos."""
 
     folder: Positional[Path]
@@ -57,7 +58,7 @@ class SelectConfig(Clustered):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeachConfig:
+class TeachConfig(Settings):
     """How diffusion models, programs and functions teach, and which of their edits are kept (Sec. 5.1, B.1)."""
 
     source: str = "a photo"
@@ -122,7 +123,7 @@ class TeachConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChooseConfig:
+class ChooseConfig(Settings):
     """Choose anew among a pair set's candidates: by hand, or by other thresholds and weights. Nothing is edited."""
 
     pairs: Positional[Path]

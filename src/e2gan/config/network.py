@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from e2gan.config.checks import at_least, need
+from e2gan.config.settings import Settings
 
 Norm = Literal["instance", "batch", "layer", "none"]
 Upsample = Literal["transpose", "resize"]
@@ -14,7 +15,7 @@ Activation = Literal["relu", "leaky"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorConfig:
+class GeneratorConfig(Settings):
     """The generator of Sec. 4.2.1 and Fig. 3, and what the paper varies of it.
 
     The defaults are what a stored model's settings mean where they lack one; a new generator starts from one of the
@@ -100,7 +101,7 @@ PIX2PIX = replace(PAPER, blocks=9, transformers=(), cross_attention=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
+class Ranks(Settings):
     """LoRA ranks by level of the sampling layers (Sec. 4.2.2), and of the TB. 0 leaves that part frozen."""
 
     level1: int = 1

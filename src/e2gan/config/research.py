@@ -11,6 +11,7 @@ from tyro.conf import Positional
 from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.data import TeachConfig
 from e2gan.config.network import PAPER, THRESHOLDS, GeneratorConfig, Ranks
+from e2gan.config.settings import Settings
 from e2gan.config.shared import OnDevice, Scored
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
 
@@ -73,7 +74,7 @@ class CrucialConfig(Scored):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(Settings):
     """Fine-tune the base's own weights on one concept, with parts of it frozen."""
 
     pairs: Path

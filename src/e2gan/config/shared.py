@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from e2gan.config.checks import need
+from e2gan.config.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnDevice:
+class OnDevice(Settings):
     """Where a stage computes."""
 
     device: str = "auto"
@@ -39,7 +40,7 @@ class Clustered(OnDevice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class Scored(Settings):
     """The one number that models are compared by."""
 
     metric: str = "fid"

@@ -8,8 +8,9 @@ from typing import Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from e2gan.config.checks import at_least, need, one_model, positive, side, strength
+from e2gan.config.checks import at_least, editing, mixture, need, one_model, positive, side, strength
 from e2gan.config.network import DEVICE, GeneratorConfig, Ranks
+from e2gan.config.settings import Settings
 from e2gan.config.shared import OnDevice
 from e2gan.config.training import TrainingConfig
 
@@ -19,7 +20,7 @@ Metadata = Literal["keep", "no-gps", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseConfig:
+class BaseConfig(Settings):
     """Train the base generator on several concepts."""
 
     pairs: tuple[Path, ...]
@@ -42,7 +43,7 @@ class BaseConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptConfig:
+class AdaptConfig(Settings):
     """Train one concept's adapter on a base."""
 
     pairs: Path
@@ -74,7 +75,7 @@ class AdaptConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScratchConfig:
+class ScratchConfig(Settings):
     """Train a baseline from scratch on one concept."""
 
     pairs: Path
@@ -195,7 +196,7 @@ class CostConfig(OnDevice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class ExportConfig(Settings):
     """Write a deployable model with the adapter merged, checked against the original."""
 
     out: Path
@@ -254,17 +255,12 @@ class EditConfig(OnDevice):
 
     def check(self) -> None:
         one_model(self, required=True)
-        strength(self.strength)
-        need(
-            self.weights is None or len(self.weights) == len(self.adapter),
-            f"--weights: {len(self.weights or ())} given for {len(self.adapter)} adapters",
-        )
-        need(self.side is None or self.side == 0 or self.side >= 32, f"--side {self.side}: 0, or at least 32")
-        side("tile", self.tile, 64)
+        mixture(self.weights, len(self.adapter))
+        editing(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoConfig:
+class DemoConfig(Settings):
     """The whole way on built-in photos, teacher and base, on a CPU in minutes."""
 
     out: Path = Path("demo")

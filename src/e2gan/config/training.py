@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from e2gan.config.checks import at_least, need, positive, side
+from e2gan.config.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """What all trainings share (Sec. 5.1, Eq. 1)."""
 
     epochs: int = 100

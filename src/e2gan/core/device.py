@@ -10,11 +10,13 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, InputTypeError
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: str | torch.device) -> torch.device:
     """auto takes CUDA, then MPS, then the CPU. Raises InputError where the device is not there."""
+    if not isinstance(name, (str, torch.device)):
+        raise InputTypeError(f"a device is a text (auto, cpu, cuda, cuda:N or mps), not {type(name).__name__}")
     if name == "auto":
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")

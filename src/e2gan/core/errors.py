@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class InputError(Exception):
+class InputError(ValueError):
     """Bad input or wrong usage.
 
     The message is one line that says what is wrong and how to mend it; the command line prints it and
@@ -13,6 +13,14 @@ class InputError(Exception):
 
 class BusyError(InputError):
     """Another process is at the same output."""
+
+
+class InputTypeError(InputError, TypeError):
+    """Something of another type than is taken: an InputError that is a TypeError too."""
+
+
+class NotFiniteError(InputError):
+    """Weights or edits with values that are infinite or not a number."""
 
 
 class LostTrainingError(Exception):

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, NotFiniteError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,10 +94,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """A safetensors file, whole or not at all."""
+    """A safetensors file, whole or not at all.
+
+    Raises NotFiniteError where a value is not finite in the precision that is written, InputError for other numbers
+    than `check_tensors` takes.
+    """
     from safetensors.torch import save
 
     held = {k: v.detach().to("cpu").contiguous() for k, v in tensors.items()}
+    check_tensors(path, held)
     data = save(held, dict(metadata) if metadata else None)
     # The library orders the header's texts by chance; the same tensors should be the same file.
     end = 8 + int.from_bytes(data[:8], "little")
@@ -110,16 +115,44 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A safetensors file's tensors and the texts of its header. Raises InputError where it is none."""
+    """A safetensors file's tensors and the texts of its header.
+
+    Raises InputError where it is none, and as `check_tensors`.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as f:
-            return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
+            tensors, texts = {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, AttributeError) as error:  # the last: a type of number that PyTorch lacks
         raise InputError(f"{path} is not a safetensors file: {error}") from error
+    check_tensors(path, tensors)
+    return tensors, texts
+
+
+def check_tensors(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """What every file of weights must hold: floats of 16, 32 or 64 bits, finite as they are and as float32.
+
+    Batch norm's count of batches is an integer. Every reader and writer of tensors goes through here.
+    Raises NotFiniteError, or InputError for other types of numbers, naming the file and the first such tensor.
+    """
+    import torch
+
+    floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    for name, tensor in tensors.items():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        if tensor.dtype == torch.int64 and str(name).endswith("num_batches_tracked"):
+            continue
+        if tensor.dtype not in floats:
+            raise InputError(f"{source}: '{name}' holds {kind}, where weights are floats of 16, 32 or 64 bits")
+        if not tensor.float().isfinite().all():
+            bad = int((~tensor.float().isfinite()).sum())
+            raise NotFiniteError(
+                f"{source}: '{name}' has {bad} of {tensor.numel()} values that are not finite as {kind}: "
+                "infinite, too large, or not a number"
+            )
 
 
 def sha256(path: Path) -> str:

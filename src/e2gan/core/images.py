@@ -32,10 +32,12 @@ from e2gan.core.colour import (
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 from e2gan.core.progress import note
+from e2gan.core.values import declared, eight_bits
 
 Pixels = NDArray[np.uint8]
 Result = TypeVar("Result")
 
+FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
 UNREADABLE = {".heic": "HEIC", ".heif": "HEIF"}  # listed, so that they are refused by name and not ignored
@@ -104,14 +106,15 @@ class Picture:
 def read_image(path: Path) -> Pixels:
     """An image file as uint8 (H, W, 3) RGB in sRGB, as a person would see it.
 
-    Upright by its EXIF orientation; 16 bits scaled to 8; grey, palette and CMYK converted; transparency over white;
-    the first frame of an animation. Colours are converted to sRGB from the file's ICC profile of RGB, grey or CMYK
-    (`core/colour.py`); from what a PNG says in cICP, or in gAMA and cHRM; from Adobe RGB where the EXIF names it. A
-    profile that is damaged, or not of the pixels' kind, is told in a line on standard error, and the numbers are taken
-    for sRGB. Raises InputError, one line that begins with the path, for what is no image, truncated, empty, or larger
-    than MAX_PIXELS (told by the header, before anything is decoded).
+    Upright by its EXIF orientation; more than 8 bits by the rule of their type (values.py); grey, palette and CMYK
+    converted; transparency over white; the first frame of an animation. Colours are converted to sRGB from the file's
+    ICC profile of RGB, grey or CMYK (colour.py); from what a PNG says in cICP, or in gAMA and cHRM; from Adobe RGB
+    where the EXIF names it. A profile that is damaged, or not of the pixels' kind, is told in a line on standard error,
+    and the numbers are taken for sRGB. Raises InputError, one line that begins with the path, for what is no image,
+    truncated, empty, of numbers that have no agreed range, or larger than MAX_PIXELS (told by the header, before
+    anything is decoded).
     """
-    return _read(path, lambda image: _seen(image, path)[0])
+    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0])
 
 
 def read_picture(path: Path) -> Picture:
@@ -119,7 +122,7 @@ def read_picture(path: Path) -> Picture:
 
     def picture(image: Image.Image) -> Picture:
         frames = _frames(image)
-        pixels, own_pixels, alpha, profile = _seen(image, path, whole=True)
+        pixels, own_pixels, alpha, profile = _seen(image, f"{path}: ", path, whole=True)
         dpi = image.info.get("dpi")
         return Picture(
             pixels=pixels,
@@ -181,9 +184,9 @@ def _reason(path: Path, error: Exception) -> str:
     return f"is damaged ({' '.join(str(error).split()) or type(error).__name__})"
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, *, in_place: bool) -> Image.Image:
     with suppress(Exception):  # a corrupt EXIF block says nothing about the pixels
-        ImageOps.exif_transpose(image, in_place=True)
+        return ImageOps.exif_transpose(image, in_place=in_place) or image
     return image
 
 
@@ -207,14 +210,25 @@ def _frames(image: Image.Image) -> int:
     return 1
 
 
+def pixels_of(image: Image.Image, where: str = "") -> Pixels:
+    """An opened image as uint8 (H, W, 3) RGB in sRGB, as `read_image` has it of a file.
+
+    Raises InputError, which begins with `where`, for pixels whose numbers have no agreed range (values.py).
+    """
+    return _seen(image, where)[0]
+
+
 Seen = tuple[Pixels, Pixels | None, Pixels | None, bytes | None]
 
 
-def _seen(image: Image.Image, path: Path, *, whole: bool = False) -> Seen:
+def _seen(image: Image.Image, where: str, path: Path | None = None, *, whole: bool = False) -> Seen:
     """Pixels in sRGB; with `whole`, those in the own profile, the transparency and the profile, as `Picture` has them.
     The image is turned upright, and freed of its pixels where that saves memory."""
-    profile = _profile(image, path)
-    flat, alpha = _flat(_upright(image))
+    profile = _profile(image, where, path)
+    try:
+        flat, alpha = _flat(image, ours=path is not None)
+    except InputError as error:
+        raise InputError(f"{where}{error}") from None
     own, given = None, None
     if profile is not None:
         try:
@@ -229,7 +243,7 @@ def _seen(image: Image.Image, path: Path, *, whole: bool = False) -> Seen:
             flat = to_srgb(flat, profile)
         except ProfileError as error:
             given = None
-            _tell(path, profile, f"its colour profile {error}: read as sRGB")
+            _tell(where, profile, f"its colour profile {error}: read as sRGB")
     pixels = np.array(_over_white(flat if flat.mode == "RGB" else flat.convert("RGB"), alpha))
     transparent = np.array(alpha) if whole and alpha is not None else None
     if transparent is not None and transparent.min(initial=255) == 255:
@@ -237,10 +251,16 @@ def _seen(image: Image.Image, path: Path, *, whole: bool = False) -> Seen:
     return pixels, own, transparent, given
 
 
-def _flat(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The image as RGB, L or CMYK of 8 bits, and its transparency (L)."""
+def _flat(image: Image.Image, *, ours: bool) -> tuple[Image.Image, Image.Image | None]:
+    """The image, turned upright, as RGB, L or CMYK of 8 bits, and its transparency (L). ours: may be changed."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_eight_bits(np.asarray(image))), None
+        bits, inverted = declared(image)  # before it is turned, which loses what the file says
+        return Image.fromarray(eight_bits(np.asarray(_upright(image, in_place=ours)), bits, inverted=inverted)), None
+    if image.mode == "LAB":
+        raise InputError("CIE L*a*b* colours are not read: save it as RGB")
+    image = _upright(image, in_place=ours)
+    if image.mode == "La":  # the library converts what alpha has multiplied to nothing but its own kind
+        image = image.convert("LA")
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
         image = image.convert("RGBA")
@@ -257,15 +277,13 @@ def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), over).convert("RGB")
 
 
-def _profile(image: Image.Image, path: Path) -> bytes | None:
+def _profile(image: Image.Image, where: str, path: Path | None) -> bytes | None:
     """The ICC profile of an image, or what its file says instead of one; None for sRGB."""
-    if image.mode == "LAB":  # its numbers are colours by themselves
-        return None
-    if image.format == "PNG" and (code := _png_chunk(path, b"cICP")) is not None:
+    if image.format == "PNG" and path is not None and (code := _png_chunk(path, b"cICP")) is not None:
         try:
             return cicp_profile(code)
         except ProfileError as error:
-            _tell(path, code, f"its colour profile {error}: read as sRGB")
+            _tell(where, code, f"its colour profile {error}: read as sRGB")
             return None
     if found := image.info.get("icc_profile"):
         return bytes(found)
@@ -292,22 +310,22 @@ def _png_chunk(path: Path, kind: bytes) -> bytes | None:
 _told: Counter[bytes] = Counter()
 
 
-def _tell(path: Path, profile: bytes, what: str) -> None:
+def _tell(where: str, profile: bytes, what: str) -> None:
     """A line on standard error; of many files with the same profile, for the first few."""
     key = hashlib.sha256(profile).digest()
     _told[key] += 1
     if _told[key] <= TOLD:
-        note(f"{path}: {what}" + ("; more files with this profile are not named" if _told[key] == TOLD else ""))
+        note(f"{where}{what}" + ("; more files with this profile are not named" if _told[key] == TOLD else ""))
 
 
-def _eight_bits(values: NDArray[np.generic]) -> Pixels:
-    """A plane of integers of 16 bits, or of floats (0..1, or else 0..255), to 0..255."""
-    grey = np.nan_to_num(values.astype(np.float64))
-    if np.issubdtype(values.dtype, np.integer):
-        grey = grey / 257
-    elif grey.max(initial=0) <= 1:
-        grey = grey * 255
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+def contrast(image: NDArray[np.generic]) -> float:
+    """Standard deviation of the liveliest channel of (H, W, C)."""
+    return float(image.astype(np.float32).std((0, 1)).max())
+
+
+def is_blank(photo_HWC: Pixels, edit_HWC: Pixels) -> bool:
+    """Whether an edit is one flat colour; it is not blamed for being as flat as its photo is."""
+    return contrast(edit_HWC) < min(FLAT, contrast(photo_HWC) / 8)
 
 
 def resize(photo_HWC: Pixels, size: tuple[int, int]) -> Pixels:

@@ -151,7 +151,7 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
 
     Raises InputError where fewer than three photos can be used.
     """
-    config.check()
+    PhotosConfig.checked(config)
     root = config.folder
     files = evenly(input_images(root, config.out, "photos"), config.limit)
     settings = plain(config) | {"folder": str(root.resolve()), "files_sha256": listing_hash(root, files)}

@@ -70,7 +70,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
 
     Raises InputError for bad settings, for a concept that its base has learned, and where `out` holds something else.
     """
-    config.check()
+    DemoConfig.checked(config)
     begun = time.monotonic()
     out = config.out
     look, strokes = effects(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, sha256, write_bytes
 from e2gan.core.identity import hash_below
-from e2gan.core.images import Picture, read_picture
+from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import output_names
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
@@ -28,6 +29,7 @@ from e2gan.networks.folders import (
     CONCEPT,
     MODEL,
     adapter_folder,
+    adapter_sha256,
     base_folder,
     weights_hash,
 )
@@ -36,13 +38,15 @@ from e2gan.networks.models import Model
 
 @dataclass(frozen=True)
 class Edited:
-    """What `edit` wrote. skipped: (file, reason). lost: (file, what of it the edit does not have)."""
+    """What `edit` wrote. skipped: (file, reason). lost: (file, what of it the edit does not have). blank: photos whose
+    edit is one flat colour, where they are not."""
 
     out: Path
     photos: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     already_done: bool = False
     lost: list[tuple[str, str]] = field(default_factory=list)
+    blank: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         if self.already_done:
@@ -52,6 +56,7 @@ class Edited:
                 f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}",
                 *skipped_lines(self.skipped),
                 *skipped_lines(self.lost, verb=""),
+                *blank_lines(self.blank, self.photos),
             ]
         )
 
@@ -61,10 +66,10 @@ def edit(config: EditConfig) -> Edited:
 
     An edit has its photo's colour profile, transparency and, as `config` says, metadata, and tells how it was made.
     Names in a folder are the photos' own, as `output_names` gives them. A photo's file of that name is replaced; a
-    folder must be new. Raises InputError for bad settings, an unreadable photo, a folder without a readable photo, and
-    where the output would be the input.
+    folder must be new. Raises InputError for bad settings, an unreadable photo, a folder without a readable photo,
+    where the output would be the input, and NotFiniteError where the model's output is not finite.
     """
-    config.check()
+    EditConfig.checked(config)
     if not config.input.exists():
         raise InputError(f"{config.input} does not exist")
     if config.out.resolve() == config.input.resolve():
@@ -83,15 +88,30 @@ def edit(config: EditConfig) -> Edited:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    data, lost = _edited(config, predictor, picture, config.out.suffix, _packet(config, model, predictor))
-    write_bytes(config.out, data)
-    return Edited(out=config.out, photos=1, lost=[(str(config.input), what) for what in lost])
+    made = _edited(config, predictor, picture, config.out.suffix, _packet(config, model, predictor))
+    write_bytes(config.out, made.data)
+    name = str(config.input)
+    return Edited(config.out, photos=1, lost=[(name, what) for what in made.lost], blank=[name] if made.blank else [])
 
 
-def _edited(
-    config: EditConfig, predictor: Predictor, picture: Picture, suffix: str, xmp: bytes | None
-) -> tuple[bytes, list[str]]:
-    """The edit as the bytes of a file with this ending, and what of the photo is not in it."""
+def blank_lines(blank: Sequence[str], edits: int) -> list[str]:
+    """A warning where edits are one flat colour: the model is broken, or not for such photos."""
+    if not blank:
+        return []
+    return [f"warning: {len(blank)} of {edits} edits have no variation: one flat colour, unlike the photo ({blank[0]})"]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An edit as a file's bytes. lost: what of the photo is not in it. blank: whether it is one flat colour."""
+
+    data: bytes
+    lost: list[str]
+    blank: bool
+
+
+def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: str, xmp: bytes | None) -> _Made:
+    """The edit of a photo, as a file with this ending."""
     edited = predictor.edit(
         picture.pixels, strength=config.strength, side=config.side, tile=config.tile, detail=config.detail
     )
@@ -108,7 +128,8 @@ def _edited(
     if not all_kept:
         lost.append("some of its EXIF data is damaged, or too long, and left out")
     dpi = None if config.metadata == "none" else picture.dpi
-    return encode(image, suffix, profile=picture.profile, exif=exif, xmp=xmp, dpi=dpi), lost
+    data = encode(image, suffix, profile=picture.profile, exif=exif, xmp=xmp, dpi=dpi)
+    return _Made(data, lost, blank=is_blank(picture.pixels, edited))
 
 
 def _packet(config: EditConfig, model: Model, predictor: Predictor) -> bytes | None:
@@ -143,6 +164,7 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
     lost: list[tuple[str, str]] = []
+    blank: list[str] = []
     xmp = _packet(config, model, predictor)
     with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}, reads=reads) as partial:
         if partial is None:
@@ -155,12 +177,14 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
                 continue
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            data, without = _edited(config, predictor, picture, target.suffix, xmp)
-            write_bytes(target, data)
-            lost += [(str(source), what) for what in without]
+            made = _edited(config, predictor, picture, target.suffix, xmp)
+            write_bytes(target, made.data)
+            lost += [(str(source), what) for what in made.lost]
+            if made.blank:
+                blank.append(str(source))
         if len(skipped) == len(files):
             raise InputError(f"no photo in {config.input} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    return Edited(out=config.out, photos=len(files) - len(skipped), skipped=skipped, lost=lost)
+    return Edited(config.out, photos=len(files) - len(skipped), skipped=skipped, lost=lost, blank=blank)
 
 
 def reads_of(config: EditConfig) -> dict[str, Any]:
@@ -177,7 +201,7 @@ def _weights(config: EditConfig) -> list[str]:
     if config.model is not None:
         return [sha256(config.model / MODEL)]
     base = base_folder(config.base, *config.adapter[:1])
-    return [sha256(base / MODEL), *(sha256(adapter_folder(a) / ADAPTER) for a in config.adapter)]
+    return [sha256(base / MODEL), *(adapter_sha256(adapter_folder(a)) for a in config.adapter)]
 
 
 def _state(files: list[Path]) -> str:

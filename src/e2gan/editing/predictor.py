@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -9,15 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from e2gan.config import checks
 from e2gan.core.device import resolve_device
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.images import Pixels, resize
+from e2gan.core.pixel_input import Picture, as_batch, as_pixels
 from e2gan.editing.detail import guided
 from e2gan.editing.tiles import Place, edit_in_tiles
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.generator import WHOLE
 from e2gan.networks.models import Model
-from e2gan.networks.pixels import from_pixels, to_pixels
+from e2gan.networks.pixels import checked_finite, from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
 
 LEAST = 32
@@ -28,7 +31,9 @@ class Predictor:
     """A model that edits ordinary pixels: adapters merged, in evaluation mode, in fp32."""
 
     def __init__(self, model: Model, device: str = "auto") -> None:
-        """Raises InputError where the device is not there."""
+        """Raises InputError where the device is not there, or `model` is no Model."""
+        if not isinstance(model, Model):
+            raise InputTypeError(f"a Predictor takes a Model (Model.load(adapter=…)), not {type(model).__name__}")
         self.device = resolve_device(device)
         self.size, self.detail = model.size, model.detail
         plain = model.plain()
@@ -39,11 +44,17 @@ class Predictor:
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
 
     @torch.inference_mode()
-    def batch(self, photos_NHWC: Pixels, place: Place = WHOLE) -> Pixels:
-        """uint8 (N, H, W, 3) → the edits, the same. Any height and width: padded inside to what the network takes.
+    def batch(self, photos: Picture, place: Place = WHOLE) -> Pixels:
+        """Photos of one size → their edits, uint8 (N, H, W, 3). Any height and width: padded inside to what the network
+        takes.
 
-        place: what part of their photos these are: left, top, right and bottom, 0 to 1.
+        photos: uint8 (N, H, W, 3), or another array, tensor or list as `core.pixel_input.as_batch` takes it. place:
+        what part of their photos these are: left, top, right and bottom, 0 to 1. Raises InputError for what is no such
+        photos, and NotFiniteError where the network's output is not finite.
         """
+        return self._batch(as_batch(photos), place)
+
+    def _batch(self, photos_NHWC: Pixels, place: Place = WHOLE) -> Pixels:
         height, width = photos_NHWC.shape[1:3]
         together = max(1, CHUNK // (height * width))
         photos = torch.from_numpy(np.ascontiguousarray(photos_NHWC)).permute(0, 3, 1, 2)
@@ -61,7 +72,8 @@ class Predictor:
         right += (right - left) * pads[1] / width
         bottom += (bottom - top) * pads[0] / height
         seen = padded.new_tensor([[left, top, right, bottom]])
-        return to_pixels(self.generator(padded, self.tokens, None, seen)[:, :, :height, :width]).cpu()
+        edits = self.generator(padded, self.tokens, None, seen)[:, :, :height, :width]
+        return to_pixels(checked_finite(edits)).cpu()
 
     def check_tile(self, tile: int | None) -> None:
         """Raises InputError for tiles that the network cannot run in without a seam."""
@@ -72,33 +84,38 @@ class Predictor:
     def _in_bands(self, photo: Pixels) -> Pixels:
         """The edit of a model that sees one pixel at a time, some rows at once to bound memory."""
         rows = max(LEAST, CHUNK // photo.shape[1])
-        return np.concatenate([self.batch(photo[None, top : top + rows])[0] for top in range(0, photo.shape[0], rows)])
+        return np.concatenate([self._batch(photo[None, top : top + rows])[0] for top in range(0, photo.shape[0], rows)])
 
     def edit(
         self,
-        photo_HWC: Pixels,
+        photo: Picture,
         *,
         strength: float = 1.0,
         side: int | None = None,
         tile: int | None = None,
         detail: Literal["auto", "guided", "none"] = "auto",
     ) -> Pixels:
-        """The photo's edit at the photo's own size: uint8 (H, W, 3) → uint8 (H, W, 3).
+        """The photo's edit at the photo's own size, uint8 (H, W, 3).
 
+        photo: uint8 (H, W, 3) RGB; or a PIL image, another array (H, W, C) or a tensor (C, H, W), read as a file of it
+        would be: floats are 0..1, uint16 is 0..65535 (`core.pixel_input.as_pixels`).
         strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
-        side: shorter side at which the generator runs; None is the size that it was trained at, which looks most like
-        the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
-        tile: run in overlapping tiles of so many pixels, a multiple of the generator's own (8; 16 where it is folded),
-        to bound memory at a large side.
+        side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at,
+        which looks most like the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
+        tile: run in overlapping tiles of so many pixels, at least 64 and a multiple of the generator's own (8; 16 where
+        it is folded), to bound memory at a large side.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
         light and weather; "none" enlarges the edit as it is, right for paint, where no trace of the photo should
         remain: then the default side lies midway, as a ratio, between the size trained at and the photo's, so that the
         strokes are neither specks nor a blur. "auto" is what the adapter's training pairs say.
 
         A colour table (`scratch --model lut`) sees one pixel at a time: it runs at the photo's own size, and side, tile
-        and detail mean nothing to it. Raises InputError for a tile that is no such multiple.
+        and detail mean nothing to it. Raises InputError for what is no photo, and settings that are none of these;
+        NotFiniteError where the network's output is not finite.
         """
+        checks.editing(SimpleNamespace(strength=strength, side=side, tile=tile, detail=detail))
         self.check_tile(tile)
+        photo_HWC = as_pixels(photo)
         if strength == 0:
             return photo_HWC.copy()
         if self.per_pixel:
@@ -111,9 +128,9 @@ class Predictor:
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
         small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
         edited = (
-            edit_in_tiles(self.batch, small, tile, self.multiple)
+            edit_in_tiles(self._batch, small, tile, self.multiple)
             if tile is not None and max(small_size) > tile
-            else self.batch(small[None])[0]
+            else self._batch(small[None])[0]
         )
         if small_size != (height, width):
             edited = guided(photo_HWC, small, edited) if way == "guided" else resize(edited, (height, width))

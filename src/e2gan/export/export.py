@@ -15,7 +15,7 @@ from e2gan.config import ExportConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, plain, read_json, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
-from e2gan.core.images import Pixels, read_image, resize, square
+from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.data.builtin_photos import builtin_pictures
@@ -31,6 +31,7 @@ from e2gan.networks.folders import (
     CONCEPT,
     MODEL,
     adapter_folder,
+    adapter_sha256,
     base_folder,
     weights_hash,
 )
@@ -46,7 +47,9 @@ TOLERANCE = 1.0  # mean difference in 8-bit levels; rounding alone gives about 0
 class Parity:
     """How far the file's edits are from PyTorch's (fp32, eager), in 8-bit levels.
 
-    sizes: (height, width) compared at. runs: one row a comparison: photo, batch, size, max, mean.
+    sizes: (height, width) compared at. runs: one row a comparison: photo, batch, size, max, mean, and PyTorch's finite
+    outputs' contrast, at full strength: the standard deviation of the liveliest channel of the flattest edit.
+    contrast: the least of the runs; None in earlier files. Two pictures of one colour are alike and show nothing.
     """
 
     max: int
@@ -56,6 +59,7 @@ class Parity:
     runs: list[dict[str, Any]]
     providers: list[str]
     versions: dict[str, str]
+    contrast: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ def export_model(config: ExportConfig) -> Exported:
     """Write a deployable file with the adapter merged, once it has been seen to edit photographs as PyTorch does.
 
     Writes the file, parity.json and config.json. Raises InputError for bad settings, a missing package, no photo to
-    check on, and where the two differ by more than one level on average; then nothing stays.
+    check on, and where the two differ by more than one level on average, PyTorch's edits are one flat colour or not
+    finite; then nothing stays.
     """
-    config.check()
+    ExportConfig.checked(config)
     kind = find_format(config.format)
     kind.require()
     adapter = () if config.adapter is None else (config.adapter,)
@@ -122,7 +127,7 @@ def hashes(config: ExportConfig) -> dict[str, str]:
     assert config.adapter is not None
     adapter = adapter_folder(config.adapter)
     base_hash = read_json(adapter / ABOUT)["base_sha256"]
-    return {"base_sha256": base_hash, "adapter_sha256": sha256(adapter / ADAPTER)}
+    return {"base_sha256": base_hash, "adapter_sha256": adapter_sha256(adapter)}
 
 
 def reads_of(config: ExportConfig) -> dict[str, str]:
@@ -137,12 +142,19 @@ def reads_of(config: ExportConfig) -> dict[str, str]:
 
 
 def photographs(folder: Path | None) -> dict[str, Pixels]:
-    """Photos to check on: evenly from a folder, or the built-in ones."""
+    """Photos to check on: evenly from a folder, or the built-in ones; those that are one colour show nothing.
+
+    Raises InputError where there is none.
+    """
     if folder is None:
         if found := builtin_pictures():
             return found
         raise InputError("the pictures of scikit-image are missing: name a folder of photos with --photos")
-    return {str(file.relative_to(folder)): read_image(file) for file in _chosen(folder)}
+    read = {str(file.relative_to(folder)): read_image(file) for file in _chosen(folder)}
+    varied = {name: photo for name, photo in read.items() if contrast(photo) >= FLAT}
+    if not varied:
+        raise InputError(f"the photos of {folder} are flat colours, which show no difference: name a folder of others")
+    return varied
 
 
 def _chosen(folder: Path) -> list[Path]:
@@ -160,7 +172,10 @@ def compare(
     predictor = Predictor(model, "cpu")
     runs, means = [], []
     for name, batch in batches(photos, config.size, model.size, predictor.multiple):
-        expected = np.stack([mix(p, e, config.strength) for p, e in zip(batch, predictor.batch(batch), strict=True)])
+        edits = predictor.batch(batch)  # refuses what is not finite before it is pixels
+        if any(is_blank(photo, edit) for photo, edit in zip(batch, edits, strict=True)):
+            raise InputError(f"the edit of {name} is one flat colour, which shows no difference: nothing was written")
+        expected = np.stack([mix(p, e, config.strength) for p, e in zip(batch, edits, strict=True)])
         found = run(batch)
         if found.shape != expected.shape or found.dtype != np.uint8:
             raise InputError(f"the exported file gives {found.dtype} {found.shape} for {batch.shape}")
@@ -172,6 +187,7 @@ def compare(
             "size": batch.shape[1:3],
             "max": int(difference.max()),
             "mean": round(means[-1], 6),
+            "contrast": round(min(map(contrast, edits)), 3),
         }
         runs.append(row)
     used = {name: version(name) for name in packages}
@@ -183,6 +199,7 @@ def compare(
         runs=runs,
         providers=run.providers,
         versions=versions() | used,
+        contrast=min(row["contrast"] for row in runs),
     )
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 
 from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
-from e2gan.core.errors import InputError
-from e2gan.core.files import sha256
+from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.files import check_tensors, sha256
 from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, resize
 from e2gan.features.clip import clip_extractor
@@ -119,7 +119,10 @@ def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureE
         else:
             network = InceptionResnetV1()
             tensors = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
+            check_tensors(weights, tensors)
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("logits.")})
+    except NotFiniteError:
+        raise
     except Exception as error:  # whatever a download or a stranger's file gives
         raise InputError(
             f"cannot load FaceNet's weights ({brief(error)}): connect to the network once, or name a local copy of "

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import check_tensors
 from e2gan.core.images import Pixels, read_image, read_square
 from e2gan.core.progress import in_threads, track
 
@@ -153,7 +154,7 @@ class PretrainedNetwork(FeatureExtractor):
 def published_weights(path: Path, needs: str) -> Mapping[str, Tensor]:
     """The tensors of a file as PyTorch publishes weights, read without running code; needs: what it should be.
 
-    Raises InputError where it is missing, no such file, or holds anything but tensors.
+    Raises InputError where it is missing, no such file, or holds anything but tensors, and as `check_tensors`.
     """
     if not path.is_file():
         raise InputError(f"{path} is {'no file' if path.exists() else 'missing'}: {needs}")
@@ -163,6 +164,7 @@ def published_weights(path: Path, needs: str) -> Mapping[str, Tensor]:
         raise InputError(f"{path} is no PyTorch file of weights alone ({type(error).__name__})") from None
     if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise InputError(f"{path} holds no table of tensors: {needs}")
+    check_tensors(path, tensors)
     return tensors
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import check_tensors
 from e2gan.core.memory import is_no_memory
 
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
@@ -109,7 +110,8 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
     """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
 
     The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that
-    `pretrained` refuses. unused: how the names of weights begin that may be missing. arguments: of `from_pretrained`.
+    `pretrained` and `check_tensors` refuse. unused: how the names of weights begin that may be missing. arguments: of
+    `from_pretrained`.
     """
     arguments |= {"output_loading_info": True, "dtype": torch.float32}
     model, found = pretrained(network.from_pretrained, name, option, **arguments)
@@ -118,6 +120,7 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
             f"{name}: is no {network.__name__}, or not whole ({missing[0]} is missing, the first of {len(missing)}): "
             f"name another with {option}"
         )
+    check_tensors(name, dict(model.named_parameters()))
     return model.eval().requires_grad_(False)
 
 

@@ -87,7 +87,7 @@ def measure_cost(config: CostConfig) -> Cost:
 
     Raises InputError for bad settings or folders.
     """
-    config.check()
+    CostConfig.checked(config)
     device = resolve_device(config.device)
     generator, model_file, adapter_file = _load(config)
     if config.size % generator.multiple:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, InputTypeError
 
 Features = NDArray[np.float64]
 
@@ -58,6 +58,9 @@ def checked(*sets: NDArray, paired: bool = False) -> list[Features]:
     """The sets as float64 (N, D), fit for a distance between them. Raises InputError where they are not."""
     if paired and len({len(features) for features in sets}) > 1:
         raise InputError(f"sets of {' and '.join(str(len(features)) for features in sets)} images are not pairs")
+    kinds = {np.asarray(features).dtype.kind for features in sets}
+    if not kinds <= set("fiu"):
+        raise InputTypeError("features are arrays (N, D) of real numbers, and these are none")
     checked = [np.asarray(features, np.float64) for features in sets]
     for features in checked:
         if features.ndim != 2 or len(features) < 2:

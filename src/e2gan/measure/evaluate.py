@@ -13,10 +13,11 @@ from skimage.metrics import structural_similarity
 from e2gan.config import EvaluateConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_json
-from e2gan.core.images import Pixels, write_png
+from e2gan.core.images import Pixels, is_blank, write_png
 from e2gan.core.outputs import make_folder
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
+from e2gan.editing.edit import blank_lines
 from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import along, prompt_direction
 from e2gan.features.extractors import Extractor, Once, random_features
@@ -275,9 +276,10 @@ class _Networks:
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Edit a split of a pair set, compare with the teacher, write metrics.json and sheet.png.
 
-    Raises InputError for bad settings or folders, or an `out` that is a file.
+    Edits that are one flat colour are told. Raises InputError for bad settings or folders, or an `out` that is a file;
+    NotFiniteError where the model's output is not finite.
     """
-    config.check()
+    EvaluateConfig.checked(config)
     pair_set = PairSet.load(config.pairs)
     adapter = () if config.adapter is None else (config.adapter,)
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
@@ -294,6 +296,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     notes = [] if pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
     if len(targets) != len(photos):
         notes.append(f"the distances compare {len(photos)} edits with {len(targets)} pictures of the other kind")
+    blank = [i for i, (photo, edit) in enumerate(zip(photos, images["model"], strict=True)) if is_blank(photo, edit)]
+    notes += blank_lines([f"image {i}" for i in blank], len(photos))
     notes += networks.notes
     if not isinstance(predictor.generator, LookUpTable):
         table, why = table_edits(pair_set, photos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ def adapter_folder(adapter: Path) -> Path:
 def weights_hash(folder: Path, *names: str) -> str:
     """Hash of the bytes of these files of a base, adapter or model; not of one that it does not have."""
     return hash_files((name, folder / name) for name in names if (folder / name).exists())
+
+
+def adapter_sha256(adapter: Path) -> str:
+    """Of an adapter folder's weights; where its alpha is not its ranks, which no adapter of ours has, of its
+    adapter_config.json too, since that decides what the weights do."""
+    weights = sha256(adapter / ADAPTER)
+    config = read_json(adapter / ADAPTER_CONFIG)
+    fields = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")
+    r, alpha, ranks, alphas, rslora = (config.get(name) if isinstance(config, dict) else None for name in fields)
+    if r == alpha and ranks == alphas and not rslora:
+        return weights
+    return hashlib.sha256(f"{weights} {sha256(adapter / ADAPTER_CONFIG)}".encode()).hexdigest()
 
 
 def generator_config(settings: dict[str, Any]) -> GeneratorConfig:

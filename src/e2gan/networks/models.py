@@ -10,13 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from e2gan.config import Detail, GeneratorConfig
+from e2gan.config.checks import mixture, one_model
+from e2gan.config.settings import Settings
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_tensors
 from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 from e2gan.networks.folders import (
     ABOUT,
-    ADAPTER,
     CONCEPT,
     DISCRIMINATOR,
     MODEL,
@@ -26,6 +27,7 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach_tensors, merged, set_strengths
+from e2gan.networks.peft_config import adapter_weights
 from e2gan.networks.text import TextEncoder, text_encoder
 
 
@@ -106,6 +108,17 @@ def write_networks(folder: Path, generator: nn.Module, discriminator: nn.Module)
     write_tensors(folder / DISCRIMINATOR, discriminator.state_dict())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Named(Settings):
+    """What `Model.load` is given, as the types that it works with."""
+
+    base: Path | None
+    adapter: tuple[Path, ...]
+    model: Path | None
+    weights: tuple[float, ...] | None
+    prompt: str | None
+
+
 @dataclass(frozen=True)
 class Model:
     """A generator that is ready to edit.
@@ -127,16 +140,22 @@ class Model:
     def load(
         cls,
         *,
-        base: Path | None = None,
-        adapter: Sequence[Path] = (),
-        model: Path | None = None,
+        base: str | Path | None = None,
+        adapter: str | Path | Sequence[str | Path] = (),
+        model: str | Path | None = None,
         weights: Sequence[float] | None = None,
         prompt: str | None = None,
     ) -> Model:
         """A from-scratch `model`; or a base with one adapter, a weighted mixture of several, or none and a `prompt`.
 
-        Raises InputError where a folder is missing or of another kind, or an adapter belongs to another base.
+        base, adapter: folders, or names of those that ship. weights: one for each adapter. Raises InputError where a
+        folder is missing or of another kind, an adapter belongs to another base, or the weights are not as many as the
+        adapters, or not finite.
         """
+        given = Named(base=base, adapter=adapter, model=model, weights=weights, prompt=prompt)  # pyright: ignore
+        one_model(given)
+        mixture(given.weights, len(given.adapter))
+        base, adapter, model, weights = given.base, given.adapter, given.model, given.weights
         if model is not None:
             if not (model / MODEL).is_file():
                 raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
@@ -149,16 +168,16 @@ class Model:
         if not adapter:
             return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], folder)
         weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
-        adapter = [adapter_folder(path) for path in adapter]
-        found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(adapter)]
+        folders = [adapter_folder(path) for path in adapter]
+        found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(folders)]
         set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
         # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
         strongest = max(range(len(weights)), key=lambda i: weights[i])
         tokens, about = found[strongest]
         prompt = " + ".join(about["prompt"] for _, about in found)
         tokens = tokens if generator.config.takes_prompt else None
-        size, detail = about.get("size", settings["size"]), _detail(about, adapter[strongest])
-        return cls(generator.eval(), tokens, prompt, size, adapter[0], detail)
+        size, detail = about.get("size", settings["size"]), _detail(about, folders[strongest])
+        return cls(generator.eval(), tokens, prompt, size, folders[0], detail)
 
     def plain(self) -> nn.Module:
         """The generator with its adapters merged, without a trace of them."""
@@ -210,9 +229,9 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
             f"{adapter} belongs to another base ({about.get('base')}, {str(about.get('base_sha256'))[:12]}…) than "
             f"{base}: name that one with --base"
         )
-    tensors, _ = read_tensors(adapter / ADAPTER)
+    tensors = adapter_weights(adapter, generator)
     try:
-        attach_tensors(generator, {k: v.float() for k, v in tensors.items()}, name)
+        attach_tensors(generator, tensors, name)
     except ValueError as error:
         raise InputError(f"{adapter} does not fit {base}: {error}") from error
     generator.eval().requires_grad_(False)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    pass
+from e2gan.core.errors import NotFiniteError
 
 
 def from_pixels(pixels: Tensor) -> Tensor:
     """uint8 in 0..255 → float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1
+
+
+def checked_finite(image: Tensor) -> Tensor:
+    """The image itself, a network's output before it becomes pixels, where a NaN would be black and nothing to see.
+
+    Raises NotFiniteError for a value that is infinite or not a number.
+    """
+    if not image.isfinite().all():
+        bad = int((~image.isfinite()).sum())
+        raise NotFiniteError(
+            f"the network's output is not finite ({bad} of {image.numel()} values are infinite or not a number): its "
+            "weights, or the weights of a mixture, are too large, or it is damaged"
+        )
+    return image
 
 
 def to_pixels(image: Tensor) -> Tensor:

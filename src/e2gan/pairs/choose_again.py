@@ -50,6 +50,7 @@ def choose_again(config: ChooseConfig) -> Chosen:
     until others are given. Run again, it comes to the same. Raises InputError where the folder is no such pair set, the
     picks name what is not there, or no training photo is left.
     """
+    ChooseConfig.checked(config)
     folder = config.pairs
     settings = _settings(folder)
     photo_set = PhotoSet.load(Path(os.path.normpath(folder / settings["photos"])))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from e2gan.core.images import Pixels, resize, shrink
+from e2gan.core.images import FLAT, Pixels, contrast, is_blank, resize, shrink
 from e2gan.pairs.align import estimate
 
 SHAPE = 1.02  # ratio of the two aspect ratios
 DARK, LIT = 12, 0.02  # of 255: a pixel no brighter is black; the share of brighter ones that a picture has
-FLAT = 2.5  # of 255: standard deviation of the liveliest channel. The palest edit of a photograph, fog, has 10
 GRAINY = 0.4  # of the contrast in 32 cells a side, what is left in 8: noise has 0.25, photographs 0.45 and more
 STRANGE = 0.15  # agreement of edges, under which an edit shows nothing of the photo
 TINT, PATCH = 2.5, 36.0  # of 255: colours that differ by less, on average and in the one place that differs most
@@ -35,11 +34,11 @@ def flaw(photo_HWC: Pixels, edit_HWC: Pixels) -> str | None:
     edit = resize(edit_HWC, (height, width))
     if _lit(edit) < min(LIT, _lit(photo_HWC) / 10):
         return "black"
-    if _contrast(edit) < min(FLAT, _contrast(photo_HWC) / 8):
+    if is_blank(photo_HWC, edit):
         return "blank"
     if _grainy(edit) and not _grainy(photo_HWC) and estimate(photo_HWC, edit).agreement < STRANGE:
         return "noise"
-    if _contrast(photo_HWC) >= FLAT and _same_colours(photo_HWC, edit) and _same_edges(photo_HWC, edit):
+    if contrast(photo_HWC) >= FLAT and _same_colours(photo_HWC, edit) and _same_edges(photo_HWC, edit):
         return "unchanged"
     return None
 
@@ -49,10 +48,6 @@ def _lit(image: Pixels) -> float:
     return float((image.max(-1) > DARK).mean())
 
 
-def _contrast(image: NDArray[np.generic]) -> float:
-    return float(image.astype(np.float32).std((0, 1)).max())
-
-
 def _cells(image: Pixels, count: int) -> NDArray[np.float32]:
     """The picture in at most `count` cells along the shorter side."""
     return shrink(image, count).astype(np.float32)
@@ -60,7 +55,7 @@ def _cells(image: Pixels, count: int) -> NDArray[np.float32]:
 
 def _grainy(image: Pixels) -> bool:
     """Whether all contrast is small: it averages out as that of independent grains does."""
-    return _contrast(_cells(image, 8)) < GRAINY * _contrast(_cells(image, 32))
+    return contrast(_cells(image, 8)) < GRAINY * contrast(_cells(image, 32))
 
 
 def _same_colours(photo: Pixels, edit: Pixels) -> bool:

@@ -85,7 +85,7 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     images that are written, or finds all done. Raises InputError for bad settings, an unknown teacher or filter, and
     pairs that do not match.
     """
-    config.check()
+    PairsConfig.checked(config)
     prompt = " ".join((config.concept or "").split())
     if not prompt:
         raise InputError("name the edit with --concept (a list of many is for make_pair_sets)")
@@ -162,7 +162,7 @@ def plan_pair_sets(config: PairsConfig) -> tuple[ConceptList, list[PairsConfig]]
 
     Raises InputError for a list that is none, and for settings that cannot be.
     """
-    config.check()
+    PairsConfig.checked(config)
     if config.concepts is None:
         raise InputError("--concepts: name a list of concepts")
     concepts = read_list(config.concepts)

@@ -74,7 +74,7 @@ def find_crucial(config: CrucialConfig) -> Crucial:
 
     Raises InputError for bad settings or folders, and a metric that is not at hand.
     """
-    config.check()
+    CrucialConfig.checked(config)
     base = base_folder(config.base)
     sets = load_sets(config.pairs)
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)

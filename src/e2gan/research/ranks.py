@@ -217,7 +217,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     Writes `out` (what `adapt --ranks` takes) and a plot beside it; meanwhile its work lies in `OUT.partial`. Raises
     InputError for bad settings or folders, a metric that is not at hand, and fewer than two validation photos.
     """
-    config.check()
+    RanksConfig.checked(config)
     base = base_folder(config.base)
     sets = [PairSet.load(folder) for folder in sampled(config)]
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)

@@ -26,7 +26,7 @@ def reproduce(config: ReproduceConfig) -> TableResult:
     Writes the photo set, a pair set of each concept, the trained models and the table into `config.out`. Raises
     InputError for bad settings, and where something that is needed later is not at hand, before the teachers begin.
     """
-    config.check()
+    ReproduceConfig.checked(config)
     base_pairs, evaluation_pairs = (_pairs(config, name) for name in config.lists)
     both = _concepts_in_both(config, _prompts(base_pairs), _prompts(evaluation_pairs))
     _check_networks(config)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from e2gan.config.checks import need
+from e2gan.config.settings import fitted
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.teachers.teacher import Ask, Failed
@@ -39,6 +40,8 @@ class FunctionTeacher:
         version: str = "",
     ) -> None:
         need(callable(function), f"a teacher's function must be callable, not {type(function).__name__}")
+        batch, version = fitted(batch, int, "batch"), fitted(version, str, "version")
+        name, deterministic = fitted(name, str | None, "name"), fitted(deterministic, bool, "deterministic")
         need(batch >= 1, f"batch={batch}: must be at least 1")
         function_name = getattr(function, "__name__", "<no name>")
         if name is None and function_name.startswith("<"):  # a lambda, a partial, an object

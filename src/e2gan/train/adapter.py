@@ -21,6 +21,7 @@ from e2gan.networks.folders import (
     DISCRIMINATOR,
     MODEL,
     adapter_folder,
+    adapter_sha256,
     base_folder,
     weights_hash,
 )
@@ -28,6 +29,7 @@ from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
+from e2gan.networks.peft_config import adapter_weights
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, batches, check_size, identity_of, reads_of, run
 from e2gan.train.losses import l1_loss
@@ -42,7 +44,7 @@ def adapt(config: AdaptConfig) -> Trained:
     The discriminator starts from the base's (undisclosed in the paper). Raises InputError for bad settings, a missing
     base or pair set, and where a loss is no longer finite.
     """
-    config.check()
+    AdaptConfig.checked(config)
     folder = base_folder(config.base)
     generator, settings = load_generator(folder)
     layers = rank_of_layers(generator, config.ranks)
@@ -52,7 +54,7 @@ def adapt(config: AdaptConfig) -> Trained:
     data = TrainingData.load([pair_set], encoder, selection=config.selection)
     base_hash = sha256(folder / MODEL)
     starts = [adapter_folder(path) for path in config.start]
-    others = [_tensors_of(path, base_hash) for path in starts]
+    others = [_tensors_of(path, base_hash, generator) for path in starts]
 
     def make(device: torch.device) -> Trainer:
         slopes = gradients(generator.to(device), layers, data.to(device), config) if config.init == "gradient" else {}
@@ -71,7 +73,7 @@ def adapt(config: AdaptConfig) -> Trained:
     extra = identity_of(pair_set, config.selection) | {
         "base_sha256": base_hash,
         "generator": settings["generator"],
-        "start_sha256": [sha256(path / ADAPTER) for path in starts],
+        "start_sha256": [adapter_sha256(path) for path in starts],
     }
     reads = reads_of(pair_set, config.selection) | {
         "base": weights_hash(folder, MODEL, DISCRIMINATOR),
@@ -100,13 +102,13 @@ def gradients(
     return dict(zip(weights, total, strict=True))
 
 
-def _tensors_of(adapter: Path, base_hash: str) -> dict[str, Tensor]:
+def _tensors_of(adapter: Path, base_hash: str, generator: Generator) -> dict[str, Tensor]:
     """An adapter's tensors. Raises InputError where it belongs to another base."""
     if read_json(adapter / ABOUT).get("base_sha256") != base_hash:
         raise InputError(
             f"--start {adapter}: belongs to another base than this one's: only its own know what it changes"
         )
-    return read_tensors(adapter / ADAPTER)[0]
+    return adapter_weights(adapter, generator)
 
 
 def about(

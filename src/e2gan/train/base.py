@@ -28,7 +28,7 @@ def train_base(config: BaseConfig) -> Trained:
 
     Raises InputError for bad settings or pair sets, and where a loss is no longer finite.
     """
-    config.check()
+    BaseConfig.checked(config)
     sets = [PairSet.load(folder) for folder in config.pairs]
     if config.start is not None:
         config = replace(config, start=base_folder(config.start))

@@ -35,7 +35,7 @@ def finetune_base(config: FinetuneConfig) -> Trained:
     Writes a whole model, which `Model.load(model=…)` reads. Raises InputError for bad settings or folders, and where a
     loss is no longer finite.
     """
-    config.check()
+    FinetuneConfig.checked(config)
     folder = base_folder(config.base)
     generator, settings = load_generator(folder)
     pair_set = PairSet.load(config.pairs)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.core.device import autocast, resolve_device
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, NotFiniteError
 from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, claim, discard, finish, partial_of
@@ -106,7 +106,10 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             if time.monotonic() - saved >= config.save_every and done() < 1 and (guard is None or guard.well):
                 if not trainer.finite():
                     raise InputError(_diverged(step, folder))
-                save(trainer, folder, step, seconds, guard)
+                try:
+                    save(trainer, folder, step, seconds, guard)
+                except NotFiniteError as error:
+                    raise InputError(_diverged(step, folder, error)) from None
                 saved = time.monotonic()
     if guard is not None:
         guard.end(step)
@@ -115,9 +118,10 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     return TrainingResult(steps=step, seconds=round(seconds, 3), l1=None if l1 is None else round(l1, 3))
 
 
-def _diverged(step: int, folder: Path) -> str:
+def _diverged(step: int, folder: Path, error: NotFiniteError | None = None) -> str:
+    what = "a loss is not finite" if error is None else f"what it would write is not finite ({error})"
     kept = f"the last good checkpoint is kept in {folder}" if (folder / CHECKPOINT).exists() else "no checkpoint yet"
-    return f"training diverged at step {step}: a loss is not finite; lower --lr and use another --out ({kept})"
+    return f"training diverged at step {step}: {what}; lower --lr and use another --out ({kept})"
 
 
 def save(trainer: Trainer, folder: Path, step: int, seconds: float, guard: Guard | None = None) -> None:
@@ -212,12 +216,12 @@ def run(
             return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
         partial = partial_of(out)
         torch.manual_seed(training.seed)
-        trainer = make(device)
         try:
+            trainer = make(device)
             result = train(trainer, data.to(device), partial)
             trainer.use_average()
             trainer.generator.eval()
-            write(partial, trainer, result)
+            _write(write, partial, trainer, result)
         except Exception:
             if not (partial / CHECKPOINT).exists():
                 discard(partial)  # nothing to go on from
@@ -225,6 +229,19 @@ def run(
         finish(out)
         (out / CHECKPOINT).unlink(missing_ok=True)  # only now: what it could be made anew from is in its place
         return result
+
+
+def _write(
+    write: Callable[[Path, Trainer, TrainingResult], None], partial: Path, trainer: Trainer, result: TrainingResult
+) -> None:
+    """Weights that were finite may not be in the precision that they are written in: then nothing of them stays."""
+    before = set(partial.iterdir())
+    try:
+        write(partial, trainer, result)
+    except NotFiniteError as error:
+        for path in set(partial.iterdir()) - before:
+            path.unlink()
+        raise InputError(_diverged(result.steps, partial, error)) from None
 
 
 def check_size(generator: GeneratorConfig, size: int, crop: int | None) -> None:

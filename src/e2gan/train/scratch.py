@@ -32,7 +32,7 @@ def train_scratch(config: ScratchConfig) -> Trained:
     CycleGAN's networks, the generator from photos to edits and the discriminator of edits are written. Raises
     InputError for bad settings or pairs, a size that a network cannot work at, and where a loss is no longer finite.
     """
-    config.check()
+    ScratchConfig.checked(config)
     if config.model == "lut":
         return train_lut(config)
     if config.model in ("pix2pix", "cyclegan"):

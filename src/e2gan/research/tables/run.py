@@ -103,7 +103,7 @@ def run_table(config: TableConfig) -> TableResult | str:
     Writes Markdown, CSV, JSON, a plot and a sheet a concept into OUT/<name>. Raises InputError for bad settings or
     pair sets, and where something that the experiment needs is not at hand, before anything is trained.
     """
-    config.check()
+    TableConfig.checked(config)
     if config.number == "list":
         width = max(map(len, ORDER)) + 2
         return "\n".join(f"{name:<{width}}{TITLES[name]}" for name in ORDER)

@@ -1,0 +1,144 @@
+"""What Python code hands over is read as the file of it would be, or refused with what is expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from e2gan.core.errors import InputError, InputTypeError
+from e2gan.core.images import read_image
+from e2gan.core.pixel_input import as_batch, as_pixels
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+GREY = PHOTO[..., 0]
+ALPHA = PHOTO[..., 1]
+RGBA = np.dstack([PHOTO, ALPHA])
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array if array.ndim == 2 else np.moveaxis(array, -1, -3)))
+
+
+SAME: dict[str, Any] = {
+    "array": PHOTO,
+    "not contiguous": np.asfortranarray(PHOTO),
+    "uint16": PHOTO.astype(np.uint16) * 257,
+    "float64": PHOTO / 255,
+    "float32": (PHOTO / 255).astype(np.float32),
+    "float16": (PHOTO / 255).astype(np.float16),
+    "PIL": Image.fromarray(PHOTO),
+    "tensor": tensor(PHOTO),
+    "float tensor": tensor(PHOTO) / 255,
+    "float64 tensor": tensor(PHOTO).double() / 255,
+    "tensor with a gradient": (tensor(PHOTO) / 255).requires_grad_(),
+    "uint16 tensor": torch.from_numpy(PHOTO.transpose(2, 0, 1).astype(np.uint16) * 257),
+    "opaque": np.dstack([PHOTO, np.full((12, 20), 255, np.uint8)]),
+}
+
+
+@pytest.mark.parametrize("kind", list(SAME))
+def test_every_form_of_a_photo_is_the_same_photo(kind: str) -> None:
+    found = as_pixels(SAME[kind])
+    assert found.dtype == np.uint8
+    assert np.abs(found.astype(int) - PHOTO).max() <= (kind == "float16")
+
+
+@pytest.mark.parametrize("form", ["array", "PIL", "tensor", "float"])
+@pytest.mark.parametrize("kind", ["grey", "grey, one channel", "grey and alpha", "alpha"])
+def test_grey_and_transparency_are_those_of_files(tmp_path: Path, kind: str, form: str) -> None:
+    one = {
+        "grey": GREY,
+        "grey, one channel": GREY[..., None],
+        "grey and alpha": np.dstack([GREY, ALPHA]),
+        "alpha": RGBA,
+    }[kind]
+    stored = Image.fromarray(one[..., 0] if one.ndim == 3 and one.shape[2] == 1 else one)
+    stored.save(tmp_path / "a.png")
+    picture: Any = {"array": one, "PIL": stored, "tensor": tensor(one), "float": one / 255}[form]
+    assert np.array_equal(as_pixels(picture), read_image(tmp_path / "a.png"))
+
+
+def test_a_photo_is_turned_upright_as_its_file_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PHOTO).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as opened:
+        found = as_pixels(opened)
+    assert found.shape == (20, 12, 3)
+    assert np.array_equal(found, read_image(tmp_path / "a.png"))
+
+
+def test_pixels_that_must_not_be_written_to_are_copied() -> None:
+    frozen = PHOTO.copy()
+    frozen.flags.writeable = False
+    assert as_pixels(frozen).flags.writeable
+
+
+WRONG: dict[str, tuple[Any, type[InputError], str]] = {
+    "nothing": (None, InputTypeError, "NoneType"),
+    "a path": ("photo.jpg", InputTypeError, "a str"),
+    "a Path": (Path("photo.jpg"), InputTypeError, "Path"),
+    "a list": (PHOTO.tolist(), InputTypeError, "a list"),
+    "truth": (PHOTO > 3, InputTypeError, "bool"),
+    "int64": (PHOTO.astype(np.int64), InputTypeError, "int64"),
+    "int8": (PHOTO.astype(np.int8), InputTypeError, "int8"),
+    "uint32": (PHOTO.astype(np.uint32), InputTypeError, "uint32"),
+    "complex": (PHOTO.astype(np.complex64), InputTypeError, "complex64"),
+    "objects": (PHOTO.astype(object), InputTypeError, "object"),
+    "an integer tensor": (tensor(PHOTO).int(), InputTypeError, "int32"),
+    "floats of 0..255": (PHOTO.astype(np.float32), InputError, "0..1, and here they lie in 0..255"),
+    "a tensor of -1..1": (tensor(PHOTO) / 127.5 - 1, InputError, "0..1, and here they lie in -1..1"),
+    "not a number": (np.full((4, 4, 3), np.nan), InputError, "not finite"),
+    "infinite": (np.full((4, 4, 3), np.inf), InputError, "not finite"),
+    "channels first": (PHOTO.transpose(2, 0, 1), InputError, "(3, 12, 20)"),
+    "a tensor, channels last": (torch.from_numpy(PHOTO), InputError, "(12, 20, 3)"),
+    "five channels": (np.zeros((4, 4, 5), np.uint8), InputError, "(4, 4, 5)"),
+    "a line": (np.zeros(5, np.uint8), InputError, "(5,)"),
+    "a batch": (PHOTO[None], InputError, "(1, 12, 20, 3)"),
+    "empty": (np.zeros((0, 5, 3), np.uint8), InputError, "is empty"),
+    "an empty picture": (Image.new("RGB", (0, 3)), InputError, "is empty"),
+    "masked": (np.ma.masked_less(PHOTO, 9), InputError, "masked"),
+    "too large": (np.broadcast_to(np.uint8(0), (20_000, 20_000, 3)), InputError, "million"),
+    "integers of 32 bits": (Image.fromarray(PHOTO[..., 0].astype(np.int32)), InputError, "no agreed range"),
+}
+
+
+@pytest.mark.parametrize("kind", list(WRONG))
+def test_what_is_no_photo_is_refused_with_what_is_expected(kind: str) -> None:
+    picture, error, said = WRONG[kind]
+    with pytest.raises(error) as caught:
+        as_pixels(picture)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, TypeError) == (error is InputTypeError)
+    assert str(caught.value).startswith("the photo")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_batches_are_their_pictures() -> None:
+    photos = np.stack([PHOTO, 255 - PHOTO])
+    for batch in (
+        photos,
+        photos / 255,
+        tensor(photos),
+        tensor(photos) / 255,
+        [PHOTO, Image.fromarray(255 - PHOTO)],
+        (tensor(PHOTO), (255 - PHOTO) / 255),
+    ):
+        assert np.array_equal(as_batch(batch), photos)
+    alpha = np.stack([RGBA, RGBA[::-1]])
+    assert np.array_equal(as_batch(alpha), np.stack([as_pixels(RGBA), as_pixels(RGBA[::-1])]))
+    assert np.array_equal(as_batch(photos[..., :1])[1], np.repeat(photos[1, ..., :1], 3, -1))
+
+
+@pytest.mark.parametrize(
+    "batch", [PHOTO, [], [PHOTO, PHOTO[1:]], [None], None, PHOTO[None][:0], PHOTO[None].astype(int), tensor(PHOTO)]
+)
+def test_what_is_no_batch_is_refused(batch: Any) -> None:
+    with pytest.raises(InputError, match=r"^the photos"):
+        as_batch(batch)
