@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from e2gan.config.checks import at_least, need
 
@@ -72,6 +72,7 @@ class GeneratorConfig:
     def check(self) -> None:
         at_least("width", self.width, 1)
         at_least("blocks", self.blocks, 0)
+        at_least("heads", self.heads, 1)
         at_least("text-width", self.text_width, 1)
         need(self.fold in (1, 2), f"--fold {self.fold}: must be 1 or 2")
         need(0 <= self.z < 1, f"--z {self.z}: must be at least 0 and below 1")
@@ -124,7 +125,7 @@ class Ranks:
         """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""
         from e2gan.core.files import read_json
 
-        found = read_json(path)
+        found = read_json(path, Any)
         ranks = found.get("ranks") if isinstance(found, dict) else None
         names = {f.name for f in fields(cls)}
         need(

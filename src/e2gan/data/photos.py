@@ -6,19 +6,22 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from e2gan.config import PhotosConfig
+from e2gan.config.schemas import PHOTO_SET, PhotoRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
 from e2gan.core.images import Pixels, list_images, read_image, read_square, square, write_png
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.core.schemas import known
 from e2gan.core.summary import skipped_lines
 
 INDEX = "photos.jsonl"
@@ -55,13 +58,10 @@ class PhotoSet:
     def load(cls, folder: Path) -> PhotoSet:
         """Raises InputError where the folder is none, or is not whole."""
         folder = Path(folder)
-        settings = read_settings(folder, ("photos",), "photo set")
-        names = [f.name for f in fields(Photo)]
-        try:
-            size = int(settings["size"])
-            photos = [Photo(**{name: row[name] for name in names}) for row in read_jsonl(folder / INDEX)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{folder} is no photo set of this version: {type(error).__name__} {error}") from error
+        size = read_settings(folder, PHOTO_SET, "photo set")["size"]
+        photos = [Photo(**known(Photo, row)) for row in read_jsonl(folder / INDEX, PhotoRow)]
+        if twice := [name for name, count in Counter(photo.id for photo in photos).items() if count > 1]:
+            raise InputError(f"{folder / INDEX}: two photos have the id '{twice[0]}'")
         return cls(folder, size, photos)
 
     def split(self, name: str) -> list[Photo]:
@@ -319,6 +319,8 @@ def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
 
 def read_stack(files: Sequence[Path], size: int) -> Pixels:
     """Images of one size as uint8 (N, size, size, 3). Raises InputError where one is missing or of another size."""
+    for file in files[:1]:  # before there is an array of a size that the set alone names
+        read_square(file, size=size)
     stack = np.empty((len(files), size, size, 3), np.uint8)
     read_into(stack, files)
     return stack

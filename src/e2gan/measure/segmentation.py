@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class Palette:
     @classmethod
     def load(cls, path: Path) -> Palette:
         """From {"classes": {"road": [128, 64, 128], ...}}. Raises InputError where the file is none."""
-        content = read_json(Path(path))
+        content = read_json(Path(path), Any)
         classes = content.get("classes") if isinstance(content, dict) else None
         if not isinstance(classes, dict) or len(classes) < 2:
             raise InputError(f'{path} is no palette: it needs {{"classes": {{"name": [r, g, b], ...}}}}, two or more')
@@ -156,7 +157,9 @@ class Segmenter:
         """name: on the hub, or a local folder. Raises InputError where it is neither, or of another kind."""
         transformers = need_transformers(f"{OPTION} {name}")
         self.device = resolve_device(device)
-        self.processor = pretrained(transformers.AutoImageProcessor.from_pretrained, name, OPTION, backend="pil")
+        self.processor = pretrained(
+            transformers.AutoImageProcessor.from_pretrained, name, OPTION, trust_remote_code=False, backend="pil"
+        )
         if getattr(self.processor, "do_center_crop", None):
             self.processor.do_center_crop = False  # it would lose pixels
         network = pretrained_network(transformers.AutoModelForSemanticSegmentation, name, OPTION)

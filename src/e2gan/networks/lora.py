@@ -116,6 +116,10 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
         layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
         if layer not in bare:
             raise ValueError(f"the generator has no layer '{layer}'")
+        if tensor.ndim < 2 or not tensor.is_floating_point():
+            raise ValueError(f"layer '{layer}': a tensor of {tuple(tensor.shape)}, {tensor.dtype}, is no weight")
+        if f"base_model.model.{layer}.lora_A.weight" not in tensors:
+            raise ValueError(f"layer '{layer}': lora_A is missing")
         if key.endswith(".lora_A.weight"):
             module = bare[layer]
             module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -109,7 +110,7 @@ def read_picks(folder: Path, rows: Sequence[Candidate], path: Path | None = None
     if path is None and not (folder / PICKS).is_file():
         return Picks({}, deleted)
     path = folder / PICKS if path is None else path
-    saved = read_json(path)
+    saved = read_json(path, Any)
     chosen = saved.get("picks") if isinstance(saved, dict) else None
     if not isinstance(chosen, dict) or not all(name is None or isinstance(name, str) for name in chosen.values()):
         raise InputError(f"{path} is not what {PAGE} saves: it has no picks of a file name or null for each photo")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from e2gan.config import AdaptConfig, Ranks, TrainingConfig
+from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.data.pair_set import PairSet
@@ -48,7 +49,10 @@ def adapt(config: AdaptConfig) -> Trained:
         slopes = gradients(generator.to(device), layers, data.to(device), config) if config.init == "gradient" else {}
         attach(generator, layers)
         if others:
-            start_from(generator, others)
+            try:
+                start_from(generator, others)
+            except ValueError as error:
+                raise InputError(f"--start: {error}") from error
         if slopes:
             start_along(generator, slopes)
         discriminator = load_discriminator(folder).to(device).train()
@@ -88,7 +92,7 @@ def gradients(
 
 def _tensors_of(adapter: Path, base_hash: str) -> dict[str, Tensor]:
     """An adapter's tensors. Raises InputError where it belongs to another base."""
-    if read_json(adapter / ABOUT).get("base_sha256") != base_hash:
+    if read_json(adapter / ABOUT, AdapterFacts).get("base_sha256") != base_hash:
         raise InputError(
             f"--start {adapter}: belongs to another base than this one's: only its own know what it changes"
         )
