@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 from e2gan.config.checks import at_least, need
+from e2gan.core.errors import InputError
 
 Norm = Literal["instance", "batch", "layer", "none"]
 Upsample = Literal["transpose", "resize"]
@@ -123,16 +124,14 @@ class Ranks:
     @classmethod
     def load(cls, path: Path) -> Ranks:
         """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""
+        from e2gan.config.schemas import RanksOf
         from e2gan.core.files import read_json
 
-        found = read_json(path, Any)
-        ranks = found.get("ranks") if isinstance(found, dict) else None
-        names = {f.name for f in fields(cls)}
-        need(
-            isinstance(ranks, dict) and set(ranks) == names and all(type(r) is int and r >= 0 for r in ranks.values()),
-            f'{path} is no ranks.json: it has no "ranks" with {", ".join(sorted(names))} (write one with: e2gan ranks)',
-        )
-        return cls(**cast(dict[str, int], ranks))
+        try:
+            ranks = read_json(path, RanksOf)["ranks"]
+        except InputError as error:
+            raise InputError(f"{error} (this is no ranks.json: write one with: e2gan ranks)") from None
+        return cls(**{f.name: ranks[f.name] for f in fields(cls)})
 
 
 THRESHOLDS = Ranks(level1=1, level2=4, level3=16, level4=32, tb=1)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from e2gan.config.network import GeneratorConfig, Ranks
+from e2gan.config.network import GeneratorConfig
 from e2gan.core.schemas import FileName, Id
 
 Count = Annotated[int, Meta(ge=0)]
@@ -223,10 +223,23 @@ MODEL_SETTINGS = {"base": BaseSettings, "scratch": ModelSettings, "finetune": Mo
 # -- research, export, measures ---------------------------------------------------------------------------------------
 
 
+Rank = Annotated[int, Meta(ge=0, le=4096)]
+
+
+class RankNumbers(TypedDict):
+    """As `Ranks` of config/network.py, all of them."""
+
+    level1: Rank
+    level2: Rank
+    level3: Rank
+    level4: Rank
+    tb: Rank
+
+
 class RanksOf(TypedDict):
     """ranks.json, to those who take its ranks."""
 
-    ranks: Ranks
+    ranks: RankNumbers
 
 
 class ScoreRecord(TypedDict):
@@ -241,7 +254,7 @@ class ScoreRecord(TypedDict):
 class StepRecord(TypedDict):
     """step.json, and a step in ranks.json."""
 
-    ranks: Ranks
+    ranks: RankNumbers
     score: ScoreRecord
     parameters: Count
     steps: Count
@@ -315,10 +328,13 @@ class ParityFile(TypedDict):
 # -- what users write, and other programs -----------------------------------------------------------------------------
 
 
+Level = Annotated[int, Meta(ge=0, le=255)]
+
+
 class PaletteFile(TypedDict):
     """The palette of label maps."""
 
-    classes: dict[str, list[int]]
+    classes: Annotated[dict[str, Annotated[list[Level], Meta(min_length=3, max_length=3)]], Meta(min_length=2)]
 
 
 ConceptListFile = Table

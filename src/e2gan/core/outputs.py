@@ -80,7 +80,7 @@ def read_settings(folder: Path, forms: Mapping[str, Any], what: str) -> dict[str
     """
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is no {what}: it has no {CONFIG} (make one with: e2gan {next(iter(forms))})")
-    config = read_json(folder / CONFIG, Any)
+    config = read_json(folder / CONFIG, Any)  # the stage tells the form
     stage = config.get("stage") if isinstance(config, dict) else None
     if not isinstance(stage, str) or stage not in forms or not isinstance(config.get("settings"), dict):
         raise InputError(f"{folder} holds the output of {str(stage)[:40]!r}, not a {what}")
@@ -98,7 +98,7 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
         raise InputError(f"{out} is a folder: --out needs a file")
     if not out.exists():
         return None
-    content = read_json(out, Any)
+    content = read_json(out, Any)  # it may be of any program
     if not isinstance(content, dict) or content.get("stage") != stage:
         raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
     stored = content.get("settings", {name: content.get(name) for name in settings})

@@ -50,6 +50,15 @@ def check_form(value: Any, form: Any, where: str, folder: Path) -> None:
         raise InputError(f"{where}: {error}") from None
 
 
+def fits(value: Any, form: Any, folder: Path) -> bool:
+    """Whether a value has the form; see `check_form`."""
+    try:
+        check_form(value, form, "", folder)
+    except InputError:
+        return False
+    return True
+
+
 def _names(folder: Path) -> Callable[[type, Any], Any]:
     def check(kind: type, value: Any) -> Any:
         if kind not in (FileName, Id):
