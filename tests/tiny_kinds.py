@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import chdir, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,10 +27,11 @@ from e2gan.config import (
     Ranks,
     RanksConfig,
     SelectConfig,
-    TableConfig,
     TrainingConfig,
 )
-from e2gan.core.files import plain, sha256, write_json
+from e2gan.config.schemas import MeasuredFile
+from e2gan.core.errors import InputError
+from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.outputs import writing
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.edit import edit
@@ -38,7 +40,7 @@ from e2gan.features.hub import image_statistics
 from e2gan.measure.cost import StepFlops
 from e2gan.measure.metrics import NetworkOptions, Score
 from e2gan.measure.segmentation import Palette
-from e2gan.networks.folders import MODEL
+from e2gan.networks.folders import DISCRIMINATOR, MODEL
 from e2gan.networks.models import load_discriminator
 from e2gan.networks.text import HashedText
 from e2gan.pairs.choose_again import choose_again
@@ -47,7 +49,7 @@ from e2gan.pairs.make import make_pairs
 from e2gan.pairs.scores import ScoreModels
 from e2gan.research.comparison import Comparison, TrainedModel, settings_with_sets
 from e2gan.research.ranks import Concept, Measure, RanksFound, Step, find_ranks
-from e2gan.research.tables.costs import ImageCost, Measured, compare_costs, image_costs
+from e2gan.research.tables.costs import ImageCost, Measured, image_costs
 from e2gan.teachers.diffusion.pipelines import model_index
 from e2gan.teachers.diffusion.presets import load_presets
 from e2gan.teachers.function import FunctionTeacher
@@ -63,8 +65,8 @@ GENERATOR = GeneratorConfig(**TINY)
 TRAINING = TrainingConfig(steps=30, batch=4, precision="fp32")
 
 
-def darker(photo: np.ndarray, prompt: str, seed: int) -> np.ndarray:  # noqa: ARG001
-    return photo // 2 + np.arange(photo.shape[1], dtype=np.uint8)[None, :, None]
+def darker(photos: list[np.ndarray], prompt: str, seeds: list[int]) -> list[np.ndarray]:  # noqa: ARG001
+    return [photo // 2 + np.arange(photo.shape[1], dtype=np.uint8)[None, :, None] for photo in photos]
 
 
 def taught(root: Path, out: str = "taught") -> None:
@@ -94,10 +96,19 @@ SCORE = Score(1.0, 0.5, 1.5, None, 3)
 STEP = Step(ranks=Ranks(), score=SCORE, parameters=5, steps=2, seconds=1.0)
 
 
-def build(project: Project, root: Path) -> Path:
-    """A folder with everything in it; the stages that take long have been run for `project`."""
+def build(project: Project, home: Path) -> Path:
+    """A folder with everything in it, in which all paths are from there; the stages that take long have been run for
+    `project`."""
     for name, folder in vars(project).items():
-        shutil.copytree(folder, root / name)
+        shutil.copytree(folder, home / name)
+    for path in home.rglob("*.json"):
+        path.write_text(path.read_text().replace(f"{project.photos.parent}/", ""))
+    with chdir(home):
+        _build(Path())
+    return home
+
+
+def _build(root: Path) -> None:
     Image.fromarray(np.tile(np.arange(48, dtype=np.uint8)[:, None, None] * 5, (1, 40, 3))).save(root / "photo.png")
     taught(root)
     choose_again(ChooseConfig(pairs=root / "taught"))
@@ -141,7 +152,6 @@ def build(project: Project, root: Path) -> Path:
     (root / "network").mkdir()
     write_json(root / "network/preprocessor_config.json", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     write_json(root / "network/model_index.json", {"_class_name": "A", "unet": ["diffusers", "B"]})
-    return root
 
 
 def _batches() -> object:
@@ -183,6 +193,12 @@ def train_on(root: Path) -> None:
     sets[0].arrays("test")
 
 
+def fresh_discriminator(root: Path) -> None:
+    (root / "base" / DISCRIMINATOR).unlink()
+    with suppress(InputError):  # this one was trained with a discriminator
+        load_discriminator(root / "base")
+
+
 def adapter_again(root: Path) -> None:
     adapt(AdaptConfig(pairs=root / "sepia", base=root / "base", out=root / "adapter", training=TRAINING))
 
@@ -214,12 +230,7 @@ def costs(root: Path) -> None:
 
 
 def steps(root: Path) -> None:
-    """Figure 6 with all of its methods measured: nothing is counted anew."""
-    out = root / "fig6"
-    out.mkdir(exist_ok=True)
-    for method in ("pix2pix", "comodgan", "adapter", "all-weights"):
-        shutil.copy(root / "steps.json", out / f"step-{method}.json")
-    compare_costs(TableConfig(number="fig6", out=root, generator=GENERATOR), "fig6", out, {})
+    Measured.load(read_json(root / "steps.json", MeasuredFile))
 
 
 def go_on(root: Path) -> None:
@@ -270,7 +281,7 @@ KINDS = {
     "concepts": Kind("concepts.json", concepts, ("ConceptsFile",)),
     "base": Kind("base/config.json", edit_one, ("BASE", "MODEL_SETTINGS")),
     "base, again": Kind("base/config.json", base_again),
-    "base's discriminator": Kind("base/config.json", lambda root: load_discriminator(root / "base")),
+    "base without a discriminator": Kind("base/config.json", fresh_discriminator),
     "model": Kind("model/config.json", edit_by_model, ("ModelFacts",)),
     "adapter": Kind("adapter/e2gan.json", edit_one, ("AdapterFacts",)),
     "adapter to start from": Kind("adapter/e2gan.json", adapter_from),

@@ -77,7 +77,7 @@ def test_the_strongest_adapter_says_how_and_at_which_side_edits_are_made(project
     assert recorded(old, paint, weights=(0.4, 0.6)) == ("none", 48)
     assert recorded(old, paint, weights=(0.6, 0.4)) == ("guided", 32)
     write_json(paint / ABOUT, read_json(paint / ABOUT) | {"detail": "sharp"})
-    assert "detail is 'sharp'" in refused(lambda: recorded(paint))
+    assert "at detail: invalid enum value 'sharp'" in refused(lambda: recorded(paint))
 
 
 def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(
     except RecursionError:
         raise InputError(f"{where}: is not JSON that can be read: too deep") from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{where} is not JSON: {error}") from error
+        raise InputError(f"{where}: is not JSON: {error}") from error
     check_sound(value, where, finite=finite)
     check_form(value, form, where, folder)
     return value

@@ -27,7 +27,7 @@ from e2gan.networks.folders import (
     generator_config,
 )
 from e2gan.networks.generator import Generator
-from e2gan.networks.lora import attach_tensors, merged, set_strengths
+from e2gan.networks.lora import attach_tensors, check_tensors, merged, set_strengths
 from e2gan.networks.text import TextEncoder, is_known, text_encoder
 
 MOST_TOKENS = 4096  # of an adapter's prompt
@@ -253,6 +253,7 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
         )
     tensors, _ = read_tensors(adapter / ADAPTER)
     try:
+        check_tensors(generator, tensors)
         attach_tensors(generator, {k: v.float() for k, v in tensors.items()}, name)
     except (ValueError, IndexError) as error:
         raise InputError(f"{adapter} does not fit {base}: {' '.join(str(error).split())[:200]}") from error

@@ -40,7 +40,7 @@ def _value(text: str, where: str) -> Any:
         value: Any = int(text) if text.lstrip("+-").isdecimal() else float(text)
     elif text.startswith(('"', "[")):
         try:
-            value = parse_json(text, Any, where)
+            value = parse_json(text, Any, where, finite=False)
         except InputError as error:
             raise InputError(f"{error}; put a text in double quotes") from None
     else:

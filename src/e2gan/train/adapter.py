@@ -16,7 +16,15 @@ from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, MODEL, adapter_folder, base_folder
 from e2gan.networks.generator import Generator
-from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from
+from e2gan.networks.lora import (
+    adapter_tensors,
+    attach,
+    check_tensors,
+    lora_config,
+    rank_of_layers,
+    start_along,
+    start_from,
+)
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.train.batches import TrainingData
@@ -43,7 +51,7 @@ def adapt(config: AdaptConfig) -> Trained:
     data = TrainingData.load([pair_set], encoder, selection=config.selection)
     base_hash = sha256(folder / MODEL)
     starts = [adapter_folder(path) for path in config.start]
-    others = [_tensors_of(path, base_hash) for path in starts]
+    others = [_tensors_of(path, base_hash, generator) for path in starts]
 
     def make(device: torch.device) -> Trainer:
         slopes = gradients(generator.to(device), layers, data.to(device), config) if config.init == "gradient" else {}
@@ -90,13 +98,18 @@ def gradients(
     return dict(zip(weights, total, strict=True))
 
 
-def _tensors_of(adapter: Path, base_hash: str) -> dict[str, Tensor]:
-    """An adapter's tensors. Raises InputError where it belongs to another base."""
+def _tensors_of(adapter: Path, base_hash: str, generator: Generator) -> dict[str, Tensor]:
+    """An adapter's tensors. Raises InputError where it belongs to another base, or does not fit it."""
     if read_json(adapter / ABOUT, AdapterFacts).get("base_sha256") != base_hash:
         raise InputError(
             f"--start {adapter}: belongs to another base than this one's: only its own know what it changes"
         )
-    return read_tensors(adapter / ADAPTER)[0]
+    tensors = read_tensors(adapter / ADAPTER)[0]
+    try:
+        check_tensors(generator, tensors)
+    except ValueError as error:
+        raise InputError(f"--start {adapter}: {error}") from None
+    return tensors
 
 
 def about(

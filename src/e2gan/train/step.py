@@ -181,6 +181,8 @@ class Trainer:
 def _take(tensor: Tensor, state: dict[str, Tensor], name: str) -> None:
     if state[name].shape != tensor.shape:
         raise ValueError(f"{name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
+    if state[name].dtype != tensor.dtype:
+        raise ValueError(f"{name} is {state[name].dtype}, not {tensor.dtype}")
     tensor.copy_(state[name])
 
 
@@ -195,6 +197,8 @@ def _check_moments(moments: dict[int, dict[str, Tensor]], of: Sequence[Tensor]) 
                 raise ValueError(f"{name} of parameter {i} is {tuple(group[name].shape)}, not {tuple(of[i].shape)}")
         if group["step"].numel() != 1:
             raise ValueError(f"step of parameter {i} is {tuple(group['step'].shape)}")
+        if not all(tensor.is_floating_point() for tensor in group.values()):
+            raise ValueError(f"the optimizer's state of parameter {i} is of whole numbers")
 
 
 def parameters(module: nn.Module) -> int:
