@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from e2gan.config import BaseConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, write_json
 from e2gan.networks.folders import ABOUT
-from e2gan.networks.models import Model, load_discriminator
+from e2gan.networks.models import Model, load_discriminator, load_generator
+from e2gan.train.base import train_base
 from tests.conftest import Project, refused
 
 
@@ -85,6 +87,32 @@ def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: 
     shutil.copytree(project.model, tmp_path / "m")
     write_json(tmp_path / "m" / CONFIG, read_json(project.model / CONFIG) | {"detail": "none"})
     assert Model.load(model=tmp_path / "m").detail == "none"
+
+
+@pytest.mark.parametrize("text", ["clip:someone/else", "clip:openai/clip-vit-base-patch32x", "clip:.", "clip:/etc"])
+def test_a_folder_names_no_text_encoder_that_its_user_has_not_named(
+    project: Project, tmp_path: Path, text: str
+) -> None:
+    """Neither a base without an adapter, nor a model, nor a base to start from; and what its user names is looked for."""
+    folders = {name: shutil.copytree(getattr(project, name), tmp_path / name) for name in ("base", "model")}
+    for folder in folders.values():
+        config = read_json(folder / CONFIG)
+        write_json(folder / CONFIG, config | {"settings": config["settings"] | {"text": text}})
+    for names in ({"base": folders["base"], "prompt": "dusk"}, {"model": folders["model"]}):
+        assert f"name it: --text {text}" in refused(lambda names=names: Model.load(**names))
+        assert "name it" not in refused(lambda names=names: Model.load(**names, text="clip:no/such/folder"))
+    Model.load(base=folders["base"], adapter=(project.adapter,))  # the adapter has its tokens
+    start = BaseConfig(pairs=(project.dusk,), out=tmp_path / "next", start=folders["base"])
+    assert f"name it: --text {text}" in refused(lambda: train_base(start))
+
+
+def test_settings_that_lie_ask_for_no_memory(project: Project, tmp_path: Path) -> None:
+    base = shutil.copytree(project.base, tmp_path / "base")
+    config = read_json(base / CONFIG)
+    for name, value in (("width", 4096), ("width", 10**9), ("blocks", 10**12), ("text_width", 60_000), ("heads", 0)):
+        generator = config["settings"]["generator"] | {name: value}
+        write_json(base / CONFIG, config | {"settings": config["settings"] | {"generator": generator}})
+        refused(lambda: load_generator(base))
 
 
 def test_a_base_that_was_trained_without_a_discriminator_may_ship_without_and_no_other(
