@@ -65,7 +65,7 @@ def test_names_that_lead_out_of_a_pair_set_are_refused(photos: Path, tmp_path: P
     first = PairSet.load(tmp_path / "pairs").rows[0]
     for name in ("../secret.png", "/etc/passwd", "images/../../secret.png", "..\\secret.png"):
         (tmp_path / "pairs/metadata.jsonl").write_text(rows.replace(first["file_name"], name.replace("\\", "\\\\")))
-        with pytest.raises(InputError, match="at file_name: .* is no name of a file inside"):
+        with pytest.raises(InputError, match=r"at file_name: .* is no name of a file inside"):
             PairSet.load(tmp_path / "pairs")
     (tmp_path / "pairs/metadata.jsonl").write_text(rows)
     (tmp_path / "secret.png").write_bytes(b"secret")

@@ -90,10 +90,8 @@ def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: 
 
 
 @pytest.mark.parametrize("text", ["clip:someone/else", "clip:openai/clip-vit-base-patch32x", "clip:.", "clip:/etc"])
-def test_a_folder_names_no_text_encoder_that_its_user_has_not_named(
-    project: Project, tmp_path: Path, text: str
-) -> None:
-    """Neither a base without an adapter, nor a model, nor a base to start from; and what its user names is looked for."""
+def test_a_folder_names_no_text_encoder_that_its_user_did_not(project: Project, tmp_path: Path, text: str) -> None:
+    """Neither a base alone, nor a model, nor a base to start from; and what its user names is looked for."""
     folders = {name: shutil.copytree(getattr(project, name), tmp_path / name) for name in ("base", "model")}
     for folder in folders.values():
         config = read_json(folder / CONFIG)

@@ -124,8 +124,8 @@ class Ranks:
     @classmethod
     def load(cls, path: Path) -> Ranks:
         """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""
-        from e2gan.config.schemas import RanksOf
         from e2gan.core.files import read_json
+        from e2gan.core.schemas import RanksOf
 
         try:
             ranks = read_json(path, RanksOf)["ranks"]

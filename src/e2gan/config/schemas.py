@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from msgspec import Meta
 
 from e2gan.config.network import GeneratorConfig
-from e2gan.core.schemas import FileName, Id
+from e2gan.core.schemas import FileName, Id, RankNumbers, RanksOf
 
 Count = Annotated[int, Meta(ge=0)]
 Side = Annotated[int, Meta(ge=1, le=8192)]
@@ -221,25 +221,6 @@ BASE = {"base": BaseSettings}
 MODEL_SETTINGS = {"base": BaseSettings, "scratch": ModelSettings, "finetune": ModelSettings}
 
 # -- research, export, measures ---------------------------------------------------------------------------------------
-
-
-Rank = Annotated[int, Meta(ge=0, le=4096)]
-
-
-class RankNumbers(TypedDict):
-    """As `Ranks` of config/network.py, all of them."""
-
-    level1: Rank
-    level2: Rank
-    level3: Rank
-    level4: Rank
-    tb: Rank
-
-
-class RanksOf(TypedDict):
-    """ranks.json, to those who take its ranks."""
-
-    ranks: RankNumbers
 
 
 class ScoreRecord(TypedDict):

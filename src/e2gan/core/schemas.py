@@ -1,6 +1,7 @@
 """Whether what a file says has the form that its reader expects: types, ranges, names that stay inside a folder.
 
-A form is a TypedDict, a dataclass, or any other type; those of the files that are read stand in config/schemas.py.
+A form is a TypedDict, a dataclass, or any other type; those of the files that are read stand in config/schemas.py,
+but for the two that core and config/network.py read themselves.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
@@ -33,6 +34,25 @@ class StageConfig(TypedDict):
     stage: str
     settings: dict[str, Any]
     versions: NotRequired[dict[str, str]]
+
+
+Rank = Annotated[int, msgspec.Meta(ge=0, le=4096)]
+
+
+class RankNumbers(TypedDict):
+    """As `Ranks` of config/network.py, all of them."""
+
+    level1: Rank
+    level2: Rank
+    level3: Rank
+    level4: Rank
+    tb: Rank
+
+
+class RanksOf(TypedDict):
+    """ranks.json, to those who take its ranks."""
+
+    ranks: RankNumbers
 
 
 def check_form(value: Any, form: Any, where: str, folder: Path) -> None:

@@ -176,7 +176,8 @@ class CandidateFolder:
                 else:
                     continue
                 # Earlier versions marked failures in a row as suspect: they are tried again.
-                if not record.get("suspect"):
+                nothing = file.suffix == ".json" and record["reason"] is None  # neither a picture nor why there is none
+                if not record.get("suspect") and not nothing:
                     yield file, record
             except (OSError, KeyError, ValueError, TypeError, SyntaxError, InputError):
                 continue
