@@ -57,9 +57,9 @@ from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base
 from e2gan.train.batches import TrainingData
 from e2gan.train.guard import Guard
-from e2gan.train.loop import Log, read_log, resume, save
+from e2gan.train.loop import Log, batches, read_log, resume, save
 from tests.conftest import TINY, Project
-from tests.train.tiny_training import trainer
+from tests.train.tiny_training import QUICK, data, trainer
 
 GENERATOR = GeneratorConfig(**TINY)
 TRAINING = TrainingConfig(steps=30, batch=4, precision="fp32")
@@ -139,7 +139,7 @@ def _build(root: Path) -> None:
     (root / "run.partial").mkdir()
     run = trainer()
     (root / "run.partial/metrics.jsonl").write_text('{"step": 10, "seconds": 1.0, "l1": 0.5}\n')
-    run.step(next(iter(_batches())), 0)
+    run.step(next(batches(data(), QUICK, 0)), 0)
     save(run, root / "run.partial", 10, 1.0, Guard(run, 10))
     write_json(root / "palette.json", {"classes": {"road": [128, 64, 128], "sky": [0, 0, 255]}})
     (root / "list.toml").write_text(
@@ -152,13 +152,6 @@ def _build(root: Path) -> None:
     (root / "network").mkdir()
     write_json(root / "network/preprocessor_config.json", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     write_json(root / "network/model_index.json", {"_class_name": "A", "unet": ["diffusers", "B"]})
-
-
-def _batches() -> object:
-    from e2gan.train.loop import batches
-    from tests.train.tiny_training import QUICK, data
-
-    return batches(data(), QUICK, 0)
 
 
 def half(root: Path) -> None:

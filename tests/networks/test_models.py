@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,9 +98,13 @@ def test_a_folder_names_no_text_encoder_that_its_user_did_not(project: Project, 
     for folder in folders.values():
         config = read_json(folder / CONFIG)
         write_json(folder / CONFIG, config | {"settings": config["settings"] | {"text": text}})
-    for names in ({"base": folders["base"], "prompt": "dusk"}, {"model": folders["model"]}):
-        assert f"name it: --text {text}" in refused(lambda names=names: Model.load(**names))
-        assert "name it" not in refused(lambda names=names: Model.load(**names, text="clip:no/such/folder"))
+    loads: tuple[Callable[..., Model], ...] = (
+        partial(Model.load, base=folders["base"], prompt="dusk"),
+        partial(Model.load, model=folders["model"]),
+    )
+    for load in loads:
+        assert f"name it: --text {text}" in refused(load)
+        assert "name it" not in refused(partial(load, text="clip:no/such/folder"))
     Model.load(base=folders["base"], adapter=(project.adapter,))  # the adapter has its tokens
     start = BaseConfig(pairs=(project.dusk,), out=tmp_path / "next", start=folders["base"])
     assert f"name it: --text {text}" in refused(lambda: train_base(start))
