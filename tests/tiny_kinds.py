@@ -36,7 +36,7 @@ from e2gan.core.outputs import writing
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.edit import edit
 from e2gan.export.export import PARITY, Parity, export_model, hashes
-from e2gan.features.hub import image_statistics
+from e2gan.features.hub import image_statistics, pretrained
 from e2gan.measure.cost import StepFlops
 from e2gan.measure.metrics import NetworkOptions, Score
 from e2gan.measure.segmentation import Palette
@@ -298,7 +298,11 @@ KINDS = {
         lambda root: image_statistics(str(root / "network"), (0.5,) * 3, (0.5,) * 3),
         ("Preprocessor",),
     ),
-    "model index": Kind("network/model_index.json", lambda root: model_index(str(root / "network")), ("ModelIndex",)),
+    "model index": Kind(
+        "network/model_index.json",
+        lambda root: pretrained(model_index, str(root / "network"), "--model"),
+        ("ModelIndex",),
+    ),
 }
 
 TENSORS = {

@@ -86,8 +86,8 @@ class Palette:
         try:
             classes = read_json(Path(path), PaletteFile)["classes"]
         except InputError as error:
-            form = '{"classes": {"name": [r, g, b], ...}}, two or more, of whole numbers in 0..255'
-            raise InputError(f"{error}: a palette is {form}") from None
+            form = '{"classes": {"name": [r, g, b], ...}}, two or more of three whole numbers in 0..255'
+            raise InputError(f"{error}: this is no palette, which is {form}") from None
         seen: dict[tuple[int, ...], str] = {}
         for name, colour in classes.items():
             if twin := seen.get(tuple(colour)):

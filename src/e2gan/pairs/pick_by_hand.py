@@ -113,7 +113,9 @@ def read_picks(folder: Path, rows: Sequence[Candidate], path: Path | None = None
     try:
         chosen = read_json(path, PicksFile)["picks"]
     except InputError as error:
-        raise InputError(f"{error}: {PAGE} saves picks of a file name or null for each photo") from None
+        raise InputError(
+            f"{error}: this is not what {PAGE} saves: picks of a file name or null for each photo"
+        ) from None
     known = {photo: {row.name: row for row in group if row.name} for photo, group in by_photo(rows).items()}
     for photo, name in chosen.items():
         if photo not in known:

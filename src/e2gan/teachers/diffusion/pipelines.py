@@ -59,7 +59,10 @@ def model_index(name: str, **arguments: Any) -> Any:
 
     file = "model_index.json"
     path = Path(name, file) if Path(name).is_dir() else Path(hf_hub_download(name, file, **arguments))
-    return read_json(path, ModelIndex)
+    try:
+        return read_json(path, ModelIndex)
+    except InputError as error:
+        raise ValueError(str(error)) from None  # `pretrained` says how to name another
 
 
 def library_class(diffusers: ModuleType, name: str) -> Any:
