@@ -43,6 +43,7 @@ from e2gan import (
 )
 from e2gan.config import PIX2PIX, Init, Ranks
 from e2gan.config.checks import at_least, need
+from e2gan.config.schemas import BASE
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import read_image, square
@@ -173,7 +174,7 @@ class Base:
     @classmethod
     def load(cls, name: str, folder: Path | None) -> Base:
         where = base_folder(folder)
-        settings = read_settings(where, ("base",), "base")
+        settings = read_settings(where, BASE, "base")
         return cls(name, where, frozenset(settings["concepts"]), generator_config(settings), settings["text"])
 
 

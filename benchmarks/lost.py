@@ -39,6 +39,7 @@ from e2gan import (
 )
 from e2gan.config import FinetuneConfig
 from e2gan.config.checks import at_least, need
+from e2gan.config.schemas import BASE
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import plain, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.names import slug
@@ -179,7 +180,7 @@ def subjects(config: Settings) -> list[Subject]:
         name = text if config.width is None else f"{text}, width {config.width}"
         found[name] = Subject(name, replace(PRESETS[text], **width))
     for folder in map(base_folder, config.bases):
-        settings = read_settings(folder, ("base",), "base")
+        settings = read_settings(folder, BASE, "base")
         generator = generator_config(settings)
         same = (s.name for s in found.values() if replace(s.generator, text_width=generator.text_width) == generator)
         name = next(same, folder.name)

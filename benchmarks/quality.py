@@ -36,6 +36,7 @@ from e2gan import (
 )
 from e2gan.config import Ranks
 from e2gan.config.checks import at_least, need, positive
+from e2gan.config.schemas import BASE
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json
 from e2gan.core.images import Pixels
@@ -115,7 +116,7 @@ class Base:
     @classmethod
     def load(cls, folder: Path | None) -> Base:
         where = base_folder(folder)
-        settings = read_settings(where, ("base",), "base")
+        settings = read_settings(where, BASE, "base")
         return cls(where, generator_config(settings), settings["text"])
 
 

@@ -23,6 +23,7 @@ import tyro
 
 from e2gan.choose.concepts import choose_concepts
 from e2gan.config import PRESETS, RECIPES, BaseConfig, ConceptsConfig, Norm, PairsConfig
+from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.identity import hash_below
@@ -107,7 +108,7 @@ class Recipe:
             if name != PHOTO:
                 find(name)
         if self.start is not None:
-            read_settings(base_folder(self.start), ("base",), "base")
+            read_settings(base_folder(self.start), BASE, "base")
             if self.preset != "device" or self.norm is not None or self.concepts:
                 raise InputError("--start: the base brings its generator and its concepts: leave the others out")
         known = {} if self.styles is None else style_prompts(self.styles)

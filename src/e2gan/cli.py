@@ -303,6 +303,7 @@ def _chosen(flag: str, value: str, known: Iterable[str]) -> str:
 def _recipe(start: _Start, name: str, stage: Literal["base", "adapt", "scratch"]) -> dict[str, Any]:
     """A recipe's settings of a stage. On a base of another generator than the recipe's, its training settings alone,
     and a line on standard error that says so."""
+    from e2gan.config.schemas import BASE
     from e2gan.core.outputs import read_settings
     from e2gan.networks.folders import base_folder, generator_config
 
@@ -310,7 +311,7 @@ def _recipe(start: _Start, name: str, stage: Literal["base", "adapt", "scratch"]
     base = {"base": start.start, "adapt": start.base, "scratch": None}[stage]
     if recipe.generator is not None and (stage == "adapt" or base is not None):
         folder = base_folder(None if base is None else Path(base))
-        generator = generator_config(read_settings(folder, ("base",), "base"))
+        generator = generator_config(read_settings(folder, BASE, "base"))
         if not recipe.fits(generator):
             line = f"recipe {name}: {folder} has another generator, so that its training settings alone are taken"
             print(f"e2gan: {line}", file=sys.stderr)

@@ -16,7 +16,7 @@ from tests.config.tiny_commands import refusal
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"ranks": {"level1": 1}}', 'has no "ranks" with'), ("[]", "has no"), ("no json", "not JSON")],
+    [('{"ranks": {"level1": 1}}', "missing required field"), ("[]", "no ranks.json"), ("no json", "not JSON")],
 )
 def test_a_file_that_is_no_ranks_json_is_one_line(
     text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture

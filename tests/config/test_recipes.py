@@ -23,7 +23,8 @@ def base_of(generator: GeneratorConfig, folder: Path) -> Path:
     """As much of a base as a command line looks at."""
     folder.mkdir()
     (folder / MODEL).touch()
-    write_json(folder / "config.json", {"stage": "base", "settings": {"generator": generator}})
+    settings = {"generator": generator, "size": 32, "text": "hashed", "training": {"gan": 1.0}}
+    write_json(folder / "config.json", {"stage": "base", "settings": settings})
     return folder
 
 

@@ -7,7 +7,17 @@ import torch
 from safetensors.torch import save_file
 
 from e2gan.core.errors import InputError, NotFiniteError
-from e2gan.core.files import read_json, read_jsonl, read_tensors, write_bytes, write_json, write_tensors
+from e2gan.core.files import (
+    read_json,
+    read_jsonl,
+    read_tensors,
+    read_toml,
+    write_bytes,
+    write_json,
+    write_jsonl,
+    write_tensors,
+)
+from tests.conftest import refused
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
@@ -35,7 +45,7 @@ def test_unreadable_files_are_told_in_one_line(tmp_path: Path, content: bytes | 
     if content is not None:
         path.write_bytes(content)
     for read in (read_json, read_tensors):
-        with pytest.raises(InputError, match="x ") as caught:
+        with pytest.raises(InputError, match=r"x[: ]") as caught:
             read(path)
         assert "\n" not in str(caught.value)
     if content:
@@ -75,3 +85,44 @@ def test_every_precision_of_weights_and_the_count_of_batches_are_read(tmp_path: 
     tensors["norm.num_batches_tracked"] = torch.tensor(3)
     write_tensors(tmp_path / "t.safetensors", tensors)
     assert read_tensors(tmp_path / "t.safetensors")[0].keys() == tensors.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 100_000 + "1" + "}" * 100_000,
+        "[" * 80 + "]" * 80,
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        '{"a": -Infinity}',
+        '{"a": 1e400}',
+        f'{{"a": {"9" * 5000}}}',
+        f'{{"a": {2**64}}}',
+        '{"a": "\\u0000"}',
+        '{"a": "\\ud800"}',
+    ],
+)
+def test_json_that_no_reader_can_use_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    (tmp_path / "a.jsonl").write_text(f'{{"b": 1}}\n{text}\n')
+    assert "a.json" in refused(lambda: read_json(tmp_path / "a.json"))
+    assert "line 2" in refused(lambda: read_jsonl(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 100_000, "a = " + "9" * 5000, "a = " + "9" * 30, 'a = "\\u0000"', "a = 1\na = 2"]
+)
+def test_toml_that_no_reader_can_use_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    assert "a.toml" in refused(lambda: read_toml(tmp_path / "a.toml"))
+
+
+def test_a_text_with_a_line_separator_comes_back_in_json_lines(tmp_path: Path) -> None:
+    rows = [{"source": "a\u2028b\u0085c"}, {"source": "d"}]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    assert read_jsonl(tmp_path / "a.jsonl") == rows
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
+    assert "no file" in refused(lambda: read_json(tmp_path))

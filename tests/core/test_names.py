@@ -1,13 +1,13 @@
-"""Texts as names of folders, and inputs' names as their outputs'."""
+"""Texts as names of folders, names that files give, and inputs' names as their outputs'."""
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 
-from e2gan.core.names import LONGEST, file_key, output_names, prompt_key, slug
+from e2gan.core.names import LONGEST, file_key, inside, one_name, output_names, prompt_key, slug
 from tests.conftest import refused
 
 
@@ -69,3 +69,37 @@ def test_no_two_outputs_meet_on_a_disk_without_case_or_unicodes_forms() -> None:
 
 def test_the_same_input_twice_is_refused() -> None:
     assert "named twice" in refused(lambda: named("a.png", "b.png", "a.png"))
+
+
+@pytest.mark.parametrize("name", ["images/a.png", "a", "deep/down/ä.png", "..a/b..png", "ab:c"])
+def test_a_name_inside_a_folder_is_its_path(name: str, tmp_path: Path) -> None:
+    assert inside(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../a", "a/../../b", "a/..", "/etc/passwd", "~/a", "C:\\a", "c:a", "a\\..\\b", "a\0b", "x" * 256],
+)
+def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    assert str(tmp_path) in refused(lambda: inside(tmp_path, name))
+
+
+def test_a_link_that_leads_elsewhere_is_refused_and_one_inside_is_not(tmp_path: Path) -> None:
+    folder, other = tmp_path / "set", tmp_path / "other"
+    for made in (folder / "images", other):
+        made.mkdir(parents=True)
+    (other / "a.png").write_bytes(b"")
+    (folder / "images/a.png").symlink_to(other / "a.png")
+    (folder / "linked").symlink_to(other)
+    (folder / "same").symlink_to("images")
+    for name in ("images/a.png", "linked", "linked/new.png"):
+        assert "link" in refused(lambda name=name: inside(folder, name))
+    assert inside(folder, "same/b.png") == folder / "same/b.png"
+    (tmp_path / "way").symlink_to(folder)  # the folder itself may be reached by a link
+    assert inside(tmp_path / "way", "images/b.png") == tmp_path / "way/images/b.png"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a\\b", "C:a", "a\nb", "*", "a" * 201, "~a"])
+def test_what_cannot_be_a_files_name(name: str) -> None:
+    refused(lambda: one_name(name))
+    assert one_name("p01-a_b.c ä") == "p01-a_b.c ä"

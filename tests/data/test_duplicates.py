@@ -87,6 +87,12 @@ def test_splits_without_duplicates_stay_what_they_are_and_groups_stay_together()
         assert found[2:] == ["train"] * 18
 
 
+def test_a_films_frames_are_split_one_by_one_and_it_is_told() -> None:
+    like = {f"{i:02}": "00" for i in range(20)}
+    assert sorted(assign_splits([*like], 0, like)) == sorted(assign_splits([*like], 0))
+    assert "are split one by one" in likeness_notes(like)[0]
+
+
 def write(folder: Path, count: int) -> None:
     """`count` pictures, of each of the first four also its copies."""
     folder.mkdir()

@@ -45,5 +45,31 @@ def test_broken_pair_sets_are_told_in_one_line(photos: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"needs its photo set .*photos, which is missing"):
         PairSet.load(tmp_path / "pairs").arrays("train")
     (tmp_path / "pairs/metadata.jsonl").write_text("[]\n")
-    with pytest.raises(InputError, match="of this version"):
+    with pytest.raises(InputError, match="line 1: expected object, got array"):
+        PairSet.load(tmp_path / "pairs")
+
+
+def test_where_the_photos_of_a_set_lie_outside_of_it_is_told_once(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "told", "autumn", photos=photos)
+    capsys.readouterr()
+    for _ in range(2):
+        _ = PairSet.load(tmp_path / "told").photos
+    assert "".join(capsys.readouterr().err.split()).count("itsphotosarereadfrom") == 1
+
+
+def test_names_that_lead_out_of_a_pair_set_are_refused(photos: Path, tmp_path: Path) -> None:
+    run(tmp_path / "pairs", "autumn", photos=photos)
+    rows = (tmp_path / "pairs/metadata.jsonl").read_text()
+    first = PairSet.load(tmp_path / "pairs").rows[0]
+    for name in ("../secret.png", "/etc/passwd", "images/../../secret.png", "..\\secret.png"):
+        (tmp_path / "pairs/metadata.jsonl").write_text(rows.replace(first["file_name"], name.replace("\\", "\\\\")))
+        with pytest.raises(InputError, match=r"at file_name: .* is no name of a file inside"):
+            PairSet.load(tmp_path / "pairs")
+    (tmp_path / "pairs/metadata.jsonl").write_text(rows)
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "pairs" / first["file_name"]).unlink()
+    (tmp_path / "pairs" / first["file_name"]).symlink_to(tmp_path / "secret.png")
+    with pytest.raises(InputError, match="is a link that leads out of"):
         PairSet.load(tmp_path / "pairs")

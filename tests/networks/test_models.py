@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from e2gan.config import BaseConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, write_json
 from e2gan.networks.folders import ABOUT
-from e2gan.networks.models import Model, load_discriminator
+from e2gan.networks.models import Model, load_discriminator, load_generator
+from e2gan.train.base import train_base
 from tests.conftest import Project, refused
 
 
@@ -77,7 +81,7 @@ def test_the_strongest_adapter_says_how_and_at_which_side_edits_are_made(project
     assert recorded(old, paint, weights=(0.4, 0.6)) == ("none", 48)
     assert recorded(old, paint, weights=(0.6, 0.4)) == ("guided", 32)
     write_json(paint / ABOUT, read_json(paint / ABOUT) | {"detail": "sharp"})
-    assert "detail is 'sharp'" in refused(lambda: recorded(paint))
+    assert "at detail: invalid enum value 'sharp'" in refused(lambda: recorded(paint))
 
 
 def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: Path) -> None:
@@ -85,6 +89,34 @@ def test_a_model_from_scratch_says_it_in_its_config(project: Project, tmp_path: 
     shutil.copytree(project.model, tmp_path / "m")
     write_json(tmp_path / "m" / CONFIG, read_json(project.model / CONFIG) | {"detail": "none"})
     assert Model.load(model=tmp_path / "m").detail == "none"
+
+
+@pytest.mark.parametrize("text", ["clip:someone/else", "clip:openai/clip-vit-base-patch32x", "clip:.", "clip:/etc"])
+def test_a_folder_names_no_text_encoder_that_its_user_did_not(project: Project, tmp_path: Path, text: str) -> None:
+    """Neither a base alone, nor a model, nor a base to start from; and what its user names is looked for."""
+    folders = {name: shutil.copytree(getattr(project, name), tmp_path / name) for name in ("base", "model")}
+    for folder in folders.values():
+        config = read_json(folder / CONFIG)
+        write_json(folder / CONFIG, config | {"settings": config["settings"] | {"text": text}})
+    loads: tuple[Callable[..., Model], ...] = (
+        partial(Model.load, base=folders["base"], prompt="dusk"),
+        partial(Model.load, model=folders["model"]),
+    )
+    for load in loads:
+        assert f"name it: --text {text}" in refused(load)
+        assert "name it" not in refused(partial(load, text="clip:no/such/folder"))
+    Model.load(base=folders["base"], adapter=(project.adapter,))  # the adapter has its tokens
+    start = BaseConfig(pairs=(project.dusk,), out=tmp_path / "next", start=folders["base"])
+    assert f"name it: --text {text}" in refused(lambda: train_base(start))
+
+
+def test_settings_that_lie_ask_for_no_memory(project: Project, tmp_path: Path) -> None:
+    base = shutil.copytree(project.base, tmp_path / "base")
+    config = read_json(base / CONFIG)
+    for name, value in (("width", 4096), ("width", 10**9), ("blocks", 10**12), ("text_width", 60_000), ("heads", 0)):
+        generator = config["settings"]["generator"] | {name: value}
+        write_json(base / CONFIG, config | {"settings": config["settings"] | {"generator": generator}})
+        refused(lambda: load_generator(base))
 
 
 def test_a_base_that_was_trained_without_a_discriminator_may_ship_without_and_no_other(

@@ -79,7 +79,7 @@ def test_a_selection_narrows_the_training_photos_only(photos: Path, tmp_path: Pa
     write_json(tmp_path / "other.json", {"ids": train[:2]})
     assert run(tmp_path / "other", photos=photos, selection=tmp_path / "other.json").train == 2
     write_json(photos / "selection.json", ["gone"])
-    assert 'no list "ids"' in refused(tmp_path / "x", photos=photos)
+    assert "selection.json: expected object, got array" in refused(tmp_path / "x", photos=photos)
 
 
 def test_the_teacher_needs_no_torch() -> None:

@@ -50,7 +50,7 @@ def test_settings_keep_their_order_and_names() -> None:
         (["guidance-scale=7"], "'guidance-scale' is no name of an argument"),
         (["a=1", "a=2"], "--set a=2: a is set twice"),
         (["a=[1"], "--set a=.1: is not JSON"),
-        (['a="b'], "is not JSON .*; put a text in double quotes"),
+        (['a="b'], "is not JSON.*; put a text in double quotes"),
         (["a=1e999"], "a finite number"),
         (["a=[null]"], "or a list of these"),
         (["a=[NaN]"], "a finite number"),

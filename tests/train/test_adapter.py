@@ -52,6 +52,8 @@ def test_the_bases_encoder_is_recorded_followed_and_no_other_taken(
         adapt(replace(config, text=f"clip:{other}"))
     with pytest.raises(InputError, match="another encoder than the base's"):
         adapt(replace(config, text="hashed"))
+    with pytest.raises(InputError, match=f"name it: --text clip:{clip}"):
+        adapt(config)  # that the base says so is no reason to load it
     copy = shutil.copytree(clip, tmp_path / "copy")
     adapt(replace(config, text=f"clip:{copy}"))
 

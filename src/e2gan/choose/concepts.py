@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from e2gan.choose.clusters import representatives
 from e2gan.choose.photos import titled
 from e2gan.config import ConceptsConfig
+from e2gan.config.schemas import ConceptsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import prompt_key
 from e2gan.core.outputs import check_beside, earlier_file, make_folder, replaced_note, versions, with_reads
+from e2gan.core.schemas import fits
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import read_stack, shuffled
 from e2gan.features.embeddings import embed_files, embedding_reads, embedding_settings
@@ -176,10 +178,9 @@ def _means(config: ConceptsConfig, sets: Sequence[PairSet]) -> NDArray[np.float6
 
 def _read(choice: Mapping[str, Any], sets: Sequence[PairSet]) -> tuple[list[Concept], list[Concept]] | None:
     """The choice in an earlier file; None where that is not whole, for a hand may have been at it."""
-    try:
-        keep, rest = ([Concept(c["prompt"], c["pairs"], c["cluster"]) for c in choice[n]] for n in ("keep", "rest"))
-    except (KeyError, TypeError):
+    if not fits(choice, ConceptsFile, Path()):
         return None
+    keep, rest = ([Concept(c["prompt"], c["pairs"], c["cluster"]) for c in choice[n]] for n in ("keep", "rest"))
     folders = sorted(str(c.pairs) for c in (*keep, *rest))
     return (keep, rest) if keep and folders == sorted(str(s.folder) for s in sets) else None
 

@@ -12,11 +12,13 @@ from skimage.util import montage
 
 from e2gan.choose.clusters import representatives
 from e2gan.config import SelectConfig
+from e2gan.config.schemas import SelectionFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.identity import Reads
 from e2gan.core.images import Pixels, resize, write_png
 from e2gan.core.outputs import check_beside, earlier_file, make_folder, replaced_note, versions, with_reads
+from e2gan.core.schemas import fits
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import SELECTION, PairSet
 from e2gan.data.photos import INDEX, Photo, PhotoSet
@@ -138,10 +140,9 @@ def _reads(config: SelectConfig, photo_set: PhotoSet, photos: Sequence[Photo]) -
 
 def _whole(selection: Mapping[str, Any], photos: Sequence[Photo]) -> bool:
     """Whether an earlier file has what its settings promise; a hand may have been at it."""
-    ids, clusters = selection.get("ids"), selection.get("clusters")
-    names = {photo.id for photo in photos}
-    known = isinstance(ids, list) and bool(ids) and all(isinstance(name, str) and name in names for name in ids)
-    return known and isinstance(clusters, dict) and names.issuperset(clusters)
+    if not fits(selection, SelectionFile, Path()) or not selection["ids"]:
+        return False
+    return {photo.id for photo in photos}.issuperset([*selection["ids"], *selection["clusters"]])
 
 
 def _choose(

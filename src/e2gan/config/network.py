@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from e2gan.config.checks import at_least, need
 from e2gan.config.settings import Settings
+from e2gan.core.errors import InputError
 
 Norm = Literal["instance", "batch", "layer", "none"]
 Upsample = Literal["transpose", "resize"]
@@ -73,6 +74,7 @@ class GeneratorConfig(Settings):
     def check(self) -> None:
         at_least("width", self.width, 1)
         at_least("blocks", self.blocks, 0)
+        at_least("heads", self.heads, 1)
         at_least("text-width", self.text_width, 1)
         need(self.fold in (1, 2), f"--fold {self.fold}: must be 1 or 2")
         need(0 <= self.z < 1, f"--z {self.z}: must be at least 0 and below 1")
@@ -124,15 +126,13 @@ class Ranks(Settings):
     def load(cls, path: Path) -> Ranks:
         """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""
         from e2gan.core.files import read_json
+        from e2gan.core.schemas import RanksOf
 
-        found = read_json(path)
-        ranks = found.get("ranks") if isinstance(found, dict) else None
-        names = {f.name for f in fields(cls)}
-        need(
-            isinstance(ranks, dict) and set(ranks) == names and all(type(r) is int and r >= 0 for r in ranks.values()),
-            f'{path} is no ranks.json: it has no "ranks" with {", ".join(sorted(names))} (write one with: e2gan ranks)',
-        )
-        return cls(**cast(dict[str, int], ranks))
+        try:
+            ranks = read_json(path, RanksOf)["ranks"]
+        except InputError as error:
+            raise InputError(f"{error} (this is no ranks.json: write one with: e2gan ranks)") from None
+        return cls(**{f.name: ranks[f.name] for f in fields(cls)})
 
 
 THRESHOLDS = Ranks(level1=1, level2=4, level3=16, level4=32, tb=1)

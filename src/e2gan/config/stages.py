@@ -133,6 +133,9 @@ class EvaluateConfig(OnDevice):
     """Adapter to measure, a folder or the name of one that ships; without one, the base with the concept's prompt."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
+    text: str | None = None
+    """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
+    cannot name: clip:NAME."""
     features: Path | None = None
     """SqueezeNet 1.1 weights (safetensors) for fd-squeezenet, in place of those that ship."""
     efficientnet: str | None = None
@@ -180,6 +183,9 @@ class CostConfig(OnDevice):
     """Adapter whose parameters and bytes are counted too."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
+    text: str | None = None
+    """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
+    cannot name: clip:NAME."""
     ranks: Ranks = field(default_factory=Ranks)
     generator: GeneratorConfig = field(default_factory=lambda: DEVICE)
     size: int = 256
@@ -207,6 +213,9 @@ class ExportConfig(Settings):
     """Adapter to merge: a folder, or the name of one that ships."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
+    text: str | None = None
+    """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
+    cannot name: clip:NAME."""
     format: str = "onnx"
     """Kind of the file. onnx: uint8 NHWC in and out, for ONNX Runtime."""
     size: int | None = None
@@ -238,6 +247,9 @@ class EditConfig(OnDevice):
     """Weight of each adapter in a mixture (default: equal, adding to 1)."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
+    text: str | None = None
+    """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
+    cannot name: clip:NAME."""
     strength: float = 1.0
     """0 is the photo itself, 1 the edit, up to 1.5 beyond it."""
     side: int | None = None

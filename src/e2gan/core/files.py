@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.schemas import check_form, check_sound
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,36 +62,81 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_bytes(path, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows).encode())
 
 
-def read_json(path: Path) -> Any:
-    """Raises InputError where the file is absent or no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+def read_json(path: Path, form: Any = Any, *, finite: bool = True) -> Any:
+    """What a JSON file says, of the form that is named (config/schemas.py); more than that stays as it is.
+
+    finite: whether its numbers must be. Raises InputError, one line, where the file cannot be read, is no JSON, or of
+    another form, and where a name in it leads out of its folder.
+    """
+    return parse_json(_bytes(path), form, str(path), folder=path.parent, finite=finite)
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, form: Any = Any, *, finite: bool = True) -> list[dict[str, Any]]:
+    """The rows of a JSON lines file, each of the form; see `read_json`."""
     try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except (ValueError, UnicodeDecodeError) as error:
+        lines = _bytes(path).decode("utf-8").split("\n")  # splitlines would cut a text at a line separator in it
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} is not JSON lines: {error}") from error
+    return [
+        parse_json(line, form, f"{path}, line {i}", folder=path.parent, finite=finite)
+        for i, line in enumerate(lines, 1)
+        if line.strip()
+    ]
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Raises InputError where the file cannot be read, is not UTF-8, or no TOML; the last two with the line."""
+def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(), finite: bool = True) -> Any:
+    """As `read_json`, of a text. where: what a message begins with. folder: where the names in it must lie."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # some editors write the mark
+        value = json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise InputError(f"{where}: is not JSON that can be read: too deep") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: is not JSON: {error}") from error
+    check_sound(value, where, finite=finite)
+    check_form(value, form, where, folder)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys may not be there twice: readers differ in which of the two they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_toml(path: Path, form: Any = Any) -> dict[str, Any]:
+    """What a TOML file says, of the form that is named; see `read_json`.
+
+    Raises InputError where the file cannot be read, is not UTF-8, or no TOML, the last two with the line; and where it
+    is of another form.
+    """
+    try:
+        found = tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # some editors write the mark
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: is not UTF-8: save the file in that encoding") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise InputError(f"{path}: is not TOML that can be read: too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and numbers of thousands of digits
         raise InputError(f"{path}: is not TOML: {error}") from None
+    check_sound(found, str(path), finite=False)
+    check_form(found, form, str(path), path.parent)
+    return found
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -126,8 +172,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors, texts = {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
-    except (SafetensorError, OSError, AttributeError) as error:  # the last: a type of number that PyTorch lacks
-        raise InputError(f"{path} is not a safetensors file: {error}") from error
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path} is not a safetensors file: {' '.join(str(error).split())[:200]}") from error
     check_tensors(path, tensors)
     return tensors, texts
 

@@ -1,4 +1,4 @@
-"""A text as a file's or folder's name; the names of outputs; and when two prompts are the same one."""
+"""A text as a file's name; names that files give; what outputs are called; when two prompts are the same one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from pathlib import PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from e2gan.core.errors import InputError
 
@@ -75,3 +75,38 @@ def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> lis
     if lost := [file for file in files if file not in names]:
         raise InputError(f"{lost[0]}: no name is left for its output: rename it")
     return [names[file] for file in files]
+
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of `name`, which a file gave, below a folder. All names that are read go through here.
+
+    With slashes, also on Windows. Raises InputError for a name that leads out of the folder: an absolute one, one with
+    "..", a drive or a backslash, or one that goes through a link to elsewhere; and for what names nothing.
+    """
+    parts = PurePosixPath(name).parts
+    bad = not parts or name.startswith(("/", "~")) or ".." in parts or _DRIVE.match(name)
+    if bad or "\\" in name or "\0" in name or any(len(os.fsencode(part)) > 255 for part in parts):
+        raise InputError(f"{_shown(name)} is no name of a file inside {folder}")
+    path = folder / name
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    if os.path.commonpath((real, root)) != root or real == root:
+        raise InputError(f"{_shown(name)} is a link that leads out of {folder}: put the file itself there")
+    return path
+
+
+def one_name(name: str) -> str:
+    """`name`, which a file gave, where it can be a file's name or the beginning of one.
+
+    Raises InputError for any other, such as one with a slash.
+    """
+    bad = name in ("", ".", "..") or _DRIVE.match(name) or any(c in "/\\*?[]" or not c.isprintable() for c in name)
+    if bad or name.startswith("~") or len(os.fsencode(name)) > 200:
+        raise InputError(f"{_shown(name)} cannot be the name of a file")
+    return name
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:80] + "…")

@@ -6,14 +6,14 @@ split than its photo.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG
+from e2gan.core.files import CONFIG, read_json
 from e2gan.core.images import IMAGE_SUFFIXES
 from e2gan.core.progress import note
 
@@ -115,8 +115,8 @@ def stage_of(path: Path) -> str | None:
     try:
         if not path.is_file() or path.stat().st_size > LARGEST_CONFIG:
             return None
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = read_json(path, Any, finite=False)
+    except (OSError, InputError):
         return None
     stage = found.get("stage") if isinstance(found, dict) else None
     ours = isinstance(stage, str) and ("settings" in found or "versions" in found)

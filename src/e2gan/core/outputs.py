@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from e2gan.core.errors import InputError
 from e2gan.core.files import BESIDE, CONFIG, plain, read_json, write_json
 from e2gan.core.locks import LOCK, only_writer
+from e2gan.core.schemas import StageConfig, check_form
 
 if TYPE_CHECKING:
     from e2gan.core.identity import Reads
@@ -111,17 +112,19 @@ def with_reads(settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
     return plain(settings) | {CONTENT: plain({what: found for what, found in reads.items() if found is not None})}
 
 
-def read_settings(folder: Path, stages: Sequence[str], what: str) -> dict[str, Any]:
-    """The settings in a finished folder's config.json. stages: those that write such a folder. what: what it is called.
+def read_settings(folder: Path, forms: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The settings in a finished folder's config.json. forms: by the stages that write such a folder, the form of their
+    settings (config/schemas.py). what: what it is called.
 
-    Raises InputError where the folder is none, or of another stage.
+    Raises InputError where the folder is none, of another stage, or its settings of another form.
     """
     if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder} is no {what}: it has no {CONFIG} (make one with: e2gan {stages[0]})")
-    config = read_json(folder / CONFIG)
+        raise InputError(f"{folder} is no {what}: it has no {CONFIG} (make one with: e2gan {next(iter(forms))})")
+    config = read_json(folder / CONFIG, Any)  # the stage tells the form
     stage = config.get("stage") if isinstance(config, dict) else None
-    if stage not in stages or not isinstance(config.get("settings"), dict):
-        raise InputError(f"{folder} holds the output of '{stage}', not a {what}")
+    if not isinstance(stage, str) or stage not in forms or not isinstance(config.get("settings"), dict):
+        raise InputError(f"{folder} holds the output of {str(stage)[:40]!r}, not a {what}")
+    check_form(config["settings"], forms[stage], f"{folder / CONFIG}, settings", folder)
     return config["settings"]
 
 
@@ -137,7 +140,7 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
         raise InputError(f"{out} is a folder: --out needs a file")
     if not out.exists():
         return None
-    content = read_json(out)
+    content = read_json(out, Any)  # it may be of any program
     if not isinstance(content, dict) or content.get("stage") != stage:
         raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
     stored = content.get("settings", {name: content.get(name) for name in settings})
@@ -166,7 +169,7 @@ def replaced_note(what: str, changed: Sequence[str]) -> str:
 
 def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     """Put what a stage found out into its config.json, beside the settings: it does not decide what a rerun is."""
-    write_json(folder / CONFIG, read_json(folder / CONFIG) | dict(facts))
+    write_json(folder / CONFIG, read_json(folder / CONFIG, StageConfig) | dict(facts))
 
 
 def _config(stage: str, settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_chan
         raise InputError(f"{folder} is a file, not a folder: {mend}")
     if not (folder / CONFIG).exists():
         raise InputError(f"{folder} already holds something else: {mend}")
-    stored = read_json(folder / CONFIG)
+    stored = read_json(folder / CONFIG, StageConfig)
     if stored.get("stage") != config["stage"]:
         raise InputError(f"{folder} holds the output of '{stored.get('stage')}', not of '{config['stage']}': {mend}")
     changed = differences(stored.get("settings", {}), config["settings"])

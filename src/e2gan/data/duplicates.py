@@ -27,6 +27,7 @@ MAYBE, SAME = 0.5, 0.85  # cosines. Made copies: 0.58 and 0.97 or more, 99 of 10
 EVEN_ALONG_X = 0.4  # weight of what does not change along x: horizons, which landscapes share
 SCALES = (0.95, 0.9)  # of a side that a crop leaves
 LEAST_CONTRAST = 2.0  # standard deviation in 8-bit levels; below, a picture shows nothing to compare
+LEAST_GROUPS = 3  # one for each split
 ROWS = 512  # pictures compared with all others at a time
 
 
@@ -58,6 +59,11 @@ def likeness_notes(like: Mapping[str, str]) -> list[str]:
     if not others:
         return []
     name, first = min(others)
+    if len(set(like.values())) < LEAST_GROUPS:
+        return [
+            f"nearly all of the {len(like)} pictures show the same, e.g. {first} and {name}: they are split one by one, "
+            "so that val and test hold what is trained on"
+        ]
     groups = len({first for _, first in others})
     return [
         f"{len(others) + groups} pictures are nearly the same as others (resized, recompressed, mirrored or cropped), "

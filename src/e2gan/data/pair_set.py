@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from e2gan.config.schemas import PAIR_SET, PairRow, SelectedIds
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, sha256
 from e2gan.core.identity import hash_files
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import read_settings
+from e2gan.core.progress import note
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
 ROWS = "metadata.jsonl"
@@ -41,21 +44,18 @@ class PairSet:
     def load(cls, folder: Path) -> PairSet:
         """Raises InputError where the folder is none, or is not whole."""
         folder = Path(folder)
-        settings, rows = read_settings(folder, ("pairs",), "pair set"), read_jsonl(folder / ROWS)
-        try:
-            if any(not {"file_name", "photo", "split"} <= row.keys() for row in rows):
-                raise KeyError(ROWS)
-            photo_folder = Path(os.path.normpath(folder / settings["photos"]))
-            facts = settings["concept"], settings["teacher"], int(settings["size"]), rows, photo_folder
-            return cls(folder, *facts, paired=not settings.get("unpaired", False))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{folder} is no pair set of this version: {type(error).__name__} {error}") from error
+        settings = read_settings(folder, PAIR_SET, "pair set")
+        rows = read_jsonl(folder / ROWS, PairRow, finite=False)  # a score may be none
+        photo_folder = Path(os.path.normpath(folder / settings["photos"]))
+        facts = settings["concept"], settings["teacher"], settings["size"], rows, photo_folder
+        return cls(folder, *facts, paired=not settings.get("unpaired", False))
 
     @cached_property
     def photos(self) -> PhotoSet:
         """The photo set of its photos. Raises InputError where that is missing."""
         if not self.photo_folder.exists():
             raise InputError(f"{self.folder} needs its photo set {self.photo_folder}, which is missing: put it back")
+        _tell_photos(self.folder, self.photo_folder)
         return PhotoSet.load(self.photo_folder)
 
     def content(self) -> str:
@@ -112,6 +112,13 @@ class PairSet:
         return self.photos.files(ids), files, ids
 
 
+@functools.cache
+def _tell_photos(folder: Path, photo_folder: Path) -> None:
+    """Tell once where a pair set's photos are read from, where that lies outside of it."""
+    if not photo_folder.resolve().is_relative_to(folder.resolve()):
+        note(f"{folder}: its photos are read from {photo_folder}")
+
+
 @dataclass(frozen=True)
 class PhotosToEdit:
     """The photos of a set that teachers edit: all, or of the training photos those of a selection.
@@ -150,8 +157,7 @@ class PhotosToEdit:
 
 def selected_ids(path: Path) -> set[str]:
     """The photos' ids of a selection.json. Raises InputError where the file is missing, or none."""
-    found = read_json(path)
-    ids = found.get("ids") if isinstance(found, dict) else None
-    if not isinstance(ids, list):
-        raise InputError(f'{path} has no list "ids": write it anew with e2gan select, or delete it')
-    return set(map(str, ids))
+    try:
+        return set(read_json(path, SelectedIds)["ids"])
+    except InputError as error:
+        raise InputError(f"{error}: write it anew with e2gan select, or delete it") from None

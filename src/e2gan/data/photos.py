@@ -6,15 +6,16 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from e2gan.config import PhotosConfig
+from e2gan.config.schemas import PHOTO_SET, PhotoRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
 from e2gan.core.identity import hash_below, hash_files
@@ -22,8 +23,9 @@ from e2gan.core.images import Pixels, read_image, read_square, square, write_png
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.core.schemas import known
 from e2gan.core.summary import skipped_lines
-from e2gan.data.duplicates import alike, likeness_notes, thumbnail
+from e2gan.data.duplicates import LEAST_GROUPS, alike, likeness_notes, thumbnail
 
 INDEX = "photos.jsonl"
 Item = tuple[str, Pixels, str, str, int, int, str]  # id, image, split, source, width, height, sha256
@@ -59,13 +61,10 @@ class PhotoSet:
     def load(cls, folder: Path) -> PhotoSet:
         """Raises InputError where the folder is none, or is not whole."""
         folder = Path(folder)
-        settings = read_settings(folder, ("photos",), "photo set")
-        names = [f.name for f in fields(Photo)]
-        try:
-            size = int(settings["size"])
-            photos = [Photo(**{name: row[name] for name in names}) for row in read_jsonl(folder / INDEX)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{folder} is no photo set of this version: {type(error).__name__} {error}") from error
+        size = read_settings(folder, PHOTO_SET, "photo set")["size"]
+        photos = [Photo(**known(Photo, row)) for row in read_jsonl(folder / INDEX, PhotoRow)]
+        if twice := [name for name, count in Counter(photo.id for photo in photos).items() if count > 1]:
+            raise InputError(f"{folder / INDEX}: two photos have the id '{twice[0]}'")
         return cls(folder, size, photos)
 
     def content(self, ids: Sequence[str] | None = None) -> str:
@@ -305,17 +304,17 @@ def shuffled(names: Iterable[str], seed: int) -> list[str]:
 def assign_splits(sources: Sequence[str], seed: int, like: Mapping[str, str] | None = None) -> list[str]:
     """80/10/10 by source picture, at least one of each: the split of each source, in their order.
 
-    like: of `alike`: pictures that show the same get the same split, so that val and test may be a little smaller. It
-    does not depend on the order. Raises InputError under three sources that do not show the same.
+    like: of `alike`: pictures that show the same get the same split, so that val and test may be a little smaller; but
+    where nearly all do, as a film's frames, each picture is split by itself. It does not depend on the order. Raises
+    InputError under three sources.
     """
+    if like is None or len(set(like.values())) < LEAST_GROUPS:
+        like = {source: source for source in sources}
     members: dict[str, list[str]] = defaultdict(list)
     for source in dict.fromkeys(sources):
-        members[source if like is None else like[source]].append(source)
-    if len(members) < 3:
-        count, same = len(set(sources)), ""
-        if count > len(members):
-            same = f", {len(members)} of which differ (the others are nearly the same)"
-        raise InputError(f"{count} pictures{same} cannot be split into train, val and test: at least 3 are needed")
+        members[like[source]].append(source)
+    if len(members) < LEAST_GROUPS:
+        raise InputError(f"{len(members)} pictures cannot be split into train, val and test: at least 3 are needed")
     tenth = max(1, round(sum(map(len, members.values())) / 10))
     order = shuffled(members, seed)
     val = held_out(order, members, tenth, leave=2)
@@ -366,6 +365,8 @@ def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
 
 def read_stack(files: Sequence[Path], size: int) -> Pixels:
     """Images of one size as uint8 (N, size, size, 3). Raises InputError where one is missing or of another size."""
+    for file in files[:1]:  # before there is an array of a size that the set alone names
+        read_square(file, size=size)
     stack = np.empty((len(files), size, size, 3), np.uint8)
     read_into(stack, files)
     return stack

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from e2gan.config import RECIPES, DemoConfig, EvaluateConfig, ExportConfig
-from e2gan.core.files import read_jsonl, sha256, write_bytes
+from e2gan.core.files import sha256, write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, square
 from e2gan.core.outputs import claim_in_place, versions
 from e2gan.core.plots import Line
@@ -28,7 +28,7 @@ from e2gan.measure.cost import latency, multiply_accumulates
 from e2gan.measure.evaluate import Evaluation, Metrics, evaluate, shown
 from e2gan.networks.folders import ADAPTER, DISCRIMINATOR, MODEL, base_folder, weights_hash
 from e2gan.teachers.filters.filters import Filter, find
-from e2gan.train.loop import METRICS
+from e2gan.train.loop import read_log
 
 LABELS = {"l1": "L1", "psnr": "PSNR", "ssim": "SSIM"}
 LABELS |= {"fd_random": "fd-random", "fd_squeezenet": "fd-squeezenet", "swd": "swd"}
@@ -185,7 +185,7 @@ def loss_plot(title: str, y_label: str, curves: list[tuple[str, Path, str]], sca
     """Losses over training seconds, times `scale`. curves: name, the model's folder, the loss in its log."""
     lines = []
     for name, folder, loss in curves:
-        rows = read_jsonl(folder / METRICS)
+        rows = read_log(folder, (loss,))
         lines.append(Line(name=name, x=[r["seconds"] for r in rows], y=[r[loss] * scale for r in rows]))
     return Plot(title=title, x_label="training seconds", y_label=y_label, lines=lines)
 
@@ -194,7 +194,7 @@ def cost_table(look: Effect) -> Table:
     ours, theirs, out = look.ours, look.theirs, look.folder
     generators = (ours.generator, theirs.generator)
     files = (out / "adapter" / ADAPTER, out / "pix2pix" / MODEL)
-    seconds = [read_jsonl(file.parent / METRICS)[-1]["seconds"] for file in files]
+    seconds = [read_log(file.parent)[-1]["seconds"] for file in files]
     products = [multiply_accumulates(generator, 256)[0] for generator in generators]
     rows = [
         ["parameters of the generator", *(f"{run.parameters:,}" for run in (ours, theirs))],

@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.config import AdaptConfig, EvaluateConfig, PairsConfig, ScratchConfig, TrainingConfig
+from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_tensors
+from e2gan.core.files import read_tensors
 from e2gan.core.images import resize
 from e2gan.core.outputs import read_settings
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
 from e2gan.demo.report import Example
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.evaluate import Evaluation, evaluate
-from e2gan.networks.folders import ABOUT, ADAPTER, generator_config
+from e2gan.networks.folders import ADAPTER, generator_config
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, Filter, apply
 from e2gan.train.adapter import adapt
-from e2gan.train.loop import check_size
+from e2gan.train.loop import check_size, read_log
 from e2gan.train.scratch import train_scratch
 
 SHOWN_SIDE = 384  # shorter side of the report's pictures
@@ -52,12 +53,12 @@ class Effect:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The base's."""
-        return read_settings(self.base, ("base",), "base")
+        return read_settings(self.base, BASE, "base")
 
     @property
     def learned(self) -> list[str]:
         """The prompts that the base knows."""
-        return list(self.settings["concepts"])
+        return list(self.settings.get("concepts", ()))
 
     def check(self, flag: str) -> None:
         """Raises InputError where the base has learned the edit, or does not take photos of the size. flag: the option
@@ -101,7 +102,7 @@ class Effect:
     @property
     def seconds(self) -> float:
         """How long the adapter was trained."""
-        return float(read_json(self.folder / "adapter" / ABOUT)["metrics"]["seconds"])
+        return float(read_log(self.folder / "adapter")[-1]["seconds"])
 
     @property
     def bytes(self) -> int:

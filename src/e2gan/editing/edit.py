@@ -74,7 +74,9 @@ def edit(config: EditConfig) -> Edited:
         raise InputError(f"{config.input} does not exist")
     if config.out.resolve() == config.input.resolve():
         raise InputError(f"--out {config.out} is the input itself: name another")
-    model = Model.load(base=config.base, adapter=config.adapter, model=config.model, weights=config.weights)
+    model = Model.load(
+        base=config.base, adapter=config.adapter, model=config.model, weights=config.weights, text=config.text
+    )
     predictor = Predictor(model, config.device)
     predictor.check_tile(config.tile)
     if config.input.is_dir():

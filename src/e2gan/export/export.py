@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from e2gan.config import ExportConfig
+from e2gan.config.schemas import AdapterFacts, ParityFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, plain, read_json, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
+from e2gan.core.schemas import known
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
 from e2gan.export.format import Runner
@@ -92,7 +94,7 @@ def export_model(config: ExportConfig) -> Exported:
     kind = find_format(config.format)
     kind.require()
     adapter = () if config.adapter is None else (config.adapter,)
-    model = Model.load(base=config.base, adapter=adapter, model=config.model)
+    model = Model.load(base=config.base, adapter=adapter, model=config.model, text=config.text)
     generator = model.plain()
     if not isinstance(generator, (Generator, LookUpTable)):
         raise InputError(
@@ -116,7 +118,7 @@ def export_model(config: ExportConfig) -> Exported:
                     f"nothing was written ({json.dumps(parity.versions)})"
                 )
     file = config.out / kind.file
-    parity = Parity(**read_json(config.out / PARITY))
+    parity = Parity(**known(Parity, read_json(config.out / PARITY, ParityFile)))
     return Exported(config.out, file, file.stat().st_size, parity, already_done)
 
 
@@ -126,7 +128,7 @@ def hashes(config: ExportConfig) -> dict[str, str]:
         return {"model_sha256": sha256(config.model / MODEL)}
     assert config.adapter is not None
     adapter = adapter_folder(config.adapter)
-    base_hash = read_json(adapter / ABOUT)["base_sha256"]
+    base_hash = read_json(adapter / ABOUT, AdapterFacts).get("base_sha256") or ""
     return {"base_sha256": base_hash, "adapter_sha256": adapter_sha256(adapter)}
 
 

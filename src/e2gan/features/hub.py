@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -12,8 +11,9 @@ from typing import Any
 
 import torch
 
+from e2gan.config.schemas import Preprocessor
 from e2gan.core.errors import InputError
-from e2gan.core.files import check_tensors
+from e2gan.core.files import check_tensors, read_json
 from e2gan.core.memory import is_no_memory
 
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
@@ -60,6 +60,8 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
                 raise
             errors.append(error)
     reason, mend = brief(errors[-1]), f"the folder is not whole, or of another kind: name another with {option}"
+    if "trust_remote_code" in str(errors[-1]):
+        raise InputError(f"{name}: brings a program of its own to be loaded by, which is never run: name another model")
     if "ignore_mismatched_sizes" in str(errors[-1]):
         reason = "its weights have other shapes than its config.json says"
     if not folder.is_dir():
@@ -114,7 +116,7 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
     `from_pretrained`.
     """
     arguments |= {"output_loading_info": True, "dtype": torch.float32}
-    model, found = pretrained(network.from_pretrained, name, option, **arguments)
+    model, found = pretrained(network.from_pretrained, name, option, trust_remote_code=False, **arguments)
     if missing := sorted(key for key in found["missing_keys"] if not key.startswith(unused)):
         raise InputError(
             f"{name}: is no {network.__name__}, or not whole ({missing[0]} is missing, the first of {len(missing)}): "
@@ -127,7 +129,7 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
 def model_config(name: str, option: str, kinds: tuple[str, ...]) -> Any:
     """A model's settings without its weights. Raises InputError where its type is none of `kinds`."""
     transformers = need_transformers(option)
-    config = pretrained(transformers.AutoConfig.from_pretrained, name, option)
+    config = pretrained(transformers.AutoConfig.from_pretrained, name, option, trust_remote_code=False)
     if config.model_type not in kinds:
         raise InputError(
             f"{name}: is a model of the type {config.model_type}, not {' or '.join(kinds)}: name another with {option}"
@@ -144,7 +146,7 @@ def clip_tokenizer(name: str, option: str, words: int) -> Any:
     transformers = need_transformers(option)
 
     def load(name: str, **arguments: Any) -> Any:
-        tokenizer = transformers.CLIPTokenizer.from_pretrained(name, **arguments)
+        tokenizer = transformers.CLIPTokenizer.from_pretrained(name, trust_remote_code=False, **arguments)
         if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
             raise OSError("it has no vocabulary: vocab.json and merges.txt, or tokenizer.json")
         return tokenizer
@@ -175,9 +177,9 @@ def image_statistics(
     if path is None:
         return mean, std
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
+        found = read_json(Path(path), Preprocessor)
         mean, std = tuple(map(float, found["image_mean"])), tuple(map(float, found["image_std"]))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except InputError as error:
         raise InputError(f"{path} gives no image_mean and image_std ({error}): mend it, or delete it") from error
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
         raise InputError(f"{path}: image_mean and image_std are three numbers each, the latter above 0")

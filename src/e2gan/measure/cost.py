@@ -133,7 +133,7 @@ def _load(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     if config.model is None and config.base is None and config.adapter is None:
         return Generator(config.generator), None, None
     adapter = () if config.adapter is None else (config.adapter,)
-    model = Model.load(base=config.base, adapter=adapter, model=config.model)
+    model = Model.load(base=config.base, adapter=adapter, model=config.model, text=config.text)
     folder = config.model if config.model is not None else base_folder(config.base, config.adapter)
     generator = model.plain()
     if isinstance(generator, LookUpTable):

@@ -283,7 +283,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     pair_set = PairSet.load(config.pairs)
     adapter = () if config.adapter is None else (config.adapter,)
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
-    model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt)
+    model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt, text=config.text)
     networks = _Networks.load(config)
     photos, targets, _ = pair_set.both_kinds(config.split)
     pairs = min(len(photos), len(targets))

@@ -12,6 +12,7 @@ import numpy as np
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
+from e2gan.core.schemas import known
 from e2gan.features.clip import ClipModel
 from e2gan.features.efficientnet import EfficientNetFeatures
 from e2gan.features.embeddings import load_embedder
@@ -124,7 +125,8 @@ class Score:
     @staticmethod
     def load(stored: Mapping[str, Any]) -> Score:
         """From what JSON holds of a score; only one of mIoU names its metric."""
-        return (MeanIou if stored.get("metric") == MIOU else Score)(**stored)
+        kind = MeanIou if stored.get("metric") == MIOU else Score
+        return kind(**known(kind, stored))
 
 
 @dataclass(frozen=True)

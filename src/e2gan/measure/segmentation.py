@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from e2gan.config.schemas import PaletteFile
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json
@@ -82,15 +83,13 @@ class Palette:
     @classmethod
     def load(cls, path: Path) -> Palette:
         """From {"classes": {"road": [128, 64, 128], ...}}. Raises InputError where the file is none."""
-        content = read_json(Path(path))
-        classes = content.get("classes") if isinstance(content, dict) else None
-        if not isinstance(classes, dict) or len(classes) < 2:
-            raise InputError(f'{path} is no palette: it needs {{"classes": {{"name": [r, g, b], ...}}}}, two or more')
+        try:
+            classes = read_json(Path(path), PaletteFile)["classes"]
+        except InputError as error:
+            form = '{"classes": {"name": [r, g, b], ...}}, two or more of three whole numbers in 0..255'
+            raise InputError(f"{error}: this is no palette, which is {form}") from None
         seen: dict[tuple[int, ...], str] = {}
         for name, colour in classes.items():
-            levels = isinstance(colour, list) and all(type(c) is int and 0 <= c <= 255 for c in colour)
-            if not levels or len(colour) != 3:
-                raise InputError(f"{path}: the colour of '{name}' is {colour}, not three whole numbers in 0..255")
             if twin := seen.get(tuple(colour)):
                 raise InputError(f"{path}: '{twin}' and '{name}' have the same colour {colour}: keep one of them")
             seen[tuple(colour)] = name
@@ -156,7 +155,9 @@ class Segmenter:
         """name: on the hub, or a local folder. Raises InputError where it is neither, or of another kind."""
         transformers = need_transformers(f"{OPTION} {name}")
         self.device = resolve_device(device)
-        self.processor = pretrained(transformers.AutoImageProcessor.from_pretrained, name, OPTION, backend="pil")
+        self.processor = pretrained(
+            transformers.AutoImageProcessor.from_pretrained, name, OPTION, trust_remote_code=False, backend="pil"
+        )
         if getattr(self.processor, "do_center_crop", None):
             self.processor.do_center_crop = False  # it would lose pixels
         network = pretrained_network(transformers.AutoModelForSemanticSegmentation, name, OPTION)

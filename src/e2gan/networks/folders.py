@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
 from e2gan.config import GeneratorConfig
+from e2gan.config.schemas import AdapterFacts, PeftFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256
 from e2gan.core.identity import hash_files
@@ -18,6 +20,7 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 CONCEPT = "concept.safetensors"
 ABOUT = "e2gan.json"
+LARGEST = {"width": 4096, "blocks": 256, "text_width": 65536}  # of a generator that a folder names
 ASSETS = Path(str(package_files("e2gan") / "assets"))
 
 
@@ -47,7 +50,7 @@ def _base_of(adapter: Path | None) -> Path | None:
     """The shipped base that an adapter belongs to, if it is one of them."""
     if adapter is None or not (folder := adapter_folder(adapter) / ABOUT).is_file():
         return None
-    wanted = read_json(folder).get("base_sha256")
+    wanted = read_json(folder, AdapterFacts).get("base_sha256")
     return next((path for path in shipped_bases().values() if sha256(path / MODEL) == wanted), None)
 
 
@@ -76,9 +79,9 @@ def adapter_sha256(adapter: Path) -> str:
     """Of an adapter folder's weights; where its alpha is not its ranks, which no adapter of ours has, of its
     adapter_config.json too, since that decides what the weights do."""
     weights = sha256(adapter / ADAPTER)
-    config = read_json(adapter / ADAPTER_CONFIG)
+    config = read_json(adapter / ADAPTER_CONFIG, PeftFile)
     fields = ("r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora")
-    r, alpha, ranks, alphas, rslora = (config.get(name) if isinstance(config, dict) else None for name in fields)
+    r, alpha, ranks, alphas, rslora = map(config.get, fields)
     if r == alpha and ranks == alphas and not rslora:
         return weights
     return hashlib.sha256(f"{weights} {sha256(adapter / ADAPTER_CONFIG)}".encode()).hexdigest()
@@ -87,11 +90,16 @@ def adapter_sha256(adapter: Path) -> str:
 def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
     """The generator of a base's or a model's settings; what they lack has its default.
 
-    Raises InputError where they name a setting that this version does not have.
+    Raises InputError where they name a setting that this version does not have, or a generator that cannot be.
     """
-    fields = dict(settings["generator"])
-    fields["transformers"] = tuple(fields["transformers"])
-    try:
-        return GeneratorConfig(**fields)
-    except TypeError as error:
-        raise InputError(f"the model's settings are not of this version: {error}") from error
+    values = dict(settings["generator"])
+    if "transformers" in values:
+        values["transformers"] = tuple(values["transformers"])
+    if unknown := sorted(values.keys() - {f.name for f in fields(GeneratorConfig)}):
+        raise InputError(f"the model's settings are not of this version: its generator has {', '.join(unknown)[:80]}")
+    config = GeneratorConfig(**values)
+    config.check()
+    for name, most in LARGEST.items():
+        if getattr(config, name) > most:
+            raise InputError(f"the model's settings: a {name} of {getattr(config, name)} is above {most}")
+    return config

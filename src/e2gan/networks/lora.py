@@ -105,6 +105,21 @@ def adapter_tensors(generator: Generator, name: str = "default") -> dict[str, Te
     return tensors
 
 
+def check_shapes(generator: Generator, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError where tensors are not an adapter's: of a layer that the generator lacks, half of one, or none
+    that could be weights."""
+    bare = {n.replace(".base_layer", "") for n, _ in generator.named_modules()}
+    for key, tensor in tensors.items():
+        layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        if layer not in bare:
+            raise ValueError(f"the generator has no layer '{layer}'")
+        if tensor.ndim not in (2, 4) or not tensor.is_floating_point():
+            raise ValueError(f"layer '{layer}': a tensor of {tuple(tensor.shape)}, {tensor.dtype}, is no weight")
+        for part in "AB":
+            if f"base_model.model.{layer}.lora_{part}.weight" not in tensors:
+                raise ValueError(f"layer '{layer}': lora_{part} is missing or has another shape")
+
+
 def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: str = "default") -> None:
     """Put a trained adapter on a generator; ranks and layers are read off the tensors' shapes.
 
@@ -112,10 +127,9 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
     """
     layers: dict[str, int] = {}
     bare = {n.replace(".base_layer", ""): m for n, m in generator.named_modules()}
+    check_shapes(generator, tensors)
     for key, tensor in tensors.items():
         layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
-        if layer not in bare:
-            raise ValueError(f"the generator has no layer '{layer}'")
         if key.endswith(".lora_A.weight"):
             module = bare[layer]
             module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module

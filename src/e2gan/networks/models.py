@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from e2gan.config import Detail, GeneratorConfig
 from e2gan.config.checks import mixture, one_model
+from e2gan.config.schemas import BASE, MODEL_SETTINGS, AdapterFacts, ModelFacts
 from e2gan.config.settings import Settings
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_tensors
@@ -26,9 +28,11 @@ from e2gan.networks.folders import (
     generator_config,
 )
 from e2gan.networks.generator import Generator
-from e2gan.networks.lora import attach_tensors, merged, set_strengths
+from e2gan.networks.lora import attach_tensors, check_shapes, merged, set_strengths
 from e2gan.networks.peft_config import adapter_weights
-from e2gan.networks.text import TextEncoder, text_encoder
+from e2gan.networks.text import TextEncoder, is_known, text_encoder
+
+MOST_TOKENS = 4096  # of an adapter's prompt
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
@@ -41,10 +45,14 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
 
 def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The generator of a base or of a whole model, of any kind, in evaluation mode on the CPU, and its settings."""
-    settings = read_settings(folder, ("base", "scratch", "finetune"), "trained model")
+    settings = read_settings(folder, MODEL_SETTINGS, "trained model")
     lut = {"lut_size": settings["lut_size"]} if "lut_size" in settings else {}
-    network = build_generator(settings.get("model", "e2gan"), generator_config(settings), settings["size"], **lut)
-    _load(network, folder / MODEL)
+    kind, config = settings.get("model", "e2gan"), generator_config(settings)
+    tensors, _ = read_tensors(folder / MODEL)
+    with torch.device("meta"):  # settings that lie ask for no memory
+        _check_shapes(build_generator(kind, config, settings["size"], **lut), tensors, folder / MODEL)
+    network = build_generator(kind, config, settings["size"], **lut)
+    _fill(network, tensors, folder / MODEL)
     return network.eval().requires_grad_(False), settings
 
 
@@ -92,11 +100,28 @@ def load_discriminator(folder: Path) -> Discriminator:
 
 def _adversarial(folder: Path) -> bool:
     """Whether a base was trained with the adversarial loss."""
-    return bool(read_settings(folder, ("base",), "base")["training"]["gan"])
+    return bool(read_settings(folder, BASE, "base")["training"]["gan"])
 
 
 def _load(module: nn.Module, path: Path) -> None:
-    tensors, _ = read_tensors(path)
+    _fill(module, read_tensors(path)[0], path)
+
+
+def _check_shapes(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Raises InputError where a file's tensors are not those of a network, which may be on the device meta."""
+    for name, wanted in module.state_dict().items():
+        found = tensors.get(name)
+        if found is None:
+            raise InputError(f"{path} does not fit its settings: it has no {name}")
+        if found.shape != wanted.shape:
+            shapes = f"{name} is {tuple(found.shape)}, not {tuple(wanted.shape)}"
+            raise InputError(f"{path} does not fit its settings: {shapes}")
+        if found.is_floating_point() != wanted.is_floating_point():
+            raise InputError(f"{path} does not fit its settings: {name} is {found.dtype}")
+
+
+def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    _check_shapes(module, tensors, path)
     try:
         module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except RuntimeError as error:
@@ -145,12 +170,13 @@ class Model:
         model: str | Path | None = None,
         weights: Sequence[float] | None = None,
         prompt: str | None = None,
+        text: str | None = None,
     ) -> Model:
         """A from-scratch `model`; or a base with one adapter, a weighted mixture of several, or none and a `prompt`.
 
-        base, adapter: folders, or names of those that ship. weights: one for each adapter. Raises InputError where a
-        folder is missing or of another kind, an adapter belongs to another base, or the weights are not as many as the
-        adapters, or not finite.
+        base, adapter: folders, or names of those that ship. weights: one for each adapter. text: where the text encoder
+        lies that the model or the base alone needs, see `encoder_of`. Raises InputError where a folder is missing or of
+        another kind, an adapter belongs to another base, or the weights are not as many as the adapters, or not finite.
         """
         given = Named(base=base, adapter=adapter, model=model, weights=weights, prompt=prompt)  # pyright: ignore
         one_model(given)
@@ -161,12 +187,14 @@ class Model:
                 raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
             generator, settings = load_network(model)
             prompt = settings["prompt"] if prompt is None and "prompt" in settings else prompt
-            tokens, detail = _tokens(generator, settings, prompt or ""), _detail(read_json(model / CONFIG), model)
+            tokens = _tokens(generator, settings, prompt or "", text)
+            detail = _detail(read_json(model / CONFIG, ModelFacts), model)
             return cls(generator, tokens, prompt or "", settings["size"], model, detail)
         folder = base_folder(base, adapter[0] if adapter else None)
         generator, settings = load_generator(folder)
         if not adapter:
-            return cls(generator, _tokens(generator, settings, prompt or ""), prompt or "", settings["size"], folder)
+            tokens = _tokens(generator, settings, prompt or "", text)
+            return cls(generator, tokens, prompt or "", settings["size"], folder)
         weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
         folders = [adapter_folder(path) for path in adapter]
         found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(folders)]
@@ -192,8 +220,8 @@ def _detail(facts: dict[str, Any], folder: Path) -> Detail:
     return detail
 
 
-def _tokens(generator: nn.Module, settings: dict[str, Any], prompt: str) -> Tensor | None:
-    return encoder_of(settings).encode(prompt)[None] if takes_prompt(generator) else None
+def _tokens(generator: nn.Module, settings: dict[str, Any], prompt: str, text: str | None) -> Tensor | None:
+    return encoder_of(settings, text).encode(prompt)[None] if takes_prompt(generator) else None
 
 
 PROBE = "a photo of a landscape in autumn"
@@ -207,15 +235,27 @@ def fingerprint(encoder: TextEncoder) -> list[float]:
 def encoder_of(settings: dict[str, Any], name: str | None = None) -> TextEncoder:
     """The text encoder of a base's or a model's settings; `name` may say where a copy of it lies.
 
-    Raises InputError where `name` is another encoder than the one it was trained with, or it is not at hand.
+    A folder may ask for `hashed` and for the paper's CLIP alone; any other encoder the user has to name, since it is
+    loaded from a repository or a folder of someone's. Raises InputError where it is not named, is another encoder than
+    the one that the model was trained with, or is not at hand.
     """
+    if name is None and not is_known(settings["text"]):
+        raise InputError(
+            f"this model needs the text encoder {settings['text']!r}, which is not loaded because a folder says so: "
+            f"if you know whose it is, name it: --text {settings['text']}"
+        )
     encoder = text_encoder(name or settings["text"], settings["generator"]["text_width"])
     known = settings.get("text_fingerprint")
     if name is not None and known is not None:
         ours = fingerprint(encoder)
-        if any(abs(a - b) > 0.05 for a, b in zip(ours, known, strict=True)):
+        if len(ours) != len(known) or any(abs(a - b) > 0.05 for a, b in zip(ours, known, strict=True)):
             raise InputError(f"--text {name} is another encoder than the base's ({settings['text']}): leave it out")
     return encoder
+
+
+def named_text(settings: dict[str, Any], text: str) -> str | None:
+    """`text`, which the user named, where a base's settings need that very encoder to be named; else None."""
+    return text if text == settings["text"] and not is_known(text) else None
 
 
 def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -> tuple[Tensor, dict[str, Any]]:
@@ -223,7 +263,7 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
 
     Raises InputError where the folder is no adapter, or one of another base (by the SHA-256 of the base's weights).
     """
-    about = read_json(adapter / ABOUT)
+    about = read_json(adapter / ABOUT, AdapterFacts)
     if about.get("base_sha256") != sha256(base / MODEL):
         raise InputError(
             f"{adapter} belongs to another base ({about.get('base')}, {str(about.get('base_sha256'))[:12]}…) than "
@@ -231,9 +271,16 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
         )
     tensors = adapter_weights(adapter, generator)
     try:
-        attach_tensors(generator, tensors, name)
-    except ValueError as error:
-        raise InputError(f"{adapter} does not fit {base}: {error}") from error
+        check_shapes(generator, tensors)
+        attach_tensors(generator, {k: v.float() for k, v in tensors.items()}, name)
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{adapter} does not fit {base}: {' '.join(str(error).split())[:200]}") from error
     generator.eval().requires_grad_(False)
-    tokens, _ = read_tensors(adapter / CONCEPT)
-    return tokens["tokens"].float()[None], about
+    tokens = read_tensors(adapter / CONCEPT)[0].get("tokens")
+    width = generator.config.text_width
+    if tokens is None or tokens.ndim != 2 or tokens.shape[1] != width or not 1 <= len(tokens) <= MOST_TOKENS:
+        what = "none" if tokens is None else f"of {tuple(tokens.shape)}"
+        raise InputError(f"{adapter / CONCEPT}: needs tokens of (words, {width}), and has {what}")
+    if not tokens.is_floating_point():
+        raise InputError(f"{adapter / CONCEPT}: its tokens are {tokens.dtype}")
+    return tokens.float()[None], about

@@ -13,6 +13,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 
+from e2gan.config.schemas import PeftFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import check_tensors, read_json, read_tensors
 from e2gan.networks.folders import ADAPTER, ADAPTER_CONFIG
@@ -101,10 +102,9 @@ def _layers(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, tuple[Tensor
 
 def _config(path: Path) -> LoraConfig:
     """PEFT's configuration in a file. Raises InputError for what it does not know, or is no use to us."""
-    found = read_json(path)
-    if not isinstance(found, dict) or found.get("peft_type") != "LORA":
-        kind = found.get("peft_type") if isinstance(found, dict) else None
-        raise InputError(f"{path}: is an adapter of the kind {kind}, not LORA")
+    found = read_json(path, PeftFile)
+    if found.get("peft_type") != "LORA":
+        raise InputError(f"{path}: is an adapter of the kind {found.get('peft_type')}, not LORA")
     plain: Any = LoraConfig().to_dict()
     for name, value in found.items():
         if name == "init_lora_weights":

@@ -117,6 +117,15 @@ def text_encoder(name: str, width: int | None = None) -> TextEncoder:
     return ClipText(_model_of(name), own)
 
 
+def is_known(name: str) -> bool:
+    """Whether an encoder needs nothing that this program does not name itself: `hashed`, and the paper's CLIP.
+
+    A model's folder may ask for these alone. Another one its user has to name: it is someone's repository or folder.
+    Raises InputError where it is no encoder's name.
+    """
+    return name == "hashed" or _model_of(name) == CLIP_NAME
+
+
 def known_width(name: str) -> int | None:
     """The width of an encoder's tokens, without loading weights; None for `hashed`, which takes any.
 

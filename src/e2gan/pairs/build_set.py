@@ -8,13 +8,16 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from e2gan.config.schemas import KeptScores
 from e2gan.core.errors import BusyError, InputError
-from e2gan.core.files import plain, write_bytes, write_jsonl
+from e2gan.core.files import parse_json, plain, write_bytes, write_jsonl
 from e2gan.core.images import read_image
 from e2gan.core.locks import only_writer
+from e2gan.core.names import inside, one_name
 from e2gan.core.outputs import finish, partial_of
 from e2gan.core.progress import track
 from e2gan.core.summary import count_reasons
@@ -98,13 +101,11 @@ def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
     """File → scores, of all that were kept by any machine. A line that was cut off by a kill is not there."""
     kept: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob(f"{SCORES}-*.jsonl")):
-        for line in path.read_text("utf-8").splitlines():
-            try:
-                row = json.loads(line)
+        for line in path.read_bytes().splitlines():
+            with suppress(InputError):
+                row = parse_json(line, KeptScores, str(path), folder=folder, finite=False)
                 if row["key"] == key:
                     kept[row["file"]] = row["scores"]
-            except (ValueError, KeyError, TypeError):
-                continue
     return kept
 
 
@@ -137,10 +138,10 @@ def _write_images(folder: Path, prompt: str, picked: Mapping[str, Candidate], ph
     images.mkdir(exist_ok=True)
     lines = []
     for photo in photos:
-        row, image = picked.get(photo.id), images / f"{photo.id}.png"
+        row, image = picked.get(photo.id), inside(folder, f"images/{one_name(photo.id)}.png")
         if row is None or row.file is None:
             continue
-        edit = (folder / row.file).read_bytes()
+        edit = _edit_of(inside(folder, row.file))
         if not image.exists() or image.read_bytes() != edit:
             write_bytes(image, edit)
         about = {"file_name": f"images/{image.name}", "photo": photo.id, "split": photo.split, "prompt": prompt}
@@ -149,6 +150,17 @@ def _write_images(folder: Path, prompt: str, picked: Mapping[str, Candidate], ph
     for image in images.glob("*.png"):
         if image.stem not in picked:
             image.unlink()
+
+
+def _edit_of(path: Path) -> bytes:
+    """A candidate's PNG. Raises InputError for a file that is gone, or no PNG: it goes into the pair set as it is."""
+    try:
+        found = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    if not found.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise InputError(f"{path} is no PNG")
+    return found
 
 
 def reasons(rows: Sequence[Candidate]) -> dict[str, int]:

@@ -7,15 +7,18 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from e2gan.config.schemas import CandidateRecord, CandidateRow
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, write_bytes, write_json
+from e2gan.core.files import parse_json, read_json, write_bytes, write_json
 from e2gan.core.images import Pixels
+from e2gan.core.names import inside, one_name
+from e2gan.core.schemas import check_form, known
 from e2gan.data.photos import Photo
 
 BY_HAND, DELETED = "rejected by hand", "deleted by hand"
@@ -61,15 +64,9 @@ class Candidate:
     @classmethod
     def read(cls, row: Mapping[str, Any]) -> Candidate:
         """From a line of candidates.jsonl. Raises InputError where it is none."""
-        names = [f.name for f in fields(cls)]
-        try:
-            candidate = cls(**{name: row[name] for name in names})
-            scores = {str(k): float(v) for k, v in candidate.scores.items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"candidates.jsonl is not of this version ({type(error).__name__} {error}): make the pair set anew"
-            ) from error
-        return replace(candidate, scores=scores)
+        check_form(row, CandidateRow, "candidates.jsonl", Path())
+        candidate = cls(**known(cls, row))
+        return replace(candidate, scores={k: float(v) for k, v in candidate.scores.items()})
 
 
 RECORD = "e2gan"  # key of the record inside a candidate's PNG
@@ -106,7 +103,7 @@ class CandidateFolder:
         measures: Mapping[str, float] | None = None,
     ) -> None:
         """Keep an edit, uint8 (H, W, 3), or that there is none."""
-        folder = self.folder / photo
+        folder = inside(self.folder, one_name(photo))
         for made in (self.folder, folder):  # not its parents: another machine may have built the pair set meanwhile
             made.mkdir(exist_ok=True)
         record = {
@@ -176,16 +173,17 @@ class CandidateFolder:
         for file in sorted(self.folder.joinpath(photo).glob(pattern)):
             try:
                 if file.suffix == ".json":
-                    record = read_json(file)
+                    record = read_json(file, CandidateRecord, finite=False)
                 elif file.suffix == ".png":
                     with Image.open(file) as image:
-                        record = json.loads(image.info[RECORD])
+                        record = parse_json(image.info[RECORD], CandidateRecord, str(file), finite=False)
                 else:
                     continue
                 # Earlier versions marked failures in a row as suspect: they are tried again.
-                if record.keys() >= {"teacher", "seed", "reason", "again", "measures"} and not record.get("suspect"):
+                nothing = file.suffix == ".json" and record["reason"] is None  # neither a picture nor why there is none
+                if not record.get("suspect") and not nothing:
                     yield file, record
-            except (OSError, KeyError, ValueError, AttributeError, InputError):
+            except (OSError, KeyError, ValueError, TypeError, SyntaxError, InputError):
                 continue
 
 

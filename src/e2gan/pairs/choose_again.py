@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.config import ChooseConfig
+from e2gan.config.schemas import PAIR_SET, CandidateRow, LastChoice
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, write_json
 from e2gan.core.outputs import read_settings
@@ -54,10 +55,13 @@ def choose_again(config: ChooseConfig) -> Chosen:
     folder = config.pairs
     settings = _settings(folder)
     photo_set = PhotoSet.load(Path(os.path.normpath(folder / settings["photos"])))
-    choice = settings["choice"] | (read_json(folder / LAST) if (folder / LAST).exists() else {})
+    choice = settings["choice"] | (read_json(folder / LAST, LastChoice) if (folder / LAST).exists() else {})
     choice |= {k: list(v) for k, v in (("reject", config.reject), ("prefer", config.prefer)) if v is not None}
     rules = parse_choice(choice["reject"], choice["prefer"], choice)
-    old = [Candidate.read(row) for row in read_jsonl(folder / INDEX)]
+    old = [Candidate.read(row) for row in read_jsonl(folder / INDEX, CandidateRow, finite=False)]
+    ids = {photo.id for photo in photo_set.photos}
+    if strange := next((row.photo for row in old if row.photo not in ids), None):
+        raise InputError(f"{folder / INDEX}: {photo_set.folder} has no photo '{strange}'")
     picks = read_picks(folder, old, config.picks)
     # What an edit is rejected for by itself stays; what a threshold or a person said is decided anew.
     rows = rules.reject(row.unmarked() for row in old)
@@ -81,7 +85,7 @@ def choose_again(config: ChooseConfig) -> Chosen:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """The settings of a pair set that has candidates. Raises InputError for any other folder."""
-    settings = read_settings(folder, ("pairs",), "pair set")
+    settings = read_settings(folder, PAIR_SET, "pair set")
     if "choice" not in settings or not (folder / INDEX).is_file():
         raise InputError(f"{folder} has no candidates to choose from: only pair sets of teachers beside filters have")
     return settings

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.config.checks import need
+from e2gan.config.schemas import ConceptListFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_toml
 from e2gan.core.names import LONGEST, slug
@@ -129,7 +130,7 @@ def _rows(path: Path, within: tuple[Path, ...], about: dict[Path, str]) -> Itera
     need(not circle, f"{path}: lists that include each other in a circle: {circle}")
     if real in about:  # two lists include it
         return
-    document = read_toml(path)
+    document = read_toml(path, ConceptListFile)
     _known(str(path), document, TOP)
     text = document.get("about")
     good = text is None or (isinstance(text, str) and bool(text.strip()))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.config import PairsConfig, TeachConfig
+from e2gan.config.schemas import PairRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
 from e2gan.core.names import file_key
@@ -99,7 +100,7 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
         outcome = import_unpaired(config, settings)
     else:
         outcome = import_pairs(config, settings)
-    rows = [] if outcome.waiting or outcome.busy else read_jsonl(config.out / ROWS)
+    rows = [] if outcome.waiting or outcome.busy else read_jsonl(config.out / ROWS, PairRow, finite=False)
     splits = [row["split"] for row in rows]
     return PairsResult(
         folder=config.out,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from e2gan.config.schemas import PicksFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_bytes
 from e2gan.data.photos import PhotoSet
@@ -109,10 +110,12 @@ def read_picks(folder: Path, rows: Sequence[Candidate], path: Path | None = None
     if path is None and not (folder / PICKS).is_file():
         return Picks({}, deleted)
     path = folder / PICKS if path is None else path
-    saved = read_json(path)
-    chosen = saved.get("picks") if isinstance(saved, dict) else None
-    if not isinstance(chosen, dict) or not all(name is None or isinstance(name, str) for name in chosen.values()):
-        raise InputError(f"{path} is not what {PAGE} saves: it has no picks of a file name or null for each photo")
+    try:
+        chosen = read_json(path, PicksFile)["picks"]
+    except InputError as error:
+        raise InputError(
+            f"{error}: this is not what {PAGE} saves: picks of a file name or null for each photo"
+        ) from None
     known = {photo: {row.name: row for row in group if row.name} for photo, group in by_photo(rows).items()}
     for photo, name in chosen.items():
         if photo not in known:

@@ -11,6 +11,7 @@ from joblib import Parallel, delayed
 
 from e2gan.core.files import write_jsonl
 from e2gan.core.images import read_image, write_png
+from e2gan.core.names import inside, one_name
 from e2gan.core.outputs import discard, finish, partial_of
 from e2gan.core.processes import processes
 from e2gan.core.progress import cores, track
@@ -27,9 +28,10 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
     prompt, seed: what its rows say. resumes: whether a run before was stopped: its images stay as they are.
     """
     folder, photos = partial_of(out), chosen.photos
-    files = {photo.id: f"images/{photo.id}.png" for photo in photos}
+    files = {photo.id: f"images/{one_name(photo.id)}.png" for photo in photos}
     try:
         (folder / "images").mkdir(exist_ok=True)
+        inside(folder, "images")
         left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
         edits = _in_processes([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
         for _ in track(edits, f"edits ({name})", len(left)):

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from e2gan.config.schemas import ScoreFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_json
+from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.identity import Reads, hash_of_named
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import slug
@@ -23,26 +24,28 @@ from e2gan.measure.metrics import MIOU, MetricScorer, NetworkOptions, Score
 from e2gan.measure.segmentation import Palette, SegmentationScorer, Segmenter
 from e2gan.networks.folders import ADAPTER, MODEL
 from e2gan.networks.models import Model
-from e2gan.train.loop import METRICS, NOT_DECISIVE, Trained
+from e2gan.train.loop import NOT_DECISIVE, Trained, read_log
 
 SHEET_ROWS, SHEET_SIDE = 4, 128
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A whole model, or an adapter on a base. parameters: those that were trained for the concept."""
+    """A whole model, or an adapter on a base. parameters: those that were trained for the concept. text: its text
+    encoder, where that has to be named."""
 
     folder: Path
     parameters: int
     base: Path | None = None
+    text: str | None = None
 
     @classmethod
-    def of(cls, trained: Trained, base: Path | None = None) -> TrainedModel:
-        return cls(trained.folder, trained.parameters, base)
+    def of(cls, trained: Trained, base: Path | None = None, text: str | None = None) -> TrainedModel:
+        return cls(trained.folder, trained.parameters, base, text)
 
     def load(self) -> Model:
         if self.base is None:
-            return Model.load(model=self.folder)
+            return Model.load(model=self.folder, text=self.text)
         return Model.load(base=self.base, adapter=(self.folder,))
 
     @property
@@ -162,14 +165,14 @@ class Comparison:
             CONTENT: {"pairs": pair_set.content()} | self.networks,
         }
         known = model.folder / f"score-{metric['metric']}-{slug(pair_set.folder.name)}-test.json"
-        earlier = read_json(known) if known.exists() else {}
-        if earlier and not differences(earlier["key"], key):
+        earlier = read_json(known, ScoreFile) if known.exists() else None
+        if earlier is not None and not differences(earlier["key"], key):
             score = Score.load(earlier["score"])
         else:
             photos, _ = self._arrays(pair_set)
             score = self._score(Predictor(model.load(), self.device).batch(photos), pair_set)
             write_json(known, {"key": key, "score": score})
-        log = read_jsonl(model.folder / METRICS)[-1]  # steps, seconds and losses at the training's end
+        log = read_log(model.folder)[-1]  # steps, seconds and losses at the training's end
         return Result(score, model.parameters, int(log["step"]), log["seconds"], model.weights.stat().st_size)
 
     def photo_as_it_is(self, pair_set: PairSet) -> Score:

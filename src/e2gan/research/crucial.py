@@ -109,7 +109,7 @@ def _frozen(config: CrucialConfig, base: Path, comparison: Comparison, part: Par
             text=config.text,
             training=config.training,
         )
-        return TrainedModel.of(finetune_base(settings))
+        return TrainedModel.of(finetune_base(settings), text=config.text)
 
     return Variant(NAMES[part], train)
 

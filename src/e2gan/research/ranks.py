@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from e2gan.config import Ranks, RanksConfig
+from e2gan.config.schemas import RanksFile, StepRecord
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, read_tensors, sha256, write_json, write_tensors
@@ -30,6 +31,7 @@ from e2gan.core.outputs import (
 )
 from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
+from e2gan.core.schemas import check_form, known
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score
@@ -161,7 +163,7 @@ class Measure:
         number, self.number = self.number, self.number + 1
         folder = self.folder / f"step{number}"
         if (folder / "step.json").exists():
-            return step_of(read_json(folder / "step.json"))
+            return step_of(read_json(folder / "step.json", StepRecord))
         folder.mkdir(parents=True, exist_ok=True)
         note(f'"{self.pair_set.prompt}": ranks {shown(ranks)}')
         training = replace(self.config.training, seed=self.config.training.seed + number)
@@ -196,9 +198,13 @@ class Measure:
             attach(generator, layers)
         else:
             state, _ = read_tensors(self.folder / f"step{number - 1}" / "state.safetensors")
-            attach_tensors(generator, _part(state, "adapter."))
-            grow(generator, layers)
-            discriminator.load_state_dict(_part(state, "discriminator."))
+            try:
+                attach_tensors(generator, _part(state, "adapter."))
+                grow(generator, layers)
+                discriminator.load_state_dict(_part(state, "discriminator."))
+            except (ValueError, RuntimeError) as error:
+                why = " ".join(str(error).split())[:160]
+                raise InputError(f"{self.folder / f'step{number - 1}'} does not fit ({why}): delete it") from error
         train_mode(generator).to(self.device)
         return generator, discriminator.to(self.device).train()
 
@@ -208,7 +214,8 @@ def _part(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor
 
 
 def step_of(record: dict[str, Any]) -> Step:
-    return Step(**{**record, "ranks": Ranks(**record["ranks"]), "score": Score(**record["score"])})
+    of = {"ranks": Ranks(**known(Ranks, record["ranks"])), "score": Score.load(record["score"])}
+    return Step(**{**known(Step, record), **of})
 
 
 def find_ranks(config: RanksConfig) -> RanksFound:
@@ -263,10 +270,13 @@ def sampled(config: RanksConfig) -> list[Path]:
 def _found_already(out: Path, found: dict[str, Any], changed: list[str], settings: dict[str, Any]) -> RanksFound:
     if changed:
         raise InputError(f"{out} was made with other settings ({in_words(changed, settings)}): {ELSEWHERE}")
+    check_form(found, RanksFile, str(out), out.parent)
+    if any(c["best"] >= len(c["history"]) for c in found["concepts"]):
+        raise InputError(f"{out}: the best step of a concept is none of its history: {ELSEWHERE}")
     concepts = [
         Concept(c["prompt"], Path(c["pairs"]), [step_of(s) for s in c["history"]], c["best"]) for c in found["concepts"]
     ]
-    ranks = Ranks(**found["ranks"])
+    ranks = Ranks(**known(Ranks, found["ranks"]))
     return RanksFound(out, found["metric"], ranks, found["parameters"], concepts, already_done=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from typing import Any
 
 from e2gan.config.checks import need
 from e2gan.core.errors import InputError
+from e2gan.core.files import parse_json
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SETTING = re.compile(r"([\w:/.-]+\.)?[A-Za-z_]\w*", re.ASCII)  # TEACHER.NAME is that teacher's alone
@@ -40,9 +40,9 @@ def _value(text: str, where: str) -> Any:
         value: Any = int(text) if text.lstrip("+-").isdecimal() else float(text)
     elif text.startswith(('"', "[")):
         try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{where}: is not JSON ({error}); put a text in double quotes") from None
+            value = parse_json(text, Any, where, finite=False)
+        except InputError as error:
+            raise InputError(f"{error}; put a text in double quotes") from None
     else:
         return text
     need(storable(value), f"{where}: a value is true, false, a finite number, a text, or a list of these")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from e2gan.config import AdaptConfig, Ranks, TrainingConfig
+from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_tensors
 from e2gan.data.pair_set import PairSet
@@ -26,7 +27,15 @@ from e2gan.networks.folders import (
     weights_hash,
 )
 from e2gan.networks.generator import Generator
-from e2gan.networks.lora import adapter_tensors, attach, lora_config, rank_of_layers, start_along, start_from
+from e2gan.networks.lora import (
+    adapter_tensors,
+    attach,
+    check_shapes,
+    lora_config,
+    rank_of_layers,
+    start_along,
+    start_from,
+)
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.networks.peft_config import adapter_weights
@@ -60,7 +69,10 @@ def adapt(config: AdaptConfig) -> Trained:
         slopes = gradients(generator.to(device), layers, data.to(device), config) if config.init == "gradient" else {}
         attach(generator, layers)
         if others:
-            start_from(generator, others)
+            try:
+                start_from(generator, others)
+            except ValueError as error:
+                raise InputError(f"--start: {error}") from error
         if slopes:
             start_along(generator, slopes)
         discriminator = load_discriminator(folder).to(device).train()
@@ -103,12 +115,17 @@ def gradients(
 
 
 def _tensors_of(adapter: Path, base_hash: str, generator: Generator) -> dict[str, Tensor]:
-    """An adapter's tensors. Raises InputError where it belongs to another base."""
-    if read_json(adapter / ABOUT).get("base_sha256") != base_hash:
+    """An adapter's tensors. Raises InputError where it belongs to another base, or does not fit it."""
+    if read_json(adapter / ABOUT, AdapterFacts).get("base_sha256") != base_hash:
         raise InputError(
             f"--start {adapter}: belongs to another base than this one's: only its own know what it changes"
         )
-    return adapter_weights(adapter, generator)
+    tensors = adapter_weights(adapter, generator)
+    try:
+        check_shapes(generator, tensors)
+    except ValueError as error:
+        raise InputError(f"--start {adapter}: {error}") from None
+    return tensors
 
 
 def about(

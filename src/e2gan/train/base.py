@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from e2gan.config import DEVICE, BaseConfig, ScratchConfig
+from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
 from e2gan.core.outputs import read_settings
@@ -16,7 +17,14 @@ from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, generator_config, weights_hash
 from e2gan.networks.generator import Generator
-from e2gan.networks.models import encoder_of, fingerprint, load_discriminator, load_generator, write_networks
+from e2gan.networks.models import (
+    encoder_of,
+    fingerprint,
+    load_discriminator,
+    load_generator,
+    named_text,
+    write_networks,
+)
 from e2gan.networks.text import TextEncoder, known_width, text_encoder
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, check_size, run
@@ -73,7 +81,7 @@ def with_encoder(config: Stage) -> tuple[Stage, TextEncoder]:
 
 def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncoder]:
     """The settings with the generator and the text encoder of the base that the training starts from."""
-    settings = read_settings(start, ("base",), "base")
+    settings = read_settings(start, BASE, "base")
     generator = generator_config(settings)
     if config.generator not in (DEVICE, generator):
         raise InputError(f"--start {start}: its generator is another than the one asked for: leave those options out")
@@ -81,7 +89,8 @@ def _with_start(config: BaseConfig, start: Path) -> tuple[BaseConfig, TextEncode
         raise InputError(
             f"--start {start}: its text encoder is {settings['text']}, not {config.text}: leave --text out"
         )
-    return replace(config, generator=generator, text=settings["text"]), encoder_of(settings)
+    encoder = encoder_of(settings, named_text(settings, config.text))
+    return replace(config, generator=generator, text=settings["text"]), encoder
 
 
 def card(config: BaseConfig, prompts: list[str], data: TrainingData, result: TrainingResult) -> str:

@@ -13,8 +13,11 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from e2gan.config.schemas import CourseRecord
 from e2gan.core.errors import LostTrainingError
+from e2gan.core.files import parse_json
 from e2gan.core.progress import note
+from e2gan.core.schemas import known
 from e2gan.train.step import SIGNS, Trainer
 
 GOOD_EVERY = 50  # steps at least between two good states, the older of which is gone back to
@@ -42,7 +45,10 @@ class Guard:
     def __init__(self, trainer: Trainer, step: int, kept: str | None = None) -> None:
         """kept: what `keep` gave for the checkpoint that the trainer goes on from at `step`."""
         self.trainer = trainer
-        self.course = Course(**json.loads(kept)) if kept else Course()
+        self.course = Course()
+        if kept:
+            record = parse_json(kept, CourseRecord, "the checkpoint's course", finite=False)
+            self.course = Course(**known(Course, record))
         self.well = True
         self.good = [(step, self._copy())]
         trainer.slower = self.course.slower

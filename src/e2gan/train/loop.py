@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from e2gan.config import GeneratorConfig, TrainingConfig
+from e2gan.config.schemas import LogRow
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError, NotFiniteError
-from e2gan.core.files import plain, read_tensors, sha256, write_bytes, write_tensors
+from e2gan.core.files import parse_json, plain, read_jsonl, read_tensors, sha256, write_bytes, write_tensors
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, claim, discard, finish, partial_of
 from e2gan.core.progress import Meter
@@ -136,8 +137,27 @@ def resume(trainer: Trainer, folder: Path) -> tuple[int, float, str | None]:
     if not (folder / CHECKPOINT).exists():
         return 0, 0.0, None
     state, header = read_tensors(folder / CHECKPOINT)
-    trainer.load_state(state)
-    return int(header["step"]), float(header["seconds"]), header.get("course")
+    try:
+        trainer.load_state(state)
+        step, seconds = int(header["step"]), float(header["seconds"])
+        if step < 0 or not 0 <= seconds < math.inf:
+            raise ValueError(f"step {step}, {seconds} seconds")
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        why = f"{type(error).__name__} {' '.join(str(error).split())[:160]}"
+        raise InputError(f"{folder / CHECKPOINT} is no checkpoint of this training ({why}): delete {folder}") from error
+    return step, seconds, header.get("course")
+
+
+def read_log(folder: Path, losses: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows of a training's metrics.jsonl. Raises InputError where there is none, or one lacks any of the losses."""
+    rows = read_jsonl(folder / METRICS, LogRow)
+    if not rows:
+        raise InputError(f"{folder / METRICS} is empty")
+    for row in rows:
+        for name in losses:
+            if not isinstance(row.get(name), (int, float)):
+                raise InputError(f"{folder / METRICS}: step {row['step']} has no {name}")
+    return rows
 
 
 class Log:
@@ -145,9 +165,9 @@ class Log:
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
         path = folder / METRICS
-        lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        write_bytes(path, "".join(kept).encode())
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        write_bytes(path, b"".join(x for x in whole if parse_json(x, LogRow, str(path))["step"] <= step))
         self.file = path.open("a", encoding="utf-8")
         self.events: Any = None
         if tensorboard:

@@ -156,24 +156,49 @@ class Trainer:
         return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave. Raises KeyError where a tensor is missing."""
+        """Take back what `state` gave. Raises KeyError where a tensor is missing, ValueError for one of another shape,
+        and RuntimeError for what cannot be taken."""
         with torch.no_grad():
             for name, tensor in (self.trained | dict(self.generator.named_buffers())).items():
-                tensor.copy_(state[f"generator.{name}"])
+                _take(tensor, state, f"generator.{name}")
             for name, tensor in self.discriminator.state_dict().items():
-                tensor.copy_(state[f"discriminator.{name}"])
+                _take(tensor, state, f"discriminator.{name}")
             for name, tensor in self.average.items():
-                tensor.copy_(state[f"average.{name}"])
+                _take(tensor, state, f"average.{name}")
         for part, optimizer in (("g", self.optimizer_g), ("d", self.optimizer_d)):
             moments: dict[int, dict[str, Tensor]] = {}
             for key, tensor in state.items():
                 if key.startswith(f"adam_{part}."):
                     _, i, name = key.split(".")
                     moments.setdefault(int(i), {})[name] = tensor
+            _check_moments(moments, [p for group in optimizer.param_groups for p in group["params"]])
             optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
     def finite(self) -> bool:
         return all(bool(t.isfinite().all()) for t in self.trained.values())
+
+
+def _take(tensor: Tensor, state: dict[str, Tensor], name: str) -> None:
+    if state[name].shape != tensor.shape:
+        raise ValueError(f"{name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
+    if state[name].dtype != tensor.dtype:
+        raise ValueError(f"{name} is {state[name].dtype}, not {tensor.dtype}")
+    tensor.copy_(state[name])
+
+
+def _check_moments(moments: dict[int, dict[str, Tensor]], of: Sequence[Tensor]) -> None:
+    """Raises ValueError where Adam's moments are not those of its parameters: it would fail with the next step."""
+    kept = {tuple(sorted(group)) for group in moments.values()}
+    if kept - {("exp_avg", "exp_avg_sq", "step")} or not moments.keys() <= set(range(len(of))):
+        raise ValueError("the optimizer's state is not whole")
+    for i, group in moments.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            if group[name].shape != of[i].shape:
+                raise ValueError(f"{name} of parameter {i} is {tuple(group[name].shape)}, not {tuple(of[i].shape)}")
+        if group["step"].numel() != 1:
+            raise ValueError(f"step of parameter {i} is {tuple(group['step'].shape)}")
+        if not all(tensor.is_floating_point() for tensor in group.values()):
+            raise ValueError(f"the optimizer's state of parameter {i} is of whole numbers")
 
 
 def parameters(module: nn.Module) -> int:

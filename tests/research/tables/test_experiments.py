@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from e2gan import PairSet, Ranks, TableConfig, run_table
-from e2gan.config import GeneratorConfig
+from e2gan.config import GeneratorConfig, schemas
 from e2gan.core.files import read_json, read_tensors, write_json
 from e2gan.core.outputs import read_settings
 from e2gan.measure.metrics import NetworkOptions
@@ -132,10 +132,8 @@ CHANGES: dict[str, dict[str, Any]] = {"fig7": {"keep": (8, 12)}, "table14": {"ra
 
 def facts_of(model: Path) -> dict[str, Any]:
     """What a row's model was trained with, by its config.json, its base's, and its selection."""
-    stage, found = (
-        read_json(model / "config.json")["stage"],
-        read_settings(model, ("adapt", "scratch", "finetune"), "model"),
-    )
+    config = read_json(model / "config.json")
+    stage, found = config["stage"], config["settings"]
     training = found["training"]
     facts = {
         "stage": stage,
@@ -151,7 +149,7 @@ def facts_of(model: Path) -> dict[str, Any]:
         facts["ranks"] = Ranks(**found["ranks"])
         facts |= {k: read_json(Path(found["selection"]))[k] for k in ("method", "embedding")}
     if found.get("base"):
-        base = read_settings(Path(found["base"]), ("base",), "base")
+        base = read_settings(Path(found["base"]), schemas.BASE, "base")
         facts["base"] = {
             "concepts": list(base["concepts"]),
             "gan": base["training"]["gan"],
@@ -206,7 +204,7 @@ def test_rows_are_what_the_paper_compares(name: str, sets: Sets, tmp_path: Path)
 def only_the_cross_attention_is_gone(found: TableResult) -> None:
     bases = {}
     for row, (folder,) in found.models.items():
-        base = Path(read_settings(found.out / folder, ("adapt",), "adapter")["base"])
+        base = Path(read_json(found.out / folder / "config.json")["settings"]["base"])
         bases[row] = read_tensors(base / "model.safetensors")[0]
     bare, whole = bases["cross-attention removed at fine-tuning"], bases["ours"]
     gone = whole.keys() - bare.keys()
@@ -259,7 +257,7 @@ def test_photos_without_a_pair_are_not_selected(sets: Sets, tmp_path: Path) -> N
     found = run(settings(sets, "fig7", tmp_path, keep=(ALL,), steps=1, base_steps=1))
     edited = {row["photo"] for row in PairSet.load(sets.rejecting).rows if row["split"] == "train"}
     for of in found.models.values():
-        selection = read_settings(found.out / of[0], ("adapt",), "adapter")["selection"]
+        selection = read_json(found.out / of[0] / "config.json")["settings"]["selection"]
         assert set(read_json(Path(selection))["ids"]) == edited
 
 

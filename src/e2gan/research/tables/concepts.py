@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2gan.config import TableConfig
+from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
 from e2gan.core.names import prompt_key
 from e2gan.core.outputs import read_settings
@@ -67,7 +68,7 @@ def _unknown(sets: Sequence[PairSet], base: Path | None, single: list[str], note
     """The sets whose concepts neither the given base nor the base of one concept has learned."""
     trained: set[str] = set()
     if base is not None:
-        trained = set(map(prompt_key, read_settings(base_folder(base), ("base",), "base").get("concepts", ())))
+        trained = set(map(prompt_key, read_settings(base_folder(base), BASE, "base").get("concepts", ())))
     left = []
     for s in sets:
         if prompt_key(s.prompt) in trained:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from e2gan.config import COMODGAN_TRAINING, KEPT, PIX2PIX, GeneratorConfig, TableConfig, TrainingConfig
+from e2gan.config.schemas import ImagesFile, MeasuredFile
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, write_json
@@ -19,6 +20,7 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import claim_in_place
 from e2gan.core.plots import Panel, number, plot_bars
 from e2gan.core.progress import note
+from e2gan.core.schemas import known
 from e2gan.measure.cost import (
     StepFlops,
     example,
@@ -108,7 +110,7 @@ class Measured:
 
     @classmethod
     def load(cls, stored: dict[str, Any]) -> Measured:
-        return cls(**{**stored, "flops": StepFlops(**stored["flops"])})
+        return cls(**{**known(cls, stored), "flops": StepFlops(**known(StepFlops, stored["flops"]))})
 
 
 def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tuple[list[TableRow], list[str]]:
@@ -132,20 +134,23 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tu
             return _table2(config, size, out)
         measured = {}
         for row, method in ROWS[name].items():
-            known = out / f"step-{slug(method)}.json"
-            if not known.exists():
+            file = out / f"step-{slug(method)}.json"
+            if not file.exists():
                 note(f"{row}: one step at {size} pixels")
-                write_json(known, measure(method, size, config))
-            measured[row] = Measured.load(read_json(known))
+                write_json(file, measure(method, size, config))
+            measured[row] = Measured.load(read_json(file, MeasuredFile))
         table = _table1 if name == "table1" else _fig6
         return table(config, size, out, measured, paper)
 
 
 def image_costs(
-    generators: Mapping[str, tuple[str, GeneratorConfig]], size: int, device: torch.device, known: Path
+    generators: Mapping[str, tuple[str, GeneratorConfig]], size: int, device: torch.device, file: Path
 ) -> dict[str, ImageCost]:
-    """Count and time one image of `size` pixels through each generator (kind, settings), in turns; or read `known`."""
-    if not known.exists():
+    """Count and time one image of `size` pixels through each generator (kind, settings), in turns; or read `file`.
+
+    Raises InputError where the file has other rows.
+    """
+    if not file.exists():
         note(f"{', '.join(generators)}: an image at {size} pixels")
         built = {row: build_generator(kind, settings, size) for row, (kind, settings) in generators.items()}
         counts = {row: multiply_accumulates(generator, size) for row, generator in built.items()}
@@ -162,8 +167,11 @@ def image_costs(
             macs, attention = counts[row]
             at_output = macs + transposed_at_output(generator, size)
             costs[row] = ImageCost(parameters(generator), macs, at_output, attention, times[row])
-        write_json(known, costs)
-    return {row: ImageCost(**cost) for row, cost in read_json(known).items()}
+        write_json(file, costs)
+    stored = read_json(file, ImagesFile)
+    if stored.keys() != generators.keys():
+        raise InputError(f"{file} has not the rows {', '.join(generators)}: delete it")
+    return {row: ImageCost(**known(ImageCost, cost)) for row, cost in stored.items()}
 
 
 def _kind(method: str, config: TableConfig) -> tuple[str, GeneratorConfig]:

@@ -27,6 +27,7 @@ from e2gan.config import (
     SelectConfig,
     TableConfig,
 )
+from e2gan.config.schemas import BASE, PAIR_SET
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
 from e2gan.core.names import slug
@@ -36,7 +37,7 @@ from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import INDEX
 from e2gan.features.embeddings import KINDS
 from e2gan.networks.folders import base_folder, generator_config
-from e2gan.networks.models import build_generator, encoder_of
+from e2gan.networks.models import build_generator, encoder_of, named_text
 from e2gan.networks.text import known_width, text_encoder
 from e2gan.research.comparison import Comparison, TrainedModel, Variant
 from e2gan.research.tables.concepts import Concepts
@@ -113,7 +114,7 @@ class Models:
         c = self.config
         if c.base is not None and sets is None and generator is None:
             folder = base_folder(c.base)
-            return Base(name, generator_config(read_settings(folder, ("base",), "base")), lambda: folder)
+            return Base(name, generator_config(read_settings(folder, BASE, "base")), lambda: folder)
         sets = self.concepts.base if sets is None else sets
         if not sets:
             raise InputError("this experiment trains a base: name the concepts for it with --base-pairs")
@@ -177,6 +178,7 @@ class Models:
                 base=on,
                 selection=photos,
                 ranks=ranks or c.ranks,
+                text=self._text_of(on),
                 training=training,
             )
             return TrainedModel.of(adapt(settings), on)
@@ -214,7 +216,7 @@ class Models:
                 generator=generator or c.generator,
                 training=training,
             )
-            return TrainedModel.of(train_scratch(settings))
+            return TrainedModel.of(train_scratch(settings), text=c.text if model == "e2gan" else None)
 
         return Variant(name, train, check)
 
@@ -236,10 +238,17 @@ class Models:
 
         def train(pair_set: PairSet) -> TrainedModel:
             on, out = base.folder, self._folder(folder or name, pair_set)
-            settings = FinetuneConfig(pairs=pair_set.folder, out=out, base=on, frozen=frozen, training=training)
-            return TrainedModel.of(finetune_base(settings))
+            text = self._text_of(on)
+            settings = FinetuneConfig(
+                pairs=pair_set.folder, out=out, base=on, frozen=frozen, text=text, training=training
+            )
+            return TrainedModel.of(finetune_base(settings), text=text)
 
         return Variant(name, train, lambda pair_set: self.fits(pair_set, training.batch))
+
+    def _text_of(self, base: Path) -> str | None:
+        """The text encoder of a base, where it has to be named and the settings name it."""
+        return named_text(read_settings(base, BASE, "base"), self.config.text)
 
     def _folder(self, name: str, pair_set: PairSet) -> Path:
         """Where a model of a concept is trained, which is told."""
@@ -260,7 +269,7 @@ class Models:
     def _check_selection(self, pair_set: PairSet, selection: Selection) -> None:
         """Raises InputError where there are fewer photos with a pair than to be kept, and where the set was made of a
         selection: then teacher and baselines saw no more photos than that."""
-        if read_settings(pair_set.folder, ("pairs",), "pair set").get("selection_sha256"):
+        if read_settings(pair_set.folder, PAIR_SET, "pair set").get("selection_sha256"):
             raise InputError(
                 f"{pair_set.folder} was made of a selection of its photos, and this experiment selects by itself: "
                 f"make its pairs without a selection.json in {pair_set.photo_folder}"
@@ -304,7 +313,8 @@ class Models:
     def check_base(self) -> None:
         """Raises InputError where the given base's own text encoder is not at hand."""
         if self.config.base is not None:
-            encoder_of(read_settings(base_folder(self.config.base), ("base",), "base")).encode("a photo")
+            settings = read_settings(base_folder(self.config.base), BASE, "base")
+            encoder_of(settings, named_text(settings, self.config.text)).encode("a photo")
 
 
 def _embedding_name(embedding: str) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from e2gan.core.files import CONFIG, plain, read_json, sha256, write_jsonl
+from e2gan.config.schemas import PAIR_SET
+from e2gan.core.files import plain, sha256, write_jsonl
 from e2gan.core.images import Pixels, read_image, resize, write_png
-from e2gan.core.outputs import writing
+from e2gan.core.names import inside
+from e2gan.core.outputs import read_settings, writing
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import INDEX
 from e2gan.networks.folders import DISCRIMINATOR, MODEL, weights_hash
@@ -25,7 +27,7 @@ def resized_set(pair_set: PairSet, size: int, out: Path) -> PairSet:
     with writing(photos, "photos", facts, reads={"photos": photo_set.content()}) as folder:
         if folder is not None:
             for photo in photo_set.photos:
-                _resize(photo_set.folder / photo.file, folder / photo.file, size)
+                _resize(inside(photo_set.folder, photo.file), inside(folder, photo.file), size)
             write_jsonl(folder / INDEX, map(plain, photo_set.photos))
     # Two concepts may be called the same in two folders.
     folder = out / sha256(pair_set.folder / ROWS)[:12] / pair_set.folder.name
@@ -44,13 +46,13 @@ def identity_set(pair_set: PairSet, out: Path) -> PairSet:
 def _derive(
     pair_set: PairSet, out: Path, photos: Path, size: int, file_of: Callable[[dict], Path], prompt: str | None = None
 ) -> PairSet:
-    settings = read_json(pair_set.folder / CONFIG)["settings"]
+    settings = read_settings(pair_set.folder, PAIR_SET, "pair set")
     settings |= {"from_sha256": sha256(pair_set.folder / ROWS), "size": size, "concept": prompt or pair_set.prompt}
     settings |= {"photos": os.path.relpath(photos.resolve(), out.resolve())}
     with writing(out, "pairs", settings, reads={"pairs": pair_set.content()}) as folder:
         if folder is not None:
             for row in pair_set.rows:
-                _resize(file_of(row), folder / row["file_name"], size)
+                _resize(file_of(row), inside(folder, row["file_name"]), size)
             write_jsonl(folder / ROWS, [row | {"prompt": settings["concept"]} for row in pair_set.rows])
     return PairSet.load(out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from e2gan.config.schemas import ModelIndex
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_json
 from e2gan.features.hub import need_transformers
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ def model_index(name: str, **arguments: Any) -> Any:
 
     file = "model_index.json"
     path = Path(name, file) if Path(name).is_dir() else Path(hf_hub_download(name, file, **arguments))
-    index = json.loads(path.read_text("utf-8"))
-    if not isinstance(index, dict):
-        raise ValueError(f"its {file} is no table of its parts")
-    return index
+    try:
+        return read_json(path, ModelIndex)
+    except InputError as error:
+        raise ValueError(str(error)) from None  # `pretrained` says how to name another
 
 
 def library_class(diffusers: ModuleType, name: str) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from e2gan.config.schemas import PresetFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_toml
 
@@ -87,7 +88,7 @@ def load_presets(extra: Path | None = None) -> dict[str, Preset]:
     """
     presets: dict[str, Preset] = {}
     for path in [*sorted(SHIPPED.glob("*.toml")), *([extra] if extra else [])]:
-        presets |= {name: _preset(path, name, table) for name, table in read_toml(path).items()}
+        presets |= {name: _preset(path, name, table) for name, table in read_toml(path, PresetFile).items()}
     return presets
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -212,8 +213,8 @@ class DiffusionTeacher:
         revision = {"revision": branch} if (branch := self._revision()) else {}
         parts = revision | image_text_processors(kind, self.checkpoint(), **revision)
         parts |= self._components(diffusers, dtype)
-        load = self._announcing(kind.from_pretrained)
-        pipeline = pretrained(load, self.checkpoint(), "--model", dtype=dtype, use_safetensors=True, **parts)
+        load = self._announcing(partial(kind.from_pretrained, trust_remote_code=False, dtype=dtype))
+        pipeline = pretrained(load, self.checkpoint(), "--model", use_safetensors=True, **parts)
         pipelines.check_whole(pipeline, self.model)
         pipeline.set_progress_bar_config(disable=True)
         pipelines.set_scheduler(diffusers, pipeline, self.preset)

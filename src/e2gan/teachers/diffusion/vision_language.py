@@ -24,7 +24,7 @@ def image_text_processors(pipeline: Any, name: str, **arguments: Any) -> dict[st
     for component, entry in pretrained(model_index, name, "--model", **arguments).items():
         kind = getattr(transformers, entry[1], None) if isinstance(entry, list) and entry[0] == "transformers" else None
         if _sees_videos(kind):
-            load = partial(_without_videos(kind).from_pretrained, subfolder=component)
+            load = partial(_without_videos(kind).from_pretrained, subfolder=component, trust_remote_code=False)
             processors[component] = pretrained(load, name, "--model", **arguments)
     return processors
 
