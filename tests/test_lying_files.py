@@ -26,7 +26,7 @@ from tests.config.test_schemas import forms_read
 from tests.conftest import Project
 from tests.tiny_kinds import KINDS, TENSORS, Kind, build
 
-FAST, SLOW = 2, 20  # mutations of a kind, beside one of each field
+FAST, SLOW = 2, 6  # mutations of a kind, beside one of each field
 RAW = {"@deep@": "[" * 100_000 + "]" * 100_000, "@digits@": "9" * 5000, "@inf@": "1e400"}
 VALUES: list[Any] = [
     *(None, True, "", "x", "1", "a\0", "\ud800", "x" * 3000, "../../victim", "../../new", "/tmp/new-of-a-stranger"),
@@ -126,13 +126,19 @@ def toml(value: Any) -> str:
 # -- what must not happen ---------------------------------------------------------------------------------------------
 
 
-def outside(folder: Path) -> dict[str, str]:
-    """All that lies beside the folder, by content."""
+def outside(folder: Path, root: Path) -> dict[str, str]:
+    """All that lies in `root` and not in the folder, by content."""
     found = {}
-    for path in folder.parent.rglob("*"):
+    for path in root.rglob("*"):
         if not path.is_relative_to(folder) and path.is_file():
             found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def listing(folder: Path, but: Path) -> dict[str, tuple[int, int]]:
+    """Names, sizes and times of all files of a folder but one."""
+    found = {path: path.lstat() for path in folder.rglob("*") if path.is_file()}
+    return {str(path): (s.st_size, s.st_mtime_ns) for path, s in found.items() if path != but}
 
 
 def copied(source: str, target: str) -> None:
@@ -143,18 +149,20 @@ def copied(source: str, target: str) -> None:
 def try_kind(kind: Kind, home: Path, work: Path, change: Any) -> None:
     """Read a copy of all in which one file was changed: no exception but InputError, nothing written outside."""
     place = work / "deep" / "down"
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(home, place / "home", copy_function=copied)
-    (place.parent / "victim").write_text("precious")
-    (place.parent / "victim.png").write_text("precious")
-    (place.parent / "linked").mkdir()
-    (place / "home" / "linked").symlink_to(place.parent / "linked")
+    if not place.exists():
+        shutil.copytree(home, place / "home", copy_function=copied)
+        (place.parent / "victim").write_text("precious")
+        (place.parent / "victim.png").write_text("precious")
+        (place.parent / "linked").mkdir()
+        (place / "home" / "linked").symlink_to(place.parent / "linked")
     file = next((place / "home").glob(kind.file))
     content = file.read_bytes()
+    whole = listing(place / "home", file)
     file.unlink()  # it may be a link
     file.write_bytes(content)
     change(file)
-    before = outside(place / "home")
+    before = outside(place / "home", work)
+    written = False
     stranger = Path("/tmp/new-of-a-stranger")
     try:
         with chdir(place / "home"):
@@ -163,7 +171,15 @@ def try_kind(kind: Kind, home: Path, work: Path, change: Any) -> None:
         line = str(error)
         assert "\n" not in line, line
         assert len(line) < 4000
-    assert outside(place / "home") == before
+    finally:
+        file.unlink(missing_ok=True)
+        if listing(place / "home", file) != whole or not file.parent.exists():
+            written = True
+        else:
+            file.write_bytes(content)
+    assert outside(place / "home", work) == before
+    if written:  # the next change gets a new copy
+        shutil.rmtree(work)
     assert not list(stranger.parent.glob(f"{stranger.name}*"))
 
 
@@ -270,6 +286,15 @@ def test_tensors_that_lie_are_told_in_one_line(name: str, home: Path, tmp_path: 
 
 
 # -- all of them ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_outside_is_seen(home: Path, tmp_path: Path) -> None:
+    """Else the tests above would let it pass."""
+    for name in ("../../victim.png", "../../new", "linked/new"):
+        kind = Kind("photos/photos.jsonl", lambda root, name=name: (root / name).write_text("a stranger's"))
+        with pytest.raises(AssertionError):
+            try_kind(kind, home, tmp_path / "work", Path.touch)
+        shutil.rmtree(tmp_path / "work")
 
 
 def test_every_form_that_is_read_has_a_file_here() -> None:
