@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from e2gan.config import PairsConfig, PhotosConfig
 from e2gan.core.images import encode_png, square
 from e2gan.core.originals import list_images
-from e2gan.data.duplicates import alike, groups_of, near_duplicates, thumbnail
+from e2gan.data.duplicates import alike, groups_of, likeness_notes, near_duplicates, thumbnail
 from e2gan.data.photos import PhotoSet, assign_splits, prepare_photos
 from e2gan.pairs.make import make_pairs
 

@@ -48,7 +48,7 @@ def unpaired(tmp_path: Path) -> Path:
         )
     )
     assert found.train + found.val + found.test == 30
-    assert found.notes == ["photos: 20 train, 2 val, 2 test"]
+    assert "photos: 20 train, 2 val, 2 test" in found.notes
     return out
 
 
