@@ -61,8 +61,8 @@ def likeness_notes(like: Mapping[str, str]) -> list[str]:
     name, first = min(others)
     if len(set(like.values())) < LEAST_GROUPS:
         return [
-            f"nearly all of the {len(like)} pictures show the same, e.g. {first} and {name}: they are split one by one, "
-            "so that val and test hold what is trained on"
+            f"nearly all of the {len(like)} pictures show the same, e.g. {first} and {name}: they are split one by "
+            "one, so that val and test hold what is trained on"
         ]
     groups = len({first for _, first in others})
     return [
