@@ -1,4 +1,4 @@
-"""Layers that a runtime lacks, as others that give the same: reflected borders as slices, shuffled pixels as strides."""
+"""Layers that a runtime lacks, as others that give the same: reflected borders, folded pixels, attention."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,10 +26,10 @@ from e2gan.export.gpu_delegate import gpu_delegate
 from e2gan.export.pixel_model import as_pixels, check_sides
 
 SIGNATURE = METADATA = "e2gan"
-MULTIPLIES = ("CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED", "BATCH_MATMUL")
-# litert-converter 0.5 asks for an older typing_extensions than the command line runs with, so that pip refuses both
-# together, though both run with the newer one.
-HOW = "pip install 'e2gan[litert]' && pip install --no-deps litert-torch==0.10.0 litert-converter==0.5.0 xdsl==0.28.0"
+# Products of attention are left out: in eight bits they cost four levels on average, all others 0.7.
+MULTIPLIES = ("CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED")
+# litert-converter asks for xdsl, which pip cannot install beside the command line's tyro; a conversion never loads it.
+HOW = "pip install 'e2gan[litert]' && pip install --no-deps litert-torch==0.10.0 litert-converter==0.5.0"
 
 
 def require() -> None:
@@ -50,8 +50,10 @@ def write(order: Order, path: Path) -> None:
         with TemporaryDirectory() as folder:
             source = Path(folder) / "float.tflite"
             edge.export(str(source))
+            # Before it is quantised: that lays large buffers where no later writer finds them.
+            source.write_bytes(labelled(source.read_bytes(), order))
             data = source.read_bytes() if order.precision == "fp32" else quantized(source, order)
-    write_bytes(path, labelled(data, order))
+    write_bytes(path, data)
 
 
 def quantized(source: Path, order: Order) -> bytes:
@@ -80,16 +82,12 @@ def outermost(path: Path, count: int) -> list[str]:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model: Any = flatbuffer_utils.read_model(str(path))
+    graph, codes = (
+        model.subgraphs[0],
+        [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes],
+    )
     kinds = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.TRANSPOSE_CONV)
-    graph = model.subgraphs[0]
-    names = [
-        graph.tensors[op.outputs[0]].name.decode()
-        for op in graph.operators
-        if max(
-            model.operatorCodes[op.opcodeIndex].builtinCode, model.operatorCodes[op.opcodeIndex].deprecatedBuiltinCode
-        )
-        in kinds
-    ]
+    names = [graph.tensors[op.outputs[0]].name.decode() for op in graph.operators if codes[op.opcodeIndex] in kinds]
     return [re.escape(name) for name in dict.fromkeys([*names[:count], *names[-count:]])]
 
 
@@ -112,9 +110,11 @@ def metadata(path: Path) -> dict[str, str]:
     from ai_edge_litert.tools import flatbuffer_utils
 
     try:
-        model: Any = flatbuffer_utils.convert_bytearray_to_object(bytearray(path.read_bytes()))
-        buffers = {bytes(entry.name): model.buffers[entry.buffer].data for entry in model.metadata or []}
-        return json.loads(bytes(buffers[METADATA.encode()]))
+        data = path.read_bytes()
+        model: Any = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
+        buffers = {bytes(entry.name): model.buffers[entry.buffer] for entry in model.metadata or []}
+        buffer = buffers[METADATA.encode()]
+        return json.loads(data[buffer.offset : buffer.offset + buffer.size] if buffer.offset else bytes(buffer.data))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file") from None
     except KeyError:
@@ -150,7 +150,7 @@ def quiet() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

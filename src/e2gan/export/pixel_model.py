@@ -77,7 +77,7 @@ class PixelModel(nn.Module):
 
 
 def traced(model: PixelModel, size: int | None) -> torch.export.ExportedProgram:
-    """The model as a graph of any batch, and of any height and width that are multiples of its own where size is None."""
+    """The model as a graph of any batch; of any height and width that are multiples of its own where size is None."""
     # An example with equal sides or one photo would make the exporter take these for constants.
     multiple = model.multiple
     least = -(-LEAST // multiple)
