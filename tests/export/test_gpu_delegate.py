@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.core.errors import InputError
@@ -18,9 +17,9 @@ from tests.export.tiny_export import pixel_model
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
-class Reflected(nn.Module):
+class Gathered(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
-        return F.pad(photo.permute(0, 3, 1, 2), (3, 3, 3, 3), mode="reflect").relu()
+        return photo[:, torch.tensor([2, 1, 0]), torch.tensor([0, 5, 7])].relu()
 
 
 class Deep(nn.Module):
@@ -34,7 +33,7 @@ def converted(module: nn.Module, path: Path) -> Path:
     except InputError as error:
         pytest.skip(str(error))
     with litert.quiet():
-        import litert_torch
+        import litert_torch  # pyright: ignore[reportMissingImports]
 
         example = {"photo": torch.zeros(1, 32, 32, 3)}
         litert_torch.signature("e2gan", module.eval(), sample_kwargs=example).convert().export(str(path))
@@ -42,7 +41,7 @@ def converted(module: nn.Module, path: Path) -> Path:
 
 
 def test_what_the_delegate_lacks_is_named(tmp_path: Path) -> None:
-    found = gpu_delegate(converted(Reflected(), tmp_path / "r.tflite"))
+    found = gpu_delegate(converted(Gathered(), tmp_path / "g.tflite"))
     assert not found.passed
     assert any("GATHER" in reason for reason in found.reasons)
     found = gpu_delegate(converted(Deep(), tmp_path / "d.tflite"))

@@ -36,8 +36,8 @@ def write(order: Order, path: Path) -> None:
     """The method `forward`: float32 (1, size, size, 3) in 0..255 → the same; and what the file says of itself."""
     assert order.size is not None
     with quiet():
-        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # pyright: ignore[reportMissingImports]
+        from executorch.exir import to_edge_transform_and_lower  # pyright: ignore[reportMissingImports]
 
         example = torch.zeros(1, order.size, order.size, 3)
         program = torch.export.export(FixedModel(order.model, order.size).eval(), (example,))
@@ -58,7 +58,7 @@ class ExecutorchModel:
         if not path.is_file():
             raise InputError(f"{path}: there is no such file")
         with quiet():
-            from executorch.runtime import Runtime
+            from executorch.runtime import Runtime  # pyright: ignore[reportMissingImports]
 
             try:
                 # By its bytes: the runtime's own reader would keep the file open.

@@ -19,7 +19,7 @@ def gpu_delegate(path: Path) -> Check:
 
     No tensor of more than four dimensions, none between operators that is no float, and no gather, cast or broadcast.
     """
-    from ai_edge_litert import _pywrap_analyzer_wrapper as analyzer
+    from ai_edge_litert import _pywrap_analyzer_wrapper as analyzer  # pyright: ignore
 
     report = analyzer.ModelAnalyzer(str(path), True, True)
     reasons = [line.partition(": ")[2].strip() for line in report.splitlines() if "GPU COMPATIBILITY WARNING" in line]
@@ -34,7 +34,7 @@ def operators(path: Path) -> dict[str, int]:
 
 
 def _of_tensors(path: Path) -> list[str]:
-    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert import schema_py_generated as schema  # pyright: ignore[reportMissingImports]
 
     model, names = _model(path)
     reasons = []
@@ -55,10 +55,11 @@ def _of_tensors(path: Path) -> list[str]:
 
 def _model(path: Path) -> tuple[Any, list[str]]:
     """The file as an object, and the names of its operator codes."""
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
+    from ai_edge_litert import schema_py_generated as schema  # pyright: ignore[reportMissingImports]
+    from ai_edge_litert.tools import flatbuffer_utils  # pyright: ignore[reportMissingImports]
 
     model = flatbuffer_utils.read_model(str(path))
-    known = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    builtin: Any = schema.BuiltinOperator
+    known = {code: name for name, code in vars(builtin).items() if not name.startswith("_")}
     # Small codes lie in an older field of their own.
     return model, [known[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]

@@ -42,7 +42,7 @@ def write(order: Order, path: Path) -> None:
     """`photo` → `edit`: float32 (1, size, size, 3) in 0..255. int8: weights and activations inside, calibrated."""
     assert order.size is not None
     with quiet():
-        import litert_torch
+        import litert_torch  # pyright: ignore[reportMissingImports]
 
         example = torch.zeros(1, order.size, order.size, 3)
         model = FixedModel(order.model, order.size).eval()
@@ -61,8 +61,8 @@ def quantized(source: Path, order: Order) -> bytes:
 
     The outermost convolutions keep their precision: what they round lies on the picture itself.
     """
-    from ai_edge_quantizer import qtyping, quantizer
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer import qtyping, quantizer  # pyright: ignore[reportMissingImports]
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName  # pyright: ignore[reportMissingImports]
 
     work = quantizer.Quantizer(str(source))
     for name in MULTIPLIES:
@@ -73,13 +73,14 @@ def quantized(source: Path, order: Order) -> bytes:
         )
     photos = [{"photo": photo[None].astype(np.float32)} for photo in order.photos]
     found = work.calibrate({SIGNATURE: photos}, num_threads=1)
-    return bytes(work.quantize(found).quantized_model)
+    result: Any = work.quantize(found)
+    return bytes(result.quantized_model)
 
 
 def outermost(path: Path, count: int) -> list[str]:
     """Patterns of the names of the first and of the last `count` convolutions, by what they give."""
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
+    from ai_edge_litert import schema_py_generated as schema  # pyright: ignore[reportMissingImports]
+    from ai_edge_litert.tools import flatbuffer_utils  # pyright: ignore[reportMissingImports]
 
     model: Any = flatbuffer_utils.read_model(str(path))
     graph, codes = (
@@ -93,8 +94,8 @@ def outermost(path: Path, count: int) -> list[str]:
 
 def labelled(data: bytes, order: Order) -> bytes:
     """The file with what it says of itself as one more metadata buffer: JSON under the name e2gan."""
-    from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_litert.tools import flatbuffer_utils
+    from ai_edge_litert import schema_py_generated as schema  # pyright: ignore[reportMissingImports]
+    from ai_edge_litert.tools import flatbuffer_utils  # pyright: ignore[reportMissingImports]
 
     model: Any = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
     buffer, entry = schema.BufferT(), schema.MetadataT()
@@ -107,7 +108,7 @@ def labelled(data: bytes, order: Order) -> bytes:
 
 def metadata(path: Path) -> dict[str, str]:
     """What a file of ours says of itself. Raises InputError for another one."""
-    from ai_edge_litert.tools import flatbuffer_utils
+    from ai_edge_litert.tools import flatbuffer_utils  # pyright: ignore[reportMissingImports]
 
     try:
         data = path.read_bytes()
@@ -130,7 +131,7 @@ class LitertModel:
         """Raises InputError where the file is missing, or is none of ours."""
         require()
         self.path = path
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
 
         self.metadata = metadata(path)
         self.size, self.multiple = int(self.metadata["size"]), int(self.metadata["multiple"])

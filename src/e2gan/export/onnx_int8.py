@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from e2gan.core.images import Pixels
-
-if TYPE_CHECKING:
-    from numpy import ndarray
 
 QUANTIZED = ["Conv", "ConvTranspose", "MatMul", "Gemm"]
 
@@ -30,9 +27,9 @@ def quantized(data: bytes, photos: Sequence[Pixels]) -> bytes:
         def __init__(self) -> None:
             self.left: Iterator[Pixels] = iter(photos)
 
-        def get_next(self) -> Mapping[str, ndarray]:
+        def get_next(self) -> Any:
             photo = next(self.left, None)
-            return None if photo is None else {"photo": photo[None]}  # pyright: ignore[reportReturnType]
+            return None if photo is None else {"photo": photo[None]}
 
     before = onnx.load_model_from_string(data)
     root = logging.getLogger()

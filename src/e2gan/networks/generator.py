@@ -236,8 +236,8 @@ class Generator(nn.Module):
             self.register_buffer("whole", torch.tensor([WHOLE]), persistent=False)
         ends = 3 * config.fold**2, 7 if config.fold == 1 else 3  # channels and kernel of the outermost convolutions
         # Modules without weights, so that an export can put an equal form in their place.
-        self.fold = nn.PixelUnshuffle(config.fold) if config.fold > 1 else nn.Identity()
-        self.unfold = nn.PixelShuffle(config.fold) if config.fold > 1 else nn.Identity()
+        self.fold: nn.Module = nn.PixelUnshuffle(config.fold) if config.fold > 1 else nn.Identity()
+        self.unfold: nn.Module = nn.PixelShuffle(config.fold) if config.fold > 1 else nn.Identity()
         self.level1_in = nn.Sequential(
             *padded_conv(ends[0], w, ends[1], config.padding), norm_of(config.norm, w), activation_of(config.activation)
         )
