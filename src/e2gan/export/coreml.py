@@ -101,7 +101,7 @@ def quiet() -> Iterator[None]:
 
 FORMAT = Format(
     file="model.mlpackage",
-    purpose="Core ML: iPhone, iPad, Mac, Vision Pro; Swift and Objective-C, Xcode, Shortcuts",
+    purpose="Core ML: iPhone, iPad, Mac; Swift and Objective-C",
     packages=PACKAGES,
     require=require,
     write=write,
@@ -109,4 +109,5 @@ FORMAT = Format(
     precisions=("fp16", "fp32"),
     fixed_size=True,
     checks=checks,
+    operators=operators,
 )

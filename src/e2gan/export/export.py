@@ -123,8 +123,9 @@ class Subject:
             raise InputError(f"the exported file is not what it should be: {broken[0]}")
         exported = Exported(folder, file, bytes_of(file), name, precision, parity, checks)
         told = {"format": name, "precision": precision, "bytes": exported.bytes, "compared": parity is not None}
+        told |= {"checks": checks, "operators": kind.operators(file)}
         seen = {"versions": versions() | {package: version(package) for package in kind.packages}}
-        write_json(folder / PARITY, told | {"checks": checks} | (seen if parity is None else plain(parity)))
+        write_json(folder / PARITY, told | (seen if parity is None else plain(parity)))
         return exported
 
 

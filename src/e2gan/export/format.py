@@ -58,7 +58,8 @@ class Format:
     purpose: which apps take it, in a few words. packages: those whose versions parity.json tells. require: raises
     InputError where one is missing. write: puts the file, or the folder, at a path. load: it as it runs on a device;
     None where this machine cannot run it: then `checks` are all that is known. precisions: the first is the default.
-    fixed_size: whether a file has one size. checks: what else is looked at.
+    fixed_size: whether a file has one size. checks: what else is looked at. operators: the name of each in a file, and
+    how often it is there.
     """
 
     file: str
@@ -70,6 +71,7 @@ class Format:
     precisions: tuple[str, ...] = ("fp32",)
     fixed_size: bool = False
     checks: Callable[[Path], list[Check]] = lambda _: []
+    operators: Callable[[Path], dict[str, int]] = lambda _: {}
 
 
 def require_packages(what: str, extra: str, *modules: str, how: str | None = None) -> None:

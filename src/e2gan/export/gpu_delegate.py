@@ -58,7 +58,7 @@ def _model(path: Path) -> tuple[Any, list[str]]:
     from ai_edge_litert import schema_py_generated as schema  # pyright: ignore[reportMissingImports]
     from ai_edge_litert.tools import flatbuffer_utils  # pyright: ignore[reportMissingImports]
 
-    model = flatbuffer_utils.read_model(str(path))
+    model: Any = flatbuffer_utils.read_model(str(path))
     builtin: Any = schema.BuiltinOperator
     known = {code: name for name, code in vars(builtin).items() if not name.startswith("_")}
     # Small codes lie in an older field of their own.

@@ -22,7 +22,7 @@ from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Format, Order, as_facts, require_packages
-from e2gan.export.gpu_delegate import gpu_delegate
+from e2gan.export.gpu_delegate import gpu_delegate, operators
 from e2gan.export.pixel_model import as_pixels, check_sides
 
 SIGNATURE = METADATA = "e2gan"
@@ -160,7 +160,7 @@ def quiet() -> Iterator[None]:
 
 FORMAT = Format(
     file="model.tflite",
-    purpose="LiteRT: Android's and the web's GPUs, MediaPipe, microcontrollers; Kotlin, Java, C++, JavaScript, Python",
+    purpose="LiteRT: Android's and the web's GPUs, MediaPipe; Kotlin, Java, C++, JavaScript, Python",
     packages=("litert-torch", "ai-edge-litert"),
     require=require,
     write=write,
@@ -168,4 +168,5 @@ FORMAT = Format(
     precisions=("fp32", "int8"),
     fixed_size=True,
     checks=lambda path: [gpu_delegate(path)],
+    operators=operators,
 )

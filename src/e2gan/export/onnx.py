@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,6 +137,13 @@ class OnnxModel:
         return edits  # pyright: ignore[reportReturnType]
 
 
+def operators(path: Path) -> dict[str, int]:
+    """Name of each operator of a file, and how often it is there."""
+    import onnx
+
+    return dict(Counter(node.op_type for node in onnx.load(str(path)).graph.node).most_common())
+
+
 def checks(path: Path) -> list[Check]:
     return [lens_studio(path)]
 
@@ -149,4 +157,5 @@ FORMAT = Format(
     load=OnnxModel,
     precisions=("fp32", "fp16", "int8"),
     checks=checks,
+    operators=operators,
 )
