@@ -16,7 +16,6 @@ ROOMS += ("measure", "export", "research", "demo", "cli")
 TESTS = Path(__file__).parent
 WITHOUT_TESTS = {
     "core/errors": "an exception without code of its own",
-    "export/format": "what a format is made of, without code of its own",
     "pairs/outcome": "what a run came to, without code of its own",
 }
 OF_MORE_THAN_A_MODULE = {

@@ -238,6 +238,7 @@ def test_an_edit_of_one_colour_is_told(project: Project, tmp_path: Path) -> None
     with pytest.raises(InputError, match="are flat colours"):
         export_model(ExportConfig(model=project.model, out=tmp_path / "x", size=32, photos=only))
     found = export_model(ExportConfig(model=project.model, out=tmp_path / "x", size=32)).parity
+    assert found is not None
     assert found.contrast is not None
     assert found.contrast == min(row["contrast"] for row in found.runs) > 1
 

@@ -35,6 +35,7 @@ from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.outputs import writing
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.edit import edit
+from e2gan.export.all_formats import MISSING, export_all
 from e2gan.export.export import PARITY, Parity, export_model, hashes, reads_of
 from e2gan.features.hub import image_statistics, pretrained
 from e2gan.measure.cost import StepFlops
@@ -125,6 +126,10 @@ def _build(root: Path) -> None:
         assert folder is not None
         (folder / "model.onnx").write_bytes(b"onnx")
         write_json(folder / PARITY, Parity(1, 0.1, 1, [(32, 32)], [{"photo": "a"}], ["CPU"], {"e2gan": "1"}))
+    every = replace(config, format="all", out=root / "all")
+    with writing(every.out, "export", plain(every) | hashes(every), reads=reads_of(every)) as folder:
+        assert folder is not None
+        write_json(folder / MISSING, {"litert": "it is not installed"})
     found = RanksFound(root / "ranks.json", "l1", Ranks(), 5, [Concept("sepia", root / "sepia", [STEP], 0)])
     config = ranks_config(root)
     settings = settings_with_sets(
@@ -290,6 +295,11 @@ KINDS = {
     "step's cost": Kind("steps.json", steps, ("MeasuredFile",)),
     "image's cost": Kind("images.json", costs, ("ImagesFile",)),
     "parity": Kind("exported/parity.json", lambda root: str(export_model(export_config(root))), ("ParityFile",)),
+    "formats left out": Kind(
+        "all/missing.json",
+        lambda root: str(export_all(replace(export_config(root), format="all", out=root / "all"))),
+        ("MissingFile",),
+    ),
     "export": Kind("exported/config.json", lambda root: export_model(export_config(root))),
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),
     "concept list": Kind("list.toml", lambda root: read_list(root / "list.toml"), ("ConceptListFile",)),

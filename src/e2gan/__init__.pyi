@@ -31,6 +31,7 @@ from .data.photos import prepare_photos as prepare_photos
 from .demo.demo import run_demo as run_demo
 from .editing.edit import edit as edit
 from .editing.predictor import Predictor as Predictor
+from .export.all_formats import export_all as export_all
 from .export.export import export_model as export_model
 from .measure.cost import measure_cost as measure_cost
 from .measure.distances import frechet_distance as frechet_distance

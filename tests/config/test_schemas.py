@@ -21,6 +21,7 @@ WITHOUT_FORM = {
 OWN_READERS = {
     "core/files.py": {"json.loads", "tomllib.loads"},
     "features/extractors.py": {"torch.load"},
+    "export/litert.py": {"json.loads"},
     "features/embeddings.py": {"torch.load", "np.load"},
 }
 # Loaders that know no such argument, since they run no code.

@@ -23,9 +23,9 @@ from e2gan import (
     train_scratch,
 )
 from e2gan.cli import main
+from e2gan.export.format import Order
 from e2gan.export.formats import FORMATS
-from e2gan.export.onnx import FORMAT, OnnxModel, to_onnx
-from e2gan.export.pixel_model import PixelModel
+from e2gan.export.onnx import FORMAT, OnnxModel, write
 from tests.conftest import TINY, Project, refused
 from tests.export.tiny_export import photos
 
@@ -37,7 +37,12 @@ def test_the_stage_writes_a_checked_file(project: Project, tmp_path: Path, capsy
     assert main([*command, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     parity = json.loads((out / "parity.json").read_text())
-    assert parity == answer["parity"]
+    told = answer["parity"]
+    assert {name: parity[name] for name in told} == told
+    assert (parity["format"], parity["precision"], parity["compared"]) == ("onnx", "fp32", True)
+    assert parity["bytes"] == answer["bytes"] == (out / "model.onnx").stat().st_size
+    assert parity["checks"] == answer["checks"]
+    assert parity["operators"]["Conv"] >= 4
     assert parity["mean"] < 0.1
     assert parity["photos"] >= 3
     assert len(parity["sizes"]) == 2
@@ -60,13 +65,12 @@ def test_a_file_that_differs_is_refused_and_not_kept(
 ) -> None:
     """An exporter that loses a layer: a generator whose last bias is another one when it is exported."""
 
-    def broken(model: PixelModel, size: int | None, facts: dict[str, str]) -> bytes:
-        bias = model.generator.level1_out[-1].bias  # pyright: ignore
+    def broken(order: Order, path: Path) -> None:
+        bias = order.model.generator.level1_out[-1].bias  # pyright: ignore
         with torch.no_grad():
             bias += 0.5  # pyright: ignore
-            data = to_onnx(model, size, facts)
+            write(order, path)
             bias -= 0.5  # pyright: ignore
-        return data
 
     monkeypatch.setitem(FORMATS, "onnx", lambda: replace(FORMAT, write=broken))
     config = ExportConfig(base=project.base, adapter=project.adapter, out=tmp_path / "onnx", size=32)
@@ -102,9 +106,28 @@ def test_a_folded_model_is_exported_at_its_own_multiples(project: Project, tmp_p
     assert refused(lambda: export_model(replace(config, size=40))) == "--size 40: this model takes multiples of 16"
     assert not config.out.exists()
     found = export_model(config)
+    assert found.parity is not None
     assert found.parity.mean < 0.1
     assert all(side % 16 == 0 for size in found.parity.sizes for side in size)
     proto = onnx.load(str(found.file))
     del proto.metadata_props[[p.key for p in proto.metadata_props].index("multiple")]
     onnx.save(proto, str(tmp_path / "earlier.onnx"))
     assert OnnxModel(tmp_path / "earlier.onnx").multiple == 8
+
+
+@pytest.mark.slow
+def test_a_folder_of_an_earlier_version_is_found_done(project: Project, tmp_path: Path) -> None:
+    """Its parity.json is a comparison alone, and its settings know no precision."""
+    config = ExportConfig(model=project.model, out=tmp_path / "onnx", size=32)
+    exported = export_model(config)
+    told = json.loads((config.out / "parity.json").read_text())
+    for name in ("format", "precision", "bytes", "compared", "checks", "operators"):
+        del told[name]
+    (config.out / "parity.json").write_text(json.dumps(told))
+    settings = json.loads((config.out / "config.json").read_text())
+    del settings["settings"]["precision"]
+    (config.out / "config.json").write_text(json.dumps(settings))
+    found = export_model(config)
+    assert found.already_done
+    assert (found.format, found.precision, found.bytes) == ("onnx", "fp32", exported.bytes)
+    assert found.parity == exported.parity

@@ -153,10 +153,8 @@ def test_a_fold_runs_at_half_the_size_and_sees_every_pixel() -> None:
     generator = Generator(replace(SMALL, fold=2, output="clamp")).eval()
     photo = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(generator(photo, torch.randn(1, 4, 16)), photo)  # untrained, with the skip
-    assert generator.level1_in(generator.folded(photo)).shape == (1, 8, 16, 16)
-    assert torch.equal(
-        generator.folded(photo)[0, :, 3, 5].sort().values, photo[0, :, 6:8, 10:12].flatten().sort().values
-    )
+    assert generator.level1_in(generator.fold(photo)).shape == (1, 8, 16, 16)
+    assert torch.equal(generator.fold(photo)[0, :, 3, 5].sort().values, photo[0, :, 6:8, 10:12].flatten().sort().values)
 
 
 def saturated(config: GeneratorConfig) -> Generator:

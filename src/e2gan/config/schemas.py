@@ -294,16 +294,31 @@ ImagesFile = dict[str, ImageRecord]
 """images.json of the tables of costs."""
 
 
+class ExportCheck(TypedDict):
+    name: str
+    passed: bool
+    reasons: list[str]
+
+
 class ParityFile(TypedDict):
     """parity.json."""
 
-    max: int
-    mean: float
-    photos: Count
-    sizes: list[tuple[int, int]]
-    runs: list[Table]
-    providers: list[str]
+    max: NotRequired[int]  # this and what follows: not of a file that could not be run
+    mean: NotRequired[float]
+    photos: NotRequired[Count]
+    sizes: NotRequired[list[tuple[int, int]]]
+    runs: NotRequired[list[Table]]
+    providers: NotRequired[list[str]]
     versions: dict[str, str]
+    contrast: NotRequired[float | None]
+    format: NotRequired[str]
+    precision: NotRequired[str]
+    compared: NotRequired[bool]
+    checks: NotRequired[list[ExportCheck]]
+
+
+MissingFile = dict[str, str]
+"""missing.json of `export --format all`: a format → why it is left out."""
 
 
 # -- what users write, and other programs -----------------------------------------------------------------------------

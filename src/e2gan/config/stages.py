@@ -217,9 +217,12 @@ class ExportConfig(Settings):
     """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
     cannot name: clip:NAME."""
     format: str = "onnx"
-    """Kind of the file. onnx: uint8 NHWC in and out, for ONNX Runtime."""
+    """Kind of the file: onnx, openvino, litert, coreml or executorch (docs/export/); all: each that is installed."""
+    precision: Literal["fp32", "fp16", "int8"] | None = None
+    """Of the weights and what is computed (default: fp16 for coreml, else fp32). int8 is calibrated on --photos."""
     size: int | None = None
-    """Fixed height and width; a multiple of 8, of 16 where the generator is folded (default: any that are)."""
+    """Fixed height and width; a multiple of 8, of 16 where the generator is folded (default: any that are; for litert,
+    coreml and executorch, which have one size, the size trained at)."""
     strength: float = 1.0
     """Strength of the edit, fixed in the file: 0 is the photo itself, 1 the edit, up to 1.5."""
     photos: Path | None = None

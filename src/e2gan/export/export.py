@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from e2gan.config import ExportConfig
 from e2gan.config.schemas import AdapterFacts, ParityFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, read_json, sha256, write_bytes, write_json
+from e2gan.core.files import CONFIG, plain, read_json, sha256, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
 from e2gan.core.originals import list_images
@@ -22,7 +22,7 @@ from e2gan.core.outputs import versions, writing
 from e2gan.core.schemas import known
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
-from e2gan.export.format import Runner
+from e2gan.export.format import Check, Order, Runner, bytes_of
 from e2gan.export.formats import find_format
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.baselines.lut import LookUpTable
@@ -42,7 +42,8 @@ from e2gan.networks.models import Model
 
 PARITY = "parity.json"
 MOST_PHOTOS = 8
-TOLERANCE = 1.0  # mean difference in 8-bit levels; rounding alone gives about 0.001
+# Mean difference in 8-bit levels that is let through; rounding alone gives about 0.001.
+TOLERANCE = {"fp32": 1.0, "fp16": 1.0, "int8": 3.0}
 
 
 @dataclass(frozen=True)
@@ -66,60 +67,123 @@ class Parity:
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export_model` wrote: the file in its folder, its bytes, and how far it is from PyTorch."""
+    """What `export_model` wrote: the file in its folder, its bytes, and how far it is from PyTorch.
+
+    parity: None where this machine has no runtime for the format, so that `checks` are all that is known of the file.
+    """
 
     folder: Path
     file: Path
     bytes: int
-    parity: Parity
+    format: str
+    precision: str
+    parity: Parity | None
+    checks: list[Check]
     already_done: bool = False
 
     def __str__(self) -> str:
-        p = self.parity
-        lines = [
-            f"{self.file}: {self.bytes / 1e6:.2f} MB",
-            f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most",
-        ]
+        lines = [f"{self.file}: {self.bytes / 1e6:.2f} MB, {self.precision}", *self.findings()]
         return "\n".join(["exported already, nothing to do", *lines] if self.already_done else lines)
+
+    def findings(self) -> list[str]:
+        """What was found of the file, a line each."""
+        p = self.parity
+        compared = "not compared with PyTorch: this machine cannot run it, only its specification was checked"
+        if p is not None:
+            compared = f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most"
+        return [compared, *map(str, self.checks)]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is exported: the model, as PyTorch runs it and as a device needs it, and what files say of it."""
+
+    config: ExportConfig
+    model: Model
+    pixel_model: PixelModel
+    facts: dict[str, str]
+
+    @classmethod
+    def load(cls, config: ExportConfig) -> Subject:
+        """Raises InputError for models that are no effect, and sizes that do not fit."""
+        adapter = () if config.adapter is None else (config.adapter,)
+        model = Model.load(base=config.base, adapter=adapter, model=config.model, text=config.text)
+        generator = model.plain()
+        if not isinstance(generator, (Generator, LookUpTable)):
+            raise InputError(
+                f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan, a pix2pix or a lut"
+            )
+        if config.size is not None and config.size % generator.multiple:
+            raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
+        return cls(config, model, PixelModel(generator, model.tokens, config.strength), hashes(config))
+
+    def write(self, name: str, folder: Path, photos: dict[str, Pixels]) -> Exported:
+        """A file of the format into the folder, compared, and parity.json. Raises InputError where it differs."""
+        kind, precision = find_format(name), precision_of(name, self.config.precision)
+        size = self.config.size or (self.model.size if kind.fixed_size else None)
+        side = size or self.model.size
+        facts = self.facts | {"prompt": self.model.prompt, "strength": str(self.config.strength)}
+        order = Order(self.pixel_model, size, precision, facts, [square(photo, side) for photo in photos.values()])
+        file = folder / kind.file
+        kind.write(order, file)
+        parity, checks = None, kind.checks(file)
+        if kind.load is not None:
+            parity = compare(kind.load(file), self.model, photos, replace(self.config, size=size), kind.packages)
+            if not parity.mean <= TOLERANCE[precision]:
+                raise InputError(
+                    f"the exported file differs from PyTorch by {parity.mean:.2f} levels of 255 on average: "
+                    f"nothing was written ({json.dumps(parity.versions)})"
+                )
+        elif broken := [check for check in checks if not check.passed]:
+            raise InputError(f"the exported file is not what it should be: {broken[0]}")
+        exported = Exported(folder, file, bytes_of(file), name, precision, parity, checks)
+        told = {"format": name, "precision": precision, "bytes": exported.bytes, "compared": parity is not None}
+        told |= {"checks": checks, "operators": kind.operators(file)}
+        seen = {"versions": versions() | {package: version(package) for package in kind.packages}}
+        write_json(folder / PARITY, told | (seen if parity is None else plain(parity)))
+        return exported
 
 
 def export_model(config: ExportConfig) -> Exported:
     """Write a deployable file with the adapter merged, once it has been seen to edit photographs as PyTorch does.
 
     Writes the file, parity.json and config.json. Raises InputError for bad settings, a missing package, no photo to
-    check on, and where the two differ by more than one level on average, PyTorch's edits are one flat colour or not
-    finite; then nothing stays.
+    check on, and where the two differ by more than one level on average, three with --precision int8, or PyTorch's
+    edits are one flat colour or not finite; then nothing stays. A format that this machine cannot run is checked by its
+    specification, and says so.
     """
     ExportConfig.checked(config)
     kind = find_format(config.format)
+    precision_of(config.format, config.precision)
     kind.require()
-    adapter = () if config.adapter is None else (config.adapter,)
-    model = Model.load(base=config.base, adapter=adapter, model=config.model, text=config.text)
-    generator = model.plain()
-    if not isinstance(generator, (Generator, LookUpTable)):
-        raise InputError(
-            f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan, a pix2pix or a lut"
-        )
-    if config.size is not None and config.size % generator.multiple:
-        raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
-    facts = hashes(config)
-    with writing(config.out, "export", plain(config) | facts, reads=reads_of(config)) as partial:
-        already_done = partial is None
+    subject = Subject.load(config)
+    with writing(config.out, "export", plain(config) | subject.facts, reads=reads_of(config)) as partial:
         if partial is not None:
-            photos = photographs(config.photos)
-            facts |= {"prompt": model.prompt, "strength": str(config.strength)}
-            pixel_model = PixelModel(generator, model.tokens, config.strength)
-            write_bytes(partial / kind.file, kind.write(pixel_model, config.size, facts))
-            parity = compare(kind.load(partial / kind.file), model, photos, config, kind.packages)
-            write_json(partial / PARITY, parity)
-            if not parity.mean <= TOLERANCE:
-                raise InputError(
-                    f"the exported file differs from PyTorch by {parity.mean:.2f} levels of 255 on average: "
-                    f"nothing was written ({json.dumps(parity.versions)})"
-                )
-    file = config.out / kind.file
-    parity = Parity(**known(Parity, read_json(config.out / PARITY, ParityFile)))
-    return Exported(config.out, file, file.stat().st_size, parity, already_done)
+            subject.write(config.format, partial, photographs(config.photos))
+    return read_exported(config.out, kind.file, already_done=partial is None)
+
+
+def read_exported(folder: Path, file: str, *, already_done: bool) -> Exported:
+    """What a folder's parity.json says of its file. Earlier ones say less."""
+    told = read_json(folder / PARITY, ParityFile)
+    return Exported(
+        folder,
+        folder / file,
+        bytes_of(folder / file),
+        told.get("format", "onnx"),
+        told.get("precision", "fp32"),
+        Parity(**known(Parity, told)) if told.get("compared", True) else None,
+        [Check(**known(Check, check)) for check in told.get("checks", [])],
+        already_done,
+    )
+
+
+def precision_of(name: str, asked: str | None) -> str:
+    """The precision of a format's file. Raises InputError where it has no such one."""
+    precisions = find_format(name).precisions
+    if asked is not None and asked not in precisions:
+        raise InputError(f"--precision {asked}: {name} has {', '.join(precisions)}")
+    return asked or precisions[0]
 
 
 def hashes(config: ExportConfig) -> dict[str, str]:

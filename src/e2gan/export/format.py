@@ -1,12 +1,14 @@
-"""What a format of `export` gives: how its file is written, and how it runs."""
+"""What a format of `export` gives: how its file is written, how it runs, and what else it is checked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 
 if TYPE_CHECKING:
@@ -22,16 +24,78 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
+class Order:
+    """What is to be written.
+
+    size: height and width, None where any will do. precision: one of the format's. facts: what the file says of itself.
+    photos: uint8 (H, W, 3) each, at the size, what an int8 file is calibrated on.
+    """
+
+    model: PixelModel
+    size: int | None
+    precision: str
+    facts: Mapping[str, str]
+    photos: Sequence[Pixels] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a file was checked for beside its edits: the limits of something that loads it, and why it misses them."""
+
+    name: str
+    passed: bool
+    reasons: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.name}: " + ("passed" if self.passed else "; ".join(self.reasons))
+
+
+@dataclass(frozen=True)
 class Format:
     """One kind of deployable file.
 
-    file: its name in the folder. packages: those whose versions parity.json tells. require: raises InputError where one
-    is missing. write: the file's bytes; the size is that of both sides, None where any will do; the texts are what the
-    file says of itself. load: the file as it runs on a device.
+    file: its name in the folder; what it consists of lies there or, of a second file, beside it under the same stem.
+    purpose: which apps take it, in a few words. packages: those whose versions parity.json tells. require: raises
+    InputError where one is missing. write: puts the file, or the folder, at a path. load: it as it runs on a device;
+    None where this machine cannot run it: then `checks` are all that is known. precisions: the first is the default.
+    fixed_size: whether a file has one size. checks: what else is looked at. operators: the name of each in a file, and
+    how often it is there.
     """
 
     file: str
+    purpose: str
     packages: tuple[str, ...]
     require: Callable[[], None]
-    write: Callable[[PixelModel, int | None, Mapping[str, str]], bytes]
-    load: Callable[[Path], Runner]
+    write: Callable[[Order, Path], None]
+    load: Callable[[Path], Runner] | None
+    precisions: tuple[str, ...] = ("fp32",)
+    fixed_size: bool = False
+    checks: Callable[[Path], list[Check]] = lambda _: []
+    operators: Callable[[Path], dict[str, int]] = lambda _: {}
+
+
+def require_packages(what: str, extra: str, *modules: str, how: str | None = None) -> None:
+    """Raises InputError where one of the modules cannot be imported. how: what to type, if not the extra alone."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            mend = how or f"pip install 'e2gan[{extra}]'"
+            raise InputError(f"the {what} export needs {name} ({error}): {mend}") from None
+
+
+def bytes_of(path: Path) -> int:
+    """Of a file and its companions of the same stem beside it, or of all files in a folder."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return sum(file.stat().st_size for file in path.parent.glob(f"{path.stem}.*") if file.is_file())
+
+
+def as_facts(order: Order, version: str) -> dict[str, Any]:
+    """What every file says of itself, as texts."""
+    return {
+        "e2gan": version,
+        "size": str(order.size or "any"),
+        "multiple": str(order.model.multiple),
+        "precision": order.precision,
+    } | dict(order.facts)

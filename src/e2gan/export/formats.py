@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from functools import partial
 
 from e2gan.core.errors import InputError
 from e2gan.export.format import Format
 
-
-def _onnx() -> Format:
-    from e2gan.export.onnx import FORMAT
-
-    return FORMAT
+EVERY = "all"  # a name that no format has: each that is installed
 
 
-FORMATS: dict[str, Callable[[], Format]] = {"onnx": _onnx}
+def _of(module: str) -> Format:
+    return importlib.import_module(f"e2gan.export.{module}").FORMAT
+
+
+FORMATS: dict[str, Callable[[], Format]] = {
+    "onnx": partial(_of, "onnx"),
+    "openvino": partial(_of, "openvino"),
+    "litert": partial(_of, "litert"),
+    "coreml": partial(_of, "coreml"),
+    "executorch": partial(_of, "executorch"),
+}
 """Name of --format → the format, imported when it is asked for."""
 
 
 def find_format(name: str) -> Format:
     """Raises InputError for a name that is none."""
     if name not in FORMATS:
-        raise InputError(f"--format {name}: unknown; there are {', '.join(FORMATS)}")
+        raise InputError(f"--format {name}: unknown; there are {', '.join(FORMATS)}, and all")
     return FORMATS[name]()

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
-from e2gan.export.format import Format
-from e2gan.export.pixel_model import PixelModel
+from e2gan.export.format import Check, Format, Order, as_facts, require_packages
+from e2gan.export.lens_studio import lens_studio
+from e2gan.export.pixel_model import PixelModel, check_sides, traced
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
 OPSET = 18  # the one that PyTorch's exporter writes without a conversion
-LEAST = 32
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require() -> None:
     """Raises InputError where a package of the extra `export` is missing."""
-    for name in PACKAGES:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise InputError(f"the ONNX export needs {name} ({error}): pip install 'e2gan[export]'") from None
+    require_packages("ONNX", "export", *PACKAGES)
+
+
+def write(order: Order, path: Path) -> None:
+    """The file in the order's precision: fp16 computes in half between the pixels; int8 is calibrated on its photos."""
+    about = as_facts(order, versions().get("e2gan", ""))
+    model = order.model.halved() if order.precision == "fp16" else order.model
+    data = to_onnx(model, order.size, about)
+    if order.precision == "int8":
+        from e2gan.export.onnx_int8 import quantized
+
+        data = quantized(data, order.photos)
+    write_bytes(path, data)
 
 
 def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> bytes:
@@ -45,19 +54,10 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
     require()
     import onnx
 
-    # An example with equal sides or one photo would make the exporter take these for constants.
-    multiple = model.multiple
-    least = -(-LEAST // multiple)
-    example = torch.zeros(2, size or least * multiple, size or (least + 1) * multiple, 3, dtype=torch.uint8)
-    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
-    if size is None:
-        h, w = (torch.export.Dim(name, min=least) for name in "hw")
-        shape |= {1: multiple * h, 2: multiple * w} if multiple > 1 else {1: h, 2: w}
     with quiet():
         # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
-        program = torch.export.export(model, (example,), dynamic_shapes=(shape,))
         exported = torch.onnx.export(
-            program,
+            traced(model, size),
             dynamo=True,
             opset_version=OPSET,
             input_names=["photo"],
@@ -68,7 +68,7 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
         )
     assert exported is not None
     proto: ModelProto = exported.model_proto
-    about = {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), "multiple": str(multiple)}
+    about = {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), "multiple": str(model.multiple)}
     label(proto, about | dict(facts))
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)
@@ -132,14 +132,30 @@ class OnnxModel:
 
     def __call__(self, photos_NHWC: Pixels) -> Pixels:
         """Raises InputError for a height or width that the file does not take."""
-        height, width = photos_NHWC.shape[1:3]
-        if self.size is not None and (height, width) != (self.size, self.size):
-            raise InputError(f"photos of {width}×{height}: this file takes {self.size}×{self.size} only")
-        if height % self.multiple or width % self.multiple or min(height, width) < LEAST:
-            needed = f"multiples of {self.multiple}, and at least {LEAST}"
-            raise InputError(f"photos of {width}×{height}: both must be {needed}")
+        check_sides(photos_NHWC, self.size, self.multiple)
         (edits,) = self.session.run(["edit"], {"photo": photos_NHWC})
         return edits  # pyright: ignore[reportReturnType]
 
 
-FORMAT = Format(file="model.onnx", packages=PACKAGES, require=require, write=to_onnx, load=OnnxModel)
+def operators(path: Path) -> dict[str, int]:
+    """Name of each operator of a file, and how often it is there."""
+    import onnx
+
+    return dict(Counter(node.op_type for node in onnx.load(str(path)).graph.node).most_common())
+
+
+def checks(path: Path) -> list[Check]:
+    return [lens_studio(path)]
+
+
+FORMAT = Format(
+    file="model.onnx",
+    purpose="ONNX Runtime: web pages, Windows, Linux, Android, iOS; C++, C#, Java, Python",
+    packages=PACKAGES,
+    require=require,
+    write=write,
+    load=OnnxModel,
+    precisions=("fp32", "fp16", "int8"),
+    checks=checks,
+    operators=operators,
+)

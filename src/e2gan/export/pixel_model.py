@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from e2gan.core.errors import InputError
+from e2gan.core.images import Pixels
 from e2gan.networks.generator import Attention, TransformerBlock
 from e2gan.networks.pixels import from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
+
+LEAST = 32
 
 
 class FixedAttention(nn.Module):
@@ -36,11 +43,12 @@ class PixelModel(nn.Module):
     resize and convolution as transposed convolution.
 
     generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None. strength: 0 is the photo itself, 1
-    the edit. multiple: what H and W are multiples of.
+    the edit. multiple: what H and W are multiples of. dtype: what the generator computes in.
     """
 
     def __init__(self, generator: nn.Module, tokens: Tensor | None, strength: float = 1.0) -> None:
         super().__init__()
+        self.dtype = torch.float32
         self.generator = deepcopy(generator).eval()
         self.multiple = int(generator.multiple)  # pyright: ignore[reportArgumentType]
         self.strength = strength
@@ -54,11 +62,48 @@ class PixelModel(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, photo: Tensor) -> Tensor:
-        edit = to_pixels(self.generator(from_pixels(photo.permute(0, 3, 1, 2)))).permute(0, 2, 3, 1)
+        edit = to_pixels(self.generator(from_pixels(photo.permute(0, 3, 1, 2)).to(self.dtype))).permute(0, 2, 3, 1)
         if self.strength == 1:
             return edit
         before = photo.float()
         return (before + self.strength * (edit.float() - before)).round().clamp(0, 255).to(torch.uint8)
+
+    def halved(self) -> PixelModel:
+        """A copy that computes in fp16 between the pixels."""
+        copy = deepcopy(self)
+        copy.generator.half()
+        copy.dtype = torch.float16
+        return copy
+
+
+def traced(model: PixelModel, size: int | None) -> torch.export.ExportedProgram:
+    """The model as a graph of any batch; of any height and width that are multiples of its own where size is None."""
+    # An example with equal sides or one photo would make the exporter take these for constants.
+    multiple = model.multiple
+    least = -(-LEAST // multiple)
+    example = torch.zeros(2, size or least * multiple, size or (least + 1) * multiple, 3, dtype=torch.uint8)
+    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
+    if size is None:
+        h, w = (torch.export.Dim(name, min=least) for name in "hw")
+        shape |= {1: multiple * h, 2: multiple * w} if multiple > 1 else {1: h, 2: w}
+    return torch.export.export(model, (example,), dynamic_shapes=(shape,))
+
+
+def check_sides(photos_NHWC: Pixels, size: int | None, multiple: int) -> None:
+    """Raises InputError for photos that a file of this size, or of any size that is a multiple, does not take."""
+    height, width = photos_NHWC.shape[1:3]
+    if size is not None and (height, width) != (size, size):
+        raise InputError(f"photos of {width}×{height}: this file takes {size}×{size} only")
+    if height % multiple or width % multiple or min(height, width) < LEAST:
+        needed = f"multiples of {multiple}, and at least {LEAST}"
+        raise InputError(f"photos of {width}×{height}: both must be {needed}")
+
+
+def as_pixels(edits: np.ndarray, path: Path) -> Pixels:
+    """What a file of floats in 0..255 gave, rounded to uint8. Raises InputError where a value is not finite."""
+    if not np.isfinite(edits).all():
+        raise InputError(f"{path}: gives values that are not finite")
+    return np.rint(edits).clip(0, 255).astype(np.uint8)
 
 
 def fold_batch_norms(layers: nn.Sequential) -> None:

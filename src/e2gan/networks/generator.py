@@ -133,9 +133,14 @@ class TransformerBlock(nn.Module):
         self, x: Tensor, tokens: Tensor | None, mask: Tensor | None = None, place: Tensor | None = None
     ) -> Tensor:
         height, width = x.shape[2:]
+        signal = None if place is None else place_signal(place, height, width, self.proj_in.out_channels)
+        return self.placed(x, tokens, mask, signal)
+
+    def placed(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None, signal: Tensor | None) -> Tensor:
+        """signal: where each token lies, (B, H·W, C) of `place_signal`; None without a sense of place."""
+        height = x.shape[2]
         h = self.proj_in(self.norm_in(x)).flatten(2).transpose(1, 2)  # (B, H·W, C)
-        if place is not None:
-            h = h + place_signal(place, height, width, h.shape[2]).to(h.dtype)
+        h = h if signal is None else h + signal.to(h.dtype)
         h = h + self.self_attention(self.norm1(h))
         if hasattr(self, "cross_attention"):
             h = h + self.cross_attention(self.norm2(h), tokens, mask)
@@ -230,6 +235,9 @@ class Generator(nn.Module):
         if config.place:
             self.register_buffer("whole", torch.tensor([WHOLE]), persistent=False)
         ends = 3 * config.fold**2, 7 if config.fold == 1 else 3  # channels and kernel of the outermost convolutions
+        # Modules without weights, so that an export can put an equal form in their place.
+        self.fold: nn.Module = nn.PixelUnshuffle(config.fold) if config.fold > 1 else nn.Identity()
+        self.unfold: nn.Module = nn.PixelShuffle(config.fold) if config.fold > 1 else nn.Identity()
         self.level1_in = nn.Sequential(
             *padded_conv(ends[0], w, ends[1], config.padding), norm_of(config.norm, w), activation_of(config.activation)
         )
@@ -266,7 +274,7 @@ class Generator(nn.Module):
         place: Tensor | None = None,
     ) -> Tensor:
         at = self.seen(place)
-        level1 = self.level1_in(self.folded(photo))
+        level1 = self.level1_in(self.fold(photo))
         level2 = self.level2_down(level1)
         h = self._transformer(0, self.level3_down(level2), tokens, mask, at)
         for number, block in enumerate(self.blocks, start=1):
@@ -276,17 +284,12 @@ class Generator(nn.Module):
         h = self.activation(h + level2 if self.config.skip else h)
         h = self.level2_up(h)
         h = self.activation(h + level1 if self.config.skip else h)
-        h = self.level1_out(h)
-        h = (F.pixel_shuffle(h, self.config.fold) if self.config.fold > 1 else h).float()
+        h = self.unfold(self.level1_out(h)).float()
         if self.config.output == "clamp":
             return self._clamped(h + photo.float() if self.config.skip else h)
         if self.config.skip:
             h = h + torch.atanh(photo.float().clamp(-PHOTO_LIMIT, PHOTO_LIMIT))
         return h.tanh()
-
-    def folded(self, photo: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, 3·fold², H/fold, W/fold)."""
-        return F.pixel_unshuffle(photo, self.config.fold) if self.config.fold > 1 else photo
 
     def seen(self, place: Tensor | None) -> Tensor | None:
         """What part of the photo is seen; None where the TB has no sense of place."""

@@ -47,7 +47,7 @@ def features(
     """
     found: dict[str, Tensor] = {}
     place = generator.seen(place)
-    x = generator.folded(x)
+    x = generator.fold(x)
     for name, _ in _parts(generator.config):
         part = generator.get_submodule(name)
         x = part(x, tokens, mask, place) if isinstance(part, TransformerStage) else part(x)

@@ -1,0 +1,64 @@
+"""The pages about exported files: one for each format, commands that exist, and Python lines that run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from e2gan import ExportConfig, export_model
+from e2gan.cli import main
+from e2gan.core.errors import InputError
+from e2gan.export.formats import FORMATS, find_format
+from tests.conftest import ROOT, Project
+from tests.export.tiny_export import photos
+
+DOCS = ROOT / "docs" / "export"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_has_a_page_and_its_line_in_the_table(name: str) -> None:
+    page, table = (DOCS / f"{name}.md").read_text("utf-8"), (DOCS / "README.md").read_text("utf-8")
+    kind = find_format(name)
+    assert f"`{kind.file}`" in page
+    assert f"[{name}]({name}.md) | `{kind.file}`" in table
+    assert f"| {', '.join(kind.precisions)} |" in table
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_every_command_exists(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = re.findall(r"^    e2gan (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert main([*shlex.split(command, comments=True), "--dry-run"]) == 0, command
+    capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the converters and what they load
+@pytest.mark.parametrize("name", ["onnx", "openvino", "litert", "executorch"])
+def test_the_python_lines_edit_a_photo(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    try:
+        find_format(name).require()
+    except InputError as error:
+        pytest.skip(str(error))
+    monkeypatch.chdir(tmp_path)
+    config = ExportConfig(
+        base=project.base, adapter=project.adapter, format=name, size=256, out=Path("effect"), photos=project.photos
+    )
+    export_model(config)
+    photo = photos(256, 256)[0]
+    Image.fromarray(photo).save("photo.jpg", quality=95)
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / f"{name}.md").read_text("utf-8"), re.DOTALL)
+    exec(code, {})
+    kind = find_format(name)
+    assert kind.load is not None
+    expected = kind.load(Path("effect") / kind.file)(np.asarray(Image.open("photo.jpg"))[None])[0]
+    assert np.abs(np.asarray(Image.open("edit.png")).astype(int) - expected).max() <= 1
+    assert np.abs(expected.astype(int) - photo).mean() > 0.5

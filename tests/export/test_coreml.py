@@ -1,0 +1,45 @@
+"""Core ML packages: what their specification says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from e2gan.core.errors import InputError
+from e2gan.export import coreml
+from e2gan.export.format import Order, bytes_of
+from tests.conftest import refused
+from tests.export.tiny_export import pixel_model
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    try:
+        coreml.require()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+def test_a_package_has_an_image_in_and_an_image_out(tmp_path: Path) -> None:
+    model, sizes = pixel_model("device", fold=2, place=True), []
+    for precision in ("fp16", "fp32"):
+        path = tmp_path / f"{precision}.mlpackage"
+        coreml.write(Order(model, 64, precision, {"prompt": "fog"}), path)
+        assert [check.passed for check in coreml.checks(path)] == [True]
+        used = coreml.operators(path)
+        assert used["conv_transpose"] >= 3
+        assert not used.keys() & {"gather_nd", "pixel_shuffle", "pad"}
+        sizes.append(bytes_of(path))
+    assert sizes[0] < 0.75 * sizes[1]
+
+
+def test_weights_that_half_cannot_hold_are_refused(tmp_path: Path) -> None:
+    model = pixel_model("device")
+    with torch.no_grad():
+        next(model.generator.parameters()).view(-1)[0] = 1e6
+    order = Order(model, 32, "fp16", {})
+    assert "too large for fp16" in refused(lambda: coreml.write(order, tmp_path / "m.mlpackage"))
