@@ -183,6 +183,7 @@ NAMED = {
     "pairs/concept_lists.py:_row": OF_TEXTS,
     "pairs/concept_lists.py:_rows": OF_TEXTS,
     "pairs/concept_lists.py:shipped_lists": "the package's own lists",
+    "export/format.py:bytes_of": "a file that it wrote, and its second one beside it",
     "recipes/styles.py:style_prompts": "the networks of one folder, read",
     "teachers/command.py:_read_edits": "numbers that this program gave",
     "research/comparison.py:Comparison.result": OF_TEXTS,
