@@ -75,6 +75,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
 ALWAYS_ANEW = {
     "choose": "chooses again each time, and compares the images by their bytes",
     "evaluate": "measures each time",
+    "verify": "hashes and measures each time",
     "cost": "counts each time",
     "demo": "reads built-in pictures and shipped bases alone",
     "reproduce": "is made of the other commands",

@@ -28,6 +28,7 @@ from e2gan.config import (
     RanksConfig,
     SelectConfig,
     TrainingConfig,
+    VerifyConfig,
 )
 from e2gan.config.schemas import MeasuredFile
 from e2gan.core.errors import InputError
@@ -51,6 +52,7 @@ from e2gan.pairs.scores import ScoreModels
 from e2gan.research.comparison import Comparison, TrainedModel, settings_with_sets
 from e2gan.research.ranks import Concept, Measure, RanksFound, Step, find_ranks
 from e2gan.research.tables.costs import ImageCost, Measured, image_costs
+from e2gan.research.verify import verify
 from e2gan.teachers.diffusion.pipelines import model_index
 from e2gan.teachers.diffusion.presets import load_presets
 from e2gan.teachers.function import FunctionTeacher
@@ -146,6 +148,9 @@ def _build(root: Path) -> None:
     (root / "run.partial/metrics.jsonl").write_text('{"step": 10, "seconds": 1.0, "l1": 0.5}\n')
     run.step(next(batches(data(), QUICK, 0)), 0)
     save(run, root / "run.partial", 10, 1.0, Guard(run, 10))
+    measured_with = {"pairs": str(root / "sepia"), "base": str(root / "base"), "adapter": str(root / "adapter")}
+    metrics = {"model": {"l1": 1.0}, "photo": {"l1": 2.0}, "settings": measured_with}
+    write_json(root / "adapter/metrics.json", metrics)
     write_json(root / "palette.json", {"classes": {"road": [128, 64, 128], "sky": [0, 0, 255]}})
     (root / "list.toml").write_text(
         'about = "A list."\n[defaults]\nteacher = ["filters"]\n[[concept]]\nname = "a"\nprompt = "make it autumn"\n'
@@ -175,6 +180,10 @@ def half(root: Path) -> None:
 
 def edit_one(root: Path) -> None:
     edit(EditConfig(input=root / "photo.png", out=root / "edited.png", base=root / "base", adapter=(root / "adapter",)))
+
+
+def verified(root: Path) -> None:
+    str(verify(VerifyConfig(folder=root / "adapter", device="cpu")))
 
 
 def edit_by_model(root: Path) -> None:
@@ -301,6 +310,7 @@ KINDS = {
         ("MissingFile",),
     ),
     "export": Kind("exported/config.json", lambda root: export_model(export_config(root))),
+    "metrics": Kind("adapter/metrics.json", verified, ("MetricsFile",)),
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),
     "concept list": Kind("list.toml", lambda root: read_list(root / "list.toml"), ("ConceptListFile",)),
     "presets": Kind("presets.toml", lambda root: load_presets(root / "presets.toml"), ("PresetFile",)),

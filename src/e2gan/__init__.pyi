@@ -24,6 +24,7 @@ from .config import SelectConfig as SelectConfig
 from .config import TableConfig as TableConfig
 from .config import TeachConfig as TeachConfig
 from .config import TrainingConfig as TrainingConfig
+from .config import VerifyConfig as VerifyConfig
 from .core.errors import InputError as InputError
 from .data.pair_set import PairSet as PairSet
 from .data.photos import PhotoSet as PhotoSet
@@ -46,6 +47,7 @@ from .research.crucial import find_crucial as find_crucial
 from .research.ranks import find_ranks as find_ranks
 from .research.reproduce import reproduce as reproduce
 from .research.tables.run import run_table as run_table
+from .research.verify import verify as verify
 from .teachers.function import FunctionTeacher as FunctionTeacher
 from .teachers.teacher import Ask as Ask
 from .teachers.teacher import Failed as Failed

@@ -42,12 +42,14 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
     "export": (c.ExportConfig, "e2gan.export.all_formats:export"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
+    "verify": (c.VerifyConfig, "e2gan.research.verify:verify"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a training was lost, 2 wrong usage or bad input, and where a
-    signal stopped it, 128 and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
+    """Run one command. Returns the exit status: 0 done, 1 a training was lost or `verify` found a fault, 2 wrong usage
+    or bad input, and where a signal stopped it, 128 and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on
+    SIGHUP.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a sign that the terminal cannot show must not end a run
@@ -164,7 +166,7 @@ def _call(target: str, settings: Any, *, as_json: bool) -> int:
         _print_json(plain(result))
     else:
         print(result)
-    return 0
+    return getattr(result, "status", 0)
 
 
 def _print_json(value: Any) -> None:

@@ -44,5 +44,6 @@ from e2gan.config.stages import (
     Init,
     Metadata,
     ScratchConfig,
+    VerifyConfig,
 )
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig

@@ -294,6 +294,16 @@ ImagesFile = dict[str, ImageRecord]
 """images.json of the tables of costs."""
 
 
+class MetricsFile(TypedDict):
+    """metrics.json of `evaluate`."""
+
+    model: Table
+    photo: Table
+    lut: NotRequired[Table | None]
+    teacher: NotRequired[Table | None]
+    settings: NotRequired[Table]
+
+
 class ExportCheck(TypedDict):
     name: str
     passed: bool

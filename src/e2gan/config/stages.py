@@ -235,6 +235,16 @@ class ExportConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerifyConfig(OnDevice):
+    """Check that a folder is what was written, tell what made it, and compute its figures anew."""
+
+    folder: Positional[Path]
+    """A folder that any command wrote."""
+    figures: bool = True
+    """Compute metrics.json and parity.json anew; --no-figures checks the files alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EditConfig(OnDevice):
     """Edit a photo or a folder of photos; each comes back at its own size."""
 

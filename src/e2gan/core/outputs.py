@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from e2gan.core.errors import InputError
 from e2gan.core.files import BESIDE, CONFIG, plain, read_json, write_json
 from e2gan.core.locks import LOCK, only_writer
+from e2gan.core.record import record
 from e2gan.core.schemas import StageConfig, check_form
 
 if TYPE_CHECKING:
@@ -274,6 +275,8 @@ def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any], *, reads:
             _same_or_refuse(out, config, ELSEWHERE)
             _clear(out)
         yield
+        if (out / CONFIG).exists():
+            record(out)
 
 
 def check_out(out: Path, *, grows: bool = False) -> None:
@@ -314,9 +317,12 @@ def _begin(folder: Path, config: Mapping[str, Any], out: Path) -> None:
         raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
-def finish(out: Path) -> None:
-    """Rename the partial folder to its final name."""
-    partial_of(Path(out)).replace(out)
+def finish(out: Path, leave_out: Sequence[str] = ()) -> None:
+    """Write down what the partial folder holds (record.py), and rename it to its final name. leave_out: files that are
+    about to go."""
+    partial = partial_of(Path(out))
+    record(partial, leave_out)
+    partial.replace(out)
 
 
 @contextmanager

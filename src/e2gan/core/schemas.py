@@ -34,6 +34,7 @@ class StageConfig(TypedDict):
     stage: str
     settings: dict[str, Any]
     versions: NotRequired[dict[str, str]]
+    files: NotRequired[dict[str, str]]
 
 
 Rank = Annotated[int, msgspec.Meta(ge=0, le=4096)]

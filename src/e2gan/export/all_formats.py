@@ -48,9 +48,9 @@ def export_all(config: ExportConfig) -> ExportedAll:
     A format is left out, and why is told, where its package is missing or it has no such precision. Raises InputError
     as `export_model` does, and where no format is left.
     """
+    ExportConfig.checked(config)
     if config.format != EVERY:
         raise InputError(f"--format {config.format}: export_all writes all; export_model writes one")
-    ExportConfig.checked(config)
     subject = Subject.load(config)
     with writing(config.out, "export", plain(config) | subject.facts, reads=reads_of(config)) as partial:
         if partial is not None:

@@ -178,6 +178,22 @@ def read_exported(folder: Path, file: str, *, already_done: bool) -> Exported:
     )
 
 
+def compare_again(config: ExportConfig) -> tuple[Parity | None, Parity | None]:
+    """What parity.json of an export says, and what comes out now; None where the file cannot be run.
+
+    Raises InputError as `export_model`.
+    """
+    kind = find_format(config.format)
+    kind.require()
+    told = read_exported(config.out, kind.file, already_done=True)
+    if kind.load is None or told.parity is None:
+        return told.parity, None
+    model = Subject.load(config).model
+    size = config.size or (model.size if kind.fixed_size else None)
+    photos = photographs(config.photos)
+    return told.parity, compare(kind.load(told.file), model, photos, replace(config, size=size), kind.packages)
+
+
 def precision_of(name: str, asked: str | None) -> str:
     """The precision of a format's file. Raises InputError where it has no such one."""
     precisions = find_format(name).precisions

@@ -19,7 +19,7 @@ class PlacedBlock(nn.Module):
     def __init__(self, block: TransformerBlock, side: int) -> None:
         super().__init__()
         self.block = block
-        width = block.proj_in.out_channels
+        width = block.width
         self.register_buffer("signal", place_signal(torch.tensor([WHOLE]), side, side, width))
 
     def forward(self, x: Tensor, *_: object) -> Tensor:

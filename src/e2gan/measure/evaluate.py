@@ -12,9 +12,9 @@ from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_json
+from e2gan.core.files import plain, write_json
 from e2gan.core.images import Pixels, is_blank, write_png
-from e2gan.core.outputs import make_folder
+from e2gan.core.outputs import make_folder, versions
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.edit import blank_lines
@@ -31,6 +31,7 @@ from e2gan.networks.folders import ASSETS
 from e2gan.networks.models import Model
 
 PSNR_CAP = 100.0  # dB, for identical images
+METRICS_FILE = "metrics.json"
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 
 
@@ -279,6 +280,15 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     Edits that are one flat colour are told. Raises InputError for bad settings or folders, or an `out` that is a file;
     NotFiniteError where the model's output is not finite.
     """
+    evaluation, picture = measure(config)
+    make_folder(evaluation.out)
+    write_png(evaluation.out / "sheet.png", picture)
+    write_json(evaluation.out / METRICS_FILE, plain(evaluation) | {"settings": plain(config), "versions": versions()})
+    return evaluation
+
+
+def measure(config: EvaluateConfig) -> tuple[Evaluation, Pixels]:
+    """What `evaluate` finds, and its sheet; nothing is written. Raises as it does."""
     EvaluateConfig.checked(config)
     pair_set = PairSet.load(config.pairs)
     adapter = () if config.adapter is None else (config.adapter,)
@@ -290,7 +300,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     out = config.out or model.folder
     if config.out is None and out.is_relative_to(ASSETS):
         raise InputError(f"name --out: {out.name} ships with the package, which is no place to write to")
-    make_folder(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: --out needs a folder")
     predictor = Predictor(model, config.device)
     images = {"model": predictor.batch(photos), "photo": photos}
     notes = [] if pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
@@ -331,9 +342,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         lut=found.get("lut"),
         against_lut=against_lut,
     )
-    write_png(out / "sheet.png", _sheet(images | {"teacher": targets}, pairs, config.rows))
-    write_json(out / "metrics.json", evaluation)
-    return evaluation
+    return evaluation, _sheet(images | {"teacher": targets}, pairs, config.rows)
 
 
 def _sheet(images: Mapping[str, Pixels], pairs: int, rows: int) -> Pixels:

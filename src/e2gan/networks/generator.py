@@ -116,6 +116,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, width: int, config: GeneratorConfig) -> None:
         super().__init__()
+        self.width = width  # a layer that an adapter is on has no channels of its own
         self.norm_in = nn.GroupNorm(min(32, width), width, eps=1e-6)
         self.proj_in = nn.Conv2d(width, width, 1)
         self.norm1 = nn.LayerNorm(width)
@@ -133,7 +134,7 @@ class TransformerBlock(nn.Module):
         self, x: Tensor, tokens: Tensor | None, mask: Tensor | None = None, place: Tensor | None = None
     ) -> Tensor:
         height, width = x.shape[2:]
-        signal = None if place is None else place_signal(place, height, width, self.proj_in.out_channels)
+        signal = None if place is None else place_signal(place, height, width, self.width)
         return self.placed(x, tokens, mask, signal)
 
     def placed(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None, signal: Tensor | None) -> Tensor:

@@ -12,7 +12,9 @@ from e2gan.config.schemas import PAIR_SET, CandidateRow, LastChoice
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, write_json
 from e2gan.core.outputs import read_settings
+from e2gan.core.record import record
 from e2gan.core.summary import count_reasons
+from e2gan.data.pair_set import SELECTION
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.build_set import INDEX, reasons, without_edit, write_set
 from e2gan.pairs.candidates import Candidate
@@ -72,6 +74,7 @@ def choose_again(config: ChooseConfig) -> Chosen:
     write_json(folder / LAST, {"reject": choice["reject"], "prefer": choice["prefer"]})
     if config.picks is not None:
         write_json(folder / PICKS, {"picks": dict(picks.chosen)})
+    record(folder, leave_out=(SELECTION,))
     before, after = ({row.photo: row.file for row in candidates if row.picked} for candidates in (old, rows))
     return Chosen(
         folder=folder,

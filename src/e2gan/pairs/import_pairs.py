@@ -16,6 +16,7 @@ from e2gan.core.images import Pixels, read_image, resize, square
 from e2gan.core.names import file_key
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.core.record import record
 from e2gan.data.duplicates import likeness_notes
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
@@ -77,6 +78,7 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
         )
         photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
         write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
+        record(folder / PHOTOS)
         about = {"prompt": settings["concept"], "teacher": teacher, "seed": config.seed, "score": None}
         rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
         write_jsonl(folder / ROWS, rows)

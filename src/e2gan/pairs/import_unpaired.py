@@ -15,6 +15,7 @@ from e2gan.core.files import CONFIG, write_json, write_jsonl
 from e2gan.core.identity import Reads, hash_below
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.core.record import record
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
     Photo,
@@ -59,6 +60,7 @@ def import_unpaired(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
         kept = ("unaligned", "before", "direction", "size", "seed", "files_sha256")
         photo_settings = {"stage": "photos", "settings": {k: settings[k] for k in kept}, "versions": versions()}
         write_json(folder / PHOTOS / CONFIG, photo_settings)
+        record(folder / PHOTOS)
         of_targets = _write(folder, targets, config, outcome, index=False)
         about = {"prompt": settings["concept"], "teacher": "unpaired", "seed": config.seed, "score": None}
         write_jsonl(folder / ROWS, [row | about for row in _rows(of_photos, of_targets, config.seed)])

@@ -246,7 +246,7 @@ def run(
             if not (partial / CHECKPOINT).exists():
                 discard(partial)  # nothing to go on from
             raise
-        finish(out)
+        finish(out, leave_out=(CHECKPOINT,))
         (out / CHECKPOINT).unlink(missing_ok=True)  # only now: what it could be made anew from is in its place
         return result
 

@@ -39,7 +39,7 @@ def test_features_run_no_further_than_asked() -> None:
     for name, module in generator.named_children():
         module.register_forward_hook(lambda *_, name=name: ran.append(name))
     features(generator, pairs(1)[0], None, None, layers=("level2_down",))
-    assert ran == ["level1_in", "level2_down"]
+    assert ran == ["fold", "level1_in", "level2_down"]
 
 
 def rng() -> torch.Generator:

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from e2gan import EvaluateConfig, ExportConfig, InputError, VerifyConfig, evaluate, export_model, verify
+from e2gan.cli import main
+from e2gan.core.files import read_json, read_tensors, write_json, write_tensors
+from e2gan.core.images import read_image, write_png
+from tests.conftest import Project
+
+
+def copied(folder: Path, to: Path) -> Path:
+    shutil.copytree(folder, to)
+    return to
+
+
+def found(folder: Path, **settings: bool) -> str:
+    return str(verify(VerifyConfig(folder=folder, device="cpu", **settings)))
+
+
+def test_sets_and_adapters_are_what_was_written(project: Project) -> None:
+    for folder in (project.photos, project.sepia, project.base, project.adapter, project.model):
+        result = verify(VerifyConfig(folder=folder))
+        assert result.status == 0, result
+        assert result.same >= 3
+        assert not result.added
+
+
+def test_a_changed_picture_and_a_lost_one_are_named(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copied(project.photos, tmp_path / "photos")
+    first, second = sorted((out / "images").iterdir())[:2]
+    write_png(first, 255 - read_image(first))
+    second.unlink()
+    assert main(["verify", str(out)]) == 1
+    told = capsys.readouterr().out
+    assert f"CHANGED: images/{first.name}" in told
+    assert f"MISSING: images/{second.name}" in told
+    assert "size 32" in told  # the settings
+    assert "torch" in told  # the versions
+
+
+def test_metrics_are_computed_anew(project: Project, tmp_path: Path) -> None:
+    adapter = copied(project.adapter, tmp_path / "adapter")
+    evaluate(EvaluateConfig(pairs=project.sepia, base=project.base, adapter=adapter, device="cpu"))
+    assert "figures computed anew" in found(adapter)
+    assert "has come since: metrics.json, sheet.png" in found(adapter, figures=False)
+    told = read_json(adapter / "metrics.json")
+    told["model"]["l1"] *= 0.5
+    write_json(adapter / "metrics.json", told)
+    result = verify(VerifyConfig(folder=adapter, device="cpu"))
+    assert result.status == 1
+    assert "model, l1" in result.wrong[0]
+
+
+def test_an_exports_comparison_is_made_anew(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    adapter, out = copied(project.adapter, tmp_path / "adapter"), tmp_path / "exported"
+    export_model(ExportConfig(base=project.base, adapter=adapter, out=out))
+    assert "from PyTorch on average, computed anew" in found(out)
+    tensors, _ = read_tensors(adapter / "adapter_model.safetensors")
+    write_tensors(adapter / "adapter_model.safetensors", {name: 3 * tensor for name, tensor in tensors.items()})
+    assert verify(VerifyConfig(folder=out, device="cpu")).status == 1
+    assert verify(VerifyConfig(folder=out, figures=False)).status == 0  # its own files are as they were
+
+
+def test_folders_inside_are_checked_too(tmp_path: Path) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            noise = np.random.default_rng(i).integers(0, 255, (48, 48, 3)).astype(np.uint8)
+            write_png(tmp_path / name / f"{i}.png", noise if name == "before" else 255 - noise)
+    pairs = tmp_path / "pairs"
+    command = ["pairs", "--before", str(tmp_path / "before"), "--after", str(tmp_path / "after"), "--size", "32"]
+    assert main([*command, "--concept", "negative", "--out", str(pairs)]) == 0
+    assert verify(VerifyConfig(folder=pairs)).status == 0
+    next((pairs / "photos/images").iterdir()).unlink()
+    assert verify(VerifyConfig(folder=pairs)).status == 1
+
+
+def test_what_is_no_folder_of_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder of this program"):
+        found(tmp_path)
+    with pytest.raises(InputError, match="is no folder"):
+        found(tmp_path / "nothing")
