@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import (
@@ -348,6 +348,13 @@ def test_a_profile_that_cannot_be_used_is_told_in_a_line(tmp_path: Path, capfd: 
         assert "read as sRGB" in told
         assert name in told
         assert told.count("\n") == 1
+
+
+def test_a_long_text_beside_the_pixels_is_no_damage(tmp_path: Path) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("workflow", "[1,2,3]," * 500_000, zip=True)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "graph.png", pnginfo=text)
+    assert read_image(tmp_path / "graph.png").shape == (8, 8, 3)
 
 
 def test_colours_are_converted_alike_in_many_threads(tmp_path: Path) -> None:

@@ -74,11 +74,24 @@ def test_our_own_outputs_are_left_out_and_a_strangers_config_is_not_ours(tmp_pat
     assert found(tmp_path) == ["lying/y.png", "mine.png", "their/model/images/x.png"]
 
 
+def test_linked_folders_are_read_once_and_never_for_ever(tmp_path: Path) -> None:
+    for name in ("disk/a.jpg", "disk/deep/b.jpg", "mine/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "mine/trip").symlink_to("../disk")
+    (tmp_path / "disk/deep/up").symlink_to("..")
+    (tmp_path / "disk/lost").symlink_to("nowhere")
+    found = [path.relative_to(tmp_path / "mine").as_posix() for path in list_images(tmp_path / "mine")]
+    assert found == ["c.jpg", "trip/a.jpg", "trip/deep/b.jpg"]
+
+
 def test_no_other_module_lists_the_images_of_a_folder() -> None:
     """`list_images` is the one reader of a user's folders. Others list what they wrote themselves, or a program did."""
     own = {
         "core/identity.py": "a network's folder",
         "core/outputs.py": "whether an output is empty",
+        "core/record.py": "what a folder holds that this program wrote",
+        "research/verify.py": "folders that this program wrote",
         "networks/folders.py": "the adapters that ship",
         "pairs/concept_lists.py": "the lists that ship",
         "pairs/make.py": "whether an output is empty",

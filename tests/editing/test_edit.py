@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +230,12 @@ def test_a_mixture_lies_between_its_adapters(project: Project, tmp_path: Path) -
     assert far(images["one"], images["none"]) > 0.5
     with pytest.raises(InputError, match="--weights"):
         edit(config(project, source, tmp_path / "x.png", weights=(1.0, 2.0)))
+
+
+def test_a_link_to_nothing_is_left_out_and_told(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    shutil.copy(next((project.photos / "images").iterdir()), tmp_path / "in/photo.png")
+    (tmp_path / "in/gone.jpg").symlink_to("nowhere")
+    done = edit(config(project, tmp_path / "in", tmp_path / "out"))
+    assert done.photos == 1
+    assert [name for name, _ in done.skipped] == ["gone.jpg"]

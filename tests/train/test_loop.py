@@ -190,7 +190,8 @@ def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path
     told, errors = in_small_disk(tmp_path, arguments, "20k")
     assert told == "status 2\n"
     lines = [line for line in errors.splitlines() if not line.startswith("training ")]
-    assert len(lines) == 1
+    assert len(lines) == 2
+    assert "its photos are read from" in lines.pop(0)
     assert "No space left" in lines[0]
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from e2gan.core.colour import (
     ProfileError,
@@ -33,6 +33,8 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 from e2gan.core.progress import note
 from e2gan.core.values import declared, eight_bits
+
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20  # a megabyte is less than the node graphs that some programs write beside
 
 Pixels = NDArray[np.uint8]
 Result = TypeVar("Result")

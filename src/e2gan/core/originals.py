@@ -57,7 +57,7 @@ LARGEST_CONFIG = 16 * 2**20  # bytes: one of ours is far smaller
 
 
 def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
-    """The original images of a folder and its subfolders, by their suffix, sorted.
+    """The original images of a folder and its subfolders, linked ones too, by their suffix, sorted.
 
     Left out, with a line that says what and how many: hidden ones, those in folders that this program wrote, or that
     hold other programs' thumbnails, caches and deleted files, and this program's single pictures. The folder itself
@@ -75,8 +75,14 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}")
 
-    for parent, subfolders, names in os.walk(folder, onerror=refuse):
+    seen: set[tuple[int, int]] = set()  # a link may lead back to a folder above it
+    for parent, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
         at = Path(parent)
+        place = at.stat()
+        if (place.st_dev, place.st_ino) in seen:
+            subfolders[:] = []
+            continue
+        seen.add((place.st_dev, place.st_ino))
         kept = []
         for name in subfolders:
             if own and (at / name).resolve() in own:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,5 +209,13 @@ def _weights(config: EditConfig) -> list[str]:
 
 def _state(files: list[Path]) -> str:
     """Which photos a folder holds, by name, size and time: what earlier versions knew them by."""
-    facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    facts = [(str(file), stat.st_size, stat.st_mtime_ns) for file in files if (stat := _stat(file))]
     return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    """None for a link to nothing, which is skipped where it is read."""
+    try:
+        return file.stat()
+    except OSError:
+        return None
