@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,3 +240,26 @@ def test_a_link_to_nothing_is_left_out_and_told(project: Project, tmp_path: Path
     done = edit(config(project, tmp_path / "in", tmp_path / "out"))
     assert done.photos == 1
     assert [name for name, _ in done.skipped] == ["gone.jpg"]
+
+
+def test_a_folder_is_gone_on_with_where_it_was_stopped(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(project.photos / "images", tmp_path / "in")
+    count, plain, seen = len(list((tmp_path / "in").iterdir())), Predictor.edit, []
+
+    def counted(self: Predictor, *arguments: Any, **settings: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return plain(self, *arguments, **settings)
+
+    monkeypatch.setattr(Predictor, "edit", counted)
+    with pytest.raises(KeyboardInterrupt):
+        edit(config(project, tmp_path / "in", tmp_path / "out"))
+    done = edit(config(project, tmp_path / "in", tmp_path / "out"))
+    assert (done.photos, done.resumed, len(seen)) == (count, 5, count + 1)
+    assert "5 of them were there" in str(done)
+    edit(config(project, tmp_path / "in", tmp_path / "whole"))
+    for path in (tmp_path / "whole").glob("*.png"):
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()

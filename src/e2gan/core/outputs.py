@@ -326,11 +326,13 @@ def finish(out: Path, leave_out: Sequence[str] = ()) -> None:
 
 
 @contextmanager
-def writing(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads) -> Iterator[Path | None]:
+def writing(
+    out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads, resumes: bool = False
+) -> Iterator[Path | None]:
     """The partial folder to write to, renamed to `out` at the end; None where the same result is there already.
 
     For stages that are quick to do again: on any error the partial folder is removed, and one that a killed run left
-    is begun anew. Stages that resume use `claim` and `finish` themselves.
+    is begun anew. resumes: only bad input removes it, and the stage goes on with what it finds there.
     """
     out = Path(out)
     with claim(out, stage, settings, reads=reads) as state:
@@ -338,13 +340,14 @@ def writing(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads)
             yield None
             return
         partial = partial_of(out)
-        if state is State.RESUME:
+        if state is State.RESUME and not resumes:
             _empty(partial)
         try:
             yield partial
             finish(out)
-        except BaseException:
-            discard(partial)
+        except BaseException as error:
+            if not resumes or isinstance(error, InputError):
+                discard(partial)
             raise
 
 

@@ -40,7 +40,7 @@ from e2gan.networks.models import Model
 @dataclass(frozen=True)
 class Edited:
     """What `edit` wrote. skipped: (file, reason). lost: (file, what of it the edit does not have). blank: photos whose
-    edit is one flat colour, where they are not."""
+    edit is one flat colour, where they are not. resumed: edits that were there from a run that was stopped."""
 
     out: Path
     photos: int
@@ -48,6 +48,7 @@ class Edited:
     already_done: bool = False
     lost: list[tuple[str, str]] = field(default_factory=list)
     blank: list[str] = field(default_factory=list)
+    resumed: int = 0
 
     def __str__(self) -> str:
         if self.already_done:
@@ -55,6 +56,7 @@ class Edited:
         return "\n".join(
             [
                 f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}",
+                *([f"{self.resumed} of them were there from a run that was stopped"] if self.resumed else []),
                 *skipped_lines(self.skipped),
                 *skipped_lines(self.lost, verb=""),
                 *blank_lines(self.blank, self.photos),
@@ -169,10 +171,15 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
     lost: list[tuple[str, str]] = []
     blank: list[str] = []
     xmp = _packet(config, model, predictor)
-    with writing(config.out, "edit", settings | {"input": config.input, "detail": detail}, reads=reads) as partial:
+    resumed = 0
+    settings |= {"input": config.input, "detail": detail}
+    with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
         for file, source, name in track(list(zip(files, own, names, strict=True)), "editing"):
+            if (partial / name).exists():  # of a run that was stopped; files are whole or not there
+                resumed += 1
+                continue
             try:
                 picture = read_picture(file)
             except InputError as error:
@@ -187,7 +194,8 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
                 blank.append(str(source))
         if len(skipped) == len(files):
             raise InputError(f"no photo in {config.input} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    return Edited(config.out, photos=len(files) - len(skipped), skipped=skipped, lost=lost, blank=blank)
+    photos = len(files) - len(skipped)
+    return Edited(config.out, photos, skipped=skipped, lost=lost, blank=blank, resumed=resumed)
 
 
 def reads_of(config: EditConfig) -> dict[str, Any]:
