@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2gan import EditConfig, InputError, Model, Predictor, edit
+from e2gan import EditConfig, InputError, Model, PhotosConfig, PhotoSet, Predictor, edit, prepare_photos
 from e2gan.cli import main
 from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
@@ -263,3 +263,19 @@ def test_a_folder_is_gone_on_with_where_it_was_stopped(
     edit(config(project, tmp_path / "in", tmp_path / "whole"))
     for path in (tmp_path / "whole").glob("*.png"):
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+
+
+def test_our_own_edits_are_no_photos_unless_there_is_nothing_else(project: Project, tmp_path: Path) -> None:
+    shutil.copytree(project.photos / "images", tmp_path / "in")
+    count = len(list((tmp_path / "in").iterdir()))
+    for i, (name, suffix) in enumerate(
+        zip(sorted((tmp_path / "in").iterdir())[:3], (".png", ".jpg", ".webp"), strict=True)
+    ):
+        edit(config(project, name, tmp_path / f"in/edited{i}{suffix}"))
+    found = prepare_photos(PhotosConfig(folder=tmp_path / "in", size=32, out=tmp_path / "set"))
+    assert len(PhotoSet.load(found.folder).photos) == count
+    (tmp_path / "edits").mkdir()
+    for path in (tmp_path / "in").glob("edited*"):
+        shutil.copy(path, tmp_path / "edits")
+    found = prepare_photos(PhotosConfig(folder=tmp_path / "edits", size=32, out=tmp_path / "of edits"))
+    assert len(PhotoSet.load(found.folder).photos) == 3

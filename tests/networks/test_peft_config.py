@@ -143,6 +143,8 @@ REFUSED: dict[str, dict[str, Any]] = {
     "true alpha": {"lora_alpha": True},
     "a list for a table": {"alpha_pattern": [1]},
     "a broken pattern": {"alpha_pattern": {"(": 1}},
+    "a pattern without end": {"alpha_pattern": {"([a-z0-9_.]+)+X": 4}},
+    "targets without end": {"target_modules": "(.*)*X"},
     "rslora in words": {"use_rslora": "yes"},
 }
 

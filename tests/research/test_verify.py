@@ -88,3 +88,46 @@ def test_what_is_no_folder_of_ours_is_refused(tmp_path: Path) -> None:
         found(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         found(tmp_path / "nothing")
+
+
+def test_what_a_file_names_is_never_loaded(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """metrics.json of a stranger: no network that it names, and no other model than the folder's."""
+    adapter, other = copied(project.adapter, tmp_path / "adapter"), copied(project.adapter, tmp_path / "other")
+    evaluate(EvaluateConfig(pairs=project.sepia, base=project.base, adapter=adapter, device="cpu"))
+    told = read_json(adapter / "metrics.json")
+    names = dict.fromkeys(("clip", "dinov2", "segmenter", "text", "inception", "features"), "someone/else")
+    told["settings"] |= names
+    told["model"]["fd_clip"] = {"value": 1.0}
+    write_json(adapter / "metrics.json", told)
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was asked"))
+    assert "but not fd_clip" in found(adapter)
+    tensors, _ = read_tensors(other / "adapter_model.safetensors")
+    write_tensors(other / "adapter_model.safetensors", {name: 3 * tensor for name, tensor in tensors.items()})
+    shutil.copy(adapter / "metrics.json", other)  # which names `adapter`
+    assert verify(VerifyConfig(folder=other, device="cpu")).wrong
+
+
+def test_figures_and_sheets_that_were_taken_out_are_told(project: Project, tmp_path: Path) -> None:
+    out = tmp_path / "measured"
+    evaluate(EvaluateConfig(pairs=project.sepia, base=project.base, adapter=project.adapter, out=out, device="cpu"))
+    assert verify(VerifyConfig(folder=out, device="cpu")).status == 0
+    write_png(out / "sheet.png", np.zeros((8, 8, 3), np.uint8))
+    assert "sheet.png is not the one that was written" in found(out)
+    told = read_json(out / "metrics.json")
+    write_json(out / "metrics.json", told | {"model": {}, "photo": {}, "lut": None, "teacher": None})
+    assert "holds no figures" in found(out)
+
+
+def test_a_run_that_was_stopped_is_not_verified(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="stopped before its end"):
+        found(copied(project.adapter, tmp_path / "adapter.partial"))
+
+
+def test_an_export_whose_settings_lie_is_told(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "exported"
+    export_model(ExportConfig(base=project.base, adapter=project.adapter, out=out))
+    config = read_json(out / "config.json")
+    config["settings"]["adapter"] = None
+    write_json(out / "config.json", config)
+    assert "cannot be computed anew" in found(out)

@@ -302,6 +302,7 @@ class MetricsFile(TypedDict):
     lut: NotRequired[Table | None]
     teacher: NotRequired[Table | None]
     settings: NotRequired[Table]
+    sheet_sha256: NotRequired[str]
 
 
 class ExportCheck(TypedDict):

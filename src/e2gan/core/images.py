@@ -39,6 +39,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20  # a megabyte is less than the node g
 Pixels = NDArray[np.uint8]
 Result = TypeVar("Result")
 
+MADE_HERE = "urn:e2gan:edit#"  # in the XMP of our edits (editing/provenance.py)
 FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -93,7 +94,8 @@ class Picture:
     kind, None where it has none. own_pixels: the same picture in that profile, where it is not sRGB. alpha: uint8
     (H, W), where the picture is transparent anywhere. exif: tag → value, without the orientation; the groups of the
     camera's settings and of the place as dictionaries under their own tags. dpi: dots per
-    inch across and down. frames: of an animation, or pages.
+    inch across and down. frames: of an animation, or pages. captions: whether it has
+    XMP or IPTC data, which is not read.
     """
 
     pixels: Pixels
@@ -103,6 +105,7 @@ class Picture:
     exif: Mapping[int, Any] = field(default_factory=dict)
     dpi: tuple[float, float] | None = None
     frames: int = 1
+    captions: bool = False
 
 
 def read_image(path: Path) -> Pixels:
@@ -134,6 +137,7 @@ def read_picture(path: Path) -> Picture:
             exif=_exif(image),
             dpi=(float(dpi[0]), float(dpi[1])) if isinstance(dpi, tuple) and len(dpi) == 2 else None,
             frames=frames,
+            captions=_captioned(image),
         )
 
     return _read(path, picture)
@@ -203,6 +207,12 @@ def _exif(image: Image.Image) -> dict[int, Any]:
                 if values := dict(exif.get_ifd(group)):
                     found[group] = values
     return found
+
+
+def _captioned(image: Image.Image) -> bool:
+    """Whether there is XMP or IPTC data, other than what an edit of ours tells of itself."""
+    found = [image.info.get(name) for name in ("xmp", "XML:com.adobe.xmp", "photoshop")]
+    return any(found) and not any(MADE_HERE in str(data) for data in found)
 
 
 def _frames(image: Image.Image) -> int:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json
-from e2gan.core.images import IMAGE_SUFFIXES
+from e2gan.core.images import IMAGE_SUFFIXES, MADE_HERE
 from e2gan.core.progress import note
 
+HEAD = 65_536  # bytes of a file in which it says what made it
 THUMBNAILS = "thumbnails or a cache"
 BIN = "deleted or older files"
 # Folders of other programs, lower case. What begins with a dot is hidden, and left out by that: .thumbnails, .cache,
@@ -102,6 +104,15 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
     if left:
         note(_told(folder, left))
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def made_here(path: Path) -> bool:
+    """Whether an image file says of itself that it is an edit by this program (editing/provenance.py)."""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(HEAD)  # JPEG and PNG tell before their pixels, WebP after them
+        file.seek(max(0, path.stat().st_size - HEAD))
+        return MADE_HERE.encode() in head or MADE_HERE.encode() in file.read(HEAD)
+    return False
 
 
 def derived(folder: Path) -> str | None:

@@ -29,6 +29,10 @@ def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     """
     if isinstance(picture, Image.Image):
         _check_size(picture.height, picture.width, what)
+        try:
+            picture.load()
+        except (OSError, SyntaxError, ValueError) as error:  # a file that Pillow has opened, and cannot read
+            raise InputError(f"{what}: {error}") from error
         return pixels_of(picture, f"{what}: ")
     values = _array(picture, what)
     if _is_tensor(picture) and values.ndim == 3:

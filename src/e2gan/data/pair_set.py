@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, read_jsonl, sha256
 from e2gan.core.identity import hash_files
 from e2gan.core.images import Pixels
+from e2gan.core.names import file_key
 from e2gan.core.outputs import read_settings
 from e2gan.core.progress import note
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
@@ -46,6 +48,10 @@ class PairSet:
         folder = Path(folder)
         settings = read_settings(folder, PAIR_SET, "pair set")
         rows = read_jsonl(folder / ROWS, PairRow, finite=False)  # a score may be none
+        for what in ("file_name", "photo"):
+            count = Counter(file_key(row[what]) for row in rows if row[what] is not None)
+            if twice := next((name for name, times in count.items() if times > 1), None):
+                raise InputError(f"{folder / ROWS}: '{twice}' is there twice as {what}: each pair is in one split")
         photo_folder = Path(os.path.normpath(folder / settings["photos"]))
         facts = settings["concept"], settings["teacher"], settings["size"], rows, photo_folder
         return cls(folder, *facts, paired=not settings.get("unpaired", False))

@@ -20,9 +20,9 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
 from e2gan.core.identity import hash_below, hash_files
 from e2gan.core.images import Pixels, read_image, read_square, square, write_png
-from e2gan.core.originals import list_images
+from e2gan.core.originals import list_images, made_here
 from e2gan.core.outputs import partial_of, read_settings, writing
-from e2gan.core.progress import in_threads, track
+from e2gan.core.progress import in_threads, note, track
 from e2gan.core.schemas import known
 from e2gan.core.summary import skipped_lines
 from e2gan.data.duplicates import LEAST_GROUPS, alike, likeness_notes, thumbnail
@@ -152,7 +152,7 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
     """
     PhotosConfig.checked(config)
     root = config.folder
-    files = evenly(input_images(root, config.out, "photos"), config.limit)
+    files = evenly(without_edits(input_images(root, config.out, "photos"), root), config.limit)
     settings = plain(config) | {"folder": str(root.resolve()), "files_sha256": listing_hash(root, files)}
     reads = {"folder": hash_below(root, files)}
     skipped: list[Skipped] = []
@@ -183,6 +183,17 @@ def input_images(root: Path, out: Path, what: str) -> list[Path]:
     if not files:
         raise InputError(f"{root} holds no {what} (looked for JPEG, PNG, WebP, TIFF and the like, in subfolders too)")
     return files
+
+
+def without_edits(files: Sequence[Path], root: Path) -> list[Path]:
+    """The photos of a folder without this program's own edits, which are told; where there is nothing else, all."""
+    edits = list(in_threads(made_here, files))
+    kept = [file for file, made in zip(files, edits, strict=True) if not made]
+    if not kept or len(kept) == len(files):
+        return list(files)
+    first = next(file for file, made in zip(files, edits, strict=True) if made)
+    note(f"{root}: left out {len(files) - len(kept)} that e2gan edit made, such as {shown(first, root)}")
+    return kept
 
 
 def write_checked(

@@ -123,6 +123,8 @@ def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: 
     lost = []
     if picture.frames > 1:
         lost.append(f"only the first of its {picture.frames} frames is edited")
+    if picture.captions and config.metadata != "none":
+        lost.append("its captions and ratings (XMP, IPTC) are left out")
     image = own_colours(picture, edited, config.strength)
     if picture.alpha is not None:
         if FORMATS[suffix.lower()] == "JPEG":

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from e2gan.config import checks
+from e2gan.config.settings import fitted
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.images import Pixels, resize
@@ -50,9 +51,9 @@ class Predictor:
 
         photos: uint8 (N, H, W, 3), or another array, tensor or list as `core.pixel_input.as_batch` takes it. place:
         what part of their photos these are: left, top, right and bottom, 0 to 1. Raises InputError for what is no such
-        photos, and NotFiniteError where the network's output is not finite.
+        photos and no such place, and NotFiniteError where the network's output is not finite.
         """
-        return self._batch(as_batch(photos), place)
+        return self._batch(as_batch(photos), checked_place(place))
 
     def _batch(self, photos_NHWC: Pixels, place: Place = WHOLE) -> Pixels:
         height, width = photos_NHWC.shape[1:3]
@@ -151,3 +152,11 @@ def mix(photo: Pixels, edited: Pixels, strength: float) -> Pixels:
         return edited
     mixed = photo + np.float32(strength) * (edited.astype(np.float32) - photo)
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def checked_place(place: object) -> Place:
+    """Raises InputError for what is no part of a photo, InputTypeError for what is no four numbers."""
+    left, top, right, bottom = found = fitted(place, tuple[float, float, float, float], "place")
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise InputError(f"place {found}: left < right and top < bottom, all of them in 0..1, are expected")
+    return found

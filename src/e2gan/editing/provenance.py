@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+from e2gan.core.images import MADE_HERE
+
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"  # IPTC NewsCodes, digital source type
 BY_GENERATOR = SOURCE_TYPES + "compositeWithTrainedAlgorithmicMedia"  # "Edited using Generative AI"
 BY_TABLE = SOURCE_TYPES + "algorithmicallyEnhanced"  # "without changing the main content of the media"
 NAMESPACES = {
     "xmp": "http://ns.adobe.com/xap/1.0/",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "e2gan": "urn:e2gan:edit#",
+    "e2gan": MADE_HERE,
 }
 
 

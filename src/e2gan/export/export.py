@@ -183,6 +183,7 @@ def compare_again(config: ExportConfig) -> tuple[Parity | None, Parity | None]:
 
     Raises InputError as `export_model`.
     """
+    ExportConfig.checked(config)
     kind = find_format(config.format)
     kind.require()
     told = read_exported(config.out, kind.file, already_done=True)

@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, write_json
+from e2gan.core.files import plain, sha256, write_json
 from e2gan.core.images import Pixels, is_blank, write_png
 from e2gan.core.outputs import make_folder, versions
 from e2gan.core.sheets import sheet
@@ -32,6 +32,7 @@ from e2gan.networks.models import Model
 
 PSNR_CAP = 100.0  # dB, for identical images
 METRICS_FILE = "metrics.json"
+SHEET = "sheet.png"
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 
 
@@ -282,8 +283,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     """
     evaluation, picture = measure(config)
     make_folder(evaluation.out)
-    write_png(evaluation.out / "sheet.png", picture)
-    write_json(evaluation.out / METRICS_FILE, plain(evaluation) | {"settings": plain(config), "versions": versions()})
+    write_png(evaluation.out / SHEET, picture)
+    made_by = {"settings": plain(config), "versions": versions(), "sheet_sha256": sha256(evaluation.out / SHEET)}
+    write_json(evaluation.out / METRICS_FILE, plain(evaluation) | made_by)
     return evaluation
 
 

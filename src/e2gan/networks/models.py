@@ -142,6 +142,7 @@ class Named(Settings):
     model: Path | None
     weights: tuple[float, ...] | None
     prompt: str | None
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Model:
         lies that the model or the base alone needs, see `encoder_of`. Raises InputError where a folder is missing or of
         another kind, an adapter belongs to another base, or the weights are not as many as the adapters, or not finite.
         """
-        given = Named(base=base, adapter=adapter, model=model, weights=weights, prompt=prompt)  # pyright: ignore
+        given = Named(base=base, adapter=adapter, model=model, weights=weights, prompt=prompt, text=text)  # pyright: ignore
         one_model(given)
         mixture(given.weights, len(given.adapter))
         base, adapter, model, weights = given.base, given.adapter, given.model, given.weights

@@ -28,6 +28,7 @@ WITHOUT_EFFECT = {
     *("lora_dropout", "fan_in_fan_out", "megatron_core", "qalora_group_size", "runtime_config"),
 }
 LARGE = 1e30
+MOST_REPETITIONS = 3  # of a pattern for names of layers
 STARTS = (True, "gaussian", "orthogonal")  # init_lora_weights that leave the base's own weights as they are
 
 
@@ -57,6 +58,10 @@ def layer_scales(
 ) -> dict[str, float]:
     """Layer → the scale of its branch. layers: A and B of each. Raises InputError as `adapter_weights`."""
     modules = {name.replace(".base_layer", ""): module for name, module in generator.named_modules()}
+    targets = [text for text in (config.target_modules, config.exclude_modules) if isinstance(text, str)]
+    for text in (*(config.rank_pattern or {}), *(config.alpha_pattern or {}), *targets):
+        if isinstance(text, str) and _may_hang(text):
+            raise InputError(f"{path}: the pattern {text[:60]!r} repeats too much to be tried on a name")
     scales = {}
     for layer, (A, B) in layers.items():
         if layer not in modules:
@@ -79,6 +84,12 @@ def layer_scales(
             raise InputError(f"{path}: says rank {r} for the layer '{layer}', whose weights have rank {rank}")
         scales[layer] = alpha / math.sqrt(r) if config.use_rslora else alpha / r
     return scales
+
+
+def _may_hang(pattern: str) -> bool:
+    """Whether a regular expression repeats a group, or has many repetitions: such can take for ever."""
+    plain = re.sub(r"\\\\.", "", pattern)
+    return bool(re.search(r"\)[*+{?]", plain)) or len(re.findall(r"[*+{]", plain)) > MOST_REPETITIONS
 
 
 def _layer_of(key: str) -> tuple[str, str]:

@@ -11,13 +11,17 @@ from typing import Any
 from e2gan.config import EvaluateConfig, ExportConfig, VerifyConfig
 from e2gan.config.schemas import MetricsFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, read_json
+from e2gan.core.files import CONFIG, plain, read_json, sha256
+from e2gan.core.outputs import PARTIAL
 from e2gan.core.progress import note
 from e2gan.core.record import against_record
 from e2gan.export.export import PARITY, compare_again
-from e2gan.measure.evaluate import METRICS_FILE, measure
+from e2gan.measure.evaluate import METRICS_FILE, SHEET, measure
 
 NEAR = 1e-3  # of a figure: what another machine, or another number of threads, makes of the same
+# Of an evaluation's settings, those that name no network; and the figures of such as do.
+MEASURED = ("pairs", "base", "adapter", "model", "source_prompt", "split", "rows")
+NAMED = ("fd_inception", "fd_efficientnet", "fd_clip", "fd_dinov2", "clip_direction", "miou", "class_iou")
 KINDS = ("model", "photo", "lut", "teacher")
 
 
@@ -79,6 +83,8 @@ def verify(config: VerifyConfig) -> Verified:
     folder = config.folder
     if not folder.is_dir():
         raise InputError(f"{folder} {'is a file: name its folder' if folder.exists() else 'is no folder'}")
+    if folder.name.endswith(PARTIAL):
+        raise InputError(f"{folder} is of a run that was stopped before its end: there is nothing to verify yet")
     if not (folder / CONFIG).is_file() and not (folder / METRICS_FILE).is_file():
         raise InputError(f"{folder} holds neither {CONFIG} nor {METRICS_FILE}: it is no folder of this program")
     return _verified(config, folder)
@@ -90,11 +96,11 @@ def _verified(config: VerifyConfig, folder: Path) -> Verified:
     inside = [_verified(config, path) for path in _inside(folder)]
     if not (folder / CONFIG).is_file():
         if config.figures:
-            _metrics(config, folder, figures, wrong)
+            _metrics(config, folder, None, figures, wrong)
         return Verified(folder, None, {}, {}, {}, 0, [], [], [], False, figures, wrong, inside)
     found = against_record(folder)
     if config.figures and (folder / METRICS_FILE).is_file():
-        _metrics(config, folder, figures, wrong)
+        _metrics(config, folder, found.config["stage"], figures, wrong)
     if config.figures and found.config["stage"] == "export" and (folder / PARITY).is_file():
         _parity(folder, found.config["settings"], figures, wrong)
     return Verified(
@@ -144,8 +150,9 @@ def _made_of(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield what, f"{named} ({hashes})"
 
 
-def _metrics(config: VerifyConfig, folder: Path, figures: list[str], wrong: list[str]) -> None:
-    """Compute metrics.json anew."""
+def _metrics(config: VerifyConfig, folder: Path, stage: str | None, figures: list[str], wrong: list[str]) -> None:
+    """Compute metrics.json anew: of the model in the folder, where it holds one. What a file says is no reason to load
+    a network: figures of those that it names are left out."""
     path = folder / METRICS_FILE
     told = read_json(path, MetricsFile)
     if "settings" not in told:
@@ -153,18 +160,30 @@ def _metrics(config: VerifyConfig, folder: Path, figures: list[str], wrong: list
         return
     note(f"{path}: the metrics are computed anew")
     try:
-        settings = {f.name: told["settings"][f.name] for f in fields(EvaluateConfig) if f.name in told["settings"]}
-        again = plain(measure(replace(EvaluateConfig(**settings), out=folder, device=config.device))[0])
+        settings = {name: told["settings"].get(name) for name in MEASURED}
+        if stage in ("adapt", "scratch", "finetune"):
+            settings |= {"adapter": None, "model": None} | {"adapter" if stage == "adapt" else "model": folder}
+        known: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+        again = plain(measure(EvaluateConfig(out=folder, device=config.device, **known))[0])
     except InputError as error:
         wrong.append(f"{METRICS_FILE} cannot be computed anew: {error}")
         return
-    seen = 0
+    if told.get("sheet_sha256", "") not in ("", sha256(folder / SHEET) if (folder / SHEET).is_file() else None):
+        wrong.append(f"{SHEET} is not the one that was written")
+    seen, left = 0, set()
     for kind in KINDS:
         for name, before, after in _numbers(told.get(kind), again.get(kind)):
+            if after is None and name.partition(".")[0] in NAMED:
+                left.add(name.partition(".")[0])
+                continue
             seen += 1
             if not _near(before, after):
                 wrong.append(f"{METRICS_FILE}: {kind}, {name}: {before} is written, {after} comes out")
-    figures.append(f"{METRICS_FILE}: {seen} figures computed anew")
+    if seen == 0:
+        wrong.append(f"{METRICS_FILE} holds no figures")
+        return
+    without = f", but not {', '.join(sorted(left))}, which need networks that a file may not name" if left else ""
+    figures.append(f"{METRICS_FILE}: {seen} figures computed anew{without}")
 
 
 def _parity(folder: Path, settings: Mapping[str, Any], figures: list[str], wrong: list[str]) -> None:
@@ -174,7 +193,7 @@ def _parity(folder: Path, settings: Mapping[str, Any], figures: list[str], wrong
         f.name: settings[f.name] for f in fields(ExportConfig) if f.name in settings and f.name != "out"
     }
     try:
-        before, after = compare_again(ExportConfig(out=folder, **known))
+        before, after = compare_again(replace(ExportConfig(out=folder, **known), text=None))
     except InputError as error:
         wrong.append(f"{PARITY} cannot be computed anew: {error}")
         return
