@@ -145,6 +145,10 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a broken pattern": {"alpha_pattern": {"(": 1}},
     "a pattern without end": {"alpha_pattern": {"([a-z0-9_.]+)+X": 4}},
     "targets without end": {"target_modules": "(.*)*X"},
+    "alternatives without end": {"exclude_modules": "(?:.|.)" * 40 + "X"},
+    "maybes without end": {"alpha_pattern": {".?" * 45 + "X": 4}},
+    "too many of a letter": {"rank_pattern": {"a{99999999999999}": 4}},
+    "too deep": {"alpha_pattern": {"(" * 20_000 + "a" + ")" * 20_000: 4}},
     "rslora in words": {"use_rslora": "yes"},
 }
 

@@ -55,7 +55,7 @@ def test_metrics_are_computed_anew(project: Project, tmp_path: Path) -> None:
     write_json(adapter / "metrics.json", told)
     result = verify(VerifyConfig(folder=adapter, device="cpu"))
     assert result.status == 1
-    assert "model, l1" in result.wrong[0]
+    assert "model.l1" in result.wrong[0]
 
 
 def test_an_exports_comparison_is_made_anew(project: Project, tmp_path: Path) -> None:
@@ -114,8 +114,12 @@ def test_figures_and_sheets_that_were_taken_out_are_told(project: Project, tmp_p
     write_png(out / "sheet.png", np.zeros((8, 8, 3), np.uint8))
     assert "sheet.png is not the one that was written" in found(out)
     told = read_json(out / "metrics.json")
-    write_json(out / "metrics.json", told | {"model": {}, "photo": {}, "lut": None, "teacher": None})
-    assert "holds no figures" in found(out)
+    for lie in ({"model": {}}, {"lut": None}, {"images": 2000}, {"prompt": "another"}):
+        write_json(out / "metrics.json", told | lie)
+        assert f"WRONG: metrics.json: {next(iter(lie))}" in found(out)
+    (tmp_path / "outer").mkdir()
+    out.rename(tmp_path / "outer/inner")
+    assert verify(VerifyConfig(folder=tmp_path / "outer", device="cpu")).status == 1
 
 
 def test_a_run_that_was_stopped_is_not_verified(project: Project, tmp_path: Path) -> None:

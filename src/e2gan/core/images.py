@@ -40,6 +40,7 @@ Pixels = NDArray[np.uint8]
 Result = TypeVar("Result")
 
 MADE_HERE = "urn:e2gan:edit#"  # in the XMP of our edits (editing/provenance.py)
+IPTC, XMP = 33723, 700  # tags of a TIFF
 FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
@@ -210,8 +211,12 @@ def _exif(image: Image.Image) -> dict[int, Any]:
 
 
 def _captioned(image: Image.Image) -> bool:
-    """Whether there is XMP or IPTC data, other than what an edit of ours tells of itself."""
-    found = [image.info.get(name) for name in ("xmp", "XML:com.adobe.xmp", "photoshop")]
+    """Whether there is XMP or IPTC data, or a comment, other than what an edit of ours tells of itself."""
+    found = [image.info.get(name) for name in ("xmp", "XML:com.adobe.xmp", "photoshop", "comment")]
+    with suppress(Exception):  # what is damaged says nothing about the pixels
+        found += [image.tag_v2.get(tag) for tag in (IPTC, XMP)] if hasattr(image, "tag_v2") else []  # pyright: ignore
+    with suppress(Exception):
+        found += list(getattr(image, "text", {}).values())
     return any(found) and not any(MADE_HERE in str(data) for data in found)
 
 

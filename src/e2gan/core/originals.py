@@ -6,6 +6,7 @@ split than its photo.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from e2gan.core.files import CONFIG, read_json
 from e2gan.core.images import IMAGE_SUFFIXES, MADE_HERE
 from e2gan.core.progress import note
 
-HEAD = 65_536  # bytes of a file in which it says what made it
 THUMBNAILS = "thumbnails or a cache"
 BIN = "deleted or older files"
 # Folders of other programs, lower case. What begins with a dot is hidden, and left out by that: .thumbnails, .cache,
@@ -108,10 +108,12 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
 
 def made_here(path: Path) -> bool:
     """Whether an image file says of itself that it is an edit by this program (editing/provenance.py)."""
-    with suppress(OSError), path.open("rb") as file:
-        head = file.read(HEAD)  # JPEG and PNG tell before their pixels, WebP after them
-        file.seek(max(0, path.stat().st_size - HEAD))
-        return MADE_HERE.encode() in head or MADE_HERE.encode() in file.read(HEAD)
+    with (
+        suppress(OSError, ValueError),  # an empty file cannot be mapped
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        return data.find(MADE_HERE.encode()) >= 0
     return False
 
 

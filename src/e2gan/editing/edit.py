@@ -124,7 +124,7 @@ def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: 
     if picture.frames > 1:
         lost.append(f"only the first of its {picture.frames} frames is edited")
     if picture.captions and config.metadata != "none":
-        lost.append("its captions and ratings (XMP, IPTC) are left out")
+        lost.append("its captions, ratings and comments (XMP, IPTC, texts) are left out")
     image = own_colours(picture, edited, config.strength)
     if picture.alpha is not None:
         if FORMATS[suffix.lower()] == "JPEG":

@@ -60,8 +60,8 @@ def layer_scales(
     modules = {name.replace(".base_layer", ""): module for name, module in generator.named_modules()}
     targets = [text for text in (config.target_modules, config.exclude_modules) if isinstance(text, str)]
     for text in (*(config.rank_pattern or {}), *(config.alpha_pattern or {}), *targets):
-        if isinstance(text, str) and _may_hang(text):
-            raise InputError(f"{path}: the pattern {text[:60]!r} repeats too much to be tried on a name")
+        if not (isinstance(text, str) and _is_plain(text)):
+            raise InputError(f"{path}: the pattern {str(text)[:60]!r} is not read: names, dots and alternatives are")
     scales = {}
     for layer, (A, B) in layers.items():
         if layer not in modules:
@@ -86,10 +86,11 @@ def layer_scales(
     return scales
 
 
-def _may_hang(pattern: str) -> bool:
-    """Whether a regular expression repeats a group, or has many repetitions: such can take for ever."""
-    plain = re.sub(r"\\\\.", "", pattern)
-    return bool(re.search(r"\)[*+{?]", plain)) or len(re.findall(r"[*+{]", plain)) > MOST_REPETITIONS
+def _is_plain(pattern: str) -> bool:
+    """Whether a regular expression is of names, dots, `\\d`, `\\w` and alternatives, with few repetitions: any other
+    kind could take for ever, or all memory."""
+    known = re.fullmatch(r"(?:(?:\\[.dw]|[A-Za-z0-9_.^$|-])(?:[+*](?![+*]))?)*", pattern)
+    return known is not None and len(re.findall(r"[+*]", pattern)) <= MOST_REPETITIONS
 
 
 def _layer_of(key: str) -> tuple[str, str]:

@@ -21,8 +21,7 @@ from e2gan.measure.evaluate import METRICS_FILE, SHEET, measure
 NEAR = 1e-3  # of a figure: what another machine, or another number of threads, makes of the same
 # Of an evaluation's settings, those that name no network; and the figures of such as do.
 MEASURED = ("pairs", "base", "adapter", "model", "source_prompt", "split", "rows")
-NAMED = ("fd_inception", "fd_efficientnet", "fd_clip", "fd_dinov2", "clip_direction", "miou", "class_iou")
-KINDS = ("model", "photo", "lut", "teacher")
+NAMED = {"fd_inception", "fd_efficientnet", "fd_clip", "fd_dinov2", "clip_direction", "miou", "class_iou"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Verified:
         return int(bool(self.changed or self.missing or self.wrong) or any(one.status for one in self.inside))
 
     def __str__(self) -> str:
-        lines = [f"{self.folder}: " + ("a result of evaluate" if self.stage is None else f"written by {self.stage}")]
+        lines = [f"{self.folder}: " + ("no folder of a stage" if self.stage is None else f"written by {self.stage}")]
         if self.versions:
             lines[0] += ", " + ", ".join(f"{name} {number}" for name, number in self.versions.items())
         if self.settings:
@@ -85,7 +84,7 @@ def verify(config: VerifyConfig) -> Verified:
         raise InputError(f"{folder} {'is a file: name its folder' if folder.exists() else 'is no folder'}")
     if folder.name.endswith(PARTIAL):
         raise InputError(f"{folder} is of a run that was stopped before its end: there is nothing to verify yet")
-    if not (folder / CONFIG).is_file() and not (folder / METRICS_FILE).is_file():
+    if not (folder / CONFIG).is_file() and not (folder / METRICS_FILE).is_file() and not any(_inside(folder)):
         raise InputError(f"{folder} holds neither {CONFIG} nor {METRICS_FILE}: it is no folder of this program")
     return _verified(config, folder)
 
@@ -95,7 +94,7 @@ def _verified(config: VerifyConfig, folder: Path) -> Verified:
     wrong: list[str] = []
     inside = [_verified(config, path) for path in _inside(folder)]
     if not (folder / CONFIG).is_file():
-        if config.figures:
+        if config.figures and (folder / METRICS_FILE).is_file():
             _metrics(config, folder, None, figures, wrong)
         return Verified(folder, None, {}, {}, {}, 0, [], [], [], False, figures, wrong, inside)
     found = against_record(folder)
@@ -124,7 +123,8 @@ def _inside(folder: Path) -> Iterator[Path]:
     """The folders below that have a record of their own."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
-            yield from [path] if (path / CONFIG).is_file() else _inside(path)
+            ours = (path / CONFIG).is_file() or (path / METRICS_FILE).is_file()
+            yield from [path] if ours else _inside(path)
 
 
 def _plain_settings(settings: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
@@ -143,7 +143,7 @@ def _made_of(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     content = settings.get("content", {})
     for what, found in content.items() if isinstance(content, dict) else ():
         where = settings.get(what)
-        named = ", ".join(map(str, where)) if isinstance(where, list) else str(where or "what ships")
+        named = ", ".join(map(str, where)) if isinstance(where, list) else str(where or "the default")
         if found == []:
             continue
         hashes = ", ".join(str(one)[:12] for one in (found if isinstance(found, list) else [found]))
@@ -164,24 +164,26 @@ def _metrics(config: VerifyConfig, folder: Path, stage: str | None, figures: lis
         if stage in ("adapt", "scratch", "finetune"):
             settings |= {"adapter": None, "model": None} | {"adapter" if stage == "adapt" else "model": folder}
         known: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+        if "pairs" not in known:
+            raise InputError("it names no pair set")
         again = plain(measure(EvaluateConfig(out=folder, device=config.device, **known))[0])
     except InputError as error:
         wrong.append(f"{METRICS_FILE} cannot be computed anew: {error}")
         return
-    if told.get("sheet_sha256", "") not in ("", sha256(folder / SHEET) if (folder / SHEET).is_file() else None):
+    sheet = sha256(folder / SHEET) if (folder / SHEET).is_file() else None
+    if sheet is None or told.get("sheet_sha256") != sheet:
         wrong.append(f"{SHEET} is not the one that was written")
     seen, left = 0, set()
-    for kind in KINDS:
-        for name, before, after in _numbers(told.get(kind), again.get(kind)):
-            if after is None and name.partition(".")[0] in NAMED:
-                left.add(name.partition(".")[0])
-                continue
-            seen += 1
-            if not _near(before, after):
-                wrong.append(f"{METRICS_FILE}: {kind}, {name}: {before} is written, {after} comes out")
-    if seen == 0:
-        wrong.append(f"{METRICS_FILE} holds no figures")
-        return
+    for name, before, after in _leaves({k: v for k, v in told.items() if k in again}, again):
+        parts = name.split(".")
+        if parts[0] in ("out", "notes"):
+            continue
+        if before is not None and after is None and (named := NAMED.intersection(parts)):
+            left |= named
+            continue
+        seen += isinstance(after, (int, float))
+        if not _near(before, after):
+            wrong.append(f"{METRICS_FILE}: {name}: {before} is written, {after} comes out")
     without = f", but not {', '.join(sorted(left))}, which need networks that a file may not name" if left else ""
     figures.append(f"{METRICS_FILE}: {seen} figures computed anew{without}")
 
@@ -205,15 +207,17 @@ def _parity(folder: Path, settings: Mapping[str, Any], figures: list[str], wrong
         figures.append(f"{PARITY}: {after.mean:.4f} levels from PyTorch on average, computed anew")
 
 
-def _numbers(before: Any, after: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The numbers of two JSON values of the same form, by their names; what one of them lacks counts as None."""
-    if isinstance(before, Mapping):
-        for key, value in before.items():
-            other = after.get(key) if isinstance(after, Mapping) else None
-            yield from _numbers(value, other, f"{name}.{key}" if name else str(key))
-    elif isinstance(before, (int, float)) and not isinstance(before, bool):
+def _leaves(before: Any, after: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The single values of two JSON values, by their names; None for what one of them lacks."""
+    if isinstance(before, Mapping) or isinstance(after, Mapping):
+        old, new = (value if isinstance(value, Mapping) else {} for value in (before, after))
+        for key in sorted({*old, *new}):
+            yield from _leaves(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+    else:
         yield name, before, after
 
 
-def _near(before: float, after: Any) -> bool:
-    return isinstance(after, (int, float)) and math.isclose(before, after, rel_tol=NEAR, abs_tol=NEAR)
+def _near(before: Any, after: Any) -> bool:
+    if type(before) is bool or not isinstance(before, (int, float)) or not isinstance(after, (int, float)):
+        return before == after and type(before) is type(after)
+    return math.isclose(before, after, rel_tol=NEAR, abs_tol=NEAR)
