@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json
+from e2gan.core.files import read_json, write_json
 from e2gan.core.outputs import State, check_beside, claim, finish, partial_of, writing
 from tests.conftest import refused
 
@@ -146,3 +146,23 @@ def test_a_picture_beside_a_file_is_its_own_or_refused(tmp_path: Path) -> None:
     partial_of(out).rmdir()
     out.write_text("{}")
     check_beside(out, [picture])
+
+
+def test_a_folder_without_hashes_of_contents_goes_by_what_it_had_and_one_with_them_by_them(tmp_path: Path) -> None:
+    old, out = {"size": 64, "files_sha256": "names and sizes"}, tmp_path / "out"
+    with writing(out, "photos", old, reads={"folder": "1"}):
+        pass
+    other_names = old | {"files_sha256": "others"}
+    with claim(out, "photos", other_names, reads={"folder": "1"}) as state:
+        assert state is State.DONE
+    words = "the pictures it is made from are others than those that"
+    with pytest.raises(InputError, match=words), claim(out, "photos", old, reads={"folder": "2"}):
+        pass
+    config = read_json(out / "config.json")
+    del config["settings"]["content"]  # as an earlier version wrote it
+    write_json(out / "config.json", config)
+    with claim(out, "photos", old, reads={"folder": "2"}) as state:
+        assert state is State.DONE
+    words = r"other settings \(files_sha256\)"
+    with pytest.raises(InputError, match=words), claim(out, "photos", other_names, reads={"folder": "2"}):
+        pass
