@@ -27,7 +27,9 @@ from e2gan.core.originals import list_images
 from e2gan.core.progress import in_threads, track
 from e2gan.data.duplicates import groups_of, near_duplicates, thumbnail
 from e2gan.data.photos import evenly
-from runs import exit_status, markdown
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+from runs import exit_status, markdown  # noqa: E402 (a script beside this one, found by the line above)
 
 SIZE = 256
 

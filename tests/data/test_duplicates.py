@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,25 +13,10 @@ from e2gan.core.originals import list_images
 from e2gan.data.duplicates import alike, groups_of, likeness_notes, near_duplicates, thumbnail
 from e2gan.data.photos import PhotoSet, assign_splits, prepare_photos
 from e2gan.pairs.make import make_pairs
+from tests.benchmarks import script
 
-
-def recompressed(image: Image.Image) -> Image.Image:
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=40)
-    return Image.open(data).convert("RGB")
-
-
-def cropped(image: Image.Image) -> Image.Image:
-    x, y = round(0.05 * image.width), round(0.05 * image.height)
-    return image.crop((x, y, image.width - x, image.height - y))
-
-
-COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "small": lambda image: image.resize((round(0.3 * image.width), round(0.3 * image.height))),
-    "recompressed": recompressed,
-    "mirrored": ImageOps.mirror,
-    "cropped": cropped,
-}
+bench = script("duplicates")
+COPIES: dict[str, Callable[[Image.Image], Image.Image]] = bench.COPIES
 
 
 def picture(seed: int, width: int = 160, height: int = 120) -> Image.Image:
@@ -69,7 +53,12 @@ def test_pictures_that_show_nothing_are_no_copies_of_each_other() -> None:
 
 
 def test_near_duplicates_of_near_duplicates_are_one_group_named_by_its_first() -> None:
-    thumbnails = [seen(picture(0)), seen(picture(1)), seen(ImageOps.mirror(picture(0))), seen(cropped(picture(0)))]
+    thumbnails = [
+        seen(picture(0)),
+        seen(picture(1)),
+        seen(ImageOps.mirror(picture(0))),
+        seen(bench.cropped(picture(0))),
+    ]
     assert alike(["c", "b", "a", "d"], thumbnails) == {"c": "a", "b": "b", "a": "a", "d": "a"}
 
 

@@ -178,6 +178,12 @@ def _config(stage: str, settings: Mapping[str, Any], reads: Reads) -> dict[str, 
     return {"stage": stage, "settings": settings, "versions": versions()}
 
 
+def write_inner(folder: Path, stage: str, settings: Mapping[str, Any]) -> None:
+    """The config.json, with its record, of a whole folder that another stage writes inside its own."""
+    write_json(folder / CONFIG, {"stage": stage, "settings": settings, "versions": versions()})
+    record(folder)
+
+
 def _same_or_refuse(folder: Path, config: Mapping[str, Any], mend: str, may_change: Sequence[str] = ()) -> bool:
     """Whether any of `may_change` differs. Raises InputError where anything else does."""
     if not folder.is_dir():

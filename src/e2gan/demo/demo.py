@@ -26,7 +26,7 @@ from e2gan.export.export import export_model
 from e2gan.export.onnx import OnnxModel
 from e2gan.measure.cost import latency, multiply_accumulates
 from e2gan.measure.evaluate import Evaluation, Metrics, evaluate, shown
-from e2gan.networks.folders import ADAPTER, DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.networks.folders import ADAPTER, MODEL, base_content, base_folder
 from e2gan.teachers.filters.filters import Filter, find
 from e2gan.train.loop import read_log
 
@@ -78,7 +78,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
     strokes.check("--strokes")
     hashes = {"base_sha256": sha256(look.base / MODEL), "strokes_base_sha256": sha256(strokes.base / MODEL)}
     bases = {"base": look.base, "strokes_base": strokes.base}
-    reads = {name: weights_hash(base, MODEL, DISCRIMINATOR) for name, base in bases.items()}
+    reads = {name: base_content(base) for name, base in bases.items()}
     with claim_in_place(out, "demo", vars(config) | hashes, reads=reads | {"photos": pictures_hash()}):
         for effect in (look, strokes):
             effect.make()

@@ -11,7 +11,7 @@ from typing import Any
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, sha256, write_bytes
+from e2gan.core.files import sha256, write_bytes
 from e2gan.core.identity import hash_below
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import output_names
@@ -24,14 +24,12 @@ from e2gan.editing.predictor import Predictor
 from e2gan.editing.provenance import Provenance
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
-    ABOUT,
-    ADAPTER,
-    ADAPTER_CONFIG,
-    CONCEPT,
     MODEL,
+    adapter_content,
     adapter_folder,
     adapter_sha256,
     base_folder,
+    model_content,
     weights_hash,
 )
 from e2gan.networks.models import Model
@@ -93,7 +91,8 @@ def edit(config: EditConfig) -> Edited:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    made = _edited(config, predictor, picture, config.out.suffix, _packet(config, model, predictor))
+    xmp = _packet(config, model, predictor, _weights(config)) if config.provenance else None
+    made = _edited(config, predictor, picture, config.out.suffix, xmp)
     write_bytes(config.out, made.data)
     name = str(config.input)
     return Edited(config.out, photos=1, lost=[(name, what) for what in made.lost], blank=[name] if made.blank else [])
@@ -139,11 +138,9 @@ def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: 
     return _Made(data, lost, blank=is_blank(picture.pixels, edited))
 
 
-def _packet(config: EditConfig, model: Model, predictor: Predictor) -> bytes | None:
-    """What the edited pictures say of how they were made; None where they are to say nothing."""
-    if not config.provenance:
-        return None
-    hashes, count = _weights(config), len(config.adapter)
+def _packet(config: EditConfig, model: Model, predictor: Predictor, hashes: Sequence[str]) -> bytes:
+    """What the edited pictures say of how they were made. hashes: of `_weights`."""
+    count = len(config.adapter)
     made_by = {"model": hashes[0]} if config.model is not None else {"base": hashes[0]}
     weights = config.weights or (1 / max(1, count),) * count
     return Provenance(
@@ -166,13 +163,14 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
     names = output_names(own, ending)
     fields = ("base", "adapter", "weights", "model", "strength", "side", "tile", "metadata", "provenance")
     settings = {name: getattr(config, name) for name in fields}
-    settings |= {"weights_sha256": _weights(config), "photos_sha256": _state(files)}
+    weights = _weights(config)
+    settings |= {"weights_sha256": weights, "photos_sha256": _state(files)}
     reads = reads_of(config) | {"input": hash_below(config.input, files)}
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
     lost: list[tuple[str, str]] = []
     blank: list[str] = []
-    xmp = _packet(config, model, predictor)
+    xmp = _packet(config, model, predictor, weights) if config.provenance else None
     resumed = 0
     settings |= {"input": config.input, "detail": detail}
     with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
@@ -203,9 +201,9 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
 def reads_of(config: EditConfig) -> dict[str, Any]:
     """Hashes of what decides an edit beside the photo: the networks' weights, the prompt's tokens, sizes and detail."""
     if config.model is not None:
-        return {"model": weights_hash(config.model, MODEL, CONFIG)}
+        return {"model": model_content(config.model)}
     base = base_folder(config.base, *config.adapter[:1])
-    adapters = [weights_hash(adapter_folder(a), ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT) for a in config.adapter]
+    adapters = [adapter_content(a) for a in config.adapter]
     return {"base": weights_hash(base, MODEL), "adapter": adapters}
 
 

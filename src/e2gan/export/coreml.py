@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +11,7 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
-from e2gan.export.format import Check, Format, Order, as_facts, require_packages
+from e2gan.export.format import Check, Format, Order, as_facts, quiet, require_packages
 
 PACKAGES = ("coremltools",)
 
@@ -84,19 +79,6 @@ def operators(path: Path) -> dict[str, int]:
 def half_holds(model: torch.nn.Module) -> bool:
     """Whether fp16 holds each of the model's weights as a finite number."""
     return all(bool(tensor.half().isfinite().all()) for tensor in model.state_dict().values())
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """coremltools without its notes on libraries that only a Mac has, and its dependencies' deprecations."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 FORMAT = Format(

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +13,7 @@ from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
-from e2gan.export.format import Format, Order, as_facts, require_packages
+from e2gan.export.format import Format, Order, as_facts, quiet, require_packages
 from e2gan.export.pixel_model import as_pixels, check_sides
 
 PACKAGES = ("executorch",)
@@ -84,19 +79,6 @@ class ExecutorchModel:
         # What it gives lies in memory that the next call writes to.
         edits = [self.forward.execute([photo[None].contiguous()])[0].clone() for photo in photos]
         return as_pixels(torch.cat(edits).numpy(), self.path)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The exporter without its notes and its dependencies' deprecations."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 FORMAT = Format(

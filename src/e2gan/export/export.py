@@ -14,7 +14,7 @@ import numpy as np
 from e2gan.config import ExportConfig
 from e2gan.config.schemas import AdapterFacts, ParityFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, plain, read_json, sha256, write_json
+from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
 from e2gan.core.originals import list_images
@@ -28,13 +28,12 @@ from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
     ABOUT,
-    ADAPTER,
-    ADAPTER_CONFIG,
-    CONCEPT,
     MODEL,
+    adapter_content,
     adapter_folder,
     adapter_sha256,
     base_folder,
+    model_content,
     weights_hash,
 )
 from e2gan.networks.generator import Generator
@@ -217,11 +216,10 @@ def reads_of(config: ExportConfig) -> dict[str, str]:
     """Hashes of the bytes of what the file is made of and checked on."""
     photos = {} if config.photos is None else {"photos": hash_below(config.photos, _chosen(config.photos))}
     if config.model is not None:
-        return photos | {"model": weights_hash(config.model, MODEL, CONFIG)}
+        return photos | {"model": model_content(config.model)}
     assert config.adapter is not None
-    adapter, base = adapter_folder(config.adapter), base_folder(config.base, config.adapter)
-    files = ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT
-    return photos | {"base": weights_hash(base, MODEL), "adapter": weights_hash(adapter, *files)}
+    base = base_folder(config.base, config.adapter)
+    return photos | {"base": weights_hash(base, MODEL), "adapter": adapter_content(config.adapter)}
 
 
 def photographs(folder: Path | None) -> dict[str, Pixels]:

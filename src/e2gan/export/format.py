@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,6 +86,19 @@ def require_packages(what: str, extra: str, *modules: str, how: str | None = Non
         except ImportError as error:
             mend = how or f"pip install 'e2gan[{extra}]'"
             raise InputError(f"the {what} export needs {name} ({error}): {mend}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """A converter without its progress, its notes and its dependencies' deprecations."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def bytes_of(path: Path) -> int:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +16,7 @@ from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
-from e2gan.export.format import Format, Order, as_facts, require_packages
+from e2gan.export.format import Format, Order, as_facts, quiet, require_packages
 from e2gan.export.gpu_delegate import gpu_delegate, operators
 from e2gan.export.pixel_model import as_pixels, check_sides
 
@@ -143,19 +138,6 @@ class LitertModel:
         check_sides(photos_NHWC, self.size, self.multiple)
         edits = [next(iter(self.run(photo=photo[None].astype(np.float32)).values())) for photo in photos_NHWC]
         return as_pixels(np.concatenate(edits), self.path)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """The converter without its progress, its notes and its dependencies' deprecations."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 FORMAT = Format(

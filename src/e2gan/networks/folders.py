@@ -11,7 +11,7 @@ from typing import Any
 from e2gan.config import GeneratorConfig
 from e2gan.config.schemas import AdapterFacts, PeftFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, sha256
+from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.identity import hash_files
 
 MODEL = "model.safetensors"
@@ -73,6 +73,22 @@ def adapter_folder(adapter: Path) -> Path:
 def weights_hash(folder: Path, *names: str) -> str:
     """Hash of the bytes of these files of a base, adapter or model; not of one that it does not have."""
     return hash_files((name, folder / name) for name in names if (folder / name).exists())
+
+
+def base_content(base: Path) -> str:
+    """Of what a training reads of a base."""
+    return weights_hash(base, MODEL, DISCRIMINATOR)
+
+
+def adapter_content(adapter: Path) -> str:
+    """Of what decides an adapter's edits: its weights, how they count, and its prompt. Raises InputError as
+    `adapter_folder`."""
+    return weights_hash(adapter_folder(adapter), ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT)
+
+
+def model_content(model: Path) -> str:
+    """Of what decides a model's edits: its weights and its settings."""
+    return weights_hash(model, MODEL, CONFIG)
 
 
 def adapter_sha256(adapter: Path) -> str:

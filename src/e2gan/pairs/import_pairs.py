@@ -10,13 +10,12 @@ from typing import Any, cast
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, write_json, write_jsonl
+from e2gan.core.files import write_jsonl
 from e2gan.core.identity import Reads, hash_below
 from e2gan.core.images import Pixels, read_image, resize, square
 from e2gan.core.names import file_key
-from e2gan.core.outputs import versions, writing
+from e2gan.core.outputs import write_inner, writing
 from e2gan.core.progress import in_threads, track
-from e2gan.core.record import record
 from e2gan.data.duplicates import likeness_notes
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
@@ -77,8 +76,7 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             edits=folder / "images",
         )
         photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
-        write_json(folder / PHOTOS / CONFIG, {"stage": "photos", "settings": photo_settings, "versions": versions()})
-        record(folder / PHOTOS)
+        write_inner(folder / PHOTOS, "photos", photo_settings)
         about = {"prompt": settings["concept"], "teacher": teacher, "seed": config.seed, "score": None}
         rows = [{"file_name": photo.file, "photo": photo.id, "split": photo.split} | about for photo in photos]
         write_jsonl(folder / ROWS, rows)

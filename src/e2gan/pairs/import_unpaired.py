@@ -11,11 +11,10 @@ from typing import Any, cast
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, write_json, write_jsonl
+from e2gan.core.files import write_jsonl
 from e2gan.core.identity import Reads, hash_below
-from e2gan.core.outputs import versions, writing
+from e2gan.core.outputs import write_inner, writing
 from e2gan.core.progress import in_threads, track
-from e2gan.core.record import record
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
     Photo,
@@ -58,9 +57,7 @@ def import_unpaired(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             return Outcome(already_done=True)
         of_photos = _write(folder / PHOTOS, photos, config, outcome, index=True)
         kept = ("unaligned", "before", "direction", "size", "seed", "files_sha256")
-        photo_settings = {"stage": "photos", "settings": {k: settings[k] for k in kept}, "versions": versions()}
-        write_json(folder / PHOTOS / CONFIG, photo_settings)
-        record(folder / PHOTOS)
+        write_inner(folder / PHOTOS, "photos", {k: settings[k] for k in kept})
         of_targets = _write(folder, targets, config, outcome, index=False)
         about = {"prompt": settings["concept"], "teacher": "unpaired", "seed": config.seed, "score": None}
         write_jsonl(folder / ROWS, [row | about for row in _rows(of_photos, of_targets, config.seed)])

@@ -15,7 +15,7 @@ from e2gan.core.plots import Panel, plot_bars
 from e2gan.core.progress import note
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.networks.models import load_generator
 from e2gan.research.comparison import (
     Comparison,
@@ -80,7 +80,7 @@ def find_crucial(config: CrucialConfig) -> Crucial:
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
     comparison = Comparison(config.out, config.metric, options)
     settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL))
-    reads = reads_of_sets(sets, base=weights_hash(base, MODEL, DISCRIMINATOR))
+    reads = reads_of_sets(sets, base=base_content(base))
     with growing(config.out, "crucial", settings, reads=reads):
         variants = [_frozen(config, base, comparison, part) for part in NAMES]
         results = comparison.run(variants, sets)

@@ -36,7 +36,7 @@ from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
 from e2gan.networks.lora_training import train_mode
@@ -229,7 +229,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     sets = [PairSet.load(folder) for folder in sampled(config)]
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
     settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
-    reads = reads_of_sets(sets, base=weights_hash(base, MODEL, DISCRIMINATOR), **networks_read(options))
+    reads = reads_of_sets(sets, base=base_content(base), **networks_read(options))
     settings = with_reads(settings, reads)
     if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
         return _found_already(config.out, *earlier, settings)

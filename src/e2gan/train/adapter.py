@@ -19,10 +19,10 @@ from e2gan.networks.folders import (
     ADAPTER,
     ADAPTER_CONFIG,
     CONCEPT,
-    DISCRIMINATOR,
     MODEL,
     adapter_folder,
     adapter_sha256,
+    base_content,
     base_folder,
     weights_hash,
 )
@@ -88,7 +88,7 @@ def adapt(config: AdaptConfig) -> Trained:
         "start_sha256": [adapter_sha256(path) for path in starts],
     }
     reads = reads_of(pair_set, config.selection) | {
-        "base": weights_hash(folder, MODEL, DISCRIMINATOR),
+        "base": base_content(folder),
         "start": [weights_hash(path, ADAPTER) for path in starts],
     }
     result = run("adapt", config, config.out, make, data, write, extra, reads)

@@ -15,7 +15,7 @@ from e2gan.core.files import sha256, write_bytes
 from e2gan.core.outputs import read_settings
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, generator_config, weights_hash
+from e2gan.networks.folders import MODEL, base_content, base_folder, generator_config
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import (
     encoder_of,
@@ -50,7 +50,7 @@ def train_base(config: BaseConfig) -> Trained:
         extra["start_sha256"] = sha256(config.start / MODEL)
     reads = {
         "pairs": [s.content() for s in sets],
-        "start": None if config.start is None else weights_hash(config.start, MODEL, DISCRIMINATOR),
+        "start": None if config.start is None else base_content(config.start),
     }
 
     def make(device: torch.device) -> Trainer:

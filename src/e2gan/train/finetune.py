@@ -10,7 +10,7 @@ from e2gan.config import FinetuneConfig, Part
 from e2gan.core.files import sha256
 from e2gan.core.outputs import add_facts
 from e2gan.data.pair_set import PairSet
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator, write_networks
 from e2gan.train.batches import TrainingData
@@ -60,6 +60,6 @@ def finetune_base(config: FinetuneConfig) -> Trained:
         "text": settings["text"],
         "text_fingerprint": settings.get("text_fingerprint"),
     }
-    reads = reads_of(pair_set) | {"base": weights_hash(folder, MODEL, DISCRIMINATOR)}
+    reads = reads_of(pair_set) | {"base": base_content(folder)}
     result = run("finetune", config, config.out, make, data, write, extra, reads)
     return Trained(folder=config.out, what="fine-tuned base", parameters=count, result=result)

@@ -17,7 +17,7 @@ from e2gan.core.outputs import growing
 from e2gan.core.plots import Line, Panel, plot_bars, plot_lines
 from e2gan.core.progress import note
 from e2gan.measure.metrics import NetworkOptions, Score, score_legend
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.research.comparison import Comparison, Result, Variant, mean_over, reads_of_sets, settings_with_sets
 from e2gan.research.tables.concepts import Concepts
 from e2gan.research.tables.costs import TableRow, compare_costs
@@ -126,7 +126,7 @@ def run_table(config: TableConfig) -> TableResult | str:
     settings = settings_with_sets(config, [*models.sets, *models.concepts.of_bases])
     if config.base is not None:
         settings["base_sha256"] = sha256(base_folder(config.base) / MODEL)
-    of_base = None if config.base is None else weights_hash(base_folder(config.base), MODEL, DISCRIMINATOR)
+    of_base = None if config.base is None else base_content(base_folder(config.base))
     reads = reads_of_sets(models.sets, base_pairs=[s.content() for s in models.concepts.of_bases], base=of_base)
     with growing(result.out, name, settings, reads=reads):
         # First, because it is quick and a metric that does not fit the sets shows here.

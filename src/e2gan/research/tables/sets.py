@@ -14,7 +14,7 @@ from e2gan.core.names import inside
 from e2gan.core.outputs import read_settings, writing
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import INDEX
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, weights_hash
+from e2gan.networks.folders import MODEL, base_content
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import load_discriminator, load_generator, write_networks
 
@@ -74,7 +74,7 @@ def without_cross_attention(base: Path, out: Path) -> Path:
     kept = generator.state_dict()
     bare.load_state_dict({name: kept[name] for name in bare.state_dict()})
     about = settings | {"generator": plain(config), "from_sha256": sha256(base / MODEL)}
-    with writing(out, "base", about, reads={"base": weights_hash(base, MODEL, DISCRIMINATOR)}) as folder:
+    with writing(out, "base", about, reads={"base": base_content(base)}) as folder:
         if folder is not None:
             write_networks(folder, bare, load_discriminator(base))
     return out
