@@ -213,14 +213,14 @@ def test_an_edit_of_one_colour_is_told(project: Project, tmp_path: Path) -> None
     Image.fromarray(PHOTO).save(photos / "a.png")
     Image.fromarray(np.full((40, 48, 3), 90, np.uint8)).save(photos / "flat.png")
     model = flat_model(project, tmp_path / "flat")
-    one = edit(EditConfig(input=photos / "a.png", model=model, out=tmp_path / "a.png"))
+    one = edit(EditConfig(input=(photos / "a.png",), model=model, out=tmp_path / "a.png"))
     assert one.blank == [str(photos / "a.png")]
     assert "warning: 1 of 1 edits have no variation" in str(one)
-    assert edit(EditConfig(input=photos / "flat.png", model=model, out=tmp_path / "b.png")).blank == []
-    folder = edit(EditConfig(input=photos, model=model, out=tmp_path / "edits"))
+    assert edit(EditConfig(input=(photos / "flat.png",), model=model, out=tmp_path / "b.png")).blank == []
+    folder = edit(EditConfig(input=(photos,), model=model, out=tmp_path / "edits"))
     assert folder.blank == ["a.png"]
     assert "warning: 1 of 2 edits have no variation" in str(folder)
-    good = edit(EditConfig(input=photos, model=project.model, out=tmp_path / "good"))
+    good = edit(EditConfig(input=(photos,), model=project.model, out=tmp_path / "good"))
     assert good.blank == []
     assert "warning" not in str(good)
     told = evaluate(EvaluateConfig(pairs=project.sepia, model=model, out=tmp_path / "m")).notes

@@ -86,7 +86,7 @@ def by_unpaired(pictures: Path, out: Path) -> Sequence[Pixels]:
 
 
 def by_edit(pictures: Path, out: Path) -> Sequence[Pixels]:
-    edit(EditConfig(input=pictures, adapter=(Path("winter"),), strength=0.0, out=out, device="cpu"))
+    edit(EditConfig(input=(pictures,), adapter=(Path("winter"),), strength=0.0, out=out, device="cpu"))
     return [read_image(path) for path in list_images(out)]
 
 

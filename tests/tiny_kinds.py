@@ -179,7 +179,11 @@ def half(root: Path) -> None:
 
 
 def edit_one(root: Path) -> None:
-    edit(EditConfig(input=root / "photo.png", out=root / "edited.png", base=root / "base", adapter=(root / "adapter",)))
+    edit(
+        EditConfig(
+            input=(root / "photo.png",), out=root / "edited.png", base=root / "base", adapter=(root / "adapter",)
+        )
+    )
 
 
 def verified(root: Path) -> None:
@@ -187,11 +191,11 @@ def verified(root: Path) -> None:
 
 
 def edit_by_model(root: Path) -> None:
-    edit(EditConfig(input=root / "photo.png", out=root / "edited.png", model=root / "model"))
+    edit(EditConfig(input=(root / "photo.png",), out=root / "edited.png", model=root / "model"))
 
 
 def edit_folder(root: Path) -> None:
-    edit(EditConfig(input=root / "pictures", out=root / "edits", base=root / "base", adapter=(root / "adapter",)))
+    edit(EditConfig(input=(root / "pictures",), out=root / "edits", base=root / "base", adapter=(root / "adapter",)))
 
 
 def train_on(root: Path) -> None:

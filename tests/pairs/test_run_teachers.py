@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, MachineError
 from e2gan.core.files import read_json
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import partial_of
@@ -105,6 +106,25 @@ def test_a_service_that_goes_down_is_not_the_photos_fault(project: Project, tmp_
     assert result.rejected == {"ConnectionError: no route to the model": 2}
     assert len(again.asked) == count(project) - 10
     assert "10 photos had edits from a run before" in str(result)
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_run_and_is_not_the_photos_fault(project: Project, tmp_path: Path) -> None:
+    full, out = [True], tmp_path / "pairs"
+
+    def edit(photo: Pixels, seed: int) -> Pixels:
+        if full[0] and len(mine.asked) > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return sepia(photo, seed)
+
+    mine = Counted(edit, batch=1)
+    with pytest.raises(MachineError, match="No space left on device"):
+        run(project, out, [mine.teacher], retries=0)
+    assert not out.exists()
+    full[0] = False
+    result = run(project, out, [mine.teacher], retries=0)
+    assert result.train + result.val + result.test == count(project)
+    assert "5 photos had edits from a run before" in str(result)
 
 
 @pytest.mark.slow

@@ -246,12 +246,12 @@ class VerifyConfig(OnDevice):
 
 @dataclass(frozen=True, kw_only=True)
 class EditConfig(OnDevice):
-    """Edit a photo or a folder of photos; each comes back at its own size."""
+    """Edit a photo, several, or a folder of photos; each comes back at its own size."""
 
-    input: Positional[Path]
-    """A photo or a folder."""
+    input: Positional[tuple[Path, ...]]
+    """A photo, several photos, or a folder."""
     out: Path
-    """File to write for a photo, folder for a folder."""
+    """File to write for a photo, folder for several or a folder."""
     base: Path | None = None
     """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: UseAppendAction[tuple[Path, ...]] = ()
@@ -279,6 +279,7 @@ class EditConfig(OnDevice):
     digital source type, as XMP."""
 
     def check(self) -> None:
+        need(bool(self.input), "name a photo, several, or a folder")
         one_model(self, required=True)
         mixture(self.weights, len(self.adapter))
         editing(self)

@@ -23,5 +23,13 @@ class NotFiniteError(InputError):
     """Weights or edits with values that are infinite or not a number."""
 
 
+class MachineError(Exception):
+    """Something that the machine lacks, or that fails in it: space, memory, open files, a disk. One line.
+
+    It ends a run whatever it was at, and is never taken for a fault of the photo at hand; exit status 2. The same
+    command goes on when it is mended.
+    """
+
+
 class LostTrainingError(Exception):
     """A training that could not be kept from being lost, for no fault of its input; exit status 1, one line."""

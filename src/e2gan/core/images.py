@@ -31,6 +31,8 @@ from e2gan.core.colour import (
 )
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
+from e2gan.core.machine import raise_machine_fault
+from e2gan.core.picture_kinds import cannot_read, open_picture
 from e2gan.core.progress import note
 from e2gan.core.values import declared, eight_bits
 
@@ -43,13 +45,6 @@ MADE_HERE = "urn:e2gan:edit#"  # in the XMP of our edits (editing/provenance.py)
 IPTC, XMP = 33723, 700  # tags of a TIFF
 FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
-READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000")
-UNREADABLE = {".heic": "HEIC", ".heif": "HEIF"}  # listed, so that they are refused by name and not ignored
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
-    | {".ppm", ".pgm", ".pnm", ".avif", ".jp2"}
-    | UNREADABLE.keys()
-)
 INTEROPERABILITY, ADOBE_RGB = 0xA005, "R03"  # EXIF's way to say Adobe RGB (DCF), which cameras use beside a profile
 TOLD = 5  # files with the same bad profile that are named
 
@@ -150,7 +145,7 @@ def _read(path: Path, convert: Callable[[Image.Image], Result]) -> Result:
         raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
     with _quiet:
         try:
-            with _open(path) as image:
+            with open_picture(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise InputError(
                         f"{path}: {image.width}×{image.height} pixels are more than the {MAX_PIXELS // 10**6} million "
@@ -163,6 +158,7 @@ def _read(path: Path, convert: Callable[[Image.Image], Result]) -> Result:
         except MemoryError:
             raise InputError(f"{path}: too large for this machine's memory") from None
         except Exception as error:  # decoders raise anything on a stranger's bytes: all of it means a bad file
+            raise_machine_fault(error)
             raise InputError(f"{path}: {_reason(path, error)}") from None
 
 
@@ -174,14 +170,9 @@ def read_square(path: Path, size: int) -> Pixels:
     return image
 
 
-def _open(path: Path) -> Image.Image:
-    Image.init()
-    return Image.open(path, formats=[name for name in READABLE if name in Image.OPEN])
-
-
 def _reason(path: Path, error: Exception) -> str:
-    if path.suffix.lower() in UNREADABLE:
-        return f"{UNREADABLE[path.suffix.lower()]} cannot be read: convert it to JPEG or PNG first"
+    if (why := cannot_read(path.suffix)) is not None:
+        return why
     if isinstance(error, PermissionError):
         return "may not be read (no permission)"
     if path.stat().st_size == 0:

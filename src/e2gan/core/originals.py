@@ -16,7 +16,8 @@ from typing import Any
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json
-from e2gan.core.images import IMAGE_SUFFIXES, MADE_HERE
+from e2gan.core.images import MADE_HERE
+from e2gan.core.picture_kinds import IMAGE_SUFFIXES, NOT_READ
 from e2gan.core.progress import note
 
 THUMBNAILS = "thumbnails or a cache"
@@ -61,9 +62,10 @@ LARGEST_CONFIG = 16 * 2**20  # bytes: one of ours is far smaller
 def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
     """The original images of a folder and its subfolders, linked ones too, by their suffix, sorted.
 
-    Left out, with a line that says what and how many: hidden ones, those in folders that this program wrote, or that
-    hold other programs' thumbnails, caches and deleted files, and this program's single pictures. The folder itself
-    may be any of these: it was named. own: folders left out without a word, the caller's output.
+    Left out, with a line that says what and how many: pictures of kinds that are not read, hidden ones, those in
+    folders that this program wrote, or that hold other programs' thumbnails, caches and deleted files, and this
+    program's single pictures. The folder itself may be any of these: it was named. own: folders left out without a
+    word, the caller's output.
 
     Raises InputError where there is no such folder, or it may not be read.
     """
@@ -72,6 +74,7 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
         raise InputError(f"{folder} {'is a file: name its folder' if folder.exists() else 'is no folder'}")
     files: list[Path] = []
     left: Counter[tuple[str, str]] = Counter()
+    unread: Counter[str] = Counter()
     own = [path.resolve() for path in own]
 
     def refuse(error: OSError) -> None:
@@ -94,6 +97,7 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
             elif count := _count(at / name):
                 left[(at / name).relative_to(folder).as_posix(), why] += count
         subfolders[:] = kept
+        unread.update(suffix for name in names if (suffix := _suffix(name)) in NOT_READ and not name.startswith("."))
         for name in filter(_is_image, names):
             if name.startswith("."):
                 continue
@@ -103,6 +107,9 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
                 files.append(at / name)
     if left:
         note(_told(folder, left))
+    if unread:
+        kinds = ", ".join(f"{count} {suffix} ({NOT_READ[suffix]})" for suffix, count in unread.most_common())
+        note(f"{folder}: left out what is not read, {kinds}: convert it to JPEG, PNG or TIFF")
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -152,7 +159,11 @@ def _is_ours(folder: Path, name: str, names: Sequence[str]) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (a name alone, and many of them)
+    return _suffix(name) in IMAGE_SUFFIXES
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a name alone, and many of them)
 
 
 def _count(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""The stage `edit`: a photo into a file, a folder of photos into a folder."""
+"""The stage `edit`: a photo into a file, several or a folder of photos into a folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
-from e2gan.core.identity import hash_below
+from e2gan.core.identity import hash_files
 from e2gan.core.images import Picture, is_blank, read_picture
-from e2gan.core.names import output_names
+from e2gan.core.names import file_key, output_names
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import track
@@ -63,30 +63,33 @@ class Edited:
 
 
 def edit(config: EditConfig) -> Edited:
-    """Edit one photo into a file, or a folder of photos into a folder; each at its own size.
+    """Edit one photo into a file, several or a folder of photos into a folder; each at its own size.
 
     An edit has its photo's colour profile, transparency and, as `config` says, metadata, and tells how it was made.
-    Names in a folder are the photos' own, as `output_names` gives them. A photo's file of that name is replaced; a
-    folder must be new. Raises InputError for bad settings, an unreadable photo, a folder without a readable photo,
+    Names in a folder are the photos' own, as `output_names` gives them; those of several photos that are named one by
+    one have their folders before them where two would be the same. A photo's file of that name is replaced; a folder
+    must be new. Raises InputError for bad settings, an unreadable photo, a folder without a readable photo,
     where the output would be the input, and NotFiniteError where the model's output is not finite.
     """
     EditConfig.checked(config)
-    if not config.input.exists():
-        raise InputError(f"{config.input} does not exist")
-    if config.out.resolve() == config.input.resolve():
-        raise InputError(f"--out {config.out} is the input itself: name another")
+    for path in config.input:
+        if not path.exists():
+            raise InputError(f"{path} does not exist")
+        if config.out.resolve() == path.resolve():
+            raise InputError(f"--out {config.out} is the input itself: name another")
     model = Model.load(
         base=config.base, adapter=config.adapter, model=config.model, weights=config.weights, text=config.text
     )
     predictor = Predictor(model, config.device)
     predictor.check_tile(config.tile)
-    if config.input.is_dir():
-        return _edit_folder(config, model, predictor)
+    photo = next(iter(config.input))
+    if len(config.input) > 1 or photo.is_dir():
+        return _edit_several(config, model, predictor)
     if config.out.suffix.lower() not in FORMATS:
-        raise InputError(f"--out {config.out}: its ending must be one of {', '.join(FORMATS)}")
+        raise InputError(f"--out {config.out}: for one photo it is a file, whose ending is one of {', '.join(FORMATS)}")
     if config.out.is_dir():
         raise InputError(f"--out {config.out} is a folder: name a file for one photo")
-    picture = read_picture(config.input)
+    picture = read_picture(photo)
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -94,7 +97,7 @@ def edit(config: EditConfig) -> Edited:
     xmp = _packet(config, model, predictor, _weights(config)) if config.provenance else None
     made = _edited(config, predictor, picture, config.out.suffix, xmp)
     write_bytes(config.out, made.data)
-    name = str(config.input)
+    name = str(photo)
     return Edited(config.out, photos=1, lost=[(name, what) for what in made.lost], blank=[name] if made.blank else [])
 
 
@@ -153,26 +156,56 @@ def _packet(config: EditConfig, model: Model, predictor: Predictor, hashes: Sequ
     ).xmp()
 
 
-def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edited:
-    if config.out.resolve().is_relative_to(config.input.resolve()):
-        raise InputError(f"--out {config.out} lies inside the input: name a folder elsewhere")
-    files = list_images(config.input)
-    if not files:
-        raise InputError(f"{config.input} holds no photos")
-    own = [file.relative_to(config.input) for file in files]
+@dataclass(frozen=True)
+class _Photos:
+    """Photos to edit into a folder. own: the names that their outputs' follow. shown: what they are, for messages.
+    given: what the settings say of them."""
+
+    files: list[Path]
+    own: list[Path]
+    shown: str
+    given: Any
+
+    @classmethod
+    def of(cls, config: EditConfig) -> _Photos:
+        """Raises InputError for an empty folder, an output inside of it, and for a folder among several photos."""
+        if len(config.input) > 1:
+            if folder := next((path for path in config.input if path.is_dir()), None):
+                raise InputError(f"{folder} is a folder: name one folder alone, or photos alone")
+            files = [*config.input]
+            own = [Path(file.name) for file in files]
+            if len(set(map(file_key, own))) < len(own):
+                whole = [Path(os.path.abspath(file)) for file in files]  # noqa: PTH100 (a link keeps its name)
+                common = Path(os.path.commonpath([file.parent for file in whole]))
+                own = [file.relative_to(common) for file in whole]
+            return cls(files, own, f"the {len(files)} files", [*map(str, files)])
+        folder = next(iter(config.input))
+        if config.out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"--out {config.out} lies inside the input: name a folder elsewhere")
+        files = list_images(folder)
+        if not files:
+            raise InputError(f"{folder} holds no photos")
+        return cls(files, [file.relative_to(folder) for file in files], str(folder), folder)
+
+
+def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edited:
+    photos = _Photos.of(config)
+    files, own = photos.files, photos.own
     names = output_names(own, ending)
     fields = ("base", "adapter", "weights", "model", "strength", "side", "tile", "metadata", "provenance")
     settings = {name: getattr(config, name) for name in fields}
     weights = _weights(config)
     settings |= {"weights_sha256": weights, "photos_sha256": _state(files)}
-    reads = reads_of(config) | {"input": hash_below(config.input, files)}
+    reads = reads_of(config) | {
+        "input": hash_files(((name.as_posix(), file) for name, file in zip(own, files, strict=True)), unreadable=True)
+    }
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
     lost: list[tuple[str, str]] = []
     blank: list[str] = []
     xmp = _packet(config, model, predictor, weights) if config.provenance else None
     resumed = 0
-    settings |= {"input": config.input, "detail": detail}
+    settings |= {"input": photos.given, "detail": detail}
     with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
@@ -193,9 +226,8 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
             if made.blank:
                 blank.append(str(source))
         if len(skipped) == len(files):
-            raise InputError(f"no photo in {config.input} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    photos = len(files) - len(skipped)
-    return Edited(config.out, photos, skipped=skipped, lost=lost, blank=blank, resumed=resumed)
+            raise InputError(f"no photo of {photos.shown} could be read ({skipped[0][0]}: {skipped[0][1]})")
+    return Edited(config.out, len(files) - len(skipped), skipped=skipped, lost=lost, blank=blank, resumed=resumed)
 
 
 def reads_of(config: EditConfig) -> dict[str, Any]:

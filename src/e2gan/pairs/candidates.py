@@ -17,6 +17,7 @@ from e2gan.config.schemas import CandidateRecord, CandidateRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import parse_json, read_json, write_bytes, write_json
 from e2gan.core.images import Pixels
+from e2gan.core.machine import raise_machine_fault
 from e2gan.core.names import inside, one_name
 from e2gan.core.schemas import check_form, known
 from e2gan.data.photos import Photo
@@ -183,7 +184,8 @@ class CandidateFolder:
                 nothing = file.suffix == ".json" and record["reason"] is None  # neither a picture nor why there is none
                 if not record.get("suspect") and not nothing:
                     yield file, record
-            except (OSError, KeyError, ValueError, TypeError, SyntaxError, InputError):
+            except (OSError, KeyError, ValueError, TypeError, SyntaxError, InputError) as error:
+                raise_machine_fault(error)
                 continue
 
 

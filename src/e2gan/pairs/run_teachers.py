@@ -9,6 +9,7 @@ from pathlib import Path
 from e2gan.config import TeachConfig
 from e2gan.core.errors import BusyError, InputError
 from e2gan.core.images import Pixels, read_image, resize
+from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import give_back_memory, is_no_memory
 from e2gan.core.outputs import discard, partial_of
 from e2gan.core.progress import track
@@ -155,6 +156,8 @@ class TeacherRun:
                 raise
             except Exception as error:
                 failed, no_memory = Failed(_reason(error), crashed=True), is_no_memory(error)
+                if not no_memory:
+                    raise_machine_fault(error)
             else:
                 yield from zip(batch, photos, edits, strict=True)
                 continue

@@ -23,7 +23,9 @@ from e2gan.config import PairsConfig
 from e2gan.config.checks import at_least, need, positive
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
-from e2gan.core.images import IMAGE_SUFFIXES, Pixels, encode_png, read_image
+from e2gan.core.images import Pixels, encode_png, read_image
+from e2gan.core.machine import need_space
+from e2gan.core.picture_kinds import IMAGE_SUFFIXES
 from e2gan.core.progress import note
 from e2gan.teachers.teacher import Ask, Failed
 
@@ -109,7 +111,9 @@ class CommandTeacher:
             failure, late = _run_program(arguments, work, self.timeout)
             printed = _last_lines(work / "stderr") or _last_lines(work / "stdout")
             edits = _read_edits(work / "output", len(photos), again=not self.deterministic)
-        missing = [edit for edit in edits if isinstance(edit, Failed)]
+            missing = [edit for edit in edits if isinstance(edit, Failed)]
+            if failure or missing:
+                need_space(work)
         if not self._told and (failure or (printed and len(missing) == len(edits))):
             self._told = True
             what = f"it {failure}" if failure else "no edit came of it"

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from e2gan import InputError, PairsConfig, PhotosConfig, make_pairs, prepare_photos
+from e2gan.core import images
+from e2gan.core.errors import MachineError
+from e2gan.core.images import read_image, resize, write_png
+from e2gan.core.machine import LEAST, machine_fault, need_space, raise_machine_fault
+from e2gan.data.builtin_photos import builtin_pictures
+
+
+def test_a_fault_of_the_machine_is_told_from_a_files_own() -> None:
+    for number in (errno.ENOSPC, errno.EMFILE, errno.EIO, errno.EROFS, errno.ENOMEM):
+        fault = machine_fault(OSError(number, os.strerror(number), "/photos/a.jpg"))
+        assert fault is not None
+        assert os.strerror(number) in str(fault)
+        assert "/photos/a.jpg" in str(fault)
+    for error in (OSError("truncated"), OSError(errno.ENOENT, "no such file"), ValueError("no image"), InputError("x")):
+        assert machine_fault(error) is None
+        raise_machine_fault(error)
+
+
+def test_what_a_library_wraps_is_seen() -> None:
+    wrapped = RuntimeError("cannot decode")
+    wrapped.__cause__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(MachineError, match="No space left"):
+        raise_machine_fault(wrapped)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for i, (name, picture) in enumerate(builtin_pictures().items()):
+        if i < 5:
+            (tmp_path / "in").mkdir(exist_ok=True)
+            write_png(tmp_path / "in" / f"{name}.png", resize(picture, (64, 64)))
+    return tmp_path / "in"
+
+
+def test_a_failing_disk_ends_photos_and_leaves_no_set_of_the_others(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = images.open_picture
+
+    def failing(path: Path) -> Image.Image:
+        if path.name.startswith(sorted(p.name for p in photos.iterdir())[3][:4]):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return opened(path)
+
+    monkeypatch.setattr(images, "open_picture", failing)
+    with pytest.raises(MachineError, match="Input/output error"):
+        prepare_photos(PhotosConfig(folder=photos, out=tmp_path / "set", size=64))
+    assert not (tmp_path / "set").exists()
+    monkeypatch.setattr(images, "open_picture", opened)
+    assert prepare_photos(PhotosConfig(folder=photos, out=tmp_path / "set", size=64)).train == 3
+
+
+SCRIPT = """
+set -e
+mount -t tmpfs -o size=1m tmpfs {temporary}
+head -c 1020000 /dev/zero > {temporary}/ballast
+TMPDIR={temporary} {python} -m e2gan pairs --photos {photos} --concept negative --teacher '{teacher}' --out {out}
+"""
+TEACHER = """
+import sys, pathlib
+from PIL import Image, ImageOps
+for p in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+    ImageOps.invert(Image.open(p).convert("RGB")).save(pathlib.Path(sys.argv[2]) / p.name)
+"""
+
+
+@pytest.mark.slow
+def test_a_full_temporary_folder_is_no_photos_fault(photos: Path, tmp_path: Path) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "true"]
+    if shutil.which("unshare") is None or subprocess.run(alone, capture_output=True, check=False).returncode:
+        pytest.skip("no user namespace can be made here to mount a small disk in")
+    prepare_photos(PhotosConfig(folder=photos, out=tmp_path / "set", size=64))
+    (tmp_path / "teach.py").write_text(TEACHER)
+    temporary, out = tmp_path / "temporary", tmp_path / "out"
+    temporary.mkdir()
+    values = {"temporary": temporary, "python": sys.executable, "photos": tmp_path / "set", "out": out}
+    teacher = f"command:{sys.executable} {tmp_path / 'teach.py'}"
+    script = SCRIPT.format(**values, teacher=teacher)
+    found = subprocess.run([*alone[:-1], "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert found.returncode == 2, found.stderr
+    assert found.stderr.strip().splitlines()[-1].startswith("e2gan: No space left on device")
+    assert not out.exists()
+    made = make_pairs(PairsConfig(photos=tmp_path / "set", concept="negative", teacher=(teacher,), out=out))
+    assert made.train + made.val + made.test == 5
+
+
+def test_a_full_disk_is_known_before_files_are_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_space(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=LEAST - 1))
+    with pytest.raises(MachineError, match="No space left"):
+        need_space(tmp_path)
+
+
+def test_a_damaged_photo_is_only_that_photos_part(photos: Path, tmp_path: Path) -> None:
+    (photos / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40)
+    with pytest.raises(InputError):
+        read_image(photos / "damaged.png")
+    result = prepare_photos(PhotosConfig(folder=photos, out=tmp_path / "set", size=64))
+    assert [name for name, _ in result.skipped] == ["damaged.png"]
