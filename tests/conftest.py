@@ -15,6 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = {"width": 8, "blocks": 1, "transformers": (1,), "heads": 2, "text_width": 16}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """PyTorch's cache, where conversions of weights are kept, is not the user's own."""
+    os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real photographs beside the project (or E2GAN_SHARED); the test skips where there is none."""

@@ -31,8 +31,8 @@ from e2gan import (
 )
 from e2gan.cli import main
 from e2gan.core.errors import NotFiniteError
+from e2gan.features.converted import published_weights
 from e2gan.features.efficientnet import EfficientNetFeatures
-from e2gan.features.extractors import published_weights
 from e2gan.features.inception import InceptionFeatures
 from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures
 from e2gan.networks.folders import ADAPTER, CONCEPT, DISCRIMINATOR, MODEL, shipped_adapters

