@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lint types clean
+.PHONY: setup demo test test-fast check lint types audit clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,13 @@ types: $(STAMP)
 	$(BIN)/pyright
 
 check: lint types test
+
+# Known advisories of all that is installed, from PyPI's own service; in an environment of its own. Needs the network.
+AUDIT := $(VENV)/audit
+audit: $(STAMP)
+	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'; }
+	$(BIN)/python -m pip freeze --exclude-editable > $(AUDIT)/installed.txt
+	$(AUDIT)/bin/pip-audit --requirement $(AUDIT)/installed.txt --no-deps --disable-pip --strict
 
 clean:
 	rm -rf $(VENV) demo demo.partial build dist .pytest_cache .ruff_cache

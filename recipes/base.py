@@ -32,7 +32,7 @@ from e2gan.core.originals import list_images
 from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
 from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_folder, weights_hash
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_edit_content, base_folder
 from e2gan.networks.models import load_generator
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, find
@@ -259,7 +259,7 @@ def ship(base: Path, out: Path) -> None:
     found = read_json(base / CONFIG)
     kept = ("generator", "text", "text_fingerprint", "training", "concepts", "size", "pairs_total")
     config = found | {"settings": {name: found["settings"][name] for name in kept}}
-    with writing(out, "base", {}, reads={"base": weights_hash(base, MODEL)}) as folder:
+    with writing(out, "base", {}, reads={"base": base_edit_content(base)}) as folder:
         assert folder is not None
         adversarial = found["settings"]["training"]["gan"]
         for file in (MODEL, DISCRIMINATOR) if adversarial else (MODEL,):

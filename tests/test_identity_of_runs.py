@@ -5,18 +5,21 @@ A new command has to join `RUNS` or `ALWAYS_ANEW`, or the first test fails.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from e2gan.cli import COMMANDS, main
+from e2gan.core import files
 from e2gan.data.photos import PhotoSet
 from tests.conftest import Project
 
@@ -24,8 +27,11 @@ TRAINING = "--steps 2 --batch 2 --precision fp32 --device cpu"
 NET = "--width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16"
 TRAINED = "a training photo"
 PICTURES = ["sepia/images/*.png", "photos/images/*.png"]
-WEIGHTS = ["base/model.safetensors", "base/discriminator.safetensors"]
-ADAPTER = ["adapter/adapter_model.safetensors", "adapter/concept.safetensors"]
+WEIGHTS = ["base/model.safetensors", "base/discriminator.safetensors", "base/config.json"]
+ADAPTER = [
+    f"adapter/{name}"
+    for name in ("adapter_model.safetensors", "concept.safetensors", "adapter_config.json", "e2gan.json")
+]
 # Command, what else tells two of its ways apart → its arguments, and one file of each kind that it reads.
 RUNS: dict[str, tuple[str, list[str]]] = {
     "photos": ("camera --size 32 --out out", ["camera/*.bmp"]),
@@ -35,6 +41,10 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "pairs by a program": (
         f"--photos photos --concept x --teacher command:{sys.executable}=teach.py={{photo}}={{edit}} --out out",
         [*PICTURES[1:], "teach.py"],
+    ),
+    "pairs by a program with weights": (
+        f"--photos photos --concept x --teacher command:{sys.executable}=teach.py={{photo}}={{edit}}=weights --out out",
+        [*PICTURES[1:], "teach.py", "weights/*"],
     ),
     "pairs in two folders": ("--before camera --after after --concept x --size 32 --out out", ["camera/*", "after/*"]),
     "pairs side by side": ("--aligned aligned --concept x --size 32 --out out", ["aligned/*.bmp"]),
@@ -50,7 +60,7 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     "base": (f"--pairs sepia dusk {NET} {TRAINING} --out out", [*PICTURES, "dusk/images/*.png"]),
     "base from another": (f"--pairs sepia dusk --start base {TRAINING} --out out", WEIGHTS),
     "adapt": (f"--base base --pairs sepia {TRAINING} --out out", [*PICTURES, *WEIGHTS]),
-    "adapt from another": (f"--base base --pairs sepia --start adapter {TRAINING} --out out", ADAPTER[:1]),
+    "adapt from another": (f"--base base --pairs sepia --start adapter {TRAINING} --out out", [ADAPTER[0], ADAPTER[2]]),
     "scratch": (f"--model e2gan --pairs sepia {NET} {TRAINING} --out out", PICTURES),
     "scratch lut": (f"--model lut --pairs sepia {TRAINING} --out out", PICTURES),
     "ranks": (
@@ -64,14 +74,19 @@ RUNS: dict[str, tuple[str, list[str]]] = {
     ),
     "export": (
         "--base base --adapter adapter --size 32 --photos camera --out out",
-        ["camera/*.bmp", WEIGHTS[0], *ADAPTER],
+        ["camera/*.bmp", WEIGHTS[0], WEIGHTS[2], *ADAPTER],
     ),
     "edit": (
         "camera --base base --adapter adapter --device cpu --out out",
-        ["camera/*.bmp", WEIGHTS[0], *ADAPTER],
+        ["camera/*.bmp", WEIGHTS[0], WEIGHTS[2], *ADAPTER],
     ),
-    "edit by a model": ("camera --model model --device cpu --out out", ["model/model.safetensors", "camera/*.bmp"]),
+    "edit by a model": (
+        "camera --model model --device cpu --out out",
+        ["model/model.safetensors", "model/config.json", "camera/*.bmp"],
+    ),
 }
+# What a run opens of a set and need not hash: its settings hold the size, the rows' hash and the ids beside the bytes.
+HELD = ("config.json", "metadata.jsonl", "photos.jsonl")
 ALWAYS_ANEW = {
     "choose": "chooses again each time, and compares the images by their bytes",
     "evaluate": "measures each time",
@@ -105,6 +120,8 @@ def root(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = "import sys; from PIL import Image, ImageOps\n"
     program += "ImageOps.posterize(Image.open(sys.argv[1]).convert('RGB'), 3).save(sys.argv[2])\n"
     (folder / "teach.py").write_text(program)
+    (folder / "weights").mkdir()
+    (folder / "weights/model.dat").write_bytes(b"some weights")
     return folder
 
 
@@ -120,6 +137,8 @@ def altered(path: Path) -> Iterator[None]:
     if path.suffix in (".bmp", ".png"):
         pixels = np.asarray(Image.open(path))
         Image.fromarray(255 - pixels).save(path)
+    elif path.suffix == ".json":
+        path.write_bytes(before.rstrip() + b" \n")  # still the same to a reader, and other bytes
     else:
         path.write_bytes(before[:-2] + bytes([before[-2] ^ 1]) + before[-1:])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -157,6 +176,59 @@ def test_other_bytes_are_another_run(
     finally:
         for path in root.glob("out*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class Seen:
+    """The files that a process opens, and those of them that it hashes."""
+
+    def __init__(self) -> None:
+        self.on, self.opened, self.hashed = False, set[Path](), set[Path]()
+        sys.addaudithook(self.hook)  # there for good, and silent when off
+
+    def hook(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.on and event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+            mode = arguments[1] if isinstance(arguments[1], str) else ""
+            if "w" not in mode and "a" not in mode and "x" not in mode:
+                self.opened.add(Path(os.fsdecode(arguments[0])).resolve())
+
+
+SEEN = Seen()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_each_file_that_is_opened_is_hashed(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what a run opens, not by a list: a file that a stage comes to read, and that is not in `reads`, is found."""
+    monkeypatch.chdir(root)
+    hashing, reading = hashlib.file_digest, files.read_tensors
+
+    def digest(file: Any, *rest: Any, **more: Any) -> Any:
+        SEEN.hashed.add(Path(os.fsdecode(file.name)).resolve())
+        return hashing(file, *rest, **more)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    for module in [m for m in sys.modules.values() if getattr(m, "read_tensors", None) is reading]:
+        # Its library opens files where no hook sees it.
+        monkeypatch.setattr(
+            module, "read_tensors", lambda path: (SEEN.opened.add(Path(path).resolve()), reading(path))[1]
+        )
+    text, _ = RUNS[name]
+    arguments = [name.split()[0], *(word.replace("=", " ") if "command:" in word else word for word in text.split())]
+    SEEN.opened.clear()
+    SEEN.hashed.clear()
+    SEEN.on = True
+    try:
+        assert main(arguments) == 0
+    finally:
+        SEEN.on = False
+        for path in root.glob("out*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    here = root.resolve()
+    own = {path for path in SEEN.opened if path.is_relative_to(here) and path.is_file()}
+    assert own
+    held = {here / folder / name for folder in ("photos", "sepia", "dusk") for name in HELD}
+    left = sorted(str(path.relative_to(here)) for path in own - SEEN.hashed - held)
+    assert left == []
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import e2gan.config
+from e2gan import Model
 from e2gan.cli import COMMANDS
 from e2gan.config import AdaptConfig, BaseConfig, EditConfig, PhotosConfig, TrainingConfig
 from e2gan.config.settings import Settings
@@ -91,6 +92,15 @@ def test_messages_say_what_is_expected(wrong: dict[str, Any], said: str) -> None
     with pytest.raises(InputError) as caught:
         TrainingConfig(**wrong)
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("path", ["a" * 256, "b/" + "é" * 200, "/".join(["abc"] * 1100)])
+def test_a_path_that_no_disk_holds_is_refused(path: str) -> None:
+    for make in (lambda: PhotosConfig(folder=path, out="x"), lambda: EditConfig(input=("a", path), out="x")):  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InputError, match="too long for a path"):
+            make()
+    with pytest.raises(InputError, match="too long for a path"):
+        Model.load(adapter=path)
 
 
 def test_settings_of_another_stage_are_refused() -> None:

@@ -22,3 +22,9 @@ def test_precision_is_as_asked() -> None:
         assert (x @ x).dtype == torch.bfloat16
     with autocast(torch.device("cpu"), "fp32"):
         assert (x @ x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["meta", "xpu", "cpu:x", "", "vulkan"])
+def test_another_kind_of_device_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="--device"):
+        resolve_device(name)

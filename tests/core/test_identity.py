@@ -49,6 +49,17 @@ def test_a_named_network_is_its_files_where_it_lies_here(tmp_path: Path) -> None
     assert hash_of_named(str(tmp_path / "clip" / "model.safetensors"))
 
 
+def test_a_network_below_a_cache_is_its_files_too(tmp_path: Path) -> None:
+    model = tmp_path / ".cache" / "model"
+    (model / ".cache").mkdir(parents=True)
+    (model / "weights").write_bytes(b"1")
+    first = hash_of_named(str(model))
+    (model / ".cache" / "lock").write_bytes(b"of the hub's own")
+    assert hash_of_named(str(model)) == first
+    (model / "weights").write_bytes(b"2")
+    assert hash_of_named(str(model)) != first
+
+
 def test_a_thousand_photos_cost_little(tmp_path: Path) -> None:
     """What a stage loses on 1,000 pairs of 256 pixels: 2,000 files of about 100 kB."""
     data = os.urandom(100_000)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from e2gan.core.errors import MachineError
 from e2gan.core.images import read_image, resize, write_png
 from e2gan.core.machine import LEAST, machine_fault, need_space, raise_machine_fault
 from e2gan.data.builtin_photos import builtin_pictures
+from tests.data.tiny_disk import in_small_disk
 
 
 def test_a_fault_of_the_machine_is_told_from_a_files_own() -> None:
@@ -63,12 +63,6 @@ def test_a_failing_disk_ends_photos_and_leaves_no_set_of_the_others(
     assert prepare_photos(PhotosConfig(folder=photos, out=tmp_path / "set", size=64)).train == 3
 
 
-SCRIPT = """
-set -e
-mount -t tmpfs -o size=1m tmpfs {temporary}
-head -c 1020000 /dev/zero > {temporary}/ballast
-TMPDIR={temporary} {python} -m e2gan pairs --photos {photos} --concept negative --teacher '{teacher}' --out {out}
-"""
 TEACHER = """
 import sys, pathlib
 from PIL import Image, ImageOps
@@ -79,19 +73,24 @@ for p in sorted(pathlib.Path(sys.argv[1]).iterdir()):
 
 @pytest.mark.slow
 def test_a_full_temporary_folder_is_no_photos_fault(photos: Path, tmp_path: Path) -> None:
-    alone = ["unshare", "--user", "--map-root-user", "--mount", "true"]
-    if shutil.which("unshare") is None or subprocess.run(alone, capture_output=True, check=False).returncode:
-        pytest.skip("no user namespace can be made here to mount a small disk in")
     prepare_photos(PhotosConfig(folder=photos, out=tmp_path / "set", size=64))
     (tmp_path / "teach.py").write_text(TEACHER)
-    temporary, out = tmp_path / "temporary", tmp_path / "out"
-    temporary.mkdir()
-    values = {"temporary": temporary, "python": sys.executable, "photos": tmp_path / "set", "out": out}
+    out = tmp_path / "out"
     teacher = f"command:{sys.executable} {tmp_path / 'teach.py'}"
-    script = SCRIPT.format(**values, teacher=teacher)
-    found = subprocess.run([*alone[:-1], "sh", "-c", script], capture_output=True, text=True, check=False)
-    assert found.returncode == 2, found.stderr
-    assert found.stderr.strip().splitlines()[-1].startswith("e2gan: No space left on device")
+    arguments = [
+        "pairs",
+        "--photos",
+        f"{tmp_path / 'set'}",
+        "--concept",
+        "negative",
+        "--teacher",
+        teacher,
+        "--out",
+        f"{out}",
+    ]
+    said, told = in_small_disk(tmp_path, arguments, "24k", environment=f"TMPDIR={tmp_path / 'disk'}")
+    assert "status 2" in said, told
+    assert told.strip().splitlines()[-1].startswith("e2gan: No space left on device")
     assert not out.exists()
     made = make_pairs(PairsConfig(photos=tmp_path / "set", concept="negative", teacher=(teacher,), out=out))
     assert made.train + made.val + made.test == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -65,6 +66,17 @@ def test_no_two_outputs_meet_on_a_disk_without_case_or_unicodes_forms() -> None:
         assert named(*(chosen[i] for i in order)) == [names[i] for i in order]  # the order does not count
         again = named(*chosen, "elsewhere.bmp", "other/thing.png")
         assert again[: len(chosen)] == names  # nor does what meets none of them
+
+
+def test_a_name_that_is_no_utf8_has_an_output_that_is(tmp_path: Path) -> None:
+    files = [Path(os.fsdecode(name)) for name in (b"a\xff1.jpg", b"a\xfe1.jpg", b"a-1.jpg", b"\xe9t\xe9/b.jpg")]
+    names = output_names(files, lambda suffix: suffix)
+    assert len({file_key(name) for name in names}) == 4
+    assert names[2] == Path("a-1.jpg")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        name.as_posix().encode()  # raises for what is no text
+    assert output_names(files[:1], lambda suffix: suffix) == names[:1]  # whatever else there is
 
 
 def test_the_same_input_twice_is_refused() -> None:

@@ -142,3 +142,21 @@ def test_batches_are_their_pictures() -> None:
 def test_what_is_no_batch_is_refused(batch: Any) -> None:
     with pytest.raises(InputError, match=r"^the photos"):
         as_batch(batch)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(3, 8, 8, device="meta"),
+        torch.zeros(3, 8, 8).to_sparse(),
+        torch.zeros(3, 8, 8).to(torch.float8_e4m3fn),
+        torch.nested.nested_tensor([torch.zeros(3, 8), torch.zeros(2, 8)], layout=torch.jagged),
+    ],
+    ids=["meta", "sparse", "float8", "nested"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_tensor_without_plain_numbers_is_refused(tensor: torch.Tensor) -> None:
+    for take in (as_pixels, as_batch):
+        with pytest.raises(InputError) as caught:
+            take(tensor)
+        assert "\n" not in str(caught.value)

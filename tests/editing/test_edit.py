@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,13 @@ def test_several_photos_are_photos_and_there(project: Project, tmp_path: Path) -
     found = edit(config(project, photo, tmp_path / "out", input=(photo, damaged)))
     assert found.photos == 1
     assert [name for name, _ in found.skipped] == ["damaged.png"]
+
+
+def test_a_photo_whose_name_is_no_utf8_is_edited(project: Project, tmp_path: Path) -> None:
+    source = tmp_path / "in" / os.fsdecode(b"a\xff1.png")
+    save(source, resize(builtin_pictures()["coffee"], (70, 90)))
+    found = edit(config(project, tmp_path / "in", tmp_path / "out"))
+    assert found.photos == 1
+    (made,) = (tmp_path / "out").glob("*.png")
+    assert made.name.startswith("a-1-")
+    assert edit(config(project, tmp_path / "in", tmp_path / "out")).already_done

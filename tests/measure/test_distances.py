@@ -178,3 +178,8 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_photos() -> None:
         assert low < values.mean() < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 5
+
+
+def test_features_whose_squares_are_not_finite_are_refused() -> None:
+    with pytest.raises(InputError, match="squares"):
+        frechet_distance(np.full((3, 2), 1e308), np.zeros((3, 2)))

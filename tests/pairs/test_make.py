@@ -228,5 +228,9 @@ def test_one_concepts_failure_is_its_own(project: Project, tmp_path: Path, capsy
     )
     command = ["pairs", "--photos", str(project.photos), "--concepts", str(tmp_path / "three.toml")]
     assert main([*command, "--out", str(tmp_path / "pairs")]) == 2
+    assert "concept 'two': it would run a program" in capsys.readouterr().err
+    assert not (tmp_path / "pairs").exists()
+    command.append("--run-commands")
+    assert main([*command, "--out", str(tmp_path / "pairs")]) == 2
     assert "1 of 3 concepts have no pair set: two (" in capsys.readouterr().err.splitlines()[-1]
     assert {path.name for path in (tmp_path / "pairs").iterdir()} == {"one", "three"}

@@ -16,15 +16,17 @@ import numpy as np
 import pytest
 
 from e2gan.core.errors import InputError, MachineError
-from e2gan.core.files import read_json
+from e2gan.core.files import read_json, read_jsonl
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import partial_of
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import PhotoSet
+from e2gan.pairs.build_set import INDEX
 from e2gan.pairs.make import PairsResult
 from e2gan.teachers.teacher import Failed
 from tests.conftest import Project
 from tests.pairs.tiny_teachers import Counted, count, run, sepia
+from tests.tiny_clip import write_clip
 
 
 def test_the_pair_set_holds_the_teachers_edits(project: Project, tmp_path: Path) -> None:
@@ -301,3 +303,17 @@ def test_killed_at_any_moment_nothing_is_edited_twice(project: Project, tmp_path
     assert len(log.read_text().splitlines()) == edited + count(project) - len(before)
     assert all((out / path).read_bytes() == data for path, data in before.items())
     assert len(PairSet.load(out).rows) == count(project)
+
+
+@pytest.mark.slow
+def test_other_weights_under_a_models_name_choose_anew(project: Project, tmp_path: Path) -> None:
+    clip, out = write_clip(tmp_path / "clip"), tmp_path / "pairs"
+    mine = Counted()
+    run(project, out, [mine.teacher], clip=str(clip), prefer=("clip=1",))
+    assert run(project, out, [mine.teacher], clip=str(clip), prefer=("clip=1",)).already_done
+    before = [row["scores"]["clip"] for row in read_jsonl(out / INDEX)]
+    write_clip(clip, seed=1)
+    asked = mine.asked.total()
+    assert not run(project, out, [mine.teacher], clip=str(clip), prefer=("clip=1",)).already_done
+    assert mine.asked.total() == asked  # the edits are the same
+    assert [row["scores"]["clip"] for row in read_jsonl(out / INDEX)] != before

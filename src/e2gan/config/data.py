@@ -177,6 +177,8 @@ class PairsConfig(OnDevice):
     """Working size for --aligned, --unaligned and --before/--after; a multiple of 8."""
     seed: int = 0
     """Seed of the teacher, and of the split for imported pairs."""
+    run_commands: bool = False
+    """Run the programs that the file of --concepts names as teachers (command:…): only for a file that you trust."""
     teach: TeachConfig = field(default_factory=TeachConfig)
 
     @property

@@ -90,6 +90,7 @@ def _one(value: Any, wanted: type, where: str) -> Any:
     if wanted is Path and isinstance(value, (str, os.PathLike)):
         path = os.fspath(value)
         if isinstance(path, str) and "\0" not in path:
+            check_length(path, where)
             return value if isinstance(value, Path) else Path(path)
     elif wanted is str and isinstance(value, (str, os.PathLike)):
         return value if isinstance(value, str) else str(value)
@@ -102,6 +103,13 @@ def _one(value: Any, wanted: type, where: str) -> Any:
     elif isinstance(value, wanted) and wanted not in NAMES:
         return value
     raise InputTypeError(f"{where}: expected is {NAMES.get(wanted, wanted.__name__)}, not {_shown(value)}")
+
+
+def check_length(path: str, where: str) -> None:
+    """Raises InputError for a path that no disk holds: a name in it above 255 bytes, or all of it above 4,095."""
+    longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
+    if longest > 255 or len(os.fsencode(path)) > 4095:
+        raise InputError(f"{where} {_shown(path)}: is too long for a path (255 bytes a name, 4,095 in all)")
 
 
 def number(value: Any, where: str) -> float:

@@ -22,6 +22,8 @@ def resolve_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise InputError(f"--device {name}: must be auto, cpu, cuda, cuda:N or mps")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"--device {name}: not on this machine ({str(error).splitlines()[0]})") from None

@@ -51,7 +51,8 @@ def hash_of_named(name: str | None) -> str | None:
             return sha256(path)
         if not path.is_dir():
             return None
-        return hash_below(path, sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.parts))
+        files = (p for p in path.rglob("*") if p.is_file() and ".cache" not in p.relative_to(path).parts)
+        return hash_below(path, sorted(files))
     except OSError:  # what is too long to be a path, or has characters that no path has
         return None
 

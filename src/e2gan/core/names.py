@@ -44,8 +44,9 @@ def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> lis
     ending: an input's suffix, with its dot → that of its output. An input whose suffix stays keeps its name: `a.png`
     belongs to `a.png`. Another one, `a.bmp`, becomes `a.png`; where that is taken, or `a.gif` would have it too,
     `a-bmp.png`; and where that is taken, a part of its name's hash is added. So a name depends on the inputs that it
-    would meet, never on their order. Of inputs whose own names are one on some disks, `A.png` and `a.png`, the first
-    in the order of characters keeps it. Raises InputError for the same input twice.
+    would meet, never on their order. In one that is no UTF-8, what is not becomes a hyphen, and the hash is added. Of
+    inputs whose own names are one on some disks, `A.png` and `a.png`, the first in the order of characters keeps
+    it. Raises InputError for the same input twice.
     """
     if twice := [file for file, count in Counter(files).items() if count > 1]:
         raise InputError(f"{twice[0]} is named twice: its outputs could not be told apart")
@@ -55,6 +56,9 @@ def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> lis
     for file in files:
         suffix = ending(file.suffix)
         tag = sha256(os.fsencode(file.as_posix())).hexdigest()[:16]
+        if not _is_text(file.as_posix()):
+            wishes[file] = [_readable(file).with_name(f"{_readable(file).stem}-{tag}{suffix}")]
+            continue
         kept = [file] if suffix == file.suffix else [file.with_name(file.stem + suffix)]
         told = [] if suffix == file.suffix else [file.with_name(file.name.replace(".", "-") + suffix)]
         wishes[file] = [*kept, *told, file.with_name(f"{file.stem}-{tag}{suffix}")]
@@ -75,6 +79,15 @@ def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> lis
     if lost := [file for file in files if file not in names]:
         raise InputError(f"{lost[0]}: no name is left for its output: rename it")
     return [names[file] for file in files]
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is UTF-8, as settings and records are; older disks hold others."""
+    return "\ufffd" not in os.fsencode(name).decode("utf-8", "replace")
+
+
+def _readable(file: PurePath) -> PurePath:
+    return type(file)(os.fsencode(file.as_posix()).decode("utf-8", "replace").replace("\ufffd", "-"))
 
 
 _DRIVE = re.compile(r"[A-Za-z]:")

@@ -73,10 +73,14 @@ def _is_tensor(value: object) -> bool:
 
 def _array(picture: Any, what: str) -> NDArray[Any]:
     if _is_tensor(picture):
-        picture = picture.detach().cpu()
-        if str(picture.dtype) == "torch.bfloat16":  # which NumPy lacks
-            picture = picture.float()
-        picture = picture.resolve_conj().resolve_neg().numpy()
+        try:
+            found = picture.detach().cpu()
+            if str(found.dtype) == "torch.bfloat16":  # which NumPy lacks
+                found = found.float()
+            picture = found.resolve_conj().resolve_neg().numpy()
+        except (TypeError, RuntimeError, NotImplementedError):  # on meta, nested, sparse, quantized, of float8
+            kind = f"{str(picture.layout).removeprefix('torch.')} tensor of {str(picture.dtype).removeprefix('torch.')}"
+            raise InputTypeError(f"{what} is a {kind} on {picture.device}, without plain numbers to read") from None
     if not isinstance(picture, np.ndarray):
         raise InputTypeError(f"{what} is {_article(type(picture).__name__)}: expected is {TAKEN}")
     if np.ma.isMaskedArray(picture) and np.ma.is_masked(picture):

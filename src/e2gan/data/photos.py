@@ -279,9 +279,10 @@ def evenly(files: list[Path], limit: int | None) -> list[Path]:
 
 
 def shown(path: Path, root: Path) -> str:
-    """A path relative to `root`, in characters that every file and terminal can hold."""
-    relative = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in relative)
+    """A path relative to `root`, in characters that every file and terminal can hold; no two paths' are the same."""
+    name = os.fsencode(path.relative_to(root).as_posix())
+    text = "".join(c if c.isprintable() else "\ufffd" for c in name.decode("utf-8", "replace"))
+    return text if text.encode() == name else f"{text} [{hashlib.sha256(name).hexdigest()[:8]}]"
 
 
 def pixel_hash(image_HWC: Pixels) -> str:

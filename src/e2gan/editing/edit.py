@@ -28,9 +28,9 @@ from e2gan.networks.folders import (
     adapter_content,
     adapter_folder,
     adapter_sha256,
+    base_edit_content,
     base_folder,
     model_content,
-    weights_hash,
 )
 from e2gan.networks.models import Model
 
@@ -236,7 +236,7 @@ def reads_of(config: EditConfig) -> dict[str, Any]:
         return {"model": model_content(config.model)}
     base = base_folder(config.base, *config.adapter[:1])
     adapters = [adapter_content(a) for a in config.adapter]
-    return {"base": weights_hash(base, MODEL), "adapter": adapters}
+    return {"base": base_edit_content(base), "adapter": adapters}
 
 
 def _weights(config: EditConfig) -> list[str]:

@@ -32,9 +32,9 @@ from e2gan.networks.folders import (
     adapter_content,
     adapter_folder,
     adapter_sha256,
+    base_edit_content,
     base_folder,
     model_content,
-    weights_hash,
 )
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model
@@ -219,7 +219,7 @@ def reads_of(config: ExportConfig) -> dict[str, str]:
         return photos | {"model": model_content(config.model)}
     assert config.adapter is not None
     base = base_folder(config.base, config.adapter)
-    return photos | {"base": weights_hash(base, MODEL), "adapter": adapter_content(config.adapter)}
+    return photos | {"base": base_edit_content(base), "adapter": adapter_content(config.adapter)}
 
 
 def photographs(folder: Path | None) -> dict[str, Pixels]:

@@ -122,7 +122,8 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
     try:
         model, found = pretrained(network.from_pretrained, name, option, trust_remote_code=False, **arguments)
     except InputError:
-        if (folder := _converted(name, arguments.get("revision"))) is None:
+        only_cached = arguments.get("local_files_only", False)
+        if (folder := _converted(name, arguments.get("revision"), only_cached=only_cached)) is None:
             raise
         model, found = pretrained(network.from_pretrained, str(folder), option, trust_remote_code=False, **arguments)
     if missing := sorted(key for key in found["missing_keys"] if not key.startswith(unused)):
@@ -134,7 +135,7 @@ def pretrained_network(network: Any, name: str, option: str, unused: tuple[str, 
     return model.eval().requires_grad_(False)
 
 
-def _converted(name: str, revision: str | None) -> Path | None:
+def _converted(name: str, revision: str | None, *, only_cached: bool) -> Path | None:
     """The conversion of a model whose weights are a `pytorch_model.bin` alone; None for any other."""
     from transformers.utils.hub import cached_file
 
@@ -149,9 +150,9 @@ def _converted(name: str, revision: str | None) -> Path | None:
     with suppress(OSError, ValueError):  # no such folder or repository
         if found("model.safetensors", only_cached=True) or found("model.safetensors.index.json", only_cached=True):
             return None
-        for only_cached in (True, False):
-            weights = weights or found("pytorch_model.bin", only_cached=only_cached)
-            config = config or found("config.json", only_cached=only_cached)
+        for here in (True,) if only_cached else (True, False):
+            weights = weights or found("pytorch_model.bin", only_cached=here)
+            config = config or found("config.json", only_cached=here)
     return None if weights is None or config is None else converted_model(weights, config)
 
 
@@ -166,7 +167,7 @@ def model_config(name: str, option: str, kinds: tuple[str, ...]) -> Any:
     return config
 
 
-def clip_tokenizer(name: str, option: str, words: int) -> Any:
+def clip_tokenizer(name: str, option: str, words: int, **arguments: Any) -> Any:
     """The CLIP tokenizer beside a model whose vocabulary has so many words.
 
     Where the vocabulary is absent the library gives a tokenizer that knows no word; here that raises InputError, and
@@ -180,7 +181,7 @@ def clip_tokenizer(name: str, option: str, words: int) -> Any:
             raise OSError("it has no vocabulary: vocab.json and merges.txt, or tokenizer.json")
         return tokenizer
 
-    tokenizer = pretrained(load, name, option)
+    tokenizer = pretrained(load, name, option, **arguments)
     if len(tokenizer) > words:
         raise InputError(
             f"{name}: its tokenizer has {len(tokenizer)} words, its model {words}: name a matching pair with {option}"

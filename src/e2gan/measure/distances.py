@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from e2gan.core.errors import InputError, InputTypeError
 
 Features = NDArray[np.float64]
+LARGEST = 1e60  # of a feature: the fourth powers that a distance takes are still finite
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def checked(*sets: NDArray, paired: bool = False) -> list[Features]:
             raise InputError(f"a distance needs at least 2 images a set, as (N, D): here is {features.shape}")
         if not np.isfinite(features).all():
             raise InputError("the features are not finite: the feature network's file is damaged, or the images are")
+        if np.abs(features).max(initial=0) > LARGEST:
+            raise InputError(f"the features are above {LARGEST:g}: their squares would not be finite")
     if len({features.shape[1] for features in checked}) > 1:
         raise InputError(f"features of {' and '.join(str(f.shape[1]) for f in checked)} dimensions cannot be compared")
     return checked

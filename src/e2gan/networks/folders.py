@@ -76,8 +76,14 @@ def weights_hash(folder: Path, *names: str) -> str:
 
 
 def base_content(base: Path) -> str:
-    """Of what a training reads of a base."""
-    return weights_hash(base, MODEL, DISCRIMINATOR)
+    """Of what a training reads of a base: its weights, its discriminator's, and its settings, which say what network
+    they are of."""
+    return weights_hash(base, MODEL, DISCRIMINATOR, CONFIG)
+
+
+def base_edit_content(base: Path) -> str:
+    """Of what decides the edits of a base with an adapter: its weights and its settings."""
+    return weights_hash(base, MODEL, CONFIG)
 
 
 def adapter_content(adapter: Path) -> str:

@@ -236,8 +236,8 @@ def fingerprint(encoder: TextEncoder) -> list[float]:
 def encoder_of(settings: dict[str, Any], name: str | None = None) -> TextEncoder:
     """The text encoder of a base's or a model's settings; `name` may say where a copy of it lies.
 
-    A folder may ask for `hashed` and for the paper's CLIP alone; any other encoder the user has to name, since it is
-    loaded from a repository or a folder of someone's. Raises InputError where it is not named, is another encoder than
+    A folder may ask for `hashed`, and for the paper's CLIP where that is in the hub's cache; any other encoder, and a
+    download, the user has to name. Raises InputError where it is not named, is another encoder than
     the one that the model was trained with, or is not at hand.
     """
     if name is None and not is_known(settings["text"]):
@@ -245,7 +245,7 @@ def encoder_of(settings: dict[str, Any], name: str | None = None) -> TextEncoder
             f"this model needs the text encoder {settings['text']!r}, which is not loaded because a folder says so: "
             f"if you know whose it is, name it: --text {settings['text']}"
         )
-    encoder = text_encoder(name or settings["text"], settings["generator"]["text_width"])
+    encoder = text_encoder(name or settings["text"], settings["generator"]["text_width"], only_cached=name is None)
     known = settings.get("text_fingerprint")
     if name is not None and known is not None:
         ours = fingerprint(encoder)
@@ -255,8 +255,8 @@ def encoder_of(settings: dict[str, Any], name: str | None = None) -> TextEncoder
 
 
 def named_text(settings: dict[str, Any], text: str) -> str | None:
-    """`text`, which the user named, where a base's settings need that very encoder to be named; else None."""
-    return text if text == settings["text"] and not is_known(text) else None
+    """`text`, which the user named, where it is that of a base's settings and may have to be named; else None."""
+    return text if text == settings["text"] != "hashed" else None
 
 
 def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -> tuple[Tensor, dict[str, Any]]:

@@ -72,8 +72,9 @@ class ClipText:
     than the model's context is cut, and keeps its end token.
     """
 
-    def __init__(self, name: str, width: int) -> None:
-        """name: a hub's name or a local folder; width: its width, already known."""
+    def __init__(self, name: str, width: int, *, only_cached: bool = False) -> None:
+        """name: a hub's name or a local folder; width: its width, already known. only_cached: nothing is downloaded."""
+        self.only_cached = only_cached
         self.model_name = name
         self.name = "clip" if name == CLIP_NAME else f"clip:{name}"
         self.width = width
@@ -94,18 +95,28 @@ class ClipText:
     @functools.cached_property
     def _network(self) -> tuple[Any, Any]:
         transformers = need_transformers(f"--text {self.name}")
-        model = pretrained_network(transformers.CLIPTextModel, self.model_name, OPTION)
-        return clip_tokenizer(self.model_name, OPTION, model.config.vocab_size), model
+        where: dict[str, Any] = {"local_files_only": True} if self.only_cached else {}
+        try:
+            model = pretrained_network(transformers.CLIPTextModel, self.model_name, OPTION, **where)
+            return clip_tokenizer(self.model_name, OPTION, model.config.vocab_size, **where), model
+        except InputError as error:
+            if self.only_cached and "not in the cache" in str(error):
+                raise InputError(
+                    f"this model's prompts need {self.model_name}, which is not in the hub's cache, and is not "
+                    f"downloaded because a folder says so: --text {self.name} does"
+                ) from None
+            raise
 
 
 TextEncoder = HashedText | ClipText  # made by `text_encoder`, which takes its name
 
 
-def text_encoder(name: str, width: int | None = None) -> TextEncoder:
+def text_encoder(name: str, width: int | None = None, *, only_cached: bool = False) -> TextEncoder:
     """The encoder of this name: `hashed`, `clip` (ViT-B/32, the paper's), or `clip:NAME_OR_FOLDER`.
 
-    width: what the generator asks for; None takes the encoder's own (hashed: 512). No weights are loaded before a
-    prompt needs them. Raises InputError for another name, or a width that the model does not have.
+    width: what the generator asks for; None takes the encoder's own (hashed: 512). only_cached: nothing is downloaded.
+    No weights are loaded before a prompt needs them. Raises InputError for another name, or a width that the model does
+    not have.
     """
     own = known_width(name)
     if own is None:
@@ -114,7 +125,7 @@ def text_encoder(name: str, width: int | None = None) -> TextEncoder:
         return HashedText(HASHED_WIDTH if width is None else width)
     if width is not None and width != own:
         raise InputError(f"--text {name} gives tokens of width {own}, not {width}: set --text-width {own}")
-    return ClipText(_model_of(name), own)
+    return ClipText(_model_of(name), own, only_cached=only_cached)
 
 
 def is_known(name: str) -> bool:

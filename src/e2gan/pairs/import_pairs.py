@@ -28,6 +28,7 @@ from e2gan.data.photos import (
     shown,
     shuffled,
     too_small,
+    without_edits,
     write_checked,
 )
 from e2gan.pairs.outcome import Outcome
@@ -98,7 +99,8 @@ def _aligned(config: PairsConfig) -> tuple[list[_Source], str, Reads]:
 
 def _matched(config: PairsConfig, outcome: Outcome) -> tuple[list[_Source], str, Reads]:
     before, after = cast(Path, config.before), cast(Path, config.after)
-    photos, edits = input_images(before, config.out, "images"), input_images(after, config.out, "images")
+    photos = without_edits(input_images(before, config.out, "images"), before)
+    edits = input_images(after, config.out, "images")
     # By path where the two folders have the same subfolders, else by name; the same suffix in both first.
     path, name = (lambda p, root: p.relative_to(root)), (lambda p, _: Path(p.name))
     ways = [_partners(photos, edits, way, before, after) for way in (path, name)]

@@ -23,6 +23,7 @@ from e2gan.data.photos import (
     listing_hash,
     shown,
     shuffled,
+    without_edits,
     write_checked,
 )
 from e2gan.pairs.import_pairs import FOLDERS, PHOTOS, folder_split, splits_of
@@ -69,7 +70,7 @@ def import_unpaired(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
 def _two_folders(config: PairsConfig) -> tuple[_Kind, _Kind]:
     kinds = []
     for root in (cast(Path, config.before), cast(Path, config.after)):
-        files = input_images(root, config.out, "images")
+        files = without_edits(input_images(root, config.out, "images"), root)
         kinds.append(_Kind(root, files, {shown(path, root): folder_split(path, root) for path in files}))
     if not set(kinds[0].splits.values()) & set(kinds[1].splits.values()):
         raise InputError(
@@ -83,7 +84,7 @@ def _domains(config: PairsConfig, outcome: Outcome) -> tuple[_Kind, _Kind]:
     root = cast(Path, config.unaligned)
     kinds = {letter: _Kind(root, [], {}) for letter in "ab"}
     others = 0
-    for path in input_images(root, config.out, "images"):
+    for path in without_edits(input_images(root, config.out, "images"), root):
         name = path.relative_to(root).parts[0].lower()
         split = FOLDERS.get(name[:-1]) if path.parent != root else None
         if split is None or name[-1] not in kinds:

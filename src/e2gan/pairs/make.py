@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from e2gan.config import PairsConfig, TeachConfig
 from e2gan.config.schemas import PairRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
+from e2gan.core.identity import hash_of_named
 from e2gan.core.names import file_key
 from e2gan.core.outputs import State, claim
 from e2gan.core.progress import note
@@ -27,7 +28,7 @@ from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.run_filter import run_filter
 from e2gan.pairs.run_teachers import run_teachers
 from e2gan.teachers import make_teachers
-from e2gan.teachers.command import CommandTeacher
+from e2gan.teachers.command import PREFIX, CommandTeacher
 from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
@@ -91,6 +92,7 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     if not prompt:
         raise InputError("name the edit with --concept (a list of many is for make_pair_sets)")
     settings = plain(config) | {"concept": prompt}
+    del settings["run_commands"]  # it decides nothing of the edits
     if config.teach.prefer == TeachConfig().prefer:
         # The default had a weight of a score that is gone: without it, older sets would count as made otherwise.
         settings["teach"]["prefer"] += [f"{FORMER}=1"]
@@ -112,6 +114,18 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
         test=splits.count("test"),
         **vars(outcome),
     )
+
+
+def _choosers(given: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of the models that score, where they are folders: other weights choose anew."""
+    hashes = {f"{name}_sha256": hash_of_named(given[name]) for name in ("clip", "preference")}
+    return {name: found for name, found in hashes.items() if found is not None}
+
+
+def _named_by(teachers: Sequence[Teacher]) -> list[str] | None:
+    """Hashes of the folders that teachers load or are given: models on disk, and a command's."""
+    names = [name for teacher in teachers for name in getattr(teacher, "sources", tuple)()]
+    return [found for name in names if (found := hash_of_named(name)) is not None] or None
 
 
 def _edit_photos(
@@ -139,13 +153,14 @@ def _edit_photos(
     if only is None:
         settings |= {
             "teach": {name: value for name, value in given.items() if name not in (*NOT_DECISIVE, *CHOICE)},
-            "choice": {name: given[name] for name in CHOICE},
+            "choice": {name: given[name] for name in CHOICE} | _choosers(given),
             "teachers": [teacher.settings(ask) for teacher in teachers],
         }
     elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
         return Outcome(waiting=len(chosen.photos))
     shared = only is None and teach.part()[1] > 1
-    with claim(out, "pairs", settings, reads=chosen.reads, may_change=("choice",), shared=shared) as state:
+    reads = chosen.reads | {"teachers": _named_by(teachers)}
+    with claim(out, "pairs", settings, reads=reads, may_change=("choice",), shared=shared) as state:
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:
@@ -181,6 +196,12 @@ def plan_pair_sets(config: PairsConfig) -> tuple[ConceptList, list[PairsConfig]]
     for one, row in zip(configs, concepts.concepts, strict=True):
         try:
             one.check()
+            programs = [name for name in one.teachers if name.startswith(PREFIX) and name not in (config.teacher or ())]
+            if programs and not config.run_commands:
+                raise InputError(
+                    f"it would run a program ({programs[0]}), which is not done because a file says so: if you trust "
+                    "it, --run-commands"
+                )
             for teacher in make_teachers(one, row.settings_of(one.teachers)):
                 if isinstance(teacher, CommandTeacher):
                     teacher.load()  # only looks for the program

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from e2gan.config import TeachConfig
 from e2gan.core.errors import BusyError, InputError
+from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import give_back_memory, is_no_memory
@@ -48,7 +49,9 @@ def run_teachers(
     runs = [TeacherRun(teacher, ask, chosen.photo_set.folder, candidates, teach, seed) for teacher in teachers]
     part, parts = teach.part()
     photos, assigned = chosen.photos, chosen.photos[part::parts]
-    models = ScoreModels(prompt=ask.prompt, source=ask.source, clip=teach.clip, preference=teach.preference)
+    named = teach.clip, teach.preference
+    content = tuple(map(hash_of_named, named)) if any(named) else ()
+    models = ScoreModels(prompt=ask.prompt, source=ask.source, clip=named[0], preference=named[1], content=content)
     heavy = teach.clip is not None or teach.preference is not None
     try:
         resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)

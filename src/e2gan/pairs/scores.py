@@ -79,6 +79,8 @@ class ScoreModels:
     """What the photos show, in words."""
     clip: str | None = None
     preference: str | None = None
+    content: tuple[str | None, ...] = ()
+    """Hashes of those of them that are folders."""
 
     @property
     def key(self) -> str:

@@ -72,14 +72,22 @@ class CommandTeacher:
         self.deterministic = not used & {"seeds", "seed"}
         self._told = False
 
-    def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
-        """The command, and the SHA-256 of each file that it names by path: a changed script is another run."""
+    def _named(self) -> list[str]:
+        """What may be a file or a folder among the program and its arguments."""
         program, *rest = self.arguments
         named = [program] if os.path.dirname(program) else []  # noqa: PTH120 (else it is looked up on the PATH)
-        named += [part for argument in rest for part in (argument, argument.partition("=")[2])]
+        return named + [part for argument in rest for part in (argument, argument.partition("=")[2]) if part]
+
+    def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
+        """The command, and the SHA-256 of each file that it names by path: a changed script is another run."""
         # os.path.isfile, since Path.is_file raises for what is too long to be a path: a program given with -c.
-        files = {name: sha256(Path(name)) for name in named if os.path.isfile(name)}  # noqa: PTH113
+        files = {name: sha256(Path(name)) for name in self._named() if os.path.isfile(name)}  # noqa: PTH113
         return {"command": self.command, "files": files}
+
+    def sources(self) -> list[str]:
+        """The folders that the command names: of weights, say. Not one that holds the folder it runs in."""
+        here = Path.cwd()
+        return [part for part in self._named() if os.path.isdir(part) and not here.is_relative_to(Path(part).resolve())]  # noqa: PTH112
 
     def load(self) -> None:
         """Raises InputError where there is no such program."""

@@ -89,7 +89,7 @@ def adapt(config: AdaptConfig) -> Trained:
     }
     reads = reads_of(pair_set, config.selection) | {
         "base": base_content(folder),
-        "start": [weights_hash(path, ADAPTER) for path in starts],
+        "start": [weights_hash(path, ADAPTER, ADAPTER_CONFIG, ABOUT) for path in starts],
     }
     result = run("adapt", config, config.out, make, data, write, extra, reads)
     tensors, _ = read_tensors(config.out / ADAPTER)

@@ -126,8 +126,8 @@ class NormalTeacher(DiffusionTeacher):
     def _call_arguments(self) -> dict[str, Any]:
         return {name: value for name, value in self.arguments.items() if name not in NOT_OF_THE_CALL}
 
-    def _sources(self) -> list[str]:
-        return [*super()._sources(), self.arguments["controlnet"], self.arguments["depth"]]
+    def sources(self) -> list[str]:
+        return [*super().sources(), self.arguments["controlnet"], self.arguments["depth"]]
 
     def _components(self, diffusers: ModuleType, dtype: torch.dtype) -> dict[str, Any]:
         load = self._announcing(diffusers.ControlNetModel.from_pretrained)

@@ -147,7 +147,7 @@ class DiffusionTeacher:
     def _revision(self) -> str | None:
         return self.preset.revision if self.model == self.preset.checkpoint else None
 
-    def _sources(self) -> list[str]:
+    def sources(self) -> list[str]:
         """All that it loads: folders, and the hub's names, or NAME@REVISION."""
         branch = self._revision()
         model = f"{self.model}@{branch}" if branch else self.model
@@ -159,14 +159,14 @@ class DiffusionTeacher:
 
         if missing and not self._announced and not constants.HF_HUB_OFFLINE:
             self._announced = True
-            note(pipelines.download_note(self.preset, missing, len(missing) == len(self._sources())))
+            note(pipelines.download_note(self.preset, missing, len(missing) == len(self.sources())))
 
     def _announcing(self, load: Callable[..., Any]) -> Callable[..., Any]:
         """`load` that says so before it asks the hub for what is in the cache in part, which `load` itself finds."""
 
         def announcing(name: str, **arguments: Any) -> Any:
             if not (arguments.get("local_files_only") or Path(name).is_dir()):
-                self._announce([source for source in self._sources() if source.partition("@")[0] == name])
+                self._announce([source for source in self.sources() if source.partition("@")[0] == name])
             with pipelines.quiet():
                 return load(name, **arguments)
 
@@ -207,7 +207,7 @@ class DiffusionTeacher:
         if self.teach.offload != "none" and device.type == "cpu":
             raise InputError(f"--offload {self.teach.offload} is for GPUs: leave it out on the CPU")
         self.checkpoint()
-        self._announce([source for source in self._sources() if not cached(source)])
+        self._announce([source for source in self.sources() if not cached(source)])
         kind = self._class(diffusers)
         self._names = self._check(kind)
         revision = {"revision": branch} if (branch := self._revision()) else {}
