@@ -16,7 +16,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, Popen, TimeoutExpired
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from e2gan.config import PairsConfig
@@ -25,6 +24,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
 from e2gan.core.images import IMAGE_SUFFIXES, Pixels, encode_png, read_image
 from e2gan.core.progress import note
+from e2gan.core.temporary import temporary_folder
 from e2gan.teachers.teacher import Ask, Failed
 
 BATCH = 32  # a program that loads weights does so anew each time it starts
@@ -53,6 +53,7 @@ class CommandTeacher:
     {input} {output} or {photo} {edit}, {prompt}, {source}, {seeds}, {seed}, see docs/teachers/command.md.
     batch: photos each time it starts; with {photo} always 1. timeout: seconds it may take each time (None: any).
 
+    written: files that the command names and that changed while it ran, a log: they do not decide its edits.
     Its edits count as deterministic where it asks for no seed. What it prints is kept from the progress; when it fails,
     the last lines are told once. Raises InputError for a command that cannot be meant.
     """
@@ -67,17 +68,24 @@ class CommandTeacher:
         self.name = _name(self.arguments)
         self.batch = 1 if "photo" in used else batch or BATCH
         self.timeout = timeout
+        self.written: set[str] = set()
         self.deterministic = not used & {"seeds", "seed"}
         self._told = False
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
-        """The command, and the SHA-256 of each file that it names by path: a changed script is another run."""
+        """The command, and the SHA-256 of each file that it names by path: a changed script is another run. Those that
+        it writes itself, a log, are left out."""
+        files = {name: sha256(Path(name)) for name in self._states() if name not in self.written}
+        return {"command": self.command, "files": files}
+
+    def _states(self) -> dict[str, tuple[int, int]]:
+        """The files that the command names by path: their sizes and times."""
         program, *rest = self.arguments
         named = [program] if os.path.dirname(program) else []  # noqa: PTH120 (else it is looked up on the PATH)
         named += [part for argument in rest for part in (argument, argument.partition("=")[2])]
         # os.path.isfile, since Path.is_file raises for what is too long to be a path: a program given with -c.
-        files = {name: sha256(Path(name)) for name in named if os.path.isfile(name)}  # noqa: PTH113
-        return {"command": self.command, "files": files}
+        stats = {name: os.stat(name) for name in named if os.path.isfile(name)}  # noqa: PTH113, PTH116
+        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
     def load(self) -> None:
         """Raises InputError where there is no such program."""
@@ -101,12 +109,13 @@ class CommandTeacher:
 
     def _run(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
         """The edits of one start of the program."""
-        with TemporaryDirectory(prefix="e2gan-", ignore_cleanup_errors=True) as folder:
-            work = Path(folder).resolve()
+        with temporary_folder() as work:
             values = _write_photos(work, photos, ask, seeds)
             # In one pass, so that braces in a prompt stay as they are.
             arguments = [_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in self.arguments]
+            before = self._states()
             failure, late = _run_program(arguments, work, self.timeout)
+            self.written |= {name for name, state in self._states().items() if before.get(name) != state}
             printed = _last_lines(work / "stderr") or _last_lines(work / "stdout")
             edits = _read_edits(work / "output", len(photos), again=not self.deterministic)
         missing = [edit for edit in edits if isinstance(edit, Failed)]
