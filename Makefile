@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lint types clean
+.PHONY: setup demo test test-fast check lint types soak clean
 
 setup: $(STAMP)
 
@@ -37,5 +37,9 @@ types: $(STAMP)
 
 check: lint types test
 
+# Hours; it goes on where it was stopped. SOAK=--quick is a check of minutes.
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m tests.faults.soak $(SOAK)
+
 clean:
-	rm -rf $(VENV) demo demo.partial build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo demo.partial soak build dist .pytest_cache .ruff_cache

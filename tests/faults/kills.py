@@ -28,7 +28,8 @@ ENDS = 8.0  # and those in which what it started must be gone after it
 WHOLE = 0.1  # of the tries begin a new Python, which is killed while it imports too
 BEGINS = 0.3  # seconds that Python itself needs, in which nobody can tell it anything
 TWICE = 0.2  # of the tries kill the rerun too
-TIMES = frozenset({"seconds", "median_ms", "milliseconds", "seconds a concept"})  # what differs from run to run
+TIMES = frozenset({"seconds", "milliseconds", "seconds a concept", "this machine (ms)", "step (s)"})  # what differs from run to run
+TIMED = ("seconds", "(ms)", "(s)")  # columns of tables
 TEXTS = (".json", ".jsonl", ".md", ".csv")
 UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 NOT_COMPARED = frozenset({"teacher.log"})
@@ -183,12 +184,13 @@ def content(path: Path) -> str:
         if path.name == "config.json":
             rows[0]["files"] = {n: h for n, h in rows[0].get("files", {}).items() if not n.endswith(TEXTS)}
         return json.dumps(rows, sort_keys=True)
-    mark = "," if path.suffix == ".csv" else "|"
+    if path.suffix == ".csv":
+        return "\n".join(line for line in text.splitlines() if not any(word in line for word in TIMED))
     columns: set[int] = set()
     kept = []
     for line in text.splitlines():
-        cells = line.split(mark)
-        columns |= {i for i, cell in enumerate(cells) if "seconds" in cell}
+        cells = line.split("|")
+        columns |= {i for i, cell in enumerate(cells) if any(word in cell for word in TIMED)}
         kept.append([re.sub(r"\b\d+ s\b", "", cell) for i, cell in enumerate(cells) if i not in columns])
     return json.dumps(kept)
 
