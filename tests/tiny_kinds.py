@@ -282,7 +282,9 @@ class Kind:
 
 
 def by_program(root: Path) -> None:
-    make_pairs(PairsConfig(photos=root / "photos", concept="x", teacher=("command:no-such-program",), out=root / "program"))
+    make_pairs(
+        PairsConfig(photos=root / "photos", concept="x", teacher=("command:no-such-program",), out=root / "program")
+    )
 
 
 def half_again(root: Path) -> None:

@@ -97,6 +97,8 @@ RUNS: dict[str, Run] = {
     "verify": Run("verify adapter --device cpu", (*TRAINS, "adapter")),
 }
 
+LONG = ("export, all", "reproduce", "demo")  # a minute each
+
 Program = Callable[[Sequence[str], Path], None]
 
 

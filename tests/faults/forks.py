@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 
 # Imported by functions of the program; onnxruntime begins a thread, which a fork would lack.
 MORE = ("onnx", "onnxscript", "scipy.optimize", "skimage.data", "sklearn.cluster", "matplotlib.figure")
@@ -52,7 +53,7 @@ def begin(run: dict) -> None:
 
 def main() -> None:
     load()
-    if len(os.listdir("/proc/self/task")) > 1:  # a fork would lack them
+    if len(list(Path("/proc/self/task").iterdir())) > 1:  # a fork would lack them
         raise SystemExit("a module that is imported begins threads")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()

@@ -28,8 +28,10 @@ ENDS = 8.0  # and those in which what it started must be gone after it
 WHOLE = 0.1  # of the tries begin a new Python, which is killed while it imports too
 BEGINS = 0.3  # seconds that Python itself needs, in which nobody can tell it anything
 TWICE = 0.2  # of the tries kill the rerun too
-TIMES = frozenset({"seconds", "milliseconds", "seconds a concept", "this machine (ms)", "step (s)"})  # what differs from run to run
-TIMED = ("seconds", "(ms)", "(s)")  # columns of tables
+TIMES = frozenset(
+    {"seconds", "milliseconds", "seconds a concept", "this machine (ms)", "step (s)"}
+)  # what differs from run to run
+TIMED = ("seconds", "(ms)", "(s)")
 TEXTS = (".json", ".jsonl", ".md", ".csv")
 UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 NOT_COMPARED = frozenset({"teacher.log"})
@@ -149,9 +151,9 @@ class Program:
 
 
 def processes() -> Iterator[int]:
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            yield int(name)
+    for path in Path("/proc").iterdir():
+        if path.name.isdecimal():
+            yield int(path.name)
 
 
 @contextmanager
@@ -175,7 +177,7 @@ def without_times(value: Any) -> Any:
 
 
 def content(path: Path) -> str:
-    """A file by its bytes; texts without the times in them, names made by chance, and hashes of files that have such."""
+    """A file by its bytes; texts without times, names made by chance, and hashes of files that have such."""
     if path.suffix not in TEXTS:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     text = UUID.sub("", path.read_text("utf-8"))
@@ -352,6 +354,3 @@ def kills(name: str, home: Path, program: Program, numbers: Sequence[int]) -> It
         tried.early += early
         tried.faults += [f"{name}, {number}: {fault}" for fault in faults]
         yield tried
-
-
-__all__ = ["RUNS", "Run", "Tried", "inputs", "kills", "program"]

@@ -22,7 +22,8 @@ from e2gan.core.files import write_json
 from e2gan.core.progress import clock
 from tests.conftest import ROOT
 from tests.faults import fields, pictures
-from tests.faults.kills import RUNS, Kills, inputs, program
+from tests.faults.commands import LONG, RUNS
+from tests.faults.kills import Kills, inputs, program
 
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
@@ -55,25 +56,25 @@ class Soak:
         with program(self.place) as found:
             inputs(found, self.place / "home")
             of: dict[str, Kills] = {}
-            for _ in range(count):
-                for name in RUNS:
-                    if self.over or (number := self.tried(name)) >= count:
-                        continue
-                    if name not in of:
-                        of[name] = Kills(name, self.place / "home", found)
-                    early, faults = of[name].try_once(number)
-                    row = self.state.get(f"kills: {name}", {"early": 0, "lost": 0, "faults": []})
-                    self.keep(
-                        f"kills: {name}",
-                        tries=number + 1,
-                        early=row["early"] + early,
-                        lost=row["lost"] + bool(faults),
-                        faults=[*row["faults"], *(f"{number}: {fault}" for fault in faults)],
-                        seconds=round(of[name].seconds, 1),
-                    )
-                    made += 1
-                    remaining = clock((time.monotonic() - begun) / made * (left - made))
-                    say(f"kills: {name}: {number + 1} of {count}; {made} of {left} in all, {remaining} left", faults)
+            for name in rounds(count):
+                if self.over or (number := self.tried(name)) >= count:
+                    continue
+                if name not in of:
+                    say(f"kills: {name}: undisturbed, twice")
+                    of[name] = Kills(name, self.place / "home", found)
+                early, faults = of[name].try_once(number)
+                row = self.state.get(f"kills: {name}", {"early": 0, "lost": 0, "faults": []})
+                self.keep(
+                    f"kills: {name}",
+                    tries=number + 1,
+                    early=row["early"] + early,
+                    lost=row["lost"] + bool(faults),
+                    faults=[*row["faults"], *(f"{number}: {fault}" for fault in faults)],
+                    seconds=round(of[name].seconds, 1),
+                )
+                made += 1
+                remaining = clock((time.monotonic() - begun) / made * (left - made))
+                say(f"kills: {name}: {number + 1} of {count}; {made} of {left} in all, {remaining} left", faults)
 
     def tried(self, name: str) -> int:
         return self.state.get(f"kills: {name}", {}).get("tries", 0)
@@ -100,7 +101,7 @@ class Soak:
         self.keep("photos of pictures", tries=len(names), lost=len(faults), faults=faults)
 
     def fields(self, each: int) -> None:
-        if self.state.get("fields", {}).get("tries", 0) >= fields.count(each) or self.over:
+        if each == 0 or self.state.get("fields", {}).get("tries", 0) >= fields.count(each) or self.over:
             return
         last = self._each("fields", fields.change_all(self.place / "fields", each), fields.count(each))
         self.keep("fields", tries=last.tries, lost=len(last.faults), faults=last.faults)
@@ -115,6 +116,13 @@ class Soak:
             if self.over:
                 break
         return last
+
+
+def rounds(count: int) -> Iterator[str]:
+    """Each command in turn, so many times; then those that take long."""
+    for names in ([name for name in RUNS if name not in LONG], LONG):
+        for _ in range(count):
+            yield from names
 
 
 def say(line: str, faults: list[str] | None = None) -> None:

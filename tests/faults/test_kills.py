@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from e2gan.cli import COMMANDS
-from tests.faults.kills import RUNS, Program, inputs, kills, program
-
-LONG = frozenset({"demo", "reproduce", "export, all"})  # a minute each: `make soak` alone kills them
+from tests.faults.commands import LONG, RUNS
+from tests.faults.kills import Program, inputs, kills, program
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +21,7 @@ def test_every_command_is_killed() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RUNS if name not in LONG])
+@pytest.mark.parametrize("name", [name for name in RUNS if name not in LONG])  # `make soak` alone kills those
 def test_a_command_that_was_killed_comes_to_the_same_when_it_is_called_again(name: str, place: Program) -> None:
     tried = list(kills(name, place.place / "home", place, range(2)))[-1]
     assert not tried.faults

@@ -57,7 +57,6 @@ class _Signals:
         again.daemon = True
         again.start()
 
-
     def take(self) -> dict[int, Any]:
         """Handle the signals from here on. Returns the handlers that were there before."""
         before: dict[int, Any] = {}

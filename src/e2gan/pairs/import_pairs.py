@@ -66,7 +66,9 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             return Outcome(already_done=True)
         (folder / "images").mkdir(exist_ok=True)
         kept = KeptPhotos(folder / PHOTOS, config.size, edits=folder / "images")
-        read = in_threads(lambda source: Checked.kept(source.photo, source.name, kept) or _read(source, config), sources)
+        read = in_threads(
+            lambda source: Checked.kept(source.photo, source.name, kept) or _read(source, config), sources
+        )
         photos = write_checked(
             kept,
             track(read, "pairs", len(sources)),
@@ -138,8 +140,10 @@ def _partners(
     return {photo: partners[photo] for photo in photos if photo in partners}
 
 
-def _read(source: _Source, config: PairsConfig) -> Checked | Skipped:
+def _read(source: _Source, config: PairsConfig, kept: KeptPhotos) -> Checked | Skipped:
     """The pair at the working size, or (file, reason)."""
+    if (found := Checked.kept(source.photo, source.name, kept)) is not None:
+        return found
     try:
         photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit)
         for image, name in ((photo, "photo"), (edit, "edit")):
