@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.commands import RUNS, Run, lay_out, make_inputs
+from tests.faults.commands import RUNS, lay_out, make_inputs
 
 MARK = "E2GAN_FAULTS"  # in the environment of all that a run starts
 WAYS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice")

@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -19,7 +20,7 @@ from tests.faults.commands import picture
 
 SECONDS = 5.0  # that a damaged file of this size may take
 MEGABYTES = 300  # of memory that Python and numpy may take for one
-FORMATS: dict[str, dict] = {
+FORMATS: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 90},
     "progressive.jpg": {"format": "JPEG", "progressive": True},
     "png": {"format": "PNG"},
@@ -46,7 +47,7 @@ def whole() -> dict[str, bytes]:
             continue
         image = picture(7, 64)
         image = image.quantize(64) if ending in ("palette.png", "gif") else image
-        more = {"exif": exif} if options["format"] in ("JPEG", "PNG", "WEBP", "TIFF") else {}
+        more: dict[str, Any] = {"exif": exif} if options["format"] in ("JPEG", "PNG", "WEBP", "TIFF") else {}
         file = io.BytesIO()
         image.save(file, **options, **more)
         found[ending] = file.getvalue()

@@ -16,7 +16,7 @@ from e2gan.choose.photos import titled
 from e2gan.config import ConceptsConfig
 from e2gan.config.schemas import ConceptsFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import clear_beside, sha256, write_json
+from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import prompt_key
 from e2gan.core.outputs import check_beside, earlier_file, make_folder, replaced_note, versions, with_reads
@@ -81,7 +81,6 @@ def choose_concepts(config: ConceptsConfig) -> Concepts:
     done, notes = chosen is not None, []
     keep, rest = chosen or _choose(config, sets, notes)
     sheets = _sheets(config.out)[: 2 if rest else 1]
-    clear_beside(*sheets)
     if not done:
         if earlier is not None:
             notes.append(replaced_note("choice", earlier[1]))

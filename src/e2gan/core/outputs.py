@@ -138,7 +138,7 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
         raise TypeError("a stage says what it reads: with_reads(settings, ...)")
     if out.is_dir():
         raise InputError(f"{out} is a folder: --out needs a file")
-    clear_beside(out, out.with_suffix(".png"))
+    clear_beside(out)
     if not out.exists():
         return None
     content = read_json(out, Any)  # it may be of any program
@@ -154,6 +154,7 @@ def check_beside(out: Path, pictures: Sequence[Path]) -> None:
     Raises InputError where one is there, and `out` is not, nor a run that was killed: it is somebody else's. So `out`
     is written before they are.
     """
+    clear_beside(*pictures)
     if out.exists() or partial_of(out).exists():
         return
     if there := next((picture for picture in pictures if picture.exists()), None):

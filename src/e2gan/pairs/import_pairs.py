@@ -66,9 +66,7 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
             return Outcome(already_done=True)
         (folder / "images").mkdir(exist_ok=True)
         kept = KeptPhotos(folder / PHOTOS, config.size, edits=folder / "images")
-        read = in_threads(
-            lambda source: Checked.kept(source.photo, source.name, kept) or _read(source, config), sources
-        )
+        read = in_threads(lambda source: _read(source, config, kept), sources)
         photos = write_checked(
             kept,
             track(read, "pairs", len(sources)),
