@@ -336,7 +336,9 @@ KINDS = {
     "step": Kind("search/step0/step.json", measured, ("StepRecord",)),
     "step's cost": Kind("steps.json", steps, ("MeasuredFile",)),
     "image's cost": Kind("images.json", costs, ("ImagesFile",)),
-    "parity": Kind("exported/parity.json", lambda root: str(export_model(export_config(root))), ("ParityFile",)),
+    "parity": Kind(
+        "exported/parity.json", lambda root: str(export_model(export_config(root))), ("ParityFile", "ComparedFile")
+    ),
     "formats left out": Kind(
         "all/missing.json",
         lambda root: str(export_all(replace(export_config(root), format="all", out=root / "all"))),

@@ -327,6 +327,17 @@ class ExportCheck(TypedDict):
     reasons: list[str]
 
 
+class ComparedFile(TypedDict):
+    """parity.json of a file that was compared with PyTorch."""
+
+    max: int
+    mean: float
+    photos: Count
+    sizes: list[tuple[int, int]]
+    runs: list[Table]
+    providers: list[str]
+
+
 class ParityFile(TypedDict):
     """parity.json."""
 
