@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lint types audit clean
+.PHONY: setup demo test test-fast check lint types audit soak clean
 
 setup: $(STAMP)
 
@@ -44,5 +44,9 @@ audit: $(STAMP)
 	$(BIN)/python -m pip freeze --exclude-editable > $(AUDIT)/installed.txt
 	$(AUDIT)/bin/pip-audit --requirement $(AUDIT)/installed.txt --no-deps --disable-pip --strict
 
+# Hours; it goes on where it was stopped. SOAK=--quick is a check of minutes.
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m tests.faults.soak $(SOAK)
+
 clean:
-	rm -rf $(VENV) demo demo.partial build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo demo.partial soak build dist .pytest_cache .ruff_cache

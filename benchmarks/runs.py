@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from e2gan import InputError
+from e2gan.core import processes
 from e2gan.core.files import plain, read_json, write_json
 from e2gan.core.outputs import differences, in_words, make_folder
-from e2gan.core.processes import processes
 
 Job = TypeVar("Job")
 
@@ -38,8 +38,7 @@ def in_processes(function: Callable[[Job], Any], jobs: Sequence[Job], count: int
     if count == 1 or len(jobs) < 2:
         yield from map(function, jobs)
         return
-    with processes(count):
-        yield from Parallel(return_as="generator", pre_dispatch="2*n_jobs")(delayed(function)(job) for job in jobs)
+    yield from processes.in_processes((delayed(function)(job) for job in jobs), count)
 
 
 def exit_status(work: Callable[[], None]) -> int:

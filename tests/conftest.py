@@ -60,6 +60,10 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+def make_project(root: Path) -> Project:
     """Every stage run for real, at the smallest size."""
     import skimage.data
     from PIL import Image
@@ -79,8 +83,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         train_scratch,
     )
 
-    root = tmp_path_factory.mktemp("project")
-    (root / "camera").mkdir()
+    (root / "camera").mkdir(parents=True)
     for name in ("astronaut", "coffee", "chelsea"):
         picture = getattr(skimage.data, name)()
         for i in range(10):

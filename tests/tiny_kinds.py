@@ -24,17 +24,20 @@ from e2gan.config import (
     ExportConfig,
     GeneratorConfig,
     PairsConfig,
+    PhotosConfig,
     Ranks,
     RanksConfig,
     SelectConfig,
     TrainingConfig,
     VerifyConfig,
 )
-from e2gan.config.schemas import MeasuredFile
+from e2gan.config.schemas import KeptPhoto, MeasuredFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.outputs import writing
+from e2gan.data.kept import KEPT
 from e2gan.data.pair_set import PairSet
+from e2gan.data.photos import prepare_photos
 from e2gan.editing.edit import edit
 from e2gan.export.all_formats import MISSING, export_all
 from e2gan.export.export import PARITY, Parity, export_model, hashes, reads_of
@@ -118,6 +121,7 @@ def _build(root: Path) -> None:
     first = json.loads((root / "taught/candidates.jsonl").read_text().splitlines()[0])
     write_json(root / "taught/picks.json", {"picks": {first["photo"]: first["file"].rpartition("/")[2]}})
     half(root)
+    half_photos(root)
     concepts(root)
     select(root)
     (root / "pictures").mkdir()
@@ -166,6 +170,9 @@ def _build(root: Path) -> None:
 
 def half(root: Path) -> None:
     """A pair set that was killed before it was built: its candidates are there, and their scores."""
+    (root / "program.partial").mkdir()
+    settings = {"teachers": [{"command": "no-such-program", "files": {}}]}
+    write_json(root / "program.partial/config.json", {"stage": "pairs", "settings": settings, "written": ["log"]})
     out = root / "half.partial"
     shutil.copytree(root / "taught", out)
     rows = [json.loads(line) for line in (out / "candidates.jsonl").read_text().splitlines()]
@@ -176,6 +183,24 @@ def half(root: Path) -> None:
     write_json(out / "candidates" / rows[0]["photo"] / "darker--5.json", record)
     for name in ("metadata.jsonl", "candidates.jsonl", "choose.html", "choice.json", "picks.json"):
         (out / name).unlink(missing_ok=True)
+
+
+def half_photos(root: Path) -> None:
+    """A photo set that was killed before its end: its images are there, and what is kept of them."""
+    camera = root / "few"
+    camera.mkdir()
+    for i in range(3):
+        shutil.copy(sorted((root / "photos/images").iterdir())[i], camera / f"{i}.png")
+    photos_again(root)
+    rows = [json.loads(line) for line in (root / "few-set/photos.jsonl").read_text().splitlines()]
+    kept = [{name: row[name] for name in KeptPhoto.__annotations__} for row in rows]
+    (root / "few-set/photos.jsonl").unlink()
+    (root / "few-set").rename(root / "few-set.partial")
+    (root / "few-set.partial" / KEPT).write_text("".join(f"{json.dumps(row)}\n" for row in kept))
+
+
+def photos_again(root: Path) -> None:
+    prepare_photos(PhotosConfig(folder=root / "few", out=root / "few-set", size=32))
 
 
 def edit_one(root: Path) -> None:
@@ -260,6 +285,12 @@ class Kind:
     forms: tuple[str, ...] = ()
 
 
+def by_program(root: Path) -> None:
+    make_pairs(
+        PairsConfig(photos=root / "photos", concept="x", teacher=("command:no-such-program",), out=root / "program")
+    )
+
+
 def half_again(root: Path) -> None:
     taught(root, "half")
 
@@ -273,6 +304,7 @@ def filtered(root: Path) -> None:
 KINDS = {
     "photo set": Kind("photos/config.json", filtered, ("PHOTO_SET",)),
     "photos": Kind("photos/photos.jsonl", filtered, ("PhotoRow",)),
+    "half a photo set": Kind("few-set.partial/kept.jsonl", photos_again, ("KeptPhoto",)),
     "pair set": Kind("sepia/config.json", concepts, ("PAIR_SET",)),
     "pairs": Kind("sepia/metadata.jsonl", train_on, ("PairRow",)),
     "pairs, again": Kind("dusk/metadata.jsonl", concepts),
@@ -287,6 +319,7 @@ KINDS = {
     "scores": Kind("half.partial/scores-host-1.jsonl", half_again, ("KeptScores",)),
     "candidate": Kind("half.partial/candidates/*/darker--5.json", half_again, ("CandidateRecord",)),
     "half a set": Kind("half.partial/config.json", half_again),
+    "half a program's set": Kind("program.partial/config.json", by_program, ("Written",)),
     "selection": Kind("selection.json", train_on, ("SelectedIds",)),
     "selection, again": Kind("selection.json", select, ("SelectionFile",)),
     "concepts": Kind("concepts.json", concepts, ("ConceptsFile",)),
@@ -307,7 +340,9 @@ KINDS = {
     "step": Kind("search/step0/step.json", measured, ("StepRecord",)),
     "step's cost": Kind("steps.json", steps, ("MeasuredFile",)),
     "image's cost": Kind("images.json", costs, ("ImagesFile",)),
-    "parity": Kind("exported/parity.json", lambda root: str(export_model(export_config(root))), ("ParityFile",)),
+    "parity": Kind(
+        "exported/parity.json", lambda root: str(export_model(export_config(root))), ("ParityFile", "ComparedFile")
+    ),
     "formats left out": Kind(
         "all/missing.json",
         lambda root: str(export_all(replace(export_config(root), format="all", out=root / "all"))),

@@ -13,15 +13,13 @@ import os
 import re
 import signal
 import sys
-import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 from e2gan import config as c
 from e2gan.core.errors import InputError, LostTrainingError, MachineError
+from e2gan.core.stopping import Stopped, signals_stop
 
 # Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        with _signals_as_ctrl_c():
+        with signals_stop():
             return _run(arguments)
     except InputError as error:
         print(f"e2gan: {error}", file=sys.stderr)
@@ -80,50 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         with contextlib.suppress(OSError):  # SIGHUP: the terminal is gone
             print("e2gan: stopped; the same command goes on from where it can", file=sys.stderr)
-        return 128 + (stop.number if isinstance(stop, _Stopped) else signal.SIGINT)
-
-
-class _Stopped(KeyboardInterrupt):
-    """By another signal than Ctrl-C's."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-@contextlib.contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
-    """While inside, SIGTERM and SIGHUP raise: programs that were started are stopped, temporary folders removed."""
-    before: dict[int, Any] = {}
-    process, last = os.getpid(), -1.0
-    stopped: _Stopped | None = None
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (Python's to give)
-        nonlocal last, stopped
-        if os.getpid() != process:  # a fork has none of what is to be cleared up
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
-        # `timeout` and a terminal that closes send two, the second of which would interrupt the clearing up.
-        soon, last = last >= 0 and time.monotonic() - last < 1, time.monotonic()
-        if not soon:
-            stopped = _Stopped(number)
-            raise stopped
-
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not what nohup ignores
-                before[number] = signal.signal(number, stop)
-    try:
-        yield
-    except OSError:
-        if stopped is not None:  # the terminal is gone, and a progress bar could not be taken down
-            raise stopped from None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from e2gan.core import files
 from e2gan.core.errors import InputError, NotFiniteError
 from e2gan.core.files import (
     read_json,
@@ -126,3 +129,24 @@ def test_a_text_with_a_line_separator_comes_back_in_json_lines(tmp_path: Path) -
 
 def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path) -> None:
     assert "no file" in refused(lambda: read_json(tmp_path))
+
+
+def test_what_a_killed_process_left_beside_a_file_is_cleared_but_not_what_is_being_written(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from e2gan.core import files\n"
+        "files.os.fsync = lambda _: os._exit(0)\nfiles.write_bytes(Path(sys.argv[1]), b'half')"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a[1].png"], check=True)
+    subprocess.run([sys.executable, "-c", code, tmp_path / "b.png"], check=True)
+    held = tmp_path / f"a[1].png{files.BESIDE}12-0123abcd"
+    mine = tmp_path / f"a[1].png{files.BESIDE}-of-mine"
+    mine.touch()
+    with held.open("wb") as file:
+        assert files._hold(file)
+        assert len(list(tmp_path.iterdir())) == 4
+        files.clear_beside(tmp_path / "a[1].png")
+        assert {path.name[:5] for path in tmp_path.iterdir()} == {"a[1].", "b.png"}
+        assert held.exists()
+        assert mine.exists()
+    files.clear_beside(tmp_path)
+    assert list(tmp_path.iterdir()) == [mine]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,29 @@ def test_a_folder_without_hashes_of_contents_goes_by_what_it_had_and_one_with_th
     words = r"other settings \(files_sha256\)"
     with pytest.raises(InputError, match=words), claim(out, "photos", other_names, reads={"folder": "2"}):
         pass
+
+
+def test_a_partial_folder_without_any_work_in_it_is_begun_anew_by_other_settings(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def stop(settings: dict[str, int], *, work: bool) -> None:
+        with suppress(KeyboardInterrupt), claim(out, "photos", settings, reads={}):
+            (partial_of(out) / "images").mkdir(exist_ok=True)
+            if work:
+                (partial_of(out) / "images/a.png").touch()
+            raise KeyboardInterrupt
+
+    stop({"size": 1}, work=False)
+    stop({"size": 2}, work=True)
+    assert "other settings (size)" in refused(lambda: stop({"size": 3}, work=False))
+
+
+def test_a_lock_that_was_left_beside_what_is_done_is_removed(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with writing(out, "photos", {}, reads={}):
+        pass
+    lock = tmp_path / "out.lock"
+    lock.write_text("process 1")
+    with claim(out, "photos", {}, reads={}) as state:
+        assert state is State.DONE
+    assert not lock.exists()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 
-from e2gan.core.processes import processes
+from e2gan.core.processes import in_processes
 from tests.teachers.tiny_programs import alive
 
 
@@ -20,17 +20,16 @@ def facts() -> tuple[int, int, bool]:
 
 
 def test_each_process_has_one_thread_and_leaves_ctrl_c_to_its_parent() -> None:
-    with processes(2):
-        found: list[Any] = list(Parallel(return_as="generator")(delayed(facts)() for _ in range(4)))
+    found: list[Any] = list(in_processes((delayed(facts)() for _ in range(4)), 2))
     assert all((threads, ignores) == (1, True) and pid != os.getpid() for pid, threads, ignores in found)
 
 
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, time; from pathlib import Path; from joblib import Parallel, delayed\n"
-        "from e2gan.core.processes import processes\n"
+        "from e2gan.core.processes import in_processes\n"
         f"def work(i):\n    (Path({str(tmp_path)!r}) / str(os.getpid())).touch()\n    time.sleep(60)\n"
-        "with processes(2):\n    Parallel()(delayed(work)(i) for i in range(2))"
+        "list(in_processes([delayed(work)(i) for i in range(2)], 2))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
     until = time.monotonic() + 60

@@ -11,6 +11,7 @@ import pytest
 from e2gan import ExportConfig, export_all
 from e2gan.cli import main
 from e2gan.core.errors import InputError
+from e2gan.export.format import Order
 from e2gan.export.formats import FORMATS
 from tests.conftest import Project, refused
 from tests.export.test_formats import ADDED, Eager
@@ -58,3 +59,27 @@ def test_where_no_format_has_the_precision_it_says_so(project: Project, tmp_path
     )
     assert not (tmp_path / "o").exists()
     assert "export_model writes one" in refused(lambda: export_all(replace(config, format="one")))
+
+
+@pytest.mark.usefixtures("three")
+def test_after_a_kill_the_formats_that_are_whole_are_not_written_again(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ExportConfig(model=project.model, format="all", out=tmp_path / "o", size=32)
+    whole = export_all(replace(config, out=tmp_path / "whole"))
+    two = FORMATS["two"]()
+
+    def killed(order: Order, path: Path) -> None:
+        two.write(order, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(FORMATS, "two", lambda: replace(two, write=killed))
+        with pytest.raises(KeyboardInterrupt):
+            export_all(config)
+    partial = tmp_path / "o.partial"
+    assert [path.name for path in (partial / "two").iterdir()] == ["effect.txt"]
+    first = (partial / "one/effect.txt").stat().st_mtime_ns
+    found = export_all(config)
+    assert (tmp_path / "o/one/effect.txt").stat().st_mtime_ns == first
+    assert found.page.read_bytes() == whole.page.read_bytes()

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -317,3 +318,56 @@ def test_other_weights_under_a_models_name_choose_anew(project: Project, tmp_pat
     assert not run(project, out, [mine.teacher], clip=str(clip), prefer=("clip=1",)).already_done
     assert mine.asked.total() == asked  # the edits are the same
     assert [row["scores"]["clip"] for row in read_jsonl(out / INDEX)] != before
+
+
+LOGS = """
+import sys
+from pathlib import Path
+from PIL import Image, ImageOps
+source, target, log, dies = map(Path, sys.argv[1:])
+with log.open("a") as file:
+    print(len(list(source.iterdir())), file=file)
+for path in sorted(source.iterdir()):
+    if dies.exists() and path.name != "0000.png":
+        import os, signal
+        dies.unlink()
+        os.kill(os.getppid(), signal.SIGKILL)
+    ImageOps.invert(Image.open(path)).save(target / path.name)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills")
+@pytest.mark.slow
+@pytest.mark.parametrize("there", [False, True])
+def test_a_log_that_a_program_is_given_and_writes_does_not_make_it_another_run(
+    there: bool, project: Project, tmp_path: Path
+) -> None:
+    script, log, dies, out = tmp_path / "logs.py", tmp_path / "log", tmp_path / "dies", tmp_path / "pairs"
+    script.write_text(LOGS)
+    if there:
+        log.write_text("before\n")
+    command = [
+        sys.executable,
+        "-m",
+        "e2gan",
+        "pairs",
+        "--photos",
+        project.photos,
+        "--concept",
+        "inverted",
+        "--out",
+        out,
+    ]
+    command += ["--teacher", f"command:{sys.executable} {script} {{input}} {{output}} {log} {dies}"]
+    command += ["--batch", "4"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    dies.touch()
+    assert run().returncode == -signal.SIGKILL  # in the first batch: nothing is kept
+    assert run().returncode == 0
+    assert run().stdout.splitlines()[-1].startswith("made already")
+    assert read_json(out / "config.json", Any)["written"] == [str(log)]
+    script.write_text(LOGS + "# another program")
+    assert "other settings (teachers)" in run().stderr

@@ -38,6 +38,16 @@ class PhotoRow(TypedDict):
     sha256: str
 
 
+class KeptPhoto(TypedDict):
+    """A line of kept.jsonl, while a photo set is made."""
+
+    id: Id
+    source: str
+    width: Count
+    height: Count
+    sha256: str
+
+
 class ChoiceSettings(TypedDict):
     reject: list[str]
     prefer: list[str]
@@ -102,6 +112,12 @@ class KeptScores(TypedDict):
     key: str
     file: FileName
     scores: dict[str, float]
+
+
+class Written(TypedDict):
+    """Of a pair set's config.json: the files that its teachers' programs name and write themselves."""
+
+    written: NotRequired[list[str]]
 
 
 class LastChoice(TypedDict):
@@ -309,6 +325,17 @@ class ExportCheck(TypedDict):
     name: str
     passed: bool
     reasons: list[str]
+
+
+class ComparedFile(TypedDict):
+    """parity.json of a file that was compared with PyTorch."""
+
+    max: int
+    mean: float
+    photos: Count
+    sizes: list[tuple[int, int]]
+    runs: list[Table]
+    providers: list[str]
 
 
 class ParityFile(TypedDict):

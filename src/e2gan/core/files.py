@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from e2gan.core.errors import InputError, NotFiniteError
 from e2gan.core.schemas import check_form, check_sound
@@ -19,6 +22,10 @@ from e2gan.core.schemas import check_form, check_sound
 if TYPE_CHECKING:
     from torch import Tensor
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 CONFIG = "config.json"
 BESIDE = ".tmp"  # of the name under which a file is written before it takes its place
@@ -45,6 +52,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     beside = path.with_name(f"{path.name}{BESIDE}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with beside.open("wb") as f:
+            _hold(f)
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
@@ -52,6 +60,30 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _hold(file: BinaryIO) -> bool:
+    """Lock a file that is being written, as long as its process lives. Returns False where another one has it."""
+    if fcntl is None:  # Windows does not delete what is open
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk without locks
+        return True
+    return True
+
+
+def clear_beside(*paths: Path) -> None:
+    """Remove what processes left that were killed as they wrote one of these files; in a folder, any file of it."""
+    for path in paths:
+        found = path.rglob(f"*{BESIDE}*") if path.is_dir() else path.parent.glob(f"{glob.escape(path.name)}{BESIDE}*")
+        for left in list(found):
+            if re.search(rf"{re.escape(BESIDE)}\d+-[0-9a-f]{{8}}$", left.name):
+                with suppress(OSError), left.open("rb") as file:
+                    if _hold(file):
+                        left.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -43,6 +43,13 @@ def only_writer(out: Path) -> Iterator[None]:
         lock.release()
 
 
+def clear_lock(out: Path) -> None:
+    """Remove the lock of a process that was killed when all but that was done."""
+    if out.with_name(out.name + LOCK).exists():
+        with suppress(InputError), only_writer(out):  # BusyError is one: then it is somebody's
+            pass
+
+
 def _holder(path: Path) -> str:
     with suppress(OSError, UnicodeDecodeError):
         if text := path.read_text("utf-8").strip():

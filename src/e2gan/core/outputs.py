@@ -9,7 +9,6 @@ for folders and for single JSON files.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import BESIDE, CONFIG, plain, read_json, write_json
-from e2gan.core.locks import LOCK, only_writer
+from e2gan.core.files import CONFIG, clear_beside, plain, read_json, write_json
+from e2gan.core.locks import LOCK, clear_lock, only_writer
 from e2gan.core.record import record
 from e2gan.core.schemas import StageConfig, check_form
 
@@ -139,6 +138,7 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
         raise TypeError("a stage says what it reads: with_reads(settings, ...)")
     if out.is_dir():
         raise InputError(f"{out} is a folder: --out needs a file")
+    clear_beside(out)
     if not out.exists():
         return None
     content = read_json(out, Any)  # it may be of any program
@@ -154,6 +154,7 @@ def check_beside(out: Path, pictures: Sequence[Path]) -> None:
     Raises InputError where one is there, and `out` is not, nor a run that was killed: it is somebody else's. So `out`
     is written before they are.
     """
+    clear_beside(*pictures)
     if out.exists() or partial_of(out).exists():
         return
     if there := next((picture for picture in pictures if picture.exists()), None):
@@ -225,6 +226,7 @@ def claim(
     out = Path(out)
     config = _config(stage, settings, reads)
     if _done(out, config):  # also where nothing can be written
+        clear_lock(out)
         yield State.DONE
         return
     check_out(out)
@@ -242,15 +244,20 @@ def _done(out: Path, config: Mapping[str, Any]) -> bool:
 def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, shared: bool) -> State:
     partial = partial_of(out)
     if partial.exists():
-        # An empty folder, or one without its config.json yet, was killed in its first instant.
+        # A folder that is empty, or holds nothing but its settings, was killed in its first instant.
         if (partial / CONFIG).exists():
             mend = "repeat that run's settings, with its files, to go on with it, or delete it"
-            if _same_or_refuse(partial, config, mend, may_change):
-                write_json(partial / CONFIG, config)
-            if not shared:
-                _clear(partial)
-            return State.RESUME
-        if any(not path.name.startswith(CONFIG) for path in partial.iterdir()):
+            try:
+                changed = _same_or_refuse(partial, config, mend, may_change)
+            except InputError:
+                if shared or _holds_work(partial):
+                    raise
+            else:
+                if changed:
+                    write_json(partial / CONFIG, config)
+                clear_beside(partial)
+                return State.RESUME
+        elif _holds_work(partial):
             raise InputError(f"{partial} holds files that this program did not write: move it away")
     try:
         _begin(partial, config, out)
@@ -261,11 +268,13 @@ def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, s
     return State.FRESH
 
 
-def _clear(folder: Path) -> None:
-    """Remove what a process left that was killed as it wrote a file."""
-    for path in folder.rglob(f"*{BESIDE}*"):
-        if re.search(rf"{re.escape(BESIDE)}\d+-[0-9a-f]{{8}}$", path.name):
-            path.unlink(missing_ok=True)
+def _holds_work(partial: Path) -> bool:
+    """Whether there is anything in it beside its settings and empty folders."""
+    return any(path.is_symlink() or not path.is_dir() for path in partial.rglob("*") if not _is_settings(path, partial))
+
+
+def _is_settings(path: Path, partial: Path) -> bool:
+    return path.parent == partial and path.name.startswith(CONFIG)
 
 
 @contextmanager
@@ -279,7 +288,7 @@ def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any], *, reads:
             _begin(out, config, out)
         else:
             _same_or_refuse(out, config, ELSEWHERE)
-            _clear(out)
+            clear_beside(out)
         yield
         if (out / CONFIG).exists():
             record(out)

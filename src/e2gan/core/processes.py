@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from joblib import parallel_config
+from joblib import Parallel, parallel_config
+from joblib.externals.loky.backend.resource_tracker import ensure_running
+
+from e2gan.core.stopping import without_ctrl_c
 
 
-def processes(count: int) -> parallel_config:
-    """A context in which `joblib.Parallel` runs in so many processes, of one thread each."""
+def in_processes(tasks: Iterable[Any], count: int) -> Iterator[Any]:
+    """The results of tasks (`joblib.delayed`), in order, from so many processes of one thread each.
+
+    Raises BrokenProcessPool of concurrent.futures where one of them was killed.
+    """
     settings = {"inner_max_num_threads": 1, "initializer": _begin, "initargs": (os.getpid(),)}
-    return parallel_config("loky", n_jobs=count, **settings)
+    for begin in (ensure_running, multiprocessing.resource_tracker.ensure_running):
+        begin()  # in the midst of what follows, these would let Ctrl-C through again
+    with parallel_config("loky", n_jobs=count, **settings):
+        with without_ctrl_c():  # here they start
+            results = Parallel(return_as="generator")(tasks)
+        yield from results
 
 
 def _begin(parent: int) -> None:

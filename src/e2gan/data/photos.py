@@ -26,6 +26,7 @@ from e2gan.core.progress import in_threads, note, track
 from e2gan.core.schemas import known
 from e2gan.core.summary import skipped_lines
 from e2gan.data.duplicates import LEAST_GROUPS, alike, likeness_notes, thumbnail
+from e2gan.data.kept import KeptPhotos
 
 INDEX = "photos.jsonl"
 Item = tuple[str, Pixels, str, str, int, int, str]  # id, image, split, source, width, height, sha256
@@ -137,6 +138,14 @@ class Checked:
         image = square(photo, size)
         return cls(path, name, image, photo.shape[1], photo.shape[0], sha256(path), pixel_hash(image), edit)
 
+    @classmethod
+    def kept(cls, path: Path, name: str, kept: KeptPhotos) -> Checked | None:
+        """As `of`, from what a run that was stopped has written; None where it has not."""
+        if (found := kept.read(path, name)) is None:
+            return None
+        row, image, edit = found
+        return cls(path, name, image, row["width"], row["height"], row["sha256"], pixel_hash(image), edit)
+
 
 Skipped = tuple[str, str]  # file, reason
 
@@ -162,17 +171,19 @@ def prepare_photos(config: PhotosConfig) -> PhotosResult:
         notes.extend(likeness_notes(like))
         return assign_splits(list(like), config.seed, like)
 
-    with writing(config.out, "photos", settings, reads=reads) as folder:
+    with writing(config.out, "photos", settings, reads=reads, resumes=True) as folder:
         if folder is None:
             return result_of(PhotoSet.load(config.out), already_done=True)
-        checked = track(in_threads(lambda path: check_photo(path, root, config.size), files), "photos", len(files))
+        kept = KeptPhotos(folder, config.size)
+        checked = in_threads(lambda path: check_photo(path, root, config.size, kept), files)
         photos = write_checked(
-            folder,
-            checked,
+            kept,
+            track(checked, "photos", len(files)),
             skipped,
             splits=splits,
             few=lambda count: f"{root} holds {count} usable photos",
         )
+        notes.extend(kept.done())
     return replace(result_of(PhotoSet(config.out, config.size, photos), skipped), notes=notes)
 
 
@@ -197,20 +208,19 @@ def without_edits(files: Sequence[Path], root: Path) -> list[Path]:
 
 
 def write_checked(
-    folder: Path,
+    kept: KeptPhotos,
     checked: Iterable[Checked | Skipped],
     skipped: list[Skipped],
     *,
     splits: Callable[[Mapping[str, str]], list[str]],
     few: Callable[[int], str],
-    edits: Path | None = None,
     index: bool = True,
 ) -> list[Photo]:
     """Write images/ and, with `index`, photos.jsonl, each picture once; what is left out goes to `skipped`.
 
+    kept: the folder, and where the pictures' edits go, under the photos' names.
     splits: the sources' names, each with the first of its near-duplicates, itself where it has none → their splits.
-    edits: where the pictures' edits go, under the photos' names. Raises
-    InputError, which begins with few(count), for fewer than three.
+    Raises InputError, which begins with few(count), for fewer than three.
     """
 
     thumbnails: list[Pixels] = []
@@ -218,18 +228,20 @@ def write_checked(
     def items() -> Iterator[Item]:
         for name, picture in _once(checked, skipped):
             thumbnails.append(thumbnail(picture.image))
-            if edits is not None and picture.edit is not None:
-                write_png(edits / f"{name}.png", picture.edit)
+            if kept.edits is not None and picture.edit is not None and not (kept.edits / f"{name}.png").exists():
+                write_png(kept.edits / f"{name}.png", picture.edit)
+            facts = {"source": picture.name, "width": picture.width, "height": picture.height, "sha256": picture.sha256}
+            kept.write({"id": name} | facts)
             yield name, picture.image, "", picture.name, picture.width, picture.height, picture.sha256
 
-    photos = write_images(folder, items())
+    photos = write_images(kept.folder, items())
     if len(photos) < 3:
         why = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise InputError(f"{few(len(photos))}, and at least 3 are needed{why}")
     of_photos = zip(photos, splits(alike([photo.source for photo in photos], thumbnails)), strict=True)
     photos = [replace(photo, split=split) for photo, split in of_photos]
     if index:
-        write_jsonl(folder / INDEX, map(plain, photos))
+        write_jsonl(kept.folder / INDEX, map(plain, photos))
     return photos
 
 
@@ -252,9 +264,11 @@ def result_of(photo_set: PhotoSet, skipped: Sequence[Skipped] = (), *, already_d
     return PhotosResult(photo_set.folder, photo_set.size, train, val, test, list(skipped), already_done)
 
 
-def check_photo(path: Path, root: Path, size: int) -> Checked | Skipped:
+def check_photo(path: Path, root: Path, size: int, kept: KeptPhotos) -> Checked | Skipped:
     """The photo at the working size; or its name below `root`, and why it cannot be used."""
     name = shown(path, root)
+    if (found := Checked.kept(path, name, kept)) is not None:
+        return found
     try:
         photo = read_image(path)
         reason = too_small(photo, size)
@@ -369,7 +383,8 @@ def write_images(folder: Path, items: Iterable[Item]) -> list[Photo]:
     def write(item: Item) -> Photo:
         name, image, split, source, width, height, sha256 = item
         photo = Photo(name, f"images/{name}.png", split, source, width, height, sha256)
-        write_png(folder / photo.file, image)
+        if not (folder / photo.file).exists():  # of a run that was stopped; files are whole or not there
+            write_png(folder / photo.file, image)
         return photo
 
     return list(in_threads(write, items))

@@ -11,7 +11,7 @@ from typing import Any
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import sha256, write_bytes
+from e2gan.core.files import clear_beside, sha256, write_bytes
 from e2gan.core.identity import hash_files
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import file_key, output_names
@@ -96,6 +96,7 @@ def edit(config: EditConfig) -> Edited:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
     xmp = _packet(config, model, predictor, _weights(config)) if config.provenance else None
     made = _edited(config, predictor, picture, config.out.suffix, xmp)
+    clear_beside(config.out)
     write_bytes(config.out, made.data)
     name = str(photo)
     return Edited(config.out, photos=1, lost=[(name, what) for what in made.lost], blank=[name] if made.blank else [])

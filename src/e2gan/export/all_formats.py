@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,16 @@ from e2gan.config.schemas import MissingFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, write_bytes, write_json
 from e2gan.core.outputs import writing
-from e2gan.export.export import Exported, Subject, export_model, photographs, precision_of, read_exported, reads_of
+from e2gan.export.export import (
+    PARITY,
+    Exported,
+    Subject,
+    export_model,
+    photographs,
+    precision_of,
+    read_exported,
+    reads_of,
+)
 from e2gan.export.formats import EVERY, FORMATS, find_format
 
 PAGE = "index.html"
@@ -52,15 +62,18 @@ def export_all(config: ExportConfig) -> ExportedAll:
     if config.format != EVERY:
         raise InputError(f"--format {config.format}: export_all writes all; export_model writes one")
     subject = Subject.load(config)
-    with writing(config.out, "export", plain(config) | subject.facts, reads=reads_of(config)) as partial:
+    with writing(config.out, "export", plain(config) | subject.facts, reads=reads_of(config), resumes=True) as partial:
         if partial is not None:
             names, missing = available(config.precision)
             photos = photographs(config.photos)
             written = []
             for name in names:
                 folder = partial / name
-                folder.mkdir()
-                written.append(subject.write(name, folder, photos))
+                if not (folder / PARITY).exists():  # the last of a format's files
+                    shutil.rmtree(folder, ignore_errors=True)  # half of it, of a run that was stopped
+                    folder.mkdir()
+                    subject.write(name, folder, photos)
+                written.append(read_exported(folder, find_format(name).file, already_done=False))
             write_json(partial / MISSING, missing)
             write_bytes(partial / PAGE, page(written, missing, subject.model.prompt).encode())
     missing = read_json(config.out / MISSING, MissingFile)

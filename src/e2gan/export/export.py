@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from e2gan.config import ExportConfig
-from e2gan.config.schemas import AdapterFacts, ParityFile
+from e2gan.config.schemas import AdapterFacts, ComparedFile, ParityFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
-from e2gan.core.schemas import known
+from e2gan.core.schemas import check_form, known
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
 from e2gan.export.format import Check, Order, Runner, bytes_of
@@ -165,6 +165,8 @@ def export_model(config: ExportConfig) -> Exported:
 def read_exported(folder: Path, file: str, *, already_done: bool) -> Exported:
     """What a folder's parity.json says of its file. Earlier ones say less."""
     told = read_json(folder / PARITY, ParityFile)
+    if told.get("compared", True):
+        check_form(told, ComparedFile, str(folder / PARITY), folder)
     return Exported(
         folder,
         folder / file,

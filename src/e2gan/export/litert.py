@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
+from e2gan.core.temporary import temporary_folder
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Format, Order, as_facts, quiet, require_packages
 from e2gan.export.gpu_delegate import gpu_delegate, operators
@@ -42,8 +42,8 @@ def write(order: Order, path: Path) -> None:
         example = torch.zeros(1, order.size, order.size, 3)
         model = FixedModel(order.model, order.size).eval()
         edge = litert_torch.signature(SIGNATURE, model, sample_kwargs={"photo": example}).convert()
-        with TemporaryDirectory() as folder:
-            source = Path(folder) / "float.tflite"
+        with temporary_folder() as folder:
+            source = folder / "float.tflite"
             edge.export(str(source))
             # Before it is quantised: that lays large buffers where no later writer finds them.
             source.write_bytes(labelled(source.read_bytes(), order))

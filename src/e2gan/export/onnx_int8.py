@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from e2gan.core.images import Pixels
+from e2gan.core.temporary import temporary_folder
 
 QUANTIZED = ["Conv", "ConvTranspose", "MatMul", "Gemm"]
 
@@ -36,8 +35,8 @@ def quantized(data: bytes, photos: Sequence[Pixels]) -> bytes:
     level = root.level
     root.setLevel(logging.ERROR)  # it recommends a pass that the exporter has done
     try:
-        with TemporaryDirectory() as folder:
-            source, result = Path(folder) / "source.onnx", Path(folder) / "int8.onnx"
+        with temporary_folder() as folder:
+            source, result = folder / "source.onnx", folder / "int8.onnx"
             source.write_bytes(data)
             quantize_static(
                 source,

@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, sha256, write_json
+from e2gan.core.files import clear_beside, plain, sha256, write_json
 from e2gan.core.images import Pixels, is_blank, write_png
 from e2gan.core.outputs import make_folder, versions
 from e2gan.core.sheets import sheet
@@ -283,6 +283,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     """
     evaluation, picture = measure(config)
     make_folder(evaluation.out)
+    clear_beside(evaluation.out / SHEET, evaluation.out / METRICS_FILE)
     write_png(evaluation.out / SHEET, picture)
     made_by = {"settings": plain(config), "versions": versions(), "sheet_sha256": sha256(evaluation.out / SHEET)}
     write_json(evaluation.out / METRICS_FILE, plain(evaluation) | made_by)

@@ -10,7 +10,7 @@ from typing import Any
 from e2gan.config import ChooseConfig
 from e2gan.config.schemas import PAIR_SET, CandidateRow, LastChoice
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_jsonl, write_json
+from e2gan.core.files import clear_beside, read_json, read_jsonl, write_json
 from e2gan.core.outputs import read_settings
 from e2gan.core.record import record
 from e2gan.core.summary import count_reasons
@@ -70,6 +70,7 @@ def choose_again(config: ChooseConfig) -> Chosen:
     rows = picks.apply(pick_best(picks.without_deleted(rows), rules.weights))
     seen = {row.photo for row in rows}
     photos = [photo for photo in photo_set.photos if photo.id in seen]
+    clear_beside(folder)
     write_set(folder, settings["concept"], rows, photos, photo_set)
     write_json(folder / LAST, {"reject": choice["reject"], "prefer": choice["prefer"]})
     if config.picks is not None:

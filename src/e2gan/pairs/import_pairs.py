@@ -17,6 +17,7 @@ from e2gan.core.names import file_key
 from e2gan.core.outputs import write_inner, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.data.duplicates import likeness_notes
+from e2gan.data.kept import KeptPhotos
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
     Checked,
@@ -61,21 +62,22 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
         teacher, (sources, files_hash, reads) = "before/after", _matched(config, outcome)
     settings |= {"teacher": teacher, "photos": PHOTOS, "files_sha256": files_hash}
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("aligned", "before", "after") if settings[k]}
-    with writing(config.out, "pairs", settings, reads=reads) as folder:
+    with writing(config.out, "pairs", settings, reads=reads, resumes=True) as folder:
         if folder is None:
             return Outcome(already_done=True)
         (folder / "images").mkdir(exist_ok=True)
-        read = track(in_threads(lambda source: _read(source, config), sources), "pairs", len(sources))
+        kept = KeptPhotos(folder / PHOTOS, config.size, edits=folder / "images")
+        read = in_threads(lambda source: _read(source, config, kept), sources)
         photos = write_checked(
-            folder / PHOTOS,
-            read,
+            kept,
+            track(read, "pairs", len(sources)),
             outcome.skipped,
             splits=lambda like: splits_of(
                 like, {source.name: source.split for source in sources}, config.seed, outcome
             ),
             few=lambda count: f"{count} usable pair{'s' * (count != 1)}",
-            edits=folder / "images",
         )
+        outcome.notes.extend(kept.done())
         photo_settings = {k: settings[k] for k in ("aligned", "before", "direction", "size", "seed", "files_sha256")}
         write_inner(folder / PHOTOS, "photos", photo_settings)
         about = {"prompt": settings["concept"], "teacher": teacher, "seed": config.seed, "score": None}
@@ -138,8 +140,10 @@ def _partners(
     return {photo: partners[photo] for photo in photos if photo in partners}
 
 
-def _read(source: _Source, config: PairsConfig) -> Checked | Skipped:
+def _read(source: _Source, config: PairsConfig, kept: KeptPhotos) -> Checked | Skipped:
     """The pair at the working size, or (file, reason)."""
+    if (found := Checked.kept(source.photo, source.name, kept)) is not None:
+        return found
     try:
         photo, edit = _halves(source, config) if source.edit is None else _two(source.photo, source.edit)
         for image, name in ((photo, "photo"), (edit, "edit")):

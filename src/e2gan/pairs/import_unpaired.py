@@ -15,6 +15,7 @@ from e2gan.core.files import write_jsonl
 from e2gan.core.identity import Reads, hash_below
 from e2gan.core.outputs import write_inner, writing
 from e2gan.core.progress import in_threads, track
+from e2gan.data.kept import KeptPhotos
 from e2gan.data.pair_set import ROWS
 from e2gan.data.photos import (
     Photo,
@@ -53,7 +54,7 @@ def import_unpaired(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     settings |= {k: str(Path(settings[k]).resolve()) for k in ("unaligned", "before", "after") if settings[k]}
     found = [hash_below(kind.root, kind.files) for kind in (photos, targets)]
     reads: Reads = {"unaligned": found} if config.unaligned is not None else {"before": found[0], "after": found[1]}
-    with writing(config.out, "pairs", settings, reads=reads) as folder:
+    with writing(config.out, "pairs", settings, reads=reads, resumes=True) as folder:
         if folder is None:
             return Outcome(already_done=True)
         of_photos = _write(folder / PHOTOS, photos, config, outcome, index=True)
@@ -103,14 +104,17 @@ def _domains(config: PairsConfig, outcome: Outcome) -> tuple[_Kind, _Kind]:
 def _write(folder: Path, kind: _Kind, config: PairsConfig, outcome: Outcome, *, index: bool) -> list[Photo]:
     """The pictures of a kind into `folder`/images, with photos.jsonl or without."""
     found, which = Outcome(), "first" if index else "second"
+    kept = KeptPhotos(folder, config.size)
+    checked = in_threads(partial(check_photo, root=kind.root, size=config.size, kept=kept), kind.files)
     photos = write_checked(
-        folder,
-        track(in_threads(partial(check_photo, root=kind.root, size=config.size), kind.files), which, len(kind.files)),
+        kept,
+        track(checked, which, len(kind.files)),
         found.skipped,
         splits=lambda like: splits_of(like, kind.splits, config.seed, found),
         few=lambda count: f"{kind.root}: {count} usable image{'s' * (count != 1)} of the {which} kind",
         index=index,
     )
+    found.notes.extend(f"{note}, {which} kind" for note in kept.done())
     several = kind.root if config.unaligned is None else None  # the two folders may have the same names in them
     outcome.skipped.extend((f"{several.name}/{name}" if several else name, reason) for name, reason in found.skipped)
     outcome.notes.extend(note for note in found.notes if note not in outcome.notes)

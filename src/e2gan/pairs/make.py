@@ -26,7 +26,7 @@ from e2gan.pairs.import_pairs import import_pairs
 from e2gan.pairs.import_unpaired import import_unpaired
 from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.run_filter import run_filter
-from e2gan.pairs.run_teachers import run_teachers
+from e2gan.pairs.run_teachers import recall_written, run_teachers
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import PREFIX, CommandTeacher
 from e2gan.teachers.filters.filters import FilterTeacher
@@ -151,6 +151,7 @@ def _edit_photos(
     }
     ask, choice = Ask(settings["concept"], teach.source), parse_choice(teach.reject, teach.prefer, given)
     if only is None:
+        recall_written(out, teachers)
         settings |= {
             "teach": {name: value for name, value in given.items() if name not in (*NOT_DECISIVE, *CHOICE)},
             "choice": {name: given[name] for name in CHOICE} | _choosers(given),

@@ -7,13 +7,13 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import starmap
 from pathlib import Path
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from e2gan.core.files import write_jsonl
 from e2gan.core.images import read_image, write_png
 from e2gan.core.names import inside, one_name
 from e2gan.core.outputs import discard, finish, partial_of
-from e2gan.core.processes import processes
+from e2gan.core.processes import in_processes
 from e2gan.core.progress import cores, track
 from e2gan.data.pair_set import ROWS, PhotosToEdit
 from e2gan.pairs.outcome import Outcome
@@ -33,7 +33,7 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
         (folder / "images").mkdir(exist_ok=True)
         inside(folder, "images")
         left = [photo for photo in photos if not (folder / files[photo.id]).exists()]
-        edits = _in_processes([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
+        edits = _edit_all([(name, chosen.photo_set.folder / p.file, folder / files[p.id]) for p in left])
         for _ in track(edits, f"edits ({name})", len(left)):
             pass
         about = {"prompt": prompt, "teacher": f"filters:{name}", "seed": seed, "score": None}
@@ -48,20 +48,19 @@ def run_filter(out: Path, name: str, prompt: str, seed: int, chosen: PhotosToEdi
     )
 
 
-def _in_processes(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:
+def _edit_all(edits: Sequence[tuple[str, Path, Path]]) -> Iterator[None]:
     """Make the edits: in several processes where that pays, since a filter holds Python's lock much of its time."""
     count = 1 if len(edits) < TOO_FEW_FOR_PROCESSES else min(cores(), 16)
     if count == 1:
         yield from starmap(_edit, edits)
         return
     done = 0
-    with processes(count):
-        try:
-            for _ in Parallel(return_as="generator")(starmap(delayed(_edit), edits)):
-                done += 1
-                yield
-        except BrokenProcessPool:  # a process was killed, perhaps for want of memory
-            yield from starmap(_edit, edits[done:])
+    try:
+        for _ in in_processes(starmap(delayed(_edit), edits), count):
+            done += 1
+            yield
+    except BrokenProcessPool:  # a process was killed, perhaps for want of memory
+        yield from starmap(_edit, edits[done:])
 
 
 def _edit(name: str, photo: Path, edit: Path) -> None:

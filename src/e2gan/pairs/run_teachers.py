@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2gan.config import TeachConfig
+from e2gan.config.schemas import Written
 from e2gan.core.errors import BusyError, InputError
+from e2gan.core.files import CONFIG, read_json, write_json
 from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import give_back_memory, is_no_memory
 from e2gan.core.outputs import discard, partial_of
 from e2gan.core.progress import track
+from e2gan.core.schemas import StageConfig
 from e2gan.data.pair_set import PhotosToEdit
 from e2gan.data.photos import Photo
 from e2gan.pairs.align import align, default_limit, estimate
@@ -23,9 +26,11 @@ from e2gan.pairs.choice import Choice
 from e2gan.pairs.failed_edits import flaw
 from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.scores import EditScores, ScoreModels
+from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.teacher import Ask, Failed, Teacher
 
 FOLDER = "candidates"
+WRITTEN = "written"  # in config.json, beside the settings
 Answer = tuple[Job, Pixels, Pixels | Failed]  # the job, its photo, the edit
 IN_A_ROW = 8  # exceptions, after which it is the teacher that fails, not the photos
 
@@ -162,6 +167,7 @@ class TeacherRun:
                 if not no_memory:
                     raise_machine_fault(error)
             else:
+                self._tell_written()
                 yield from zip(batch, photos, edits, strict=True)
                 continue
             # The exception's frames held the batch's memory until here.
@@ -173,6 +179,11 @@ class TeacherRun:
             batches += [batch[half:], batch[:half]]
             if no_memory:
                 self.batch = half
+
+    def _tell_written(self) -> None:
+        """Before an edit is kept: a rerun compares the files that a program names, but not those that it writes."""
+        if isinstance(self.teacher, CommandTeacher):
+            leave_out_written(self.candidates.folder.parent, self.teacher)
 
     def _keep(self, job: Job, photo: Pixels, edit: Pixels | Failed) -> None:
         """Judge an edit and keep it, at its photo's size and aligned to it.
@@ -192,6 +203,29 @@ class TeacherRun:
                 reason = f"misplaced by {alignment.residual:.1f} pixels"
             measures = alignment.measures()
         self.candidates.write(job.photo.id, name, job.seed, edit, reason, measures=measures)
+
+
+def leave_out_written(folder: Path, teacher: CommandTeacher) -> None:
+    """Put down in a partial folder's config.json which of the files that a program names it writes itself."""
+    config = read_json(folder / CONFIG, StageConfig)
+    told = set(config.get(WRITTEN, []))
+    if teacher.written <= told:
+        return
+    config[WRITTEN] = sorted(told | teacher.written)
+    for stored in config.get("settings", {}).get("teachers", []):
+        if stored.get("command") == teacher.command:
+            stored["files"] = {name: found for name, found in stored["files"].items() if name not in teacher.written}
+    write_json(folder / CONFIG, config)
+
+
+def recall_written(out: Path, teachers: Sequence[Teacher]) -> None:
+    """What `leave_out_written` put down, in the partial folder of `out` or in `out` itself."""
+    for folder in (partial_of(out), out):
+        if (folder / CONFIG).is_file():
+            told = read_json(folder / CONFIG, Written).get(WRITTEN, [])
+            for teacher in teachers:
+                if isinstance(teacher, CommandTeacher):
+                    teacher.written |= set(told)
 
 
 def _reason(error: Exception) -> str:

@@ -232,6 +232,8 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     reads = reads_of_sets(sets, base=base_content(base), **networks_read(options))
     settings = with_reads(settings, reads)
     if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
+        if not earlier[1]:
+            shutil.rmtree(partial_of(config.out), ignore_errors=True)  # a run was killed when all but that was done
         return _found_already(config.out, *earlier, settings)
     check_beside(config.out, [plot_of(config.out)])
     generator, _ = load_generator(base)

@@ -16,7 +16,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, Popen, TimeoutExpired
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from e2gan.config import PairsConfig
@@ -27,6 +26,7 @@ from e2gan.core.images import Pixels, encode_png, read_image
 from e2gan.core.machine import need_space
 from e2gan.core.picture_kinds import IMAGE_SUFFIXES
 from e2gan.core.progress import note
+from e2gan.core.temporary import temporary_folder
 from e2gan.teachers.teacher import Ask, Failed
 
 BATCH = 32  # a program that loads weights does so anew each time it starts
@@ -55,6 +55,7 @@ class CommandTeacher:
     {input} {output} or {photo} {edit}, {prompt}, {source}, {seeds}, {seed}, see docs/teachers/command.md.
     batch: photos each time it starts; with {photo} always 1. timeout: seconds it may take each time (None: any).
 
+    written: files that the command names and that changed while it ran, a log: they do not decide its edits.
     Its edits count as deterministic where it asks for no seed. What it prints is kept from the progress; when it fails,
     the last lines are told once. Raises InputError for a command that cannot be meant.
     """
@@ -69,25 +70,30 @@ class CommandTeacher:
         self.name = _name(self.arguments)
         self.batch = 1 if "photo" in used else batch or BATCH
         self.timeout = timeout
+        self.written: set[str] = set()
         self.deterministic = not used & {"seeds", "seed"}
         self._told = False
 
-    def _named(self) -> list[str]:
-        """What may be a file or a folder among the program and its arguments."""
-        program, *rest = self.arguments
-        named = [program] if os.path.dirname(program) else []  # noqa: PTH120 (else it is looked up on the PATH)
-        return named + [part for argument in rest for part in (argument, argument.partition("=")[2]) if part]
-
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)
-        """The command, and the SHA-256 of each file that it names by path: a changed script is another run."""
-        # os.path.isfile, since Path.is_file raises for what is too long to be a path: a program given with -c.
-        files = {name: sha256(Path(name)) for name in self._named() if os.path.isfile(name)}  # noqa: PTH113
+        """The command, and the SHA-256 of each file that it names by path, or that lies in a folder it names: a changed
+        script is another run, and so are other weights. Those that it writes itself, a log, are left out."""
+        files = {name: sha256(Path(name)) for name in self._states() if name not in self.written}
         return {"command": self.command, "files": files}
 
-    def sources(self) -> list[str]:
-        """The folders that the command names: of weights, say. Not one that holds the folder it runs in."""
-        here = Path.cwd()
-        return [part for part in self._named() if os.path.isdir(part) and not here.is_relative_to(Path(part).resolve())]  # noqa: PTH112
+    def _states(self) -> dict[str, tuple[int, int]]:
+        """The files that the command names by path: their sizes and times."""
+        program, *rest = self.arguments
+        named = [program] if os.path.dirname(program) else []  # noqa: PTH120 (else it is looked up on the PATH)
+        named += [part for argument in rest for part in (argument, argument.partition("=")[2]) if part]
+        # os.path.isfile, since Path.is_file raises for what is too long to be a path: a program given with -c.
+        named += [str(path) for name in named if self._is_own_folder(name) for path in sorted(Path(name).rglob("*"))]
+        stats = {name: os.stat(name) for name in named if os.path.isfile(name)}  # noqa: PTH113, PTH116
+        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+    @staticmethod
+    def _is_own_folder(name: str) -> bool:
+        """Whether a name is a folder, of weights, say; not one that holds the folder in which the program runs."""
+        return os.path.isdir(name) and not Path.cwd().is_relative_to(Path(name).resolve())  # noqa: PTH112
 
     def load(self) -> None:
         """Raises InputError where there is no such program."""
@@ -111,12 +117,13 @@ class CommandTeacher:
 
     def _run(self, photos: Sequence[Pixels], ask: Ask, seeds: Sequence[int]) -> list[Pixels | Failed]:
         """The edits of one start of the program."""
-        with TemporaryDirectory(prefix="e2gan-", ignore_cleanup_errors=True) as folder:
-            work = Path(folder).resolve()
+        with temporary_folder() as work:
             values = _write_photos(work, photos, ask, seeds)
             # In one pass, so that braces in a prompt stay as they are.
             arguments = [_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in self.arguments]
+            before = self._states()
             failure, late = _run_program(arguments, work, self.timeout)
+            self.written |= {name for name, state in self._states().items() if before.get(name) != state}
             printed = _last_lines(work / "stderr") or _last_lines(work / "stdout")
             edits = _read_edits(work / "output", len(photos), again=not self.deterministic)
             missing = [edit for edit in edits if isinstance(edit, Failed)]

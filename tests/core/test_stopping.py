@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from e2gan.core.stopping import Stopped, signals_stop, without_ctrl_c
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+
+def begin(code: str, tmp_path: Path) -> subprocess.Popen[str]:
+    """Python that runs the code, once it has made the file `ready`."""
+    ready = tmp_path / "ready"
+    head = "import os, signal, sys, time\nfrom pathlib import Path\nfrom e2gan.core.stopping import *\n"
+    head += f"ready = Path({str(ready)!r}).touch\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", head + code],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    until = time.monotonic() + 30
+    while not ready.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    return process
+
+
+CLEARS_UP = """
+stops_for_good()
+try:
+    ready()
+    time.sleep(30)
+except Stopped as stop:
+    time.sleep({seconds})
+    sys.exit(128 + stop.number)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_more_of_them_within_a_second_do_not_interrupt_the_clearing_up(number: int, tmp_path: Path) -> None:
+    process = begin(CLEARS_UP.format(seconds=0.5), tmp_path)
+    for _ in range(3):
+        process.send_signal(number)
+        time.sleep(0.05)
+    assert process.communicate(timeout=30) == (None, "")
+    assert process.returncode == 128 + number
+
+
+def test_a_later_one_ends_the_program_at_once(tmp_path: Path) -> None:
+    process = begin(CLEARS_UP.format(seconds=30), tmp_path)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.2)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == (None, "")
+    assert process.returncode == 130
+
+
+def test_one_that_a_destructor_swallows_comes_again(tmp_path: Path) -> None:
+    code = """
+class Slow:
+    def __del__(self):
+        ready()
+        time.sleep(0.5)
+try:
+    with signals_stop():
+        Slow()
+        time.sleep(30)
+except Stopped:
+    sys.exit(7)
+"""
+    process = begin(code, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=10) == (None, "")
+    assert process.returncode == 7
+
+
+def imports() -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        raise ImportError("numpy could not be imported") from None
+
+
+def test_what_it_makes_others_raise_is_its_own() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped), signals_stop():
+        imports()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_processes_that_are_begun_without_ctrl_c_never_see_it() -> None:
+    with without_ctrl_c():
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], stderr=subprocess.PIPE)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == (None, b"")
+    assert process.returncode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
