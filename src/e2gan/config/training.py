@@ -9,6 +9,9 @@ from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.settings import Settings
 
 
+MOST_BATCH = 65536
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
     """What all trainings share (Sec. 5.1, Eq. 1)."""
@@ -68,7 +71,7 @@ class TrainingConfig(Settings):
         at_least("epochs", self.epochs, 1)
         at_least("steps", self.steps, 1)
         positive("minutes", self.minutes)
-        at_least("batch", self.batch, 1)
+        at_least("batch", self.batch, 1, MOST_BATCH)
         positive("lr", self.lr)
         positive("lr-d", self.lr_d)
         need(all(0 <= b < 1 for b in self.betas), f"--betas {self.betas}: each must be at least 0 and below 1")

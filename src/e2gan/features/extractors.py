@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -151,13 +152,16 @@ class PretrainedNetwork(FeatureExtractor):
         return self.run(x.to(self.device)).float().cpu().numpy()
 
 
-def published_weights(path: Path, needs: str) -> Mapping[str, Tensor]:
-    """The tensors of a file as PyTorch publishes weights, read without running code; needs: what it should be.
+def published_weights(path: Path, needs: str, most: int) -> Mapping[str, Tensor]:
+    """The tensors of a file as PyTorch publishes weights, read without running code; needs: what it should be; most:
+    the bytes that it may have, and hold.
 
     Raises InputError where it is missing, no such file, or holds anything but tensors, and as `check_tensors`.
     """
     if not path.is_file():
         raise InputError(f"{path} is {'no file' if path.exists() else 'missing'}: {needs}")
+    if max(path.stat().st_size, _unpacked(path)) > most:
+        raise InputError(f"{path} holds more than {most / 1e6:,.0f} MB: {needs}")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises anything on a stranger's bytes: all of it means a wrong file
@@ -166,6 +170,15 @@ def published_weights(path: Path, needs: str) -> Mapping[str, Tensor]:
         raise InputError(f"{path} holds no table of tensors: {needs}")
     check_tensors(path, tensors)
     return tensors
+
+
+def _unpacked(path: Path) -> int:
+    """The bytes that a file holds, where it is an archive, as PyTorch writes them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return 0
 
 
 def checked_weights(

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from e2gan.config.schemas import CandidateRecord, CandidateRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import parse_json, read_json, write_bytes, write_json
-from e2gan.core.images import Pixels
+from e2gan.core.images import Pixels, check_file
 from e2gan.core.names import inside, one_name
 from e2gan.core.schemas import check_form, known
 from e2gan.data.photos import Photo
@@ -175,7 +175,8 @@ class CandidateFolder:
                 if file.suffix == ".json":
                     record = read_json(file, CandidateRecord, finite=False)
                 elif file.suffix == ".png":
-                    with Image.open(file) as image:
+                    check_file(file)
+                    with Image.open(file, formats=["PNG"]) as image:
                         record = parse_json(image.info[RECORD], CandidateRecord, str(file), finite=False)
                 else:
                     continue
