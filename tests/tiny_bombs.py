@@ -49,9 +49,7 @@ def loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
-THINGS: dict[str, Callable[[Path], None]] = {
-    f.__name__: f for f in (fifo, folder, device, bound_socket, zeros, loop)
-}
+THINGS: dict[str, Callable[[Path], None]] = {f.__name__: f for f in (fifo, folder, device, bound_socket, zeros, loop)}
 
 # -- texts ------------------------------------------------------------------------------------------------------------
 
@@ -311,7 +309,109 @@ def ppm_vast(path: Path) -> None:
 PICTURES: dict[str, tuple[str, Callable[[Path], None]]] = {
     name: (name.partition("_")[0], f)
     for name, f in list(globals().items())
-    if callable(f) and name.partition("_")[0] in ("png", "jpeg", "webp", "avif", "gif", "tiff", "bmp", "ppm")
-    and "_" in name and name != "tiff_tags"
+    if callable(f)
+    and name.partition("_")[0] in ("png", "jpeg", "webp", "avif", "gif", "tiff", "bmp", "ppm")
+    and "_" in name
+    and name != "tiff_tags"
 }
 ImageFile.MAXBLOCK = 2**24
+
+
+# -- weights and settings ---------------------------------------------------------------------------------------------
+
+
+def header_of(path: Path) -> tuple[dict[str, dict[str, object]], bytes]:
+    """A safetensors file's header, and its tensors' bytes."""
+    data = path.read_bytes()
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:end]), data[end:]
+
+
+def write_header(path: Path, header: dict[str, dict[str, object]], body: bytes = b"") -> None:
+    text = json.dumps(header).encode()
+    path.unlink()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def vast_tensor(path: Path) -> None:
+    """A tensor of 48 GiB after the others, of which the disk has nothing, but the header all."""
+    header, body = header_of(path)
+    count = 12 * GIB
+    header["more"] = {"dtype": "F32", "shape": [count], "data_offsets": [len(body), len(body) + 4 * count]}
+    write_header(path, header, body)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + 4 * count)
+
+
+def vast_shape(path: Path) -> None:
+    """The first tensor is a thousand times as large, and so is the sparse file."""
+    header, body = header_of(path)
+    first = next(name for name in header if name != "__metadata__")
+    at = 0
+    for name, entry in header.items():
+        if name != "__metadata__":
+            shape = list(entry["shape"])  # type: ignore[call-overload]
+            shape[:1] = [shape[0] * 2**22] if name == first else shape[:1]
+            size = int(np.prod(shape, dtype=object)) * (8 if entry["dtype"] == "I64" else 4)
+            header[name] = {"dtype": entry["dtype"], "shape": shape, "data_offsets": [at, at + size]}
+            at += size
+    write_header(path, header)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + at)
+
+
+def many_tensors(path: Path) -> None:
+    header: dict[str, dict[str, object]] = {
+        f"layer{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(200_000)
+    }
+    write_header(path, header)
+
+
+def vast_header(path: Path) -> None:
+    path.unlink()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 90_000_000) + b'{"a": "')
+        file.truncate(100_000_000)
+
+
+def endless_header(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(struct.pack("<Q", 2**63) + b"{}")
+
+
+def of_type(path: Path, kind: str) -> None:
+    header, body = header_of(path)
+    for entry in header.values():
+        if entry.get("dtype") == "F32":
+            shape = list(entry["shape"])  # type: ignore[call-overload]
+            wide = {"I8": 4, "C64": 1}[kind]
+            entry |= {"dtype": kind, "shape": [*shape, wide] if wide > 1 else [*shape[:-1], shape[-1] // 2]}
+    write_header(path, header, body)
+
+
+def bytes_of_8_bits(path: Path) -> None:
+    of_type(path, "I8")
+
+
+def complex_numbers(path: Path) -> None:
+    of_type(path, "C64")
+
+
+WEIGHTS = (vast_tensor, vast_shape, many_tensors, vast_header, endless_header, bytes_of_8_bits, complex_numbers)
+WEIGHTS = {f.__name__: f for f in WEIGHTS}
+GENERATOR = {
+    "width": [2048, 4096, 2**31],
+    "blocks": [256, 10**6, 2**62],
+    "text_width": [65536, 2**40],
+    "heads": [2**40],
+}
+SETTINGS: list[tuple[str, tuple[str, ...], object]] = [
+    *(("base/config.json", ("settings", "generator", name), v) for name, values in GENERATOR.items() for v in values),
+    *(("model/config.json", ("settings", "generator", name), v) for name, values in GENERATOR.items() for v in values),
+    *(("model/config.json", ("settings", "model"), kind) for kind in ("pix2pix-unet", "comodgan", "lut")),
+    *(("base/config.json", ("settings", "size"), v) for v in (-64, 0, 10**12, 2**31)),
+    *(("adapter/e2gan.json", ("size",), v) for v in (-64, 0, 10**12)),
+    *(("adapter/adapter_config.json", ("rank_pattern",), {".*": v}) for v in (10**9, 2**62)),
+    ("adapter/adapter_config.json", ("lora_alpha",), 1e300),
+    ("model/config.json", ("settings", "lut_size"), 100_000),
+]

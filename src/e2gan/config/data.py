@@ -13,7 +13,6 @@ from e2gan.config.settings import Settings
 from e2gan.config.shared import Clustered, OnDevice
 from e2gan.config.training import MOST_BATCH
 
-
 MOST_EDITS = 10_000  # of a photo by one teacher
 
 

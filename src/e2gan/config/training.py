@@ -8,7 +8,6 @@ from typing import Literal
 from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.settings import Settings
 
-
 MOST_BATCH = 65536
 
 

@@ -79,7 +79,9 @@ def open_file(path: Path) -> BinaryIO:
     try:
         if stat.S_ISREG(path.stat().st_mode):
             # It may have become a pipe meanwhile, which would be waited for without end.
-            file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
+            file = os.fdopen(
+                os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+            )
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file
             file.close()
@@ -187,7 +189,9 @@ def read_toml(path: Path, form: Any = Any) -> dict[str, Any]:
     """
     data = read_bytes(path, MOST_TOML)
     if max((line.count(b".") for line in data.split(b"\n")), default=0) > MOST_DOTS:
-        raise InputError(f"{path}: a line with more than {MOST_DOTS:,} dots")  # a table in each, looked up again each time
+        raise InputError(
+            f"{path}: a line with more than {MOST_DOTS:,} dots"
+        )  # a table in each, looked up again each time
     try:
         found = tomllib.loads(data.decode("utf-8-sig"))  # some editors write the mark
     except UnicodeDecodeError as error:

@@ -112,8 +112,8 @@ class Picture:
     captions: bool = False
 
 
-def read_image(path: Path) -> Pixels:
-    """An image file as uint8 (H, W, 3) RGB in sRGB, as a person would see it.
+def read_image(path: Path, most: int = MAX_PIXELS) -> Pixels:
+    """An image file, of at most so many pixels, as uint8 (H, W, 3) RGB in sRGB, as a person would see it.
 
     Upright by its EXIF orientation; more than 8 bits by the rule of their type (values.py); grey, palette and CMYK
     converted; transparency over white; the first frame of an animation. Colours are converted to sRGB from the file's
@@ -121,10 +121,10 @@ def read_image(path: Path) -> Pixels:
     where the EXIF names it. A profile that is damaged, or not of the pixels' kind, is told in a line on standard error,
     and the numbers are taken for sRGB. Raises InputError, one line that begins with the path, for what is no image,
     truncated, empty, of numbers that have no agreed range; and, told by the headers before anything is decoded, for
-    more than MAX_PIXELS, a file of more than MOST_BYTES, and one of thousands of frames or notes. No file takes more
+    more pixels, a file of more than MOST_BYTES, and one of thousands of frames or notes. No file takes more
     than 3 GB of memory.
     """
-    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0])
+    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0], most=most)
 
 
 def read_picture(path: Path) -> Picture:
@@ -148,8 +148,10 @@ def read_picture(path: Path) -> Picture:
     return _read(path, picture)
 
 
-def _read(path: Path, convert: Callable[[Image.Image], Result], side: int | None = None) -> Result:
-    """What `convert` makes of an opened image. side: of the square that it must be."""
+def _read(
+    path: Path, convert: Callable[[Image.Image], Result], side: int | None = None, most: int = MAX_PIXELS
+) -> Result:
+    """What `convert` makes of an opened image. side: of the square that it must be. most: pixels."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
@@ -159,9 +161,9 @@ def _read(path: Path, convert: Callable[[Image.Image], Result], side: int | None
             with _open(path) as image:
                 if side is not None and image.size != (side, side):
                     raise InputError(f"{path}: is not {side}×{side} pixels as its set says")
-                if image.width * image.height > MAX_PIXELS:
+                if image.width * image.height > most:
                     raise InputError(
-                        f"{path}: {image.width}×{image.height} pixels are more than the {MAX_PIXELS // 10**6} million "
+                        f"{path}: {image.width}×{image.height} pixels are more than the {most // 10**6} million "
                         "that are read: make it smaller"
                     )
                 image.load()

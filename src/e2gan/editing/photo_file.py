@@ -42,7 +42,9 @@ def check_sides(height: int, width: int, suffix: str) -> None:
     """Raises InputError for a picture that is longer than a file with this ending can be."""
     kind = FORMATS[suffix.lower()]
     if max(height, width) > LONGEST.get(kind, height + width):
-        raise InputError(f"{width}×{height} pixels do not go into {kind}, at most {LONGEST[kind]:,} a side: write a .png")
+        raise InputError(
+            f"{width}×{height} pixels do not go into {kind}, at most {LONGEST[kind]:,} a side: write a .png"
+        )
 
 
 def own_colours(picture: Picture, edited_HWC: Pixels, strength: float) -> Pixels:
