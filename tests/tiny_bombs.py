@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -306,7 +307,7 @@ def ppm_vast(path: Path) -> None:
     path.write_bytes(b"P6 100000 100000 255\n" + bytes(100))
 
 
-PICTURES: dict[str, tuple[str, Callable[[Path], None]]] = {
+PICTURES: dict[str, tuple[str, Callable[..., Any]]] = {
     name: (name.partition("_")[0], f)
     for name, f in list(globals().items())
     if callable(f)
@@ -345,7 +346,7 @@ def vast_tensor(path: Path) -> None:
 
 def vast_shape(path: Path) -> None:
     """The first tensor is a thousand times as large, and so is the sparse file."""
-    header, body = header_of(path)
+    header, _ = header_of(path)
     first = next(name for name in header if name != "__metadata__")
     at = 0
     for name, entry in header.items():

@@ -1,4 +1,4 @@
-"""Every numeric option of every command, at values that no run can have: refused in one line before anything is read."""
+"""Every numeric option of every command at values that no run can have: refused in one line, before all else."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def _one(value: Any, wanted: type, where: str) -> Any:
     elif wanted is float:
         return number(value, where)
     elif wanted is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        if abs(value) > LARGEST:
+        if abs(int(value)) > LARGEST:
             raise InputError(f"{where}: a whole number of more than {LARGEST.bit_length()} bits")
         return int(value)
     elif wanted is bool and type(value).__name__ in ("bool", "bool_"):

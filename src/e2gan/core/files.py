@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -12,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 from msgspec import Meta
 
@@ -73,15 +74,14 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_bytes(path, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows).encode())
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> io.BufferedReader:
     """A file to be read. Raises InputError where it is missing, is no file (a folder, a pipe, a device) or may not be
     read."""
     try:
         if stat.S_ISREG(path.stat().st_mode):
             # It may have become a pipe meanwhile, which would be waited for without end.
-            file = os.fdopen(
-                os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
-            )
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            file = os.fdopen(os.open(path, flags), "rb")
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file
             file.close()
@@ -167,8 +167,9 @@ def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(
 
 def _values(text: str | bytes) -> int:
     """At least as many as a JSON text has values, each of which takes some hundred bytes."""
-    marks: Any = (b",", b"[", b"{", b":") if isinstance(text, bytes) else (",", "[", "{", ":")
-    return sum(map(text.count, marks))
+    if isinstance(text, bytes):
+        return sum(text.count(mark) for mark in (b",", b"[", b"{", b":"))
+    return sum(text.count(mark) for mark in ",[{:")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -188,10 +189,9 @@ def read_toml(path: Path, form: Any = Any) -> dict[str, Any]:
     two with the line; and where it is of another form.
     """
     data = read_bytes(path, MOST_TOML)
+    # Each of the tables that a key's dots name is looked up again for each of them.
     if max((line.count(b".") for line in data.split(b"\n")), default=0) > MOST_DOTS:
-        raise InputError(
-            f"{path}: a line with more than {MOST_DOTS:,} dots"
-        )  # a table in each, looked up again each time
+        raise InputError(f"{path}: a line with more than {MOST_DOTS:,} dots")
     try:
         found = tomllib.loads(data.decode("utf-8-sig"))  # some editors write the mark
     except UnicodeDecodeError as error:

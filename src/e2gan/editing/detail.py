@@ -95,8 +95,8 @@ def _places(large: int, small: int) -> Places:
 
 
 def _part(places: Places, block: slice) -> tuple[slice, Places]:
-    """What of the small image a block of pixels needs, with what the windows of its pixels see, and its places there."""
-    low, high, weight = (part[block] for part in places)
+    """What of the small image a block of pixels needs, with what its pixels' windows see; its places there."""
+    low, high, weight = places[0][block], places[1][block], places[2][block]
     start = max(0, int(low[0]) - 2 * RADIUS)  # a window of windows
     return slice(start, int(high[-1]) + 2 * RADIUS + 1), (low - start, high - start, weight)
 

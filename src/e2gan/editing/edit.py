@@ -87,7 +87,7 @@ def edit(config: EditConfig) -> Edited:
     if config.out.is_dir():
         raise InputError(f"--out {config.out} is a folder: name a file for one photo")
     picture = read_picture(config.input)
-    check_sides(*picture.pixels.shape[:2], config.out.suffix)
+    check_sides(picture.pixels, config.out.suffix)
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -183,7 +183,7 @@ def _edit_folder(config: EditConfig, model: Model, predictor: Predictor) -> Edit
                 continue
             try:
                 picture = read_picture(file)
-                check_sides(*picture.pixels.shape[:2], Path(name).suffix)
+                check_sides(picture.pixels, Path(name).suffix)
             except InputError as error:
                 skipped.append((str(source), str(error)))
                 continue

@@ -38,13 +38,12 @@ def ending(suffix: str) -> str:
     return suffix if suffix.lower() in FORMATS else ".png"
 
 
-def check_sides(height: int, width: int, suffix: str) -> None:
+def check_sides(image_HWC: Pixels, suffix: str) -> None:
     """Raises InputError for a picture that is longer than a file with this ending can be."""
-    kind = FORMATS[suffix.lower()]
+    height, width, kind = image_HWC.shape[0], image_HWC.shape[1], FORMATS[suffix.lower()]
     if max(height, width) > LONGEST.get(kind, height + width):
-        raise InputError(
-            f"{width}×{height} pixels do not go into {kind}, at most {LONGEST[kind]:,} a side: write a .png"
-        )
+        most = f"at most {LONGEST[kind]:,} a side"
+        raise InputError(f"{width}×{height} pixels do not go into {kind} ({most}): write a .png")
 
 
 def own_colours(picture: Picture, edited_HWC: Pixels, strength: float) -> Pixels:
@@ -60,7 +59,7 @@ def own_colours(picture: Picture, edited_HWC: Pixels, strength: float) -> Pixels
     out = from_srgb(edited_HWC, picture.profile)
     if (part := 1 - strength) <= 0:
         return out
-    for rows in bands(*out.shape[:2]):
+    for rows in bands(out.shape[0], out.shape[1]):
         lost = picture.own_pixels[rows].astype(np.float32) - from_srgb(picture.pixels[rows], picture.profile)
         out[rows] = np.clip(np.rint(out[rows] + np.float32(part) * lost), 0, 255).astype(np.uint8)
     return out
@@ -70,7 +69,7 @@ def with_alpha(image_HWC: Pixels, alpha_HW: Pixels) -> Pixels:
     """The image, which lies over white, as uint8 (H, W, 4) that is that image again over white."""
     out = np.empty((*image_HWC.shape[:2], 4), np.uint8)
     out[..., 3] = alpha_HW
-    for rows in bands(*out.shape[:2]):
+    for rows in bands(out.shape[0], out.shape[1]):
         cover = np.maximum(alpha_HW[rows, :, None].astype(np.float32) / 255, 1 / 255)
         colour = (image_HWC[rows] - 255 * (1 - cover)) / cover
         out[rows, :, :3] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)

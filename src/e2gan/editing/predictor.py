@@ -106,8 +106,8 @@ class Predictor:
         side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at,
         which looks most like the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
         tile: run in overlapping tiles of so many pixels, at least 64 and a multiple of the generator's own (8; 16 where
-        it is folded), to bound memory at a large side. Where the generator would see more than AT_ONCE pixels at once, as
-        of a long panorama, it runs in tiles of TILE pixels anyway.
+        it is folded), to bound memory at a large side. Where the generator would see more than AT_ONCE pixels,
+        as of a long panorama, it runs in tiles of TILE pixels anyway.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
         light and weather; "none" enlarges the edit as it is, right for paint, where no trace of the photo should
         remain: then the default side lies midway, as a ratio, between the size trained at and the photo's, so that the

@@ -94,9 +94,8 @@ def measure_cost(config: CostConfig) -> Cost:
     generator, model_file, adapter_file = _load(config)
     if config.size % generator.multiple:
         raise InputError(f"--size {config.size}: this generator takes multiples of {generator.multiple}")
-    maps = (
-        2 * 4 * generator.config.width * (config.size // generator.config.fold) ** 2
-    )  # of the first convolution alone
+    # What the first convolution alone makes, and what becomes of it.
+    maps = 2 * 4 * generator.config.width * (config.size // generator.config.fold) ** 2
     need_memory(maps, available_memory(), f"--size {config.size}", "make it smaller")
     layers = rank_of_layers(generator, config.ranks)
     blocks = sum(parameters(s.block) for s in generator.transformers.values())  # pyright: ignore[reportArgumentType]

@@ -65,9 +65,8 @@ def build_generator(model: str, config: GeneratorConfig, size: int, *, lut_size:
     """
     if torch.get_default_device().type != "meta":
         with torch.device("meta"):
-            needed = sum(
-                t.nbytes for t in build_generator(model, config, size, lut_size=lut_size).state_dict().values()
-            )
+            claimed = build_generator(model, config, size, lut_size=lut_size)
+        needed = sum(tensor.nbytes for tensor in claimed.state_dict().values())
         need_memory(needed, available_memory(), f"a generator of {needed // 4:,} parameters", "make it smaller")
     if model == "pix2pix-unet":
         from e2gan.networks.baselines.unet import UNet, UNetConfig

@@ -8,7 +8,6 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from e2gan.pairs.pick_by_hand import PAGE, write_page
 from e2gan.pairs.rejected_sheet import write_rejected_sheet
 from e2gan.pairs.scores import EditScores, ScoreModels
 
+MOST_BAD = 1000  # lines that runs which were killed may have left in a file of scores
 INDEX = "candidates.jsonl"
 SHEET = "rejected.png"
 SCORES = "scores"  # how the files begin in which scores are kept until the set is whole
@@ -101,11 +101,16 @@ def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
     """File → scores, of all that were kept by any machine. A line that was cut off by a kill is not there."""
     kept: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob(f"{SCORES}-*.jsonl")):
+        bad = 0
         for line in read_lines(path):
-            with suppress(InputError):
+            try:
                 row = parse_json(line, KeptScores, str(path), folder=folder, finite=False)
-                if row["key"] == key:
-                    kept[row["file"]] = row["scores"]
+            except InputError:
+                if (bad := bad + 1) > MOST_BAD:
+                    raise
+                continue
+            if row["key"] == key:
+                kept[row["file"]] = row["scores"]
     return kept
 
 
