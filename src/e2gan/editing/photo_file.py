@@ -69,7 +69,7 @@ def with_alpha(image_HWC: Pixels, alpha_HW: Pixels) -> Pixels:
     """The image, which lies over white, as uint8 (H, W, 4) that is that image again over white."""
     out = np.empty((*image_HWC.shape[:2], 4), np.uint8)
     out[..., 3] = alpha_HW
-    for rows in bands(out.shape[0], out.shape[1]):
+    for rows in bands(image_HWC.shape[0], image_HWC.shape[1]):
         cover = np.maximum(alpha_HW[rows, :, None].astype(np.float32) / 255, 1 / 255)
         colour = (image_HWC[rows] - 255 * (1 - cover)) / cover
         out[rows, :, :3] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
