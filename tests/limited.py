@@ -48,8 +48,10 @@ class Limited:
     def close(self) -> None:
         """End it."""
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait(30)
+        self.process.stdout.close()
 
 
 def _child(work: dict[str, Any], answer: int) -> None:
