@@ -386,6 +386,8 @@ def of_type(path: Path, kind: str) -> None:
         if entry.get("dtype") == "F32":
             shape = list(entry["shape"])  # type: ignore[call-overload]
             wide = {"I8": 4, "C64": 1}[kind]
+            if wide == 1 and (not shape or shape[-1] % 2):
+                continue
             entry |= {"dtype": kind, "shape": [*shape, wide] if wide > 1 else [*shape[:-1], shape[-1] // 2]}
     write_header(path, header, body)
 
