@@ -138,7 +138,7 @@ def test_every_kind_of_file_is_refused(project: Project, tmp_path: Path) -> None
         "SqueezeNet": lambda: SqueezeNetFeatures(features),
         "EfficientNet": lambda: EfficientNetFeatures(features),
         "Inception": lambda: InceptionFeatures(features),
-        "published": lambda: published_weights(published, "weights"),
+        "published": lambda: published_weights(published, "weights", 2**20),
     }
     for name, read in readers.items():
         with pytest.raises(NotFiniteError) as caught:

@@ -19,8 +19,10 @@ from typing import Annotated, Any, Literal
 
 from e2gan import config as c
 from e2gan.core.errors import InputError, LostTrainingError, MachineError
+from e2gan.core.memory import is_no_memory
 from e2gan.core.stopping import Stopped, signals_stop
 
+LONGEST_MESSAGE = 600  # characters, of which what was typed may be most
 # Command → its settings and its function, in the order of the data's way. A function's module is imported to run it.
 COMMANDS: dict[str, tuple[type, str]] = {
     "demo": (c.DemoConfig, "e2gan.demo.demo:run_demo"),
@@ -62,6 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LostTrainingError as error:
         print(f"e2gan: {error}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_no_memory(error):
+            raise
+        what = "a smaller --size, --batch or --width needs less; for a photo, --tile"
+        print(f"e2gan: memory ran out: {what}", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `e2gan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -299,7 +307,8 @@ def _one_line(box: str) -> str:
         return f"unknown options: {unknown[1]}"
     text = re.sub(r" (Argument helptext|For full helptext).*", "", text)
     text = re.sub(r"^(Parsing error|Value error|Invalid choice) ", "", text)
-    return re.sub(r"^Error parsing [\w.]+: ", "", text) or "wrong usage"
+    text = re.sub(r"^Error parsing [\w.]+: ", "", text) or "wrong usage"
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ def test_a_pickle_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     path = tmp_path / "weights.pth"
     shared = torch.arange(6.0)
     torch.save({"a": shared, "b": shared[2:4], "n.num_batches_tracked": torch.tensor(3)}, path)
-    first = published_weights(path, "weights")
+    first = published_weights(path, "weights", 10**6)
     kept = load_file(converted_folder(path) / "model.safetensors")
     monkeypatch.setattr(torch, "load", None)  # a second call would fail
-    second = published_weights(path, "weights")
+    second = published_weights(path, "weights", 10**6)
     for tensors in (first, kept, second):
         assert sorted(tensors) == ["a", "b", "n.num_batches_tracked"]
         assert torch.equal(tensors["b"], shared[2:4])
@@ -35,17 +35,17 @@ def test_another_file_under_the_name_is_converted_anew(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     for value in (1.0, 2.0):
         torch.save({"a": torch.tensor([value])}, path)
-        assert published_weights(path, "weights")["a"].item() == value
+        assert published_weights(path, "weights", 10**6)["a"].item() == value
 
 
 @pytest.mark.parametrize("content", [{"a": 1}, [torch.zeros(2)], Path("code")])
 def test_what_holds_more_than_tensors_is_refused_and_not_kept(tmp_path: Path, own_cache: Path, content: object) -> None:
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(InputError, match="weights"):
-        published_weights(tmp_path / "weights.pth", "name the weights")
+        published_weights(tmp_path / "weights.pth", "name the weights", 10**6)
     assert not list(own_cache.rglob("*.safetensors"))
     with pytest.raises(InputError, match="missing"):
-        published_weights(tmp_path / "none.pth", "name the weights")
+        published_weights(tmp_path / "none.pth", "name the weights", 10**6)
 
 
 @pytest.mark.slow

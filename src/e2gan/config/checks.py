@@ -15,18 +15,26 @@ def need(ok: bool, message: str) -> None:
         raise InputError(message)
 
 
-def at_least(name: str, value: float | None, least: float) -> None:
+MOST = 10**9  # of any number whose option knows no better: a run of as many steps or seconds never ends
+MOST_WEIGHT = 1000  # of an adapter in a mixture
+MOST_SIDE = 8192  # pixels of a square, which sets and models have at most
+
+
+def at_least(name: str, value: float | None, least: float, most: float = MOST) -> None:
     need(value is None or value >= least, f"--{name} {value}: must be at least {least}")
+    need(value is None or value <= most, f"--{name} {value}: must be at most {most:,}")
 
 
-def positive(name: str, value: float | None) -> None:
+def positive(name: str, value: float | None, most: float = MOST) -> None:
     need(value is None or value > 0, f"--{name} {value}: must be positive")
+    need(value is None or value <= most, f"--{name} {value}: must be at most {most:,}")
 
 
-def side(name: str, value: int | None, least: int = 32) -> None:
+def side(name: str, value: int | None, least: int = 32, most: int = MOST_SIDE) -> None:
     """Pixels of a square that the generator can halve three times."""
     good = value is None or (value >= least and value % 8 == 0)
     need(good, f"--{name} {value}: must be a multiple of 8, and at least {least}")
+    need(value is None or value <= most, f"--{name} {value}: must be at most {most:,}")
 
 
 def strength(value: float) -> None:
@@ -44,6 +52,7 @@ def editing(settings: Any) -> None:
     need(
         settings.side is None or settings.side == 0 or settings.side >= 32, f"--side {settings.side}: 0, or at least 32"
     )
+    at_least("side", settings.side, 0)
     side("tile", settings.tile, 64)
 
 
@@ -54,6 +63,7 @@ def mixture(weights: Sequence[float] | None, adapters: int) -> None:
     need(len(weights) == adapters, f"--weights: {len(weights)} given for {adapters} adapters")
     for weight in weights:
         number(weight, "--weights")
+        need(abs(weight) <= MOST_WEIGHT, f"--weights {weight}: must lie in -{MOST_WEIGHT}..{MOST_WEIGHT}")
 
 
 def one_model(config: Any, *, required: bool = False) -> None:

@@ -11,6 +11,9 @@ from tyro.conf import Positional
 from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.settings import Settings
 from e2gan.config.shared import Clustered, OnDevice
+from e2gan.config.training import MOST_BATCH
+
+MOST_EDITS = 10_000  # of a photo by one teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +106,9 @@ class TeachConfig(Settings):
     """I/N: do part I of N, for several machines that write to one --out; the last one to finish makes the pair set."""
 
     def check(self) -> None:
-        at_least("seeds", self.seeds, 1)
-        at_least("retries", self.retries, 0)
-        at_least("batch", self.batch, 1)
+        at_least("seeds", self.seeds, 1, MOST_EDITS)
+        at_least("retries", self.retries, 0, MOST_EDITS)
+        at_least("batch", self.batch, 1, MOST_BATCH)
         positive("timeout", self.timeout)
         positive("max-residual", self.max_residual)
         need(bool(self.source.strip()), '--source is empty: say what the photos show, e.g. "a photo"')
@@ -117,7 +120,7 @@ class TeachConfig(Settings):
             return 0, 1
         first, _, last = self.shard.partition("/")
         wanted = f"--shard {self.shard}: must be I/N, with I from 1 to N"
-        need(first.isdecimal() and last.isdecimal(), wanted)
+        need(all(part.isdecimal() and len(part) < 10 for part in (first, last)), wanted)
         need(1 <= int(first) <= int(last), wanted)
         return int(first) - 1, int(last)
 

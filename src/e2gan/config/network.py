@@ -72,10 +72,10 @@ class GeneratorConfig(Settings):
         return self.cross_attention and bool(self.transformers)
 
     def check(self) -> None:
-        at_least("width", self.width, 1)
-        at_least("blocks", self.blocks, 0)
-        at_least("heads", self.heads, 1)
-        at_least("text-width", self.text_width, 1)
+        at_least("width", self.width, 1, 4096)  # beyond these, the residual blocks alone have billions of parameters
+        at_least("blocks", self.blocks, 0, 256)
+        at_least("heads", self.heads, 1, 4 * self.width)
+        at_least("text-width", self.text_width, 1, 65536)
         need(self.fold in (1, 2), f"--fold {self.fold}: must be 1 or 2")
         need(0 <= self.z < 1, f"--z {self.z}: must be at least 0 and below 1")
         places = set(self.transformers)
@@ -102,6 +102,9 @@ PIX2PIX = replace(PAPER, blocks=9, transformers=(), cross_attention=False)
 """The baseline of Tab. 1: the ResNet generator with 9 RBs and no TB."""
 
 
+MOST_RANK = 4096
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ranks(Settings):
     """LoRA ranks by level of the sampling layers (Sec. 4.2.2), and of the TB. 0 leaves that part frozen."""
@@ -119,7 +122,7 @@ class Ranks(Settings):
 
     def check(self) -> None:
         for name in ("level1", "level2", "level3", "level4", "tb"):
-            at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0, MOST_RANK)
         need(any(vars(self).values()), "all ranks are 0: nothing would be trained")
 
     @classmethod

@@ -9,11 +9,11 @@ from typing import Literal
 from tyro.conf import Positional
 
 from e2gan.config.checks import at_least, need, positive, side
-from e2gan.config.data import TeachConfig
-from e2gan.config.network import PAPER, THRESHOLDS, GeneratorConfig, Ranks
+from e2gan.config.data import MOST_EDITS, TeachConfig
+from e2gan.config.network import MOST_RANK, PAPER, THRESHOLDS, GeneratorConfig, Ranks
 from e2gan.config.settings import Settings
 from e2gan.config.shared import OnDevice, Scored
-from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig
+from e2gan.config.training import COMODGAN_TRAINING, MOST_BATCH, TrainingConfig
 
 KEPT = 400
 """Training photos that SC keeps (Sec. 5.1: of 800)."""
@@ -47,7 +47,7 @@ class RanksConfig(Scored):
     def check(self) -> None:
         need(bool(self.pairs), "--pairs is empty: name at least one pair set")
         at_least("sample", self.sample, 1)
-        at_least("start", self.start, 1)
+        at_least("start", self.start, 1, MOST_RANK)
         need(self.out.suffix == ".json", f"--out {self.out}: must end in .json (its plot is a .png of the same name)")
         at_least("gain", self.gain, 0)
         self.thresholds.check()
@@ -136,8 +136,9 @@ class ExperimentConfig(Scored, OnDevice):
     """Of the trainings, the selections and what is drawn by chance (undisclosed)."""
 
     def check(self) -> None:
-        for name in ("epochs", "baseline_epochs", "base_epochs", "batch"):
+        for name in ("epochs", "baseline_epochs", "base_epochs"):
             at_least(name.replace("_", "-"), getattr(self, name), 1)
+        at_least("batch", self.batch, 1, MOST_BATCH)
         for name in ("minutes", "steps", "base_minutes", "base_steps"):
             positive(name.replace("_", "-"), getattr(self, name))
         for of in ("", "base_"):
@@ -148,6 +149,7 @@ class ExperimentConfig(Scored, OnDevice):
             positive(name.replace("_", "-"), getattr(self, name))
         for keep in self.keep:
             need(keep >= self.batch, f"--keep {keep}: must be at least --batch {self.batch}")
+            at_least("keep", keep, 1)
         need(len(set(self.keep)) == len(self.keep), f"--keep {self.keep}: one number is there twice")
         self.generator.check()
         self.ranks.check()
@@ -266,7 +268,7 @@ class ReproduceConfig(ExperimentConfig):
         side("size", self.size)
         at_least("limit", self.limit, 3)
         at_least("keep-concepts", self.keep_concepts, 1)
-        at_least("retries", self.retries, 0)
+        at_least("retries", self.retries, 0, MOST_EDITS)
         positive("max-residual", self.max_residual)
         need(self.teacher != (), "--teacher is empty: name at least one")
         need(len(self.keep) < 2, "--keep: Table 3 keeps one number of photos")

@@ -14,6 +14,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from e2gan.core.errors import InputError, InputTypeError
 
+LARGEST = 2**53 - 1  # of whole numbers: what JSON and floats can hold
+LARGEST_SEED = 2**32 - 1  # what NumPy takes, and what the steps of a training can be counted on from
 NAMES = {Path: "a path", str: "a text", int: "a whole number", float: "a number", bool: "True or False"}
 
 
@@ -33,6 +35,8 @@ class Settings:
             ):  # left open by the command line, which fills it in or refuses
                 continue
             value = fitted(given, wanted, f"--{name.replace('_', '-')}")
+            if name == "seed" and not 0 <= value <= LARGEST_SEED:
+                raise InputError(f"--seed {value}: must lie in 0..{LARGEST_SEED}")
             if value is not given:
                 object.__setattr__(self, name, value)
 
@@ -97,6 +101,8 @@ def _one(value: Any, wanted: type, where: str) -> Any:
     elif wanted is float:
         return number(value, where)
     elif wanted is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        if abs(int(value)) > LARGEST:
+            raise InputError(f"{where}: a whole number of more than {LARGEST.bit_length()} bits")
         return int(value)
     elif wanted is bool and type(value).__name__ in ("bool", "bool_"):
         return bool(value)

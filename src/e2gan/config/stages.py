@@ -196,7 +196,7 @@ class CostConfig(OnDevice):
     def check(self) -> None:
         one_model(self)
         side("size", self.size)
-        at_least("repeat", self.repeat, 1)
+        at_least("repeat", self.repeat, 1, 100_000)
         self.generator.check()
         self.ranks.check()
 
@@ -268,7 +268,9 @@ class EditConfig(OnDevice):
     side: int | None = None
     """Shorter side at which the generator runs (default: the size it was trained at); 0: the photo's own."""
     tile: int | None = None
-    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, or 16 for a folded generator."""
+    """Run in overlapping tiles of this many pixels to bound memory; a multiple of 8, or 16 for a folded generator
+    (default: all at once up to 4 million pixels, as most photos are at the size trained at; 1024 for more, such as long
+    panoramas)."""
     detail: Literal["auto", "guided", "none"] = "auto"
     """How an edit made below the photo's size comes back to it: with the photo's own detail, right for light, or
     enlarged as it is, right for paint; auto: as the adapter's training pairs say (of a mixture, the strongest's)."""

@@ -8,6 +8,8 @@ from typing import Literal
 from e2gan.config.checks import at_least, need, positive, side
 from e2gan.config.settings import Settings
 
+MOST_BATCH = 65536
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
@@ -68,7 +70,7 @@ class TrainingConfig(Settings):
         at_least("epochs", self.epochs, 1)
         at_least("steps", self.steps, 1)
         positive("minutes", self.minutes)
-        at_least("batch", self.batch, 1)
+        at_least("batch", self.batch, 1, MOST_BATCH)
         positive("lr", self.lr)
         positive("lr-d", self.lr_d)
         need(all(0 <= b < 1 for b in self.betas), f"--betas {self.betas}: each must be at least 0 and below 1")

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from e2gan.core.values import bands
+
 SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}  # ICC's signature of a colour space → Pillow's mode
 SRGB_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)  # white, red, green, blue: x and y of each
 ADOBE_PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
@@ -25,7 +27,6 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 D50 = np.array([0.9642, 1.0, 0.8249])
 NEAR = 2  # levels of 255 by which a profile that calls itself sRGB may differ from another's rounding
 INTENT, FLAGS = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-ROWS = 256  # rows that are converted together, so that a large photo needs no second copy
 
 
 class ProfileError(Exception):
@@ -102,16 +103,16 @@ def from_srgb(image_HWC: NDArray[np.uint8], profile: bytes) -> NDArray[np.uint8]
     if is_srgb(profile):
         return image_HWC
     out = np.empty_like(image_HWC)
-    for top in range(0, len(image_HWC), ROWS):
-        strip = Image.fromarray(image_HWC[top : top + ROWS])
-        out[top : top + ROWS] = np.asarray(_apply(strip, profile, back=True))
+    for rows in bands(*image_HWC.shape[:2]):
+        strip = Image.fromarray(image_HWC[rows])
+        out[rows] = np.asarray(_apply(strip, profile, back=True))
     return out
 
 
 def _in_strips(image: Image.Image, profile: bytes, *, back: bool) -> Image.Image:
     out = image if image.mode == "RGB" else Image.new("RGB", image.size)
-    for top in range(0, image.height, ROWS):
-        box = (0, top, image.width, min(top + ROWS, image.height))
+    for rows in bands(image.height, image.width):
+        box = (0, rows.start, image.width, rows.stop)
         out.paste(_apply(image.crop(box), profile, back=back), box)
     return out
 

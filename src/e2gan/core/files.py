@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 import glob
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
+import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple, TypedDict
+
+from msgspec import Meta
 
 from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.memory import available_memory, need_memory
 from e2gan.core.schemas import check_form, check_sound
 
 if TYPE_CHECKING:
@@ -28,6 +33,13 @@ except ImportError:  # Windows
     fcntl = None
 
 CONFIG = "config.json"
+MOST_JSON, MOST_VALUES = 64 * 2**20, 4 * 2**20  # bytes, and values, of a JSON file: the hashes of 300,000 files
+MOST_LINE = 2**20  # bytes of a line of JSON lines
+MOST_ROWS_BYTES, MOST_ROWS_VALUES = 2**30, 32 * 2**20  # of a file of JSON lines: a million photos, or candidates
+MOST_HEADER, MOST_WEIGHTS = 16 * 2**20, 2 * 2**30  # bytes of a safetensors file, where its reader knows no better
+FLOATS, COUNT, WEIGHTS = ("F16", "BF16", "F32", "F64"), "num_batches_tracked", "floats of 16, 32 or 64 bits"
+TOGETHER = 2**22  # numbers that are looked at together
+MOST_TOML, MOST_DOTS = 2**20, 1000
 BESIDE = ".tmp"  # of the name under which a file is written before it takes its place
 
 
@@ -94,30 +106,86 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_bytes(path, "".join(json.dumps(plain(row), ensure_ascii=False) + "\n" for row in rows).encode())
 
 
+def open_file(path: Path) -> io.BufferedReader:
+    """A file to be read. Raises InputError where it is missing, is no file (a folder, a pipe, a device) or may not be
+    read."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):
+            # It may have become a pipe meanwhile, which would be waited for without end.
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            file = os.fdopen(os.open(path, flags), "rb")
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file
+            file.close()
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    raise InputError(f"{path} is no file")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """All of a file. Raises InputError as `open_file`, and where it has more bytes than `most`."""
+    with open_file(path) as file:
+        _check_size(path, os.fstat(file.fileno()).st_size, most)
+        try:
+            data = file.read(most + 1)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    _check_size(path, len(data), most)
+    return data
+
+
+def _check_size(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise InputError(f"{path}: a file of {size / 1e6:,.1f} MB, where up to {most / 1e6:,.1f} are read")
+
+
 def read_json(path: Path, form: Any = Any, *, finite: bool = True) -> Any:
     """What a JSON file says, of the form that is named (config/schemas.py); more than that stays as it is.
 
     finite: whether its numbers must be. Raises InputError, one line, where the file cannot be read, is no JSON, or of
-    another form, and where a name in it leads out of its folder.
+    another form, where a name in it leads out of its folder, and where it is larger than any of ours (MOST_JSON bytes,
+    MOST_VALUES values).
     """
-    return parse_json(_bytes(path), form, str(path), folder=path.parent, finite=finite)
+    return parse_json(read_bytes(path, MOST_JSON), form, str(path), folder=path.parent, finite=finite)
 
 
 def read_jsonl(path: Path, form: Any = Any, *, finite: bool = True) -> list[dict[str, Any]]:
-    """The rows of a JSON lines file, each of the form; see `read_json`."""
-    try:
-        lines = _bytes(path).decode("utf-8").split("\n")  # splitlines would cut a text at a line separator in it
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not JSON lines: {error}") from error
-    return [
-        parse_json(line, form, f"{path}, line {i}", folder=path.parent, finite=finite)
-        for i, line in enumerate(lines, 1)
-        if line.strip()
-    ]
+    """The rows of a JSON lines file, each of the form; see `read_json`. They are read one by one: up to MOST_LINE bytes
+    each, MOST_ROWS_BYTES and MOST_ROWS_VALUES together."""
+    rows, values = [], 0
+    for number, line in enumerate(read_lines(path), 1):
+        values += _values(line)
+        if values > MOST_ROWS_VALUES:
+            raise InputError(f"{path}: more than {MOST_ROWS_VALUES:,} values, up to which are read")
+        where = f"{path}, line {number}"
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not JSON lines: line {number}: {error}") from error
+        if text.strip():
+            rows.append(parse_json(text, form, where, folder=path.parent, finite=finite))
+    return rows
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, with their ends, one by one. Raises InputError as `open_file`, for a line of more than
+    MOST_LINE bytes, and a file of more than MOST_ROWS_BYTES."""
+    with open_file(path) as file:
+        _check_size(path, os.fstat(file.fileno()).st_size, MOST_ROWS_BYTES)
+        number = 0
+        while line := file.readline(MOST_LINE + 1):
+            number += 1
+            if len(line) > MOST_LINE:
+                raise InputError(f"{path}: line {number} has more than {MOST_LINE / 1e6:,.1f} MB")
+            yield line
 
 
 def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(), finite: bool = True) -> Any:
     """As `read_json`, of a text. where: what a message begins with. folder: where the names in it must lie."""
+    if _values(text) > MOST_VALUES:
+        raise InputError(f"{where}: more than {MOST_VALUES:,} values, up to which are read")
     try:
         value = json.loads(text, object_pairs_hook=_once)
     except RecursionError:
@@ -129,36 +197,35 @@ def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(
     return value
 
 
+def _values(text: str | bytes) -> int:
+    """At least as many as a JSON text has values, each of which takes some hundred bytes."""
+    if isinstance(text, bytes):
+        return sum(text.count(mark) for mark in (b",", b"[", b"{", b":"))
+    return sum(text.count(mark) for mark in ",[{:")
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object, whose keys may not be there twice: readers differ in which of the two they take."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+        seen: set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"the key {again[:80]!r} is there twice")
     return found
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no file")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def read_toml(path: Path, form: Any = Any) -> dict[str, Any]:
     """What a TOML file says, of the form that is named; see `read_json`.
 
-    Raises InputError where the file cannot be read, is not UTF-8, or no TOML, the last two with the line; and where it
-    is of another form.
+    Raises InputError where the file cannot be read, is larger than MOST_TOML bytes, is not UTF-8, or no TOML, the last
+    two with the line; and where it is of another form.
     """
+    data = read_bytes(path, MOST_TOML)
+    # Each of the tables that a key's dots name is looked up again for each of them.
+    if max((line.count(b".") for line in data.split(b"\n")), default=0) > MOST_DOTS:
+        raise InputError(f"{path}: a line with more than {MOST_DOTS:,} dots")
     try:
-        found = tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # some editors write the mark
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        found = tomllib.loads(data.decode("utf-8-sig"))  # some editors write the mark
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: is not UTF-8: save the file in that encoding") from None
@@ -192,41 +259,85 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     write_bytes(path, len(text).to_bytes(8, "little") + text + data[end:])
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+class TensorHeader(NamedTuple):
+    """What a safetensors file says of a tensor. dtype: as the format has it: F32, BF16, I64."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def read_header(path: Path) -> tuple[dict[str, TensorHeader], int]:
+    """What a safetensors file says that it holds, and the file's bytes; no tensor is read.
+
+    Raises InputError where it is no such file, and for other numbers than `check_tensors` takes.
+    """
+    with open_file(path) as file:
+        size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(MOST_HEADER, size - 8):
+            raise InputError(f"{path} is not a safetensors file: a header of {length:,} bytes")
+        told = parse_json(file.read(length), dict[str, Any], f"{path}, header")
+    found = {}
+    for name, entry in told.items():
+        if name == "__metadata__":
+            continue
+        check_form(entry, _Entry, f"{path}, header, {name[:80]!r}", path.parent)
+        if entry["dtype"] not in FLOATS and not (entry["dtype"] == "I64" and name.endswith(COUNT)):
+            raise InputError(f"{path}: {name[:80]!r} holds {entry['dtype']}, where weights are {WEIGHTS}")
+        found[name] = TensorHeader(entry["dtype"], tuple(entry["shape"]))
+    return found, size
+
+
+def read_tensors(
+    path: Path, check: Callable[[Mapping[str, TensorHeader]], None] | None = None, most: int = MOST_WEIGHTS
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """A safetensors file's tensors and the texts of its header.
 
-    Raises InputError where it is none, and as `check_tensors`.
+    check: what raises InputError for a header that is not of what the reader needs, before any tensor is read; without
+    it the file may have `most` bytes. Raises InputError where it is no such file, where the machine lacks the memory,
+    and as `check_tensors`.
     """
     from safetensors import SafetensorError, safe_open
 
+    header, size = read_header(path)
+    if check is None:
+        _check_size(path, size, most)
+    else:
+        check(header)
+    need_memory(size, available_memory(), str(path), "free some, or use a larger machine")
     try:
         with safe_open(path, framework="pt") as f:
             tensors, texts = {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing") from None
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise InputError(f"{path} is not a safetensors file: {' '.join(str(error).split())[:200]}") from error
     check_tensors(path, tensors)
     return tensors, texts
 
 
+class _Entry(TypedDict):
+    dtype: str
+    shape: list[Annotated[int, Meta(ge=0, le=2**40)]]
+
+
 def check_tensors(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
     """What every file of weights must hold: floats of 16, 32 or 64 bits, finite as they are and as float32.
 
     Batch norm's count of batches is an integer. Every reader and writer of tensors goes through here.
-    Raises NotFiniteError, or InputError for other types of numbers, naming the file and the first such tensor.
+    Raises NotFiniteError, or InputError for other types of numbers and for tensors that claim more numbers than there
+    are, naming the file and the first such tensor.
     """
     import torch
 
     floats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     for name, tensor in tensors.items():
         kind = str(tensor.dtype).removeprefix("torch.")
-        if tensor.dtype == torch.int64 and str(name).endswith("num_batches_tracked"):
+        if tensor.dtype == torch.int64 and str(name).endswith(COUNT):
             continue
         if tensor.dtype not in floats:
-            raise InputError(f"{source}: '{name}' holds {kind}, where weights are floats of 16, 32 or 64 bits")
-        if not tensor.float().isfinite().all():
-            bad = int((~tensor.float().isfinite()).sum())
+            raise InputError(f"{source}: '{name}' holds {kind}, where weights are {WEIGHTS}")
+        if tensor.layout != torch.strided or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise InputError(f"{source}: '{name}' claims {tensor.numel():,} numbers, which are not there")
+        parts = tensor.detach().reshape(-1).split(TOGETHER)
+        if bad := sum(int((~part.float().isfinite()).sum()) for part in parts):
             raise NotFiniteError(
                 f"{source}: '{name}' has {bad} of {tensor.numel()} values that are not finite as {kind}: "
                 "infinite, too large, or not a number"
@@ -235,8 +346,8 @@ def check_tensors(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
 
 def sha256(path: Path) -> str:
     """Of a file's bytes, in hexadecimal. Raises InputError where it cannot be read."""
-    try:
-        with path.open("rb") as f:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+    with open_file(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error

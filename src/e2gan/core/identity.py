@@ -7,11 +7,12 @@ remembered between two questions, since a file may be replaced under the same na
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
+from e2gan.core.images import is_too_large
 from e2gan.core.progress import in_threads
 
 UNREAD = "-"  # what stands for the bytes of a file that is gone or may not be read
@@ -25,17 +26,21 @@ def hash_files(named: Iterable[tuple[str, Path]], *, unreadable: bool = False) -
     Read in threads, a part of a file at a time. unreadable: files that cannot be read count as such, for stages that
     leave those out; else InputError is raised.
     """
+    return _hash_of(named, _or_unread if unreadable else sha256)
+
+
+def _hash_of(named: Iterable[tuple[str, Path]], digest: Callable[[Path], str]) -> str:
     named = list(named)
     total = hashlib.sha256()
-    digest = _or_unread if unreadable else sha256
     for (name, _), bytes_hash in zip(named, in_threads(digest, (path for _, path in named)), strict=True):
         total.update(f"{len(name)} {name} {bytes_hash}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
 def hash_below(root: Path, files: Iterable[Path]) -> str:
-    """`hash_files` of files by their paths from `root`; those that cannot be read count as such."""
-    return hash_files(((path.relative_to(root).as_posix(), path) for path in files), unreadable=True)
+    """`hash_files` of pictures by their paths from `root`; those that cannot be read, or are too large to be, count as
+    such."""
+    return _hash_of(((path.relative_to(root).as_posix(), path) for path in files), _of_picture)
 
 
 def hash_of_named(name: str | None) -> str | None:
@@ -51,8 +56,8 @@ def hash_of_named(name: str | None) -> str | None:
             return sha256(path)
         if not path.is_dir():
             return None
-        files = (p for p in path.rglob("*") if p.is_file() and ".cache" not in p.relative_to(path).parts)
-        return hash_below(path, sorted(files))
+        files = sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.relative_to(path).parts)
+        return hash_files(((file.relative_to(path).as_posix(), file) for file in files), unreadable=True)
     except OSError:  # what is too long to be a path, or has characters that no path has
         return None
 
@@ -61,4 +66,11 @@ def _or_unread(path: Path) -> str:
     try:
         return sha256(path) if path.is_file() else UNREAD  # a pipe would be waited for without end
     except (InputError, OSError):
+        return UNREAD
+
+
+def _of_picture(path: Path) -> str:
+    try:
+        return UNREAD if is_too_large(path) else _or_unread(path)
+    except OSError:
         return UNREAD

@@ -30,11 +30,12 @@ from e2gan.core.colour import (
     to_srgb,
 )
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_bytes
+from e2gan.core.files import open_file, write_bytes
 from e2gan.core.machine import raise_machine_fault
+from e2gan.core.picture_headers import check_header
 from e2gan.core.picture_kinds import cannot_read, open_picture
 from e2gan.core.progress import note
-from e2gan.core.values import declared, eight_bits
+from e2gan.core.values import TOGETHER, bands, declared, eight_bits
 
 PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20  # a megabyte is less than the node graphs that some programs write beside
 
@@ -45,6 +46,8 @@ MADE_HERE = "urn:e2gan:edit#"  # in the XMP of our edits (editing/provenance.py)
 IPTC, XMP = 33723, 700  # tags of a TIFF
 FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
+MOST_BYTES = 1280 * 2**20  # of a file: room for as many pixels of 16 bits as they are
+MOST_PROFILE = 16 * 2**20  # bytes; the largest of printers' profiles have a few millions
 INTEROPERABILITY, ADOBE_RGB = 0xA005, "R03"  # EXIF's way to say Adobe RGB (DCF), which cameras use beside a profile
 TOLD = 5  # files with the same bad profile that are named
 
@@ -104,18 +107,19 @@ class Picture:
     captions: bool = False
 
 
-def read_image(path: Path) -> Pixels:
-    """An image file as uint8 (H, W, 3) RGB in sRGB, as a person would see it.
+def read_image(path: Path, most: int = MAX_PIXELS) -> Pixels:
+    """An image file, of at most so many pixels, as uint8 (H, W, 3) RGB in sRGB, as a person would see it.
 
     Upright by its EXIF orientation; more than 8 bits by the rule of their type (values.py); grey, palette and CMYK
     converted; transparency over white; the first frame of an animation. Colours are converted to sRGB from the file's
     ICC profile of RGB, grey or CMYK (colour.py); from what a PNG says in cICP, or in gAMA and cHRM; from Adobe RGB
     where the EXIF names it. A profile that is damaged, or not of the pixels' kind, is told in a line on standard error,
     and the numbers are taken for sRGB. Raises InputError, one line that begins with the path, for what is no image,
-    truncated, empty, of numbers that have no agreed range, or larger than MAX_PIXELS (told by the header, before
-    anything is decoded).
+    truncated, empty, of numbers that have no agreed range; and, told by the headers before anything is decoded, for
+    more pixels, a file of more than MOST_BYTES, and one of thousands of frames or notes. No file takes more
+    than 3 GB of memory.
     """
-    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0])
+    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0], most=most)
 
 
 def read_picture(path: Path) -> Picture:
@@ -139,16 +143,22 @@ def read_picture(path: Path) -> Picture:
     return _read(path, picture)
 
 
-def _read(path: Path, convert: Callable[[Image.Image], Result]) -> Result:
+def _read(
+    path: Path, convert: Callable[[Image.Image], Result], side: int | None = None, most: int = MAX_PIXELS
+) -> Result:
+    """What `convert` makes of an opened image. side: of the square that it must be. most: pixels."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
     with _quiet:
         try:
+            check_file(path)
             with open_picture(path) as image:
-                if image.width * image.height > MAX_PIXELS:
+                if side is not None and image.size != (side, side):
+                    raise InputError(f"{path}: is not {side}×{side} pixels as its set says")
+                if image.width * image.height > most:
                     raise InputError(
-                        f"{path}: {image.width}×{image.height} pixels are more than the {MAX_PIXELS // 10**6} million "
+                        f"{path}: {image.width}×{image.height} pixels are more than the {most // 10**6} million "
                         "that are read: make it smaller"
                     )
                 image.load()
@@ -162,12 +172,26 @@ def _read(path: Path, convert: Callable[[Image.Image], Result]) -> Result:
             raise InputError(f"{path}: {_reason(path, error)}") from None
 
 
+def check_file(path: Path) -> None:
+    """Raises InputError for what would keep a decoder busy, or fill the memory, before it tells how large it is."""
+    if is_too_large(path):
+        most = MOST_BYTES // 10**6
+        raise InputError(f"{path}: a file of {path.stat().st_size / 1e6:,.0f} MB; up to {most:,} are read as a picture")
+    with open_file(path) as file:
+        try:
+            check_header(file, path.stat().st_size)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+
+def is_too_large(path: Path) -> bool:
+    """Whether a file has more bytes than any picture that is read."""
+    return path.stat().st_size > MOST_BYTES
+
+
 def read_square(path: Path, size: int) -> Pixels:
-    """An image of a set, (size, size, 3). Raises InputError where it is missing or of another size."""
-    image = read_image(path)
-    if image.shape[:2] != (size, size):
-        raise InputError(f"{path}: is not {size}×{size} pixels as its set says")
-    return image
+    """An image of a set, (size, size, 3). Raises InputError where it is missing or of another size, by its header."""
+    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0], side=size)
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -247,12 +271,12 @@ def _seen(image: Image.Image, where: str, path: Path | None = None, *, whole: bo
                 raise ProfileError(f"is of {mode} pixels, and these are {flat.mode}")
             given = profile if gives_back(profile) else srgb_profile()
             keep = whole and given is profile and not is_srgb(profile)
-            own = np.array(_over_white(flat, alpha)) if keep else None
+            own = _over_white(flat, alpha) if keep else None
             flat = to_srgb(flat, profile)
         except ProfileError as error:
             given = None
             _tell(where, profile, f"its colour profile {error}: read as sRGB")
-    pixels = np.array(_over_white(flat if flat.mode == "RGB" else flat.convert("RGB"), alpha))
+    pixels = _over_white(flat, alpha)
     transparent = np.array(alpha) if whole and alpha is not None else None
     if transparent is not None and transparent.min(initial=255) == 255:
         transparent = None
@@ -271,18 +295,24 @@ def _flat(image: Image.Image, *, ours: bool) -> tuple[Image.Image, Image.Image |
         image = image.convert("LA")
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         return image.getchannel("R") if grey else image.convert("RGB"), image.getchannel("A")
     if image.mode in ("RGB", "L", "CMYK"):
         return image, None
     return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB"), None
 
 
-def _over_white(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    if alpha is None:
-        return image
-    over = Image.merge("RGBA", (*image.convert("RGB").split(), alpha))
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), over).convert("RGB")
+def _over_white(image: Image.Image, alpha: Image.Image | None) -> Pixels:
+    """RGB, L or CMYK of 8 bits as uint8 (H, W, 3), some rows at a time."""
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in bands(image.height, image.width):
+        box = (0, rows.start, image.width, rows.stop)
+        strip = image.crop(box).convert("RGB")
+        if alpha is not None:
+            over = Image.merge("RGBA", (*strip.split(), alpha.crop(box)))
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), over).convert("RGB")
+        out[rows] = np.asarray(strip)
+    return out
 
 
 def _profile(image: Image.Image, where: str, path: Path | None) -> bytes | None:
@@ -294,7 +324,10 @@ def _profile(image: Image.Image, where: str, path: Path | None) -> bytes | None:
             _tell(where, code, f"its colour profile {error}: read as sRGB")
             return None
     if found := image.info.get("icc_profile"):
-        return bytes(found)
+        if len(found) <= MOST_PROFILE:
+            return bytes(found)
+        _tell(where, found, f"its colour profile is of {len(found) // 10**6} MB: read as sRGB")
+        return None
     if image.format == "PNG" and "srgb" not in image.info:
         return png_profile(image.info.get("gamma"), image.info.get("chromaticity"))
     with suppress(Exception):  # a corrupt EXIF block says nothing about the pixels
@@ -305,7 +338,7 @@ def _profile(image: Image.Image, where: str, path: Path | None) -> bytes | None:
 
 def _png_chunk(path: Path, kind: bytes) -> bytes | None:
     """A chunk that stands before a PNG's pixels, which Pillow passes over."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
             length = int.from_bytes(head[:4], "big")
@@ -328,7 +361,12 @@ def _tell(where: str, profile: bytes, what: str) -> None:
 
 def contrast(image: NDArray[np.generic]) -> float:
     """Standard deviation of the liveliest channel of (H, W, C)."""
-    return float(image.astype(np.float32).std((0, 1)).max())
+    if image.shape[0] * image.shape[1] <= TOGETHER:
+        return float(image.astype(np.float32).std((0, 1)).max())
+    count, of = image.shape[0] * image.shape[1], list(bands(*image.shape[:2]))
+    mean = sum(image[rows].sum((0, 1), np.float64) for rows in of) / count
+    squares = sum(np.square(image[rows] - mean).sum((0, 1)) for rows in of)
+    return float(np.sqrt(squares / count).max())
 
 
 def is_blank(photo_HWC: Pixels, edit_HWC: Pixels) -> bool:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json
-from e2gan.core.images import MADE_HERE
+from e2gan.core.files import CONFIG, open_file, read_json
+from e2gan.core.images import MADE_HERE, MOST_BYTES
 from e2gan.core.picture_kinds import IMAGE_SUFFIXES, NOT_READ
 from e2gan.core.progress import note
 
@@ -116,11 +116,11 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
 def made_here(path: Path) -> bool:
     """Whether an image file says of itself that it is an edit by this program (editing/provenance.py)."""
     with (
-        suppress(OSError, ValueError),  # an empty file cannot be mapped
-        path.open("rb") as file,
+        suppress(OSError, ValueError),  # an empty file cannot be mapped; a pipe, and what is missing, is none
+        open_file(path) as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
-        return data.find(MADE_HERE.encode()) >= 0
+        return len(data) <= MOST_BYTES and data.find(MADE_HERE.encode()) >= 0
     return False
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -101,15 +102,15 @@ def _names(folder: Path) -> Callable[[type, Any], Any]:
 def check_sound(value: Any, where: str, *, finite: bool = True) -> None:
     """Raises InputError for what JSON and TOML can say and no reader can use: deeper than DEEPEST, whole numbers of
     more than 64 bits, texts with a NUL or half a character; and, where `finite`, numbers that are not."""
-    waiting = [(value, 0)]
+    waiting = [iter((value,))]  # those of the lists and tables that lie in each other
     while waiting:
-        item, depth = waiting.pop()
-        if depth > DEEPEST:
-            raise InputError(f"{where}: lists or tables in each other, more than {DEEPEST} deep")
-        if isinstance(item, dict):
-            waiting += [(part, depth + 1) for part in (*item, *item.values())]
-        elif isinstance(item, list):
-            waiting += [(part, depth + 1) for part in item]
+        item = next(waiting[-1], waiting)
+        if item is waiting:
+            waiting.pop()
+        elif isinstance(item, (dict, list)):
+            if len(waiting) > DEEPEST:
+                raise InputError(f"{where}: lists or tables in each other, more than {DEEPEST} deep")
+            waiting.append(iter(item) if isinstance(item, list) else chain(item, item.values()))
         elif isinstance(item, str):
             if "\0" in item or not (item.isascii() or _whole(item)):
                 raise InputError(f"{where}: a text with a sign that no text has")

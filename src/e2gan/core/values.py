@@ -6,6 +6,7 @@ of its type's range, and what has no such rule, is refused with the range that w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,15 @@ from e2gan.core.errors import InputError
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF 6.0
 WHITE_IS_ZERO, SIGNED = 0, 2
+TOGETHER = 2**22  # numbers that are converted at a time
 NEAR = 0.5 / 255  # half a level: what resampling and rounding may leave beyond 0..1
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture, some millions of pixels at a time, so that what is made of them needs little memory."""
+    rows = max(1, TOGETHER // max(1, width))
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
 
 
 def eight_bits(values: NDArray[np.generic], bits: int | None = None, *, inverted: bool = False) -> NDArray[np.uint8]:
@@ -27,32 +36,35 @@ def eight_bits(values: NDArray[np.generic], bits: int | None = None, *, inverted
     """
     kind, size = values.dtype.kind, values.dtype.itemsize * 8
     if kind == "f":
-        levels = _of_floats(values) * 255
+        _check_floats(values)
+        scale = 255.0
     elif kind == "u" and size == 8 and bits is None:
-        levels = values
+        return 255 - values.astype(np.uint8) if inverted else values.astype(np.uint8)
     elif kind in "iu" and (bits is not None or (kind == "u" and size == 16)):
-        levels = _of_integers(values, bits or size)
+        _check_integers(values, bits or size)
+        scale = 255 / (2 ** (bits or size) - 1)
     else:
         raise InputError(f"numbers of the type {values.dtype} have no agreed range: save 8 or 16 bits, or floats")
-    pixels = levels.astype(np.uint8) if levels is values else np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    pixels, flat = np.empty(values.shape, np.uint8), values.reshape(-1)
+    for start in range(0, flat.size, TOGETHER):
+        some = slice(start, start + TOGETHER)
+        pixels.reshape(-1)[some] = np.clip(np.rint(flat[some].astype(np.float64) * scale), 0, 255)
     return 255 - pixels if inverted else pixels
 
 
-def _of_floats(values: NDArray[Any]) -> NDArray[Any]:
-    if not np.isfinite(values).all():
-        raise InputError(f"{int((~np.isfinite(values)).sum())} of its numbers are not finite (NaN or infinite)")
+def _check_floats(values: NDArray[Any]) -> None:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{int((~np.isfinite(values)).sum())} of its numbers are not finite (NaN or infinite)")
     if low < -NEAR or high > 1 + NEAR:
         raise InputError(f"floats are 0..1, and here they lie in {low:.6g}..{high:.6g}: scale them to 0..1")
-    return values.astype(np.float64)
 
 
-def _of_integers(values: NDArray[Any], bits: int) -> NDArray[Any]:
+def _check_integers(values: NDArray[Any], bits: int) -> None:
     most = 2**bits - 1
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > most:
         raise InputError(f"integers of {bits} bits are 0..{most}, and here they lie in {low}..{high}")
-    return values.astype(np.float64) * (255 / most)
 
 
 def declared(image: Image.Image) -> tuple[int | None, bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
@@ -14,7 +16,7 @@ Places = tuple[NDArray[np.intp], NDArray[np.intp], Floats]  # the two neighbours
 RADIUS = 2  # pixels of the small image: a 5×5 window has 25 equations for 4 unknowns a channel
 RIDGE = 2e-3  # of squared intensity in [0, 1]: below it a window counts as flat, and only its mean is carried over
 NEARER = 0.95  # of the plain enlargement's distance: what is no nearer than this gains nothing by the photo's detail
-BAND = 256  # rows at a time, so that a 50-megapixel photo needs no more than a few hundred MB
+BLOCK = 1024  # pixels of a side that are brought back together: some hundred MB for a photo of any size
 
 
 def guided(photo_HWC: Pixels, small_photo_hwC: Pixels, small_edit_hwC: Pixels) -> Pixels:
@@ -25,22 +27,27 @@ def guided(photo_HWC: Pixels, small_photo_hwC: Pixels, small_edit_hwC: Pixels) -
     such function explains, strokes and lines of a drawing, is enlarged as it is and added. At the small size the
     result is the small edit itself.
     """
+    columns = _places(photo_HWC.shape[1], small_photo_hwC.shape[1])
+    rows = _places(photo_HWC.shape[0], small_photo_hwC.shape[0])
+    out = np.empty_like(photo_HWC)
+    for top, left in product(range(0, out.shape[0], BLOCK), range(0, out.shape[1], BLOCK)):
+        block = slice(top, top + BLOCK), slice(left, left + BLOCK)
+        (of_rows, rows_at), (of_columns, columns_at) = _part(rows, block[0]), _part(columns, block[1])
+        coefficients = _coefficients(small_photo_hwC[of_rows, of_columns], small_edit_hwC[of_rows, of_columns])
+        at = _lerp(_lerp(coefficients, rows_at, axis=0), columns_at, axis=1)
+        photo = photo_HWC[block].astype(np.float32) / 255
+        edit = np.einsum("hwij,hwj->hwi", at[..., :9].reshape(*photo.shape[:2], 3, 3), photo) + at[..., 9:]
+        out[block] = np.clip(np.rint(edit * 255), 0, 255).astype(np.uint8)
+    return out
+
+
+def _coefficients(small_photo_hwC: Pixels, small_edit_hwC: Pixels) -> Floats:
+    """(h, w, 12): the function of each pixel of the small pair, as a matrix and what is added."""
     small_photo = small_photo_hwC.astype(np.float32) / np.float32(255)
     small_edit = small_edit_hwC.astype(np.float32) / np.float32(255)
     A, b = _fit(small_photo, small_edit)
     rest = small_edit - (np.einsum("hwij,hwj->hwi", A, small_photo) + b)
-    coefficients = np.concatenate([A.reshape(*A.shape[:2], 9), b + rest], axis=2)
-    height, width = photo_HWC.shape[:2]
-    columns = _places(width, coefficients.shape[1])
-    rows = _places(height, coefficients.shape[0])
-    out = np.empty_like(photo_HWC)
-    for top in range(0, height, BAND):
-        band = slice(top, min(top + BAND, height))
-        at = _lerp(_lerp(coefficients, rows, band, axis=0), columns, slice(0, width), axis=1)
-        photo = photo_HWC[band].astype(np.float32) / 255
-        edit = np.einsum("hwij,hwj->hwi", at[..., :9].reshape(*photo.shape[:2], 3, 3), photo) + at[..., 9:]
-        out[band] = np.clip(np.rint(edit * 255), 0, 255).astype(np.uint8)
-    return out
+    return np.concatenate([A.reshape(*A.shape[:2], 9), b + rest], axis=2)
 
 
 def detail_of(photos_NHWC: Pixels, edits_NHWC: Pixels) -> Detail:
@@ -87,7 +94,14 @@ def _places(large: int, small: int) -> Places:
     return low, np.minimum(low + 1, small - 1), (at - low).astype(np.float32)
 
 
-def _lerp(x: Floats, places: Places, band: slice, axis: int) -> Floats:
-    low, high, weight = places[0][band], places[1][band], places[2][band]
+def _part(places: Places, block: slice) -> tuple[slice, Places]:
+    """What of the small image a block of pixels needs, with what its pixels' windows see; its places there."""
+    low, high, weight = places[0][block], places[1][block], places[2][block]
+    start = max(0, int(low[0]) - 2 * RADIUS)  # a window of windows
+    return slice(start, int(high[-1]) + 2 * RADIUS + 1), (low - start, high - start, weight)
+
+
+def _lerp(x: Floats, places: Places, axis: int) -> Floats:
+    low, high, weight = places
     weight = weight.reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
     return x.take(low, axis) * (1 - weight) + x.take(high, axis) * weight

@@ -19,7 +19,7 @@ from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.core.progress import track
 from e2gan.core.summary import skipped_lines
-from e2gan.editing.photo_file import FORMATS, encode, ending, kept_exif, own_colours, with_alpha
+from e2gan.editing.photo_file import FORMATS, check_sides, encode, ending, kept_exif, own_colours, with_alpha
 from e2gan.editing.predictor import Predictor
 from e2gan.editing.provenance import Provenance
 from e2gan.networks.baselines.lut import LookUpTable
@@ -90,6 +90,7 @@ def edit(config: EditConfig) -> Edited:
     if config.out.is_dir():
         raise InputError(f"--out {config.out} is a folder: name a file for one photo")
     picture = read_picture(photo)
+    check_sides(picture.pixels, config.out.suffix)
     try:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -216,6 +217,7 @@ def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edi
                 continue
             try:
                 picture = read_picture(file)
+                check_sides(picture.pixels, Path(name).suffix)
             except InputError as error:
                 skipped.append((str(source), str(error)))
                 continue

@@ -14,6 +14,7 @@ from e2gan.config import Metadata
 from e2gan.core.colour import from_srgb
 from e2gan.core.errors import InputError
 from e2gan.core.images import Picture, Pixels
+from e2gan.core.values import bands
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 OPTIONS: dict[str, dict[str, int]] = {
@@ -29,12 +30,20 @@ KEPT_TAGS |= {Tag.XPSubject, Tag.XResolution, Tag.YResolution, Tag.ResolutionUni
 SIDES = Tag.ExifImageWidth, Tag.ExifImageHeight
 OF_ITS_FILE = {Tag.MakerNote, ExifTags.IFD.Interop}  # hold places in the file, and its colour space
 MOST_EXIF = 65_000  # bytes; a segment of a JPEG holds no more
-ROWS = 256  # rows at a time, so that a large photo needs no copy of floats
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # pixels of a side
 
 
 def ending(suffix: str) -> str:
     """The suffix of an edited photo's file: its own where that can be written, else .png."""
     return suffix if suffix.lower() in FORMATS else ".png"
+
+
+def check_sides(image_HWC: Pixels, suffix: str) -> None:
+    """Raises InputError for a picture that is longer than a file with this ending can be."""
+    height, width, kind = image_HWC.shape[0], image_HWC.shape[1], FORMATS[suffix.lower()]
+    if max(height, width) > LONGEST.get(kind, height + width):
+        most = f"at most {LONGEST[kind]:,} a side"
+        raise InputError(f"{width}×{height} pixels do not go into {kind} ({most}): write a .png")
 
 
 def own_colours(picture: Picture, edited_HWC: Pixels, strength: float) -> Pixels:
@@ -50,8 +59,7 @@ def own_colours(picture: Picture, edited_HWC: Pixels, strength: float) -> Pixels
     out = from_srgb(edited_HWC, picture.profile)
     if (part := 1 - strength) <= 0:
         return out
-    for top in range(0, len(out), ROWS):
-        rows = slice(top, top + ROWS)
+    for rows in bands(out.shape[0], out.shape[1]):
         lost = picture.own_pixels[rows].astype(np.float32) - from_srgb(picture.pixels[rows], picture.profile)
         out[rows] = np.clip(np.rint(out[rows] + np.float32(part) * lost), 0, 255).astype(np.uint8)
     return out
@@ -61,8 +69,7 @@ def with_alpha(image_HWC: Pixels, alpha_HW: Pixels) -> Pixels:
     """The image, which lies over white, as uint8 (H, W, 4) that is that image again over white."""
     out = np.empty((*image_HWC.shape[:2], 4), np.uint8)
     out[..., 3] = alpha_HW
-    for top in range(0, len(out), ROWS):
-        rows = slice(top, top + ROWS)
+    for rows in bands(image_HWC.shape[0], image_HWC.shape[1]):
         cover = np.maximum(alpha_HW[rows, :, None].astype(np.float32) / 255, 1 / 255)
         colour = (image_HWC[rows] - 255 * (1 - cover)) / cover
         out[rows, :, :3] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)

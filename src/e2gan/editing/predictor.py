@@ -16,6 +16,7 @@ from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.images import Pixels, resize
 from e2gan.core.pixel_input import Picture, as_batch, as_pixels
+from e2gan.core.values import bands
 from e2gan.editing.detail import guided
 from e2gan.editing.tiles import Place, edit_in_tiles
 from e2gan.networks.baselines.lut import LookUpTable
@@ -25,6 +26,7 @@ from e2gan.networks.pixels import checked_finite, from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
 
 LEAST = 32
+AT_ONCE, TILE = 2**22, 1024  # pixels that are edited as one, and the side of the tiles beyond
 CHUNK = 16 * 256 * 256  # pixels that run together; more fill no GPU better
 CPU_CHUNK = 2 * 256 * 256  # on a CPU: no slower, in a third of the memory
 
@@ -105,7 +107,8 @@ class Predictor:
         side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at,
         which looks most like the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
         tile: run in overlapping tiles of so many pixels, at least 64 and a multiple of the generator's own (8; 16 where
-        it is folded), to bound memory at a large side.
+        it is folded), to bound memory at a large side. Where the generator would see more than AT_ONCE pixels,
+        as of a long panorama, it runs in tiles of TILE pixels anyway.
         detail: how a smaller edit comes back: "guided" puts the photo's own detail through the edit, right for colour,
         light and weather; "none" enlarges the edit as it is, right for paint, where no trace of the photo should
         remain: then the default side lies midway, as a ratio, between the size trained at and the photo's, so that the
@@ -129,6 +132,8 @@ class Predictor:
         scale = min(1.0, (side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
         small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
+        if tile is None and small_size[0] * small_size[1] > AT_ONCE:
+            tile = TILE
         edited = (
             edit_in_tiles(self._batch, small, tile, self.multiple)
             if tile is not None and max(small_size) > tile
@@ -151,8 +156,11 @@ def mix(photo: Pixels, edited: Pixels, strength: float) -> Pixels:
     """photo + strength · (edited - photo), in uint8."""
     if strength == 1:
         return edited
-    mixed = photo + np.float32(strength) * (edited.astype(np.float32) - photo)
-    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    out = np.empty_like(photo)
+    for rows in bands(*photo.shape[:2]):
+        mixed = photo[rows] + np.float32(strength) * (edited[rows].astype(np.float32) - photo[rows])
+        out[rows] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return out
 
 
 def checked_place(place: object) -> Place:

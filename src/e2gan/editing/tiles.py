@@ -12,23 +12,41 @@ Place = tuple[float, float, float, float]  # left, top, right, bottom, in parts 
 
 
 def edit_in_tiles(edit: Callable[[Pixels, Place], Pixels], photo_HWC: Pixels, tile: int, multiple: int = 8) -> Pixels:
-    """The photo, uint8 (H, W, 3), edited in tiles of so many pixels that overlap by a quarter; bounds memory.
+    """The photo, uint8 (H, W, 3), edited in tiles of so many pixels that overlap by a quarter: beside the
+    photo and its edit that takes the memory of one tile, and of floats for a strip of them.
 
     edit: uint8 (1, h, w, 3), and where in the photo that lies → the same. multiple: what the generator's sides are a
     multiple of; a tile is at least twice that.
     """
+    out = np.empty_like(photo_HWC)
     height, width = photo_HWC.shape[:2]
-    total = np.zeros((height, width, 3), np.float32)
-    weights = np.zeros((height, width, 1), np.float32)
-    for top in starts(height, tile, multiple):
-        for left in starts(width, tile, multiple):
-            part = photo_HWC[top : top + tile, left : left + tile]
-            weight = fade(part.shape[0])[:, None, None] * fade(part.shape[1])[None, :, None]
-            bottom, right = top + part.shape[0], left + part.shape[1]
-            place = left / width, top / height, right / width, bottom / height
-            total[top:bottom, left:right] += edit(part[None], place)[0] * weight
-            weights[top:bottom, left:right] += weight
-    return np.rint(total / weights).astype(np.uint8)
+    # Along the longer side; what is not yet whole is never more than one tile long.
+    turned = width > height
+    across = _spans(min(height, width), tile, multiple)
+    along = _spans(max(height, width), tile, multiple)
+    into = out.swapaxes(0, 1) if turned else out
+    kept = np.zeros((0, into.shape[1], 3), np.float32)
+    for (span, share), after in zip(along, [*(span.start for span, _ in along[1:]), len(into)], strict=True):
+        strip = np.zeros((span.stop - span.start, into.shape[1], 3), np.float32)
+        strip[: len(kept)] = kept
+        for other, other_share in across:
+            rows, columns = (other, span) if turned else (span, other)
+            place = columns.start / width, rows.start / height, columns.stop / width, rows.stop / height
+            edited = edit(photo_HWC[rows, columns][None], place)[0]
+            strip[:, other] += (edited.swapaxes(0, 1) if turned else edited) * (share[:, None] * other_share)[..., None]
+        done = after - span.start
+        into[span.start : after] = np.clip(np.rint(strip[:done]), 0, 255).astype(np.uint8)
+        kept = strip[done:]
+    return out
+
+
+def _spans(length: int, tile: int, multiple: int) -> list[tuple[slice, np.ndarray]]:
+    """Where tiles lie along a side, and the share of each of their pixels: at every place they add up to 1."""
+    spans = [slice(start, min(start + tile, length)) for start in starts(length, tile, multiple)]
+    total = np.zeros(length, np.float64)
+    for span in spans:
+        total[span] += fade(span.stop - span.start)
+    return [(span, (fade(span.stop - span.start) / total[span]).astype(np.float32)) for span in spans]
 
 
 def starts(length: int, tile: int, multiple: int = 8) -> list[int]:

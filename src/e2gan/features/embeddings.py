@@ -20,7 +20,7 @@ from PIL import Image
 from e2gan.config import ConceptsConfig, SelectConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError, NotFiniteError
-from e2gan.core.files import sha256
+from e2gan.core.files import open_file, sha256
 from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, resize
 from e2gan.features.clip import clip_extractor
@@ -36,6 +36,8 @@ from e2gan.features.hub import (
 )
 from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures
 
+MOST_FACENET = 512 * 2**20  # bytes of a file: five times the published one's
+MOST_NUMBERS = 2**28  # of an .npy file
 DINOV2_NAME = "facebook/dinov2-small"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -119,7 +121,7 @@ def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureE
             network = InceptionResnetV1(pretrained="vggface2")
         else:
             network = InceptionResnetV1()
-            tensors = published_weights(Path(weights).expanduser(), "FaceNet's weights")
+            tensors = published_weights(Path(weights).expanduser(), "name FaceNet's weights", MOST_FACENET)
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("logits.")})
     except NotFiniteError:
         raise
@@ -221,6 +223,7 @@ class OwnEmbeddings:
     def rows(self, count: int) -> Features:
         path = self.path
         try:
+            open_file(path.expanduser()).close()  # a pipe would be waited for without end
             array = np.load(path.expanduser(), mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
@@ -232,6 +235,8 @@ class OwnEmbeddings:
             raise InputError(f"{path}: embeddings are (photos, dimensions), not an array of {array.shape}")
         if len(array) != count:
             raise InputError(f"{path}: has {len(array)} rows for {count} photos: it needs one a photo, in their order")
+        if array.size > MOST_NUMBERS:
+            raise InputError(f"{path}: has {array.size:,} numbers, where up to {MOST_NUMBERS:,} are read")
         with np.errstate(over="ignore"):
             rows = np.array(array, np.float32)
         if not np.isfinite(rows).all():

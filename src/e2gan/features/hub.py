@@ -18,6 +18,7 @@ from e2gan.core.files import check_tensors, read_json
 from e2gan.core.memory import is_no_memory
 from e2gan.features.converted import converted_model
 
+MOST_TEXT = 256 * 2**20  # bytes of a file that is text: a vocabulary is a few millions
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
 
 
@@ -46,6 +47,7 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
     if folder.is_file():
         raise InputError(f"{name}: is a file: name the folder that holds it with {option}")
     if folder.is_dir():
+        _check_folder(folder, option)
         attempts, name = [arguments], str(folder)
     elif not _of_the_hub(name):
         raise InputError(f"{name}: there is no such folder: name one with {option}")
@@ -73,6 +75,16 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
             here = cached(f"{name}@{arguments['revision']}" if arguments.get("revision") else name)
             reason = f"no network, and {'the copy in the cache is not whole' if here else 'not in the cache'}"
     raise InputError(f"cannot load {name} ({reason}): {mend}")
+
+
+def _check_folder(folder: Path, option: str) -> None:
+    """Raises InputError for what the libraries would wait for without end, or read whole."""
+    for path in folder.rglob("*"):
+        if path.exists() and not path.is_dir():
+            large = path.is_file() and path.suffix in (".json", ".txt") and path.stat().st_size > MOST_TEXT
+            if large or not path.is_file():
+                what = f"has more than {MOST_TEXT / 1e6:,.0f} MB" if large else "is no file"
+                raise InputError(f"{path} {what}: the folder is not whole, name another with {option}")
 
 
 def cached(source: str) -> bool:

@@ -28,6 +28,7 @@ from e2gan.features.extractors import FeatureExtractor, Features, checked_weight
 HASH = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"  # the published file's SHA-256
 NAME = f"pt_inception-2015-12-05-{HASH[:8]}.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
+MOST_BYTES = 512 * 2**20  # of a file: five times the published one's
 SIDE = 299  # pixels, the network's only size here
 LOGITS = 1008  # of the TensorFlow graph of 2015; the ImageNet file of torchvision has 1000
 
@@ -186,12 +187,12 @@ def download_inception() -> Path:
 def _read(path: Path) -> tuple[Mapping[str, Tensor], bool]:
     """A file's tensors, and whether it is the published one."""
     if path.suffix == ".safetensors":
-        return read_tensors(path)[0], False
+        return read_tensors(path, most=MOST_BYTES)[0], False
     needs = f"--inception needs {NAME}, or auto"
     published = path.is_file() and sha256(path) == HASH
     if path.is_file() and not published and HASH[:8] in path.name:
         raise InputError(f"{path} is damaged: its SHA-256 is not {HASH}; delete it and download it again")
-    return published_weights(path, needs), published
+    return published_weights(path, needs, MOST_BYTES), published
 
 
 def _load(path: Path) -> tuple[Inception, bool]:

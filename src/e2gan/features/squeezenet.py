@@ -15,6 +15,7 @@ from e2gan.core.images import Pixels
 from e2gan.features.extractors import FeatureExtractor, Features, checked_weights
 
 SHIPPED = Path(str(package_files("e2gan") / "assets" / "squeezenet" / "squeezenet11.safetensors"))
+MOST_BYTES = 32 * 2**20  # of a file: five times what it is in float32
 MEAN_BGR = (103.939, 116.779, 123.68)
 FIRES = (2, 3, 4, 5, 6, 7, 8, 9)
 LEAST = 32  # pixels of a side; below 31 nothing is left for the last pooling
@@ -43,7 +44,7 @@ def squeezenet_weights(path: Path | None = None) -> dict[str, Tensor]:
     Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0).
     """
     path = SHIPPED if path is None else path
-    tensors, _ = read_tensors(path)
+    tensors, _ = read_tensors(path, most=MOST_BYTES)
     return checked_weights(tensors, squeezenet_shapes(), path, "SqueezeNet 1.1")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from e2gan.config import CostConfig, TrainingConfig
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
+from e2gan.core.memory import available_memory, need_memory
 from e2gan.networks.baselines.comodgan import ComodganGenerator
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.discriminator import Discriminator
@@ -23,7 +25,7 @@ from e2gan.networks.folders import ADAPTER, MODEL, adapter_folder, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
-from e2gan.networks.models import Model
+from e2gan.networks.models import Model, build_generator
 from e2gan.networks.resized_conv import ResizedConv2d, fix_kernels
 from e2gan.networks.text import MAX_TOKENS
 from e2gan.train.batches import Batch
@@ -92,6 +94,9 @@ def measure_cost(config: CostConfig) -> Cost:
     generator, model_file, adapter_file = _load(config)
     if config.size % generator.multiple:
         raise InputError(f"--size {config.size}: this generator takes multiples of {generator.multiple}")
+    # What the first convolution alone makes, and what becomes of it.
+    maps = 2 * 4 * generator.config.width * (config.size // generator.config.fold) ** 2
+    need_memory(maps, available_memory(), f"--size {config.size}", "make it smaller")
     layers = rank_of_layers(generator, config.ranks)
     blocks = sum(parameters(s.block) for s in generator.transformers.values())  # pyright: ignore[reportArgumentType]
     sampling = sum(parameters(generator.get_submodule(name)) for name in sampling_layers(generator))
@@ -131,7 +136,8 @@ def measure_cost(config: CostConfig) -> Cost:
 def _load(config: CostConfig) -> tuple[Generator, Path | None, Path | None]:
     """The generator to count, with an adapter merged; the files that hold it."""
     if config.model is None and config.base is None and config.adapter is None:
-        return Generator(config.generator), None, None
+        generator = build_generator("e2gan", config.generator, config.size)
+        return cast("Generator", generator), None, None
     adapter = () if config.adapter is None else (config.adapter,)
     model = Model.load(base=config.base, adapter=adapter, model=config.model, text=config.text)
     folder = config.model if config.model is not None else base_folder(config.base, config.adapter)

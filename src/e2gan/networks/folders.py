@@ -20,7 +20,6 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 CONCEPT = "concept.safetensors"
 ABOUT = "e2gan.json"
-LARGEST = {"width": 4096, "blocks": 256, "text_width": 65536}  # of a generator that a folder names
 ASSETS = Path(str(package_files("e2gan") / "assets"))
 
 
@@ -121,7 +120,4 @@ def generator_config(settings: dict[str, Any]) -> GeneratorConfig:
         raise InputError(f"the model's settings are not of this version: its generator has {', '.join(unknown)[:80]}")
     config = GeneratorConfig(**values)
     config.check()
-    for name, most in LARGEST.items():
-        if getattr(config, name) > most:
-            raise InputError(f"the model's settings: a {name} of {getattr(config, name)} is above {most}")
     return config

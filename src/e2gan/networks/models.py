@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from e2gan.config.checks import mixture, one_model
 from e2gan.config.schemas import BASE, MODEL_SETTINGS, AdapterFacts, ModelFacts
 from e2gan.config.settings import Settings
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_tensors
+from e2gan.core.files import CONFIG, FLOATS, TensorHeader, read_json, read_tensors, sha256, write_tensors
+from e2gan.core.memory import available_memory, need_memory
 from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 from e2gan.networks.folders import (
@@ -48,9 +49,9 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     settings = read_settings(folder, MODEL_SETTINGS, "trained model")
     lut = {"lut_size": settings["lut_size"]} if "lut_size" in settings else {}
     kind, config = settings.get("model", "e2gan"), generator_config(settings)
-    tensors, _ = read_tensors(folder / MODEL)
     with torch.device("meta"):  # settings that lie ask for no memory
-        _check_shapes(build_generator(kind, config, settings["size"], **lut), tensors, folder / MODEL)
+        claimed = build_generator(kind, config, settings["size"], **lut)
+    tensors, _ = read_tensors(folder / MODEL, lambda header: _check_shapes(claimed, header, folder / MODEL))
     network = build_generator(kind, config, settings["size"], **lut)
     _fill(network, tensors, folder / MODEL)
     return network.eval().requires_grad_(False), settings
@@ -60,8 +61,13 @@ def build_generator(model: str, config: GeneratorConfig, size: int, *, lut_size:
     """An untrained generator of a kind.
 
     config: for e2gan, pix2pix and cyclegan. lut_size: for lut. size: the photos', for the others. Raises InputError
-    where the kind cannot work at the size.
+    where the kind cannot work at the size, and where the machine lacks the memory for it.
     """
+    if torch.get_default_device().type != "meta":
+        with torch.device("meta"):
+            claimed = build_generator(model, config, size, lut_size=lut_size)
+        needed = sum(tensor.nbytes for tensor in claimed.state_dict().values())
+        need_memory(needed, available_memory(), f"a generator of {needed // 4:,} parameters", "make it smaller")
     if model == "pix2pix-unet":
         from e2gan.networks.baselines.unet import UNet, UNetConfig
 
@@ -104,24 +110,26 @@ def _adversarial(folder: Path) -> bool:
 
 
 def _load(module: nn.Module, path: Path) -> None:
-    _fill(module, read_tensors(path)[0], path)
+    _fill(module, read_tensors(path, lambda header: _check_shapes(module, header, path))[0], path)
 
 
-def _check_shapes(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _check_shapes(module: nn.Module, header: Mapping[str, TensorHeader], path: Path) -> None:
     """Raises InputError where a file's tensors are not those of a network, which may be on the device meta."""
-    for name, wanted in module.state_dict().items():
-        found = tensors.get(name)
+    wanted = module.state_dict()
+    for name, tensor in wanted.items():
+        found = header.get(name)
         if found is None:
             raise InputError(f"{path} does not fit its settings: it has no {name}")
-        if found.shape != wanted.shape:
-            shapes = f"{name} is {tuple(found.shape)}, not {tuple(wanted.shape)}"
+        if found.shape != tuple(tensor.shape):
+            shapes = f"{name} is {found.shape}, not {tuple(tensor.shape)}"
             raise InputError(f"{path} does not fit its settings: {shapes}")
-        if found.is_floating_point() != wanted.is_floating_point():
+        if (found.dtype in FLOATS) != tensor.is_floating_point():
             raise InputError(f"{path} does not fit its settings: {name} is {found.dtype}")
+    if more := next((name for name in header if name not in wanted), None):
+        raise InputError(f"{path} does not fit its settings: they know no {more[:80]}")
 
 
 def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    _check_shapes(module, tensors, path)
     try:
         module.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     except RuntimeError as error:
@@ -277,11 +285,19 @@ def attach_adapter(generator: Generator, base: Path, adapter: Path, name: str) -
     except (ValueError, IndexError) as error:
         raise InputError(f"{adapter} does not fit {base}: {' '.join(str(error).split())[:200]}") from error
     generator.eval().requires_grad_(False)
-    tokens = read_tensors(adapter / CONCEPT)[0].get("tokens")
-    width = generator.config.text_width
-    if tokens is None or tokens.ndim != 2 or tokens.shape[1] != width or not 1 <= len(tokens) <= MOST_TOKENS:
-        what = "none" if tokens is None else f"of {tuple(tokens.shape)}"
-        raise InputError(f"{adapter / CONCEPT}: needs tokens of (words, {width}), and has {what}")
-    if not tokens.is_floating_point():
-        raise InputError(f"{adapter / CONCEPT}: its tokens are {tokens.dtype}")
-    return tokens.float()[None], about
+    return _prompt_tokens(adapter / CONCEPT, generator.config.text_width), about
+
+
+def _prompt_tokens(path: Path, width: int) -> Tensor:
+    """An adapter's tokens as (1, T, width) float32."""
+
+    def check(header: Mapping[str, TensorHeader]) -> None:
+        found = header.get("tokens")
+        good = found is not None and len(found.shape) == 2 and found.shape[1] == width and found.dtype in FLOATS
+        if found is None or not good or not 1 <= found.shape[0] <= MOST_TOKENS:
+            what = "none" if found is None else f"{found.dtype} of {found.shape}"
+            raise InputError(f"{path}: needs tokens of (words, {width}), up to {MOST_TOKENS} words, and has {what}")
+        if len(header) > 1:
+            raise InputError(f"{path}: has more than its tokens")
+
+    return read_tensors(path, check)[0]["tokens"].float()[None]

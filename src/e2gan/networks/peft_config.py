@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from torch import Tensor, nn
 
+from e2gan.config.network import MOST_RANK
 from e2gan.config.schemas import PeftFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import check_tensors, read_json, read_tensors
+from e2gan.core.files import TensorHeader, check_tensors, read_json, read_tensors
 from e2gan.networks.folders import ADAPTER, ADAPTER_CONFIG
 
 PREFIX = "base_model.model."
@@ -40,9 +42,9 @@ def adapter_weights(adapter: Path, generator: nn.Module) -> dict[str, Tensor]:
     missing or none, a layer is not the generator's, ranks are not the tensors', and for settings that change what an
     adapter gives and are not known here.
     """
-    tensors, _ = read_tensors(adapter / ADAPTER)
     path = adapter / ADAPTER_CONFIG
     config = _config(path)
+    tensors, _ = read_tensors(adapter / ADAPTER, lambda header: _check_header(adapter / ADAPTER, header, generator))
     scales = layer_scales(config, _layers(adapter / ADAPTER, tensors), generator, path)
     result = {}
     for key, tensor in tensors.items():
@@ -51,6 +53,20 @@ def adapter_weights(adapter: Path, generator: nn.Module) -> dict[str, Tensor]:
         result[key] = tensor.float() if scale == 1 else tensor.float() * scale
     check_tensors(path, result)
     return result
+
+
+def _check_header(path: Path, header: Mapping[str, TensorHeader], generator: nn.Module) -> None:
+    """Raises InputError for tensors that no adapter of the generator has, before they are read."""
+    modules = {name.replace(".base_layer", ""): module for name, module in generator.named_modules()}
+    for key, found in header.items():
+        layer, part = _layer_of(key)
+        weight = getattr(modules.get(layer), "weight", None)
+        if not part or weight is None:
+            raise InputError(f"{path}: '{key[:200]}' is no part of a LoRA that the generator can have")
+        # A has a row for each rank, of at most as many numbers as the weight has; B a column.
+        most = MOST_RANK * (weight.numel() // min(weight.shape[:2]) if part == "A" else max(weight.shape[:2]))
+        if len(found.shape) not in (2, 4) or prod(found.shape) > most:
+            raise InputError(f"{path}: '{key[:200]}' of {found.shape} is larger than an adapter of {MOST_RANK} ranks")
 
 
 def layer_scales(

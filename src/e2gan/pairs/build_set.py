@@ -8,14 +8,13 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from e2gan.config.schemas import KeptScores
 from e2gan.core.errors import BusyError, InputError
-from e2gan.core.files import parse_json, plain, write_bytes, write_jsonl
-from e2gan.core.images import read_image
+from e2gan.core.files import parse_json, plain, read_bytes, read_lines, write_bytes, write_jsonl
+from e2gan.core.images import MOST_BYTES, read_image
 from e2gan.core.locks import only_writer
 from e2gan.core.names import inside, one_name
 from e2gan.core.outputs import finish, partial_of
@@ -30,6 +29,7 @@ from e2gan.pairs.pick_by_hand import PAGE, write_page
 from e2gan.pairs.rejected_sheet import write_rejected_sheet
 from e2gan.pairs.scores import EditScores, ScoreModels
 
+MOST_BAD = 1000  # lines that runs which were killed may have left in a file of scores
 INDEX = "candidates.jsonl"
 SHEET = "rejected.png"
 SCORES = "scores"  # how the files begin in which scores are kept until the set is whole
@@ -101,11 +101,16 @@ def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
     """File → scores, of all that were kept by any machine. A line that was cut off by a kill is not there."""
     kept: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob(f"{SCORES}-*.jsonl")):
-        for line in path.read_bytes().splitlines():
-            with suppress(InputError):
+        bad = 0
+        for line in read_lines(path):
+            try:
                 row = parse_json(line, KeptScores, str(path), folder=folder, finite=False)
-                if row["key"] == key:
-                    kept[row["file"]] = row["scores"]
+            except InputError:
+                if (bad := bad + 1) > MOST_BAD:
+                    raise
+                continue
+            if row["key"] == key:
+                kept[row["file"]] = row["scores"]
     return kept
 
 
@@ -142,7 +147,7 @@ def _write_images(folder: Path, prompt: str, picked: Mapping[str, Candidate], ph
         if row is None or row.file is None:
             continue
         edit = _edit_of(inside(folder, row.file))
-        if not image.exists() or image.read_bytes() != edit:
+        if not image.exists() or read_bytes(image, MOST_BYTES) != edit:
             write_bytes(image, edit)
         about = {"file_name": f"images/{image.name}", "photo": photo.id, "split": photo.split, "prompt": prompt}
         lines.append(about | {"teacher": row.teacher, "seed": row.seed, "score": row.total, "scores": row.scores})
@@ -154,10 +159,7 @@ def _write_images(folder: Path, prompt: str, picked: Mapping[str, Candidate], ph
 
 def _edit_of(path: Path) -> bytes:
     """A candidate's PNG. Raises InputError for a file that is gone, or no PNG: it goes into the pair set as it is."""
-    try:
-        found = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+    found = read_bytes(path, MOST_BYTES)
     if not found.startswith(b"\x89PNG\r\n\x1a\n"):
         raise InputError(f"{path} is no PNG")
     return found

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from e2gan.config.schemas import CandidateRecord, CandidateRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import parse_json, read_json, write_bytes, write_json
-from e2gan.core.images import Pixels
+from e2gan.core.images import Pixels, check_file, is_too_large
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.names import inside, one_name
 from e2gan.core.schemas import check_form, known
@@ -172,11 +172,14 @@ class CandidateFolder:
     def _records(self, photo: str, pattern: str = "*--*") -> Iterator[tuple[Path, dict[str, Any]]]:
         """Files and their records; not what is no such file, or was deleted meanwhile."""
         for file in sorted(self.folder.joinpath(photo).glob(pattern)):
+            if file.is_file() and is_too_large(file):
+                raise InputError(f"{file} is far too large for a candidate: delete it")
             try:
                 if file.suffix == ".json":
                     record = read_json(file, CandidateRecord, finite=False)
                 elif file.suffix == ".png":
-                    with Image.open(file) as image:
+                    check_file(file)
+                    with Image.open(file, formats=["PNG"]) as image:
                         record = parse_json(image.info[RECORD], CandidateRecord, str(file), finite=False)
                 else:
                     continue

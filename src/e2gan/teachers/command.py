@@ -30,6 +30,7 @@ from e2gan.core.temporary import temporary_folder
 from e2gan.teachers.teacher import Ask, Failed
 
 BATCH = 32  # a program that loads weights does so anew each time it starts
+MOST_PIXELS = 2**25  # of an edit: as many as BATCH are held together, of pictures that are 256 pixels wide
 PREFIX, LONGEST = "command:", 48  # a name's beginning, and the most characters after it
 GRACE = 3.0  # seconds between asking a program to end and killing it
 LINES, CHARACTERS = 12, 240  # how much of what it printed is kept: lines, and characters of each
@@ -203,7 +204,7 @@ def _read_edits(folder: Path, count: int, *, again: bool) -> list[Pixels | Faile
             reason = f"the program wrote more than one edit of the photo: {names}"
         else:
             try:
-                edits.append(read_image(written[0]))
+                edits.append(read_image(written[0], MOST_PIXELS))
                 continue
             except InputError as error:
                 why = re.sub(r" \(\d+ bytes not processed\)", "", str(error).removeprefix(f"{written[0]}: "))

@@ -36,7 +36,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
 def _value(text: str, where: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if _NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text) and len(text) <= 100:
         value: Any = int(text) if text.lstrip("+-").isdecimal() else float(text)
     elif text.startswith(('"', "[")):
         try:

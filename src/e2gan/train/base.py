@@ -18,6 +18,7 @@ from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.folders import MODEL, base_content, base_folder, generator_config
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import (
+    build_generator,
     encoder_of,
     fingerprint,
     load_discriminator,
@@ -55,7 +56,7 @@ def train_base(config: BaseConfig) -> Trained:
 
     def make(device: torch.device) -> Trainer:
         if config.start is None:
-            generator, discriminator = Generator(config.generator), Discriminator()
+            generator, discriminator = build_generator("e2gan", config.generator, data.size), Discriminator()
         else:
             generator, discriminator = load_generator(config.start)[0], load_discriminator(config.start)
             generator.requires_grad_(True)

@@ -18,7 +18,7 @@ from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.config.schemas import LogRow
 from e2gan.core.device import autocast, resolve_device
 from e2gan.core.errors import InputError, NotFiniteError
-from e2gan.core.files import parse_json, plain, read_jsonl, read_tensors, sha256, write_bytes, write_tensors
+from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, read_tensors, sha256, write_bytes, write_tensors
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, claim, discard, finish, partial_of
 from e2gan.core.progress import Meter
@@ -136,7 +136,8 @@ def resume(trainer: Trainer, folder: Path) -> tuple[int, float, str | None]:
     """Step and seconds of the checkpoint, loaded into the trainer, and its guard's; (0, 0.0, None) without one."""
     if not (folder / CHECKPOINT).exists():
         return 0, 0.0, None
-    state, header = read_tensors(folder / CHECKPOINT)
+    held = sum(tensor.nbytes for tensor in trainer.state().values())
+    state, header = read_tensors(folder / CHECKPOINT, most=4 * held + 2**24)  # Adam's moments come later
     try:
         trainer.load_state(state)
         step, seconds = int(header["step"]), float(header["seconds"])
@@ -165,7 +166,7 @@ class Log:
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool) -> None:
         path = folder / METRICS
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        lines = list(read_lines(path)) if path.exists() else []
         whole = [line for line in lines if line.endswith(b"\n")]
         write_bytes(path, b"".join(x for x in whole if parse_json(x, LogRow, str(path))["step"] <= step))
         self.file = path.open("a", encoding="utf-8")

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import csv
 import re
+from io import StringIO
 from pathlib import Path
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import read_bytes
 
+MOST_BYTES = 16 * 2**20
 SHIPPED = Path(__file__).with_name("paper.csv")
 
 
@@ -25,7 +28,7 @@ def paper_numbers(
     numbers: dict[str, dict[str, float]] = {}
     for path in (SHIPPED, *([] if extra is None else [extra])):
         try:
-            with path.open(newline="", encoding="utf-8") as file:
+            with StringIO(read_bytes(path, MOST_BYTES).decode("utf-8"), newline="") as file:
                 for line, row in enumerate(csv.DictReader(file), start=2):
                     if None in row.values() or {"table", "row", "column", "value"} - row.keys():
                         raise InputError(f"{path}: line {line}: it needs the columns table, row, column and value")
@@ -34,7 +37,7 @@ def paper_numbers(
                         raise InputError(f"{path}, line {line}: '{row['table']}' is no table or figure")
                     if of == name or (of == table and (not columns or row["column"] in columns)):
                         numbers.setdefault(row["row"], {})[row["column"]] = value
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"cannot read {path}: {error}") from None
     return numbers
 
