@@ -32,8 +32,9 @@ from e2gan.config import (
 )
 from e2gan.config.schemas import MeasuredFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, sha256, write_json
+from e2gan.core.files import CONFIG, plain, read_json, sha256, write_json
 from e2gan.core.outputs import writing
+from e2gan.core.record import record
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.edit import edit
 from e2gan.export.all_formats import MISSING, export_all
@@ -106,6 +107,8 @@ def build(project: Project, home: Path) -> Path:
         shutil.copytree(folder, home / name)
     for path in home.rglob("*.json"):
         path.write_text(path.read_text().replace(f"{project.photos.parent}/", ""))
+    for path in home.rglob(CONFIG):
+        record(path.parent)
     with chdir(home):
         _build(Path())
     return home

@@ -81,7 +81,7 @@ def test_an_adapter_is_measured_on_the_test_split(
     ]
     assert main([*command, "--out", str(tmp_path), "--json"]) == 0
     found = json.loads((tmp_path / "metrics.json").read_text())
-    made_by = {"settings", "versions", "sheet_sha256"}  # in the file alone
+    made_by = {"stage", "settings", "versions", "place", "sheet_sha256", "sha256"}  # in the file alone
     assert {name: found[name] for name in found.keys() - made_by} == json.loads(capsys.readouterr().out)
     assert made_by <= found.keys()
     photos, targets, _ = PairSet.load(project.sepia).arrays("test")

@@ -54,8 +54,12 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+def json_bytes(value: Any) -> bytes:
+    return (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode()
+
+
 def write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import claim_in_place
 from e2gan.core.plots import Panel, number, plot_bars
 from e2gan.core.progress import note
+from e2gan.core.record import as_recorded
 from e2gan.core.schemas import known
 from e2gan.measure.cost import (
     StepFlops,
@@ -135,7 +136,7 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tu
         measured = {}
         for row, method in ROWS[name].items():
             file = out / f"step-{slug(method)}.json"
-            if not file.exists():
+            if not file.exists() or not as_recorded(file, out):
                 note(f"{row}: one step at {size} pixels")
                 write_json(file, measure(method, size, config))
             measured[row] = Measured.load(read_json(file, MeasuredFile))
@@ -150,7 +151,7 @@ def image_costs(
 
     Raises InputError where the file has other rows.
     """
-    if not file.exists():
+    if not file.exists() or not as_recorded(file, file.parent):
         note(f"{', '.join(generators)}: an image at {size} pixels")
         built = {row: build_generator(kind, settings, size) for row, (kind, settings) in generators.items()}
         counts = {row: multiply_accumulates(generator, size) for row, generator in built.items()}
