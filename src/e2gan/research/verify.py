@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,7 @@ def _verified(config: VerifyConfig, folder: Path) -> Verified:
     if found.unfinished:
         wrong.append(f"{CONFIG} has no record of the files: the run that wrote it was stopped, or it was changed")
     wrong += _strange_folders(folder, found, inside)
+    inside = _without_known(inside, {folder / name for name in found.config.get(FILES, ())})
     stage, settings = found.config.get("stage"), found.config.get("settings", {})
     changed = list(found.changed)
     if os.path.lexists(folder / METRICS_FILE):
@@ -183,6 +184,18 @@ def _strange_folders(folder: Path, found: Found, inside: Sequence[Verified]) -> 
         name = (one.folder / CONFIG).relative_to(folder).as_posix()
         if one.stage is not None and name not in found.config[FILES]:
             yield f"{one.folder.relative_to(folder)} has come since, a whole folder that the record does not have"
+
+
+def _without_known(inside: Sequence[Verified], known: Set[Path]) -> list[Verified]:
+    """The folders inside, where files that an outer record has are none of which nothing is known."""
+    return [
+        replace(
+            one,
+            added=[name for name in one.added if one.folder / name not in known],
+            inside=_without_known(one.inside, known),
+        )
+        for one in inside
+    ]
 
 
 def _unreadable(folder: Path, changed: Sequence[str], figures: list[str]) -> bool:
