@@ -132,6 +132,8 @@ def test_a_record_of_an_earlier_version_holds(tmp_path: Path) -> None:
     config["settings"]["size"] = 65
     write_json(tmp_path / "config.json", config | {"files": files})
     assert against_record(tmp_path).changed == ["config.json"]
+    write_json(tmp_path / "config.json", config | {"filez": files})
+    assert against_record(tmp_path).unfinished
 
 
 def test_a_folder_of_an_earlier_version_has_none(tmp_path: Path) -> None:

@@ -190,6 +190,9 @@ def test_settings_that_are_no_json_any_more_are_a_fault(
     assert "config.json is missing" in capsys.readouterr().out
     (out / "config.json").write_text('{"model_type": "clip"}')
     assert main(["verify", str(out)]) == 2
+    copied(project.photos, tmp_path / "others/photos")
+    copied(out, tmp_path / "others/clip")  # another program's, beside ours
+    assert main(["verify", str(tmp_path / "others")]) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -205,9 +208,8 @@ def test_pipes_in_place_of_files_are_not_waited_for(project: Project, tmp_path: 
             folders.append(copied(folder, tmp_path / f"{folder.name}-{name}"))
             (folders[-1] / name).unlink()
             os.mkfifo(folders[-1] / name)
-    program = (
-        "import sys; from e2gan.cli import main; print(*[main(['verify', f]) for f in sys.argv[1:]], file=sys.stderr)"
-    )
+    each = "[main(['verify', folder]) for folder in sys.argv[1:]]"
+    program = f"import sys; from e2gan.cli import main; print(*{each}, file=sys.stderr)"
     command = [sys.executable, "-c", program, *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stderr.splitlines()[-1].split() == ["1"] * len(folders)

@@ -55,8 +55,9 @@ class Found:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the record was still to come, or is gone."""
-        return FORMAT in self.config and not self.recorded
+        """Whether the record was still to come, or is gone, or stands under another name."""
+        renamed = any(isinstance(value, Mapping) and CONFIG in value for value in self.config.values())
+        return not self.recorded and (FORMAT in self.config or renamed)
 
 
 def record(folder: Path, leave_out: Sequence[str] = ()) -> None:

@@ -38,8 +38,8 @@ class Verified:
     """What `verify` found of one folder, and of those inside it.
 
     stage, versions, settings, made_of: as config.json tells; made_of has what was read, where it lay, and its hash.
-    changed, missing, added: names of files. whole: whether the record has the folders inside too. figures: what was
-    computed anew, or why it could not be, a line each; wrong: what came out otherwise, and what else is a fault.
+    changed, missing, added: names of files. whole: whether the record has the folders inside too, or should. figures:
+    what was computed anew, or why it could not be, a line each; wrong: what came out otherwise, and other faults.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class Verified:
             lines.append(f"{self.same} files are as they were written")
             if not self.whole:
                 lines.append("an earlier version wrote it, which did not record what folders lie in it")
-        elif self.stage is not None and not self.wrong:
+        elif self.stage is not None and not self.whole:
             lines.append("an earlier version wrote it, which kept no hashes: its files cannot be checked")
         lines += [f"CHANGED: {name}" for name in self.changed] + [f"MISSING: {name}" for name in self.missing]
         if self.added:
@@ -139,7 +139,7 @@ def _verified(config: VerifyConfig, folder: Path) -> Verified:
         missing=found.missing,
         added=found.added,
         recorded=found.recorded,
-        whole=found.knows_inner,
+        whole=found.knows_inner or found.unfinished,
         figures=figures,
         wrong=wrong,
         inside=inside,
@@ -153,7 +153,7 @@ def _ours(folder: Path) -> bool:
 def _of_another_program(folder: Path) -> bool:
     """Whether there is a config.json that has nothing of a stage's: no damage makes that of one of ours."""
     try:
-        content = read_json(folder / CONFIG)
+        content = read_json(folder / CONFIG, Any)  # it may be of any program
     except InputError:
         return False
     return not isinstance(content, dict) or not content.keys() & StageConfig.__annotations__.keys()
@@ -168,7 +168,7 @@ def _inside(folder: Path) -> Iterator[Path]:
     """The folders below that have a record of their own."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
-            yield from [path] if _ours(path) else _inside(path)
+            yield from [path] if _ours(path) and not _of_another_program(path) else _inside(path)
 
 
 def _strange_folders(folder: Path, found: Found, inside: Sequence[Verified]) -> Iterator[str]:
