@@ -22,6 +22,7 @@ from e2gan.data.photos import INDEX
 from e2gan.export.export import PARITY, compare_again
 from e2gan.measure.evaluate import METRICS_FILE, SEAL, SHEET, measure
 from e2gan.networks.folders import ABOUT, shipped_adapters, shipped_bases
+from e2gan.research.tables.experiments import ALL
 from e2gan.train.loop import METRICS as LOG
 
 NEAR = 1e-3  # of a figure: what another machine, or another number of threads, makes of the same
@@ -30,7 +31,8 @@ MEASURED = ("pairs", "base", "adapter", "model", "source_prompt", "split", "rows
 NAMED = {"fd_inception", "fd_efficientnet", "fd_clip", "fd_dinov2", "clip_direction", "miou", "class_iou"}
 
 PATHS = ("pairs", "base", "adapter", "model", "photos")  # settings that name what figures are computed from
-BESIDE_CONFIG = (INDEX, ROWS, LOG, ABOUT, PARITY, "crucial.json")
+# What lies nowhere but beside a config.json of ours; the last is a folder, of `demo`.
+BESIDE_CONFIG = (INDEX, ROWS, LOG, ABOUT, PARITY, "crucial.json", *(f"{name}.csv" for name in ALL), "onnx-pix2pix")
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _of_another_program(folder: Path) -> bool:
 
 
 def _beside_config(folder: Path) -> str | None:
-    """A file that lies nowhere but beside a config.json of ours."""
+    """What there is of BESIDE_CONFIG."""
     return next((name for name in BESIDE_CONFIG if os.path.lexists(folder / name)), None)
 
 
