@@ -33,8 +33,9 @@ from e2gan.config import (
 )
 from e2gan.config.schemas import KeptPhoto, MeasuredFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, sha256, write_json
+from e2gan.core.files import CONFIG, plain, read_json, sha256, write_json
 from e2gan.core.outputs import writing
+from e2gan.core.record import record
 from e2gan.data.kept import KEPT
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import prepare_photos
@@ -109,6 +110,8 @@ def build(project: Project, home: Path) -> Path:
         shutil.copytree(folder, home / name)
     for path in home.rglob("*.json"):
         path.write_text(path.read_text().replace(f"{project.photos.parent}/", ""))
+    for path in home.rglob(CONFIG):
+        record(path.parent)
     with chdir(home):
         _build(Path())
     return home

@@ -15,6 +15,7 @@ READERS = ("read_json", "read_jsonl", "read_toml", "parse_json")
 WITHOUT_FORM = {
     "core/outputs.py": "the stage tells the form; and a file that may be of any program",
     "core/originals.py": "a file that may be of any program",
+    "research/verify.py": "a file that may be of any program",
     "teachers/settings.py": "a value that the user typed",
 }
 # Where a library's own reader is called, and what of.

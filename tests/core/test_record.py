@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_json
-from e2gan.core.outputs import add_facts, growing, writing
-from e2gan.core.record import against_record, record
+from e2gan.core.outputs import add_facts, claim_in_place, growing, writing
+from e2gan.core.record import against_record, as_recorded, record
 
 
 def made(out: Path) -> Path:
@@ -25,7 +29,8 @@ def made(out: Path) -> Path:
 def test_a_folder_is_as_it_was_written(tmp_path: Path) -> None:
     found = against_record(made(tmp_path / "out"))
     assert found.recorded
-    assert sorted(found.same) == ["config.json", "images/a.png", "images/b.png", "photos.jsonl"]  # inside: its own
+    of_its_own = ["config.json", "images/a.png", "images/b.png", "photos.jsonl"]
+    assert sorted(found.same) == sorted([*of_its_own, "inside/config.json"])  # which has the record of what is inside
     assert not found.changed + found.missing + found.added
     assert against_record(tmp_path / "out/inside").same == ["c.png", "config.json"]
 
@@ -57,6 +62,78 @@ def test_a_folder_that_grows_has_a_record_of_its_last_run(tmp_path: Path) -> Non
         with growing(tmp_path / "out", "crucial", {}, reads={}):
             (tmp_path / "out" / name).write_text(name)
         assert name in against_record(tmp_path / "out").same
+
+
+def test_every_byte_of_the_settings_counts(tmp_path: Path) -> None:
+    out = made(tmp_path / "out")
+    whole = (out / "config.json").read_bytes()
+    taken = []
+    for at, byte in enumerate(whole):
+        other = ord("\t") if byte == ord(" ") else byte ^ 1
+        (out / "config.json").write_bytes(whole[:at] + bytes([other]) + whole[at + 1 :])
+        try:
+            found = against_record(out)
+        except InputError:
+            continue
+        if not found.unfinished and not found.changed + found.missing:
+            taken.append(at)
+    assert not taken
+    (out / "config.json").write_bytes(whole)
+    assert not against_record(out).changed + against_record(out).missing
+
+
+def test_a_record_that_is_still_to_come_is_no_earlier_versions(tmp_path: Path) -> None:
+    with claim_in_place(tmp_path / "out", "crucial", {}, reads={}):
+        assert against_record(tmp_path / "out").unfinished
+    assert not against_record(tmp_path / "out").unfinished
+
+
+def test_folders_inside_are_in_the_outer_record(tmp_path: Path) -> None:
+    out = made(tmp_path / "out")
+    (out / "inside/score.json").write_text("1")
+    assert against_record(out).added == ["inside/score.json"]
+    record(out)
+    assert "inside/score.json" in against_record(out).same
+    assert against_record(out / "inside").added == ["score.json"]
+    (out / "inside/score.json").write_text("2")
+    assert against_record(out).changed == ["inside/score.json"]
+    assert not as_recorded(out / "inside/score.json", out)
+    (out / "inside/config.json").unlink()
+    assert against_record(out).missing == ["inside/config.json"]
+    assert against_record(out).added == ["inside/c.png"]
+    shutil.rmtree(out / "inside")
+    assert against_record(out).missing == ["inside/config.json", "inside/score.json"]
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    out = made(tmp_path / "out")
+    (out / "images/a.png").unlink()
+    os.mkfifo(out / "images/a.png")
+    os.mkfifo(out / "more")
+    assert against_record(out).changed == ["images/a.png"]
+    assert against_record(out).added == ["more"]
+    record(out)
+    assert "images/a.png" not in against_record(out).same
+
+
+def test_a_record_of_an_earlier_version_holds(tmp_path: Path) -> None:
+    """Its files alone, none of the folders inside, and no number."""
+    config = {"stage": "photos", "settings": {"size": 64}}
+    own = hashlib.sha256(json.dumps(config, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    files = {"config.json": own, "a": hashlib.sha256(b"a").hexdigest()}
+    write_json(tmp_path / "config.json", config | {"files": files})
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "inside").mkdir()
+    write_json(tmp_path / "inside/config.json", config)
+    found = against_record(tmp_path)
+    assert (sorted(found.same), found.changed, found.missing, found.added) == (["a", "config.json"], [], [], [])
+    assert found.recorded
+    assert not found.knows_inner
+    config["settings"]["size"] = 65
+    write_json(tmp_path / "config.json", config | {"files": files})
+    assert against_record(tmp_path).changed == ["config.json"]
+    write_json(tmp_path / "config.json", config | {"filez": files})
+    assert against_record(tmp_path).unfinished
 
 
 def test_a_folder_of_an_earlier_version_has_none(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from e2gan.measure.segmentation import Segmenter, mean_iou
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
 from e2gan.train.lut import lut_of
-from tests.conftest import Project
+from tests.conftest import Project, refused
 from tests.tiny_clip import write_clip
 
 
@@ -81,7 +81,7 @@ def test_an_adapter_is_measured_on_the_test_split(
     ]
     assert main([*command, "--out", str(tmp_path), "--json"]) == 0
     found = json.loads((tmp_path / "metrics.json").read_text())
-    made_by = {"settings", "versions", "sheet_sha256"}  # in the file alone
+    made_by = {"stage", "settings", "versions", "place", "sheet_sha256", "sha256"}  # in the file alone
     assert {name: found[name] for name in found.keys() - made_by} == json.loads(capsys.readouterr().out)
     assert made_by <= found.keys()
     photos, targets, _ = PairSet.load(project.sepia).arrays("test")
@@ -177,6 +177,26 @@ def test_the_kernel_distance_stands_beside_the_frechet_distance(project: Project
     assert found.model.fd_random is not None
     line = next(line for line in str(found).splitlines() if line.startswith("kd-random"))
     assert f"{found.model.fd_random.kernel:.3g}" in line
+
+
+def test_a_strangers_files_are_not_overwritten(project: Project, tmp_path: Path) -> None:
+    config = EvaluateConfig(pairs=project.sepia, base=project.base, adapter=project.adapter, out=tmp_path, device="cpu")
+    (tmp_path / "sheet.png").write_text("mine")
+    assert "would overwrite" in refused(lambda: evaluate(config))
+    (tmp_path / "sheet.png").rename(tmp_path / "metrics.json")
+    refused(lambda: evaluate(config))
+    (tmp_path / "metrics.json").write_text('{"l1": 5}')
+    assert "was not written by e2gan evaluate" in refused(lambda: evaluate(config))
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    (tmp_path / "metrics.json").unlink()
+    evaluate(config)
+    (tmp_path / "sheet.png").unlink()
+    written = read_json(tmp_path / "metrics.json")
+    for name in ("stage", "place", "sha256"):  # as an earlier version wrote it
+        del written[name]
+    write_json(tmp_path / "metrics.json", written)
+    evaluate(config)
+    assert read_image(tmp_path / "sheet.png").shape[1] > 3 * 32
 
 
 def test_results_cannot_go_into_a_file(project: Project, tmp_path: Path) -> None:

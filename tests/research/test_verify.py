@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +124,95 @@ def test_figures_and_sheets_that_were_taken_out_are_told(project: Project, tmp_p
     (tmp_path / "outer").mkdir()
     out.rename(tmp_path / "outer/inner")
     assert verify(VerifyConfig(folder=tmp_path / "outer", device="cpu")).status == 1
+
+
+def exported(root: Path, project: Project) -> Path:
+    """An export of folders that were named from `root`."""
+    for name in ("base", "adapter"):
+        shutil.copytree(getattr(project, name), root / name)
+    with chdir(root):
+        export_model(ExportConfig(base=Path("base"), adapter=Path("adapter"), out=Path("exported")))
+    return root / "exported"
+
+
+def test_folders_are_found_from_wherever_it_is_asked(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "other").mkdir()
+    out = exported(tmp_path / "home", project)
+    monkeypatch.chdir(tmp_path / "other")
+    assert "computed anew" in found(out)
+    other = exported(tmp_path / "other", project)  # of the same names, and another base
+    tensors, _ = read_tensors(tmp_path / "other/adapter/adapter_model.safetensors")
+    write_tensors(tmp_path / "other/adapter/adapter_model.safetensors", {n: 3 * t for n, t in tensors.items()})
+    assert verify(VerifyConfig(folder=out, device="cpu")).status == 0
+    assert verify(VerifyConfig(folder=other, device="cpu")).status == 1
+    config = read_json(out / "config.json")  # as an earlier version wrote it: from where, it does not tell
+    for key in ("place", "record_format", "files"):
+        del config[key]
+    write_json(out / "config.json", config)
+    assert "computed anew" in found(out)
+    assert verify(VerifyConfig(folder=out, device="cpu")).status == 0
+
+
+def test_what_is_not_at_hand_is_told_and_not_called_wrong(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "home").mkdir()
+    out = exported(tmp_path / "home", project)
+    evaluate(
+        EvaluateConfig(
+            pairs=project.sepia, base=project.base, model=None, adapter=tmp_path / "home/adapter", out=tmp_path / "own"
+        )
+    )
+    shutil.rmtree(tmp_path / "home/adapter")
+    for folder, file in ((out, "parity.json"), (tmp_path / "own", "metrics.json")):
+        result = verify(VerifyConfig(folder=folder, device="cpu"))
+        assert result.status == 0, result
+        assert f"{file} cannot be computed anew: " in str(result)
+        assert "adapter is not at hand" in str(result)
+
+
+def test_settings_that_are_no_json_any_more_are_a_fault(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = copied(project.photos, tmp_path / "photos")
+    text = (out / "config.json").read_text()
+    (out / "config.json").write_text(text[:-3])
+    assert main(["verify", str(out)]) == 1
+    assert "is not JSON" in capsys.readouterr().out
+    (out / "config.json").write_text(text.replace('"files"', '"filez"'))
+    assert main(["verify", str(out)]) == 1
+    assert "has no record of the files" in capsys.readouterr().out
+    (out / "config.json").unlink()
+    assert main(["verify", str(out)]) == 1
+    assert "config.json is missing" in capsys.readouterr().out
+    (out / "config.json").write_text('{"model_type": "clip"}')
+    assert main(["verify", str(out)]) == 2
+    copied(project.photos, tmp_path / "others/photos")
+    copied(out, tmp_path / "others/clip")  # another program's, beside ours
+    assert main(["verify", str(tmp_path / "others")]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_in_place_of_files_are_not_waited_for(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    exported = tmp_path / "exported"
+    export_model(ExportConfig(base=project.base, adapter=project.adapter, out=exported))
+    adapter = copied(project.adapter, tmp_path / "adapter")
+    evaluate(EvaluateConfig(pairs=project.sepia, base=project.base, adapter=adapter, device="cpu"))
+    folders = []
+    for folder in (exported, adapter):
+        for name in sorted(path.name for path in folder.iterdir()):
+            folders.append(copied(folder, tmp_path / f"{folder.name}-{name}"))
+            (folders[-1] / name).unlink()
+            os.mkfifo(folders[-1] / name)
+    each = "[main(['verify', folder]) for folder in sys.argv[1:]]"
+    program = f"import sys; from e2gan.cli import main; print(*{each}, file=sys.stderr)"
+    command = [sys.executable, "-c", program, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stderr.splitlines()[-1].split() == ["1"] * len(folders)
 
 
 def test_a_run_that_was_stopped_is_not_verified(project: Project, tmp_path: Path) -> None:

@@ -311,8 +311,11 @@ ImagesFile = dict[str, ImageRecord]
 
 
 class MetricsFile(TypedDict):
-    """metrics.json of `evaluate`."""
+    """metrics.json of `evaluate`. Earlier ones have no `stage`."""
 
+    stage: NotRequired[Literal["evaluate"]]
+    place: NotRequired[str]
+    sha256: NotRequired[str]  # the file's own, without these digits
     model: Table
     photo: Table
     lut: NotRequired[Table | None]

@@ -98,8 +98,12 @@ def clear_beside(*paths: Path) -> None:
                         left.unlink()
 
 
+def json_bytes(value: Any) -> bytes:
+    return (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode()
+
+
 def write_json(path: Path, value: Any) -> None:
-    write_bytes(path, (json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

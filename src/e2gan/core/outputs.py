@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, clear_beside, plain, read_json, write_json
 from e2gan.core.locks import LOCK, clear_lock, only_writer
-from e2gan.core.record import record
-from e2gan.core.schemas import StageConfig, check_form
+from e2gan.core.record import FORMAT, NOW, place_of, record
+from e2gan.core.schemas import StageConfig, check_form, fits
 
 if TYPE_CHECKING:
     from e2gan.core.identity import Reads
@@ -136,16 +136,28 @@ def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[di
     """
     if CONTENT not in settings:
         raise TypeError("a stage says what it reads: with_reads(settings, ...)")
+    if (content := ours(out, stage)) is None:
+        return None
+    stored = content.get("settings", {name: content.get(name) for name in settings})
+    return content, differences(stored if isinstance(stored, dict) else {}, plain(settings))
+
+
+def ours(out: Path, stage: str, earlier: Any = None) -> dict[str, Any] | None:
+    """What a JSON file says that the stage wrote at `out`; None where there is none.
+
+    earlier: a form of config/schemas.py, by which files of earlier versions are known, which do not name their stage.
+    Raises InputError for a file that another program wrote: only this program's own is its to replace.
+    """
     if out.is_dir():
         raise InputError(f"{out} is a folder: --out needs a file")
     clear_beside(out)
     if not out.exists():
         return None
     content = read_json(out, Any)  # it may be of any program
-    if not isinstance(content, dict) or content.get("stage") != stage:
+    named = isinstance(content, dict) and content.get("stage") == stage
+    if not named and (earlier is None or not fits(content, earlier, out.parent)):
         raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
-    stored = content.get("settings", {name: content.get(name) for name in settings})
-    return content, differences(stored if isinstance(stored, dict) else {}, plain(settings))
+    return content
 
 
 def check_beside(out: Path, pictures: Sequence[Path]) -> None:
@@ -174,9 +186,10 @@ def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
     write_json(folder / CONFIG, read_json(folder / CONFIG, StageConfig) | dict(facts))
 
 
-def _config(stage: str, settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
+def _config(out: Path, stage: str, settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
     settings = {name: value for name, value in with_reads(settings, reads).items() if name != "out"}
-    return {"stage": stage, "settings": settings, "versions": versions()}
+    about = {"stage": stage, "settings": settings, "versions": versions()}
+    return about | place_of(out) | {FORMAT: NOW}  # without the record itself, until all is written
 
 
 def write_inner(folder: Path, stage: str, settings: Mapping[str, Any]) -> None:
@@ -224,7 +237,7 @@ def claim(
     another process writes it.
     """
     out = Path(out)
-    config = _config(stage, settings, reads)
+    config = _config(out, stage, settings, reads)
     if _done(out, config):  # also where nothing can be written
         clear_lock(out)
         yield State.DONE
@@ -281,7 +294,7 @@ def _is_settings(path: Path, partial: Path) -> bool:
 def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads) -> Iterator[None]:
     """As `claim`, for a folder that grows in its place, of parts that are each whole by themselves."""
     out = Path(out)
-    config = _config(stage, settings, reads)
+    config = _config(out, stage, settings, reads)
     check_out(out, grows=True)
     with only_writer(out):
         if _vacant(out):

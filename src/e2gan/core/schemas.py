@@ -35,6 +35,8 @@ class StageConfig(TypedDict):
     stage: str
     settings: dict[str, Any]
     versions: NotRequired[dict[str, str]]
+    place: NotRequired[str]  # core/record.py has these three
+    record_format: NotRequired[int]
     files: NotRequired[dict[str, str]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
+from e2gan.config.schemas import MetricsFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import clear_beside, plain, sha256, write_json
-from e2gan.core.images import Pixels, is_blank, write_png
-from e2gan.core.outputs import make_folder, versions
+from e2gan.core.files import clear_beside, plain, write_bytes
+from e2gan.core.images import Pixels, encode_png, is_blank
+from e2gan.core.outputs import check_beside, make_folder, ours, versions
+from e2gan.core.record import BLANK, place_of, sealed
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.edit import blank_lines
@@ -33,6 +36,7 @@ from e2gan.networks.models import Model
 PSNR_CAP = 100.0  # dB, for identical images
 METRICS_FILE = "metrics.json"
 SHEET = "sheet.png"
+SEAL = "sha256"  # in metrics.json: its own hash
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 
 
@@ -278,15 +282,18 @@ class _Networks:
 def evaluate(config: EvaluateConfig) -> Evaluation:
     """Edit a split of a pair set, compare with the teacher, write metrics.json and sheet.png.
 
-    Edits that are one flat colour are told. Raises InputError for bad settings or folders, or an `out` that is a file;
-    NotFiniteError where the model's output is not finite.
+    Edits that are one flat colour are told. Raises InputError for bad settings or folders, an `out` that is a file, and
+    where a metrics.json or a sheet.png is there that this program did not write; NotFiniteError where the model's
+    output is not finite.
     """
     evaluation, picture = measure(config)
-    make_folder(evaluation.out)
-    clear_beside(evaluation.out / SHEET, evaluation.out / METRICS_FILE)
-    write_png(evaluation.out / SHEET, picture)
-    made_by = {"settings": plain(config), "versions": versions(), "sheet_sha256": sha256(evaluation.out / SHEET)}
-    write_json(evaluation.out / METRICS_FILE, plain(evaluation) | made_by)
+    out, sheet_png = evaluation.out, encode_png(picture)
+    make_folder(out)
+    clear_beside(out / SHEET, out / METRICS_FILE)
+    made_by = {"stage": "evaluate", "settings": plain(config), "versions": versions(), **place_of(out)}
+    made_by |= {"sheet_sha256": hashlib.sha256(sheet_png).hexdigest(), SEAL: BLANK}
+    write_bytes(out / METRICS_FILE, sealed(plain(evaluation) | made_by, SEAL))  # by which the sheet is known as ours
+    write_bytes(out / SHEET, sheet_png)
     return evaluation
 
 
@@ -305,6 +312,8 @@ def measure(config: EvaluateConfig) -> tuple[Evaluation, Pixels]:
         raise InputError(f"name --out: {out.name} ships with the package, which is no place to write to")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: --out needs a folder")
+    ours(out / METRICS_FILE, "evaluate", MetricsFile)
+    check_beside(out / METRICS_FILE, [out / SHEET])
     predictor = Predictor(model, config.device)
     images = {"model": predictor.batch(photos), "photo": photos}
     notes = [] if pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]

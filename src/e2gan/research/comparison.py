@@ -17,6 +17,7 @@ from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import slug
 from e2gan.core.outputs import CONTENT, differences
 from e2gan.core.progress import note
+from e2gan.core.record import as_recorded
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
@@ -165,7 +166,7 @@ class Comparison:
             CONTENT: {"pairs": pair_set.content()} | self.networks,
         }
         known = model.folder / f"score-{metric['metric']}-{slug(pair_set.folder.name)}-test.json"
-        earlier = read_json(known, ScoreFile) if known.exists() else None
+        earlier = read_json(known, ScoreFile) if known.exists() and as_recorded(known, self.out) else None
         if earlier is not None and not differences(earlier["key"], key):
             score = Score.load(earlier["score"])
         else:

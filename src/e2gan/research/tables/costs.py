@@ -20,6 +20,7 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import claim_in_place
 from e2gan.core.plots import Panel, number, plot_bars
 from e2gan.core.progress import note
+from e2gan.core.record import as_recorded
 from e2gan.core.schemas import known
 from e2gan.measure.cost import (
     StepFlops,
@@ -113,11 +114,14 @@ class Measured:
         return cls(**{**known(cls, stored), "flops": StepFlops(**known(StepFlops, stored["flops"]))})
 
 
-def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tuple[list[TableRow], list[str]]:
+def compare_costs(
+    config: TableConfig, name: str, out: Path, paper: Paper, write: Callable[..., object] = lambda *_: None
+) -> tuple[list[TableRow], list[str]]:
     """Rows and notes of table1, table2 or fig6: everything is counted or timed here, and nothing is trained.
 
-    Writes a chart. What was measured before is read, so that a rerun goes on. Raises InputError where a generator
-    cannot work at the size, or has too few residual blocks for Tab. 2.
+    Writes a chart; write(rows, notes): what else is to be in `out` when its record is made. What was measured before is
+    read, so that a rerun goes on. Raises InputError where a generator cannot work at the size, or has too few residual
+    blocks for Tab. 2.
     """
     size = config.size or PAPER_SIZE
     if name == "table2":
@@ -130,17 +134,22 @@ def compare_costs(config: TableConfig, name: str, out: Path, paper: Paper) -> tu
         decisive = ("epochs", "baseline_epochs", "generator", "ranks", "precision", "device", "seed")
     settings = {k: v for k, v in plain(config).items() if k in decisive} | {"size": size}
     with claim_in_place(out, name, settings, reads={}):  # noise is as good as a photo to time on
-        if name == "table2":
-            return _table2(config, size, out)
-        measured = {}
-        for row, method in ROWS[name].items():
-            file = out / f"step-{slug(method)}.json"
-            if not file.exists():
-                note(f"{row}: one step at {size} pixels")
-                write_json(file, measure(method, size, config))
-            measured[row] = Measured.load(read_json(file, MeasuredFile))
-        table = _table1 if name == "table1" else _fig6
-        return table(config, size, out, measured, paper)
+        found = _table2(config, size, out) if name == "table2" else _of_steps(config, name, size, out, paper)
+        write(*found)
+        return found
+
+
+def _of_steps(config: TableConfig, name: str, size: int, out: Path, paper: Paper) -> tuple[list[TableRow], list[str]]:
+    """Of the tables for which a step of each method is measured."""
+    measured = {}
+    for row, method in ROWS[name].items():
+        file = out / f"step-{slug(method)}.json"
+        if not file.exists() or not as_recorded(file, out):
+            note(f"{row}: one step at {size} pixels")
+            write_json(file, measure(method, size, config))
+        measured[row] = Measured.load(read_json(file, MeasuredFile))
+    table = _table1 if name == "table1" else _fig6
+    return table(config, size, out, measured, paper)
 
 
 def image_costs(
@@ -150,7 +159,7 @@ def image_costs(
 
     Raises InputError where the file has other rows.
     """
-    if not file.exists():
+    if not file.exists() or not as_recorded(file, file.parent):
         note(f"{', '.join(generators)}: an image at {size} pixels")
         built = {row: build_generator(kind, settings, size) for row, (kind, settings) in generators.items()}
         counts = {row: multiply_accumulates(generator, size) for row, generator in built.items()}

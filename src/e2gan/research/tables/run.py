@@ -113,8 +113,10 @@ def run_table(config: TableConfig) -> TableResult | str:
     paper_files = () if config.paper is None else (config.paper.name,)
     result = TableResult(name, TITLES[name], [], paper, [], config.out / name, paper_files)
     if name in COSTS:
-        rows, notes = compare_costs(config, name, result.out, result.paper)
-        return _write(replace(result, rows=rows, notes=notes))
+        rows, notes = compare_costs(
+            config, name, result.out, paper, lambda rows, notes: _write(replace(result, rows=rows, notes=notes))
+        )
+        return replace(result, rows=rows, notes=notes)
     if not config.pairs:
         raise InputError(f"{label(name)} is measured on concepts: name their pair sets with --pairs")
     concepts = Concepts.load(config, config.out)
