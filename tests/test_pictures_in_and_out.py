@@ -157,7 +157,7 @@ def test_a_teachers_program_may_write_any_profile(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------- what the source says
 
 READERS = {
-    "core/images.py:_open": "the one reader",
+    "core/picture_kinds.py:open_picture": "the one reader",
     "pairs/candidates.py:CandidateFolder._records": "the text inside a PNG of ours, no pixels",
     "benchmarks/duplicates.py:recompressed": "a JPEG that it has just made in memory",
 }
@@ -166,7 +166,8 @@ OPENERS = {"imread", "decode_image", "read_file", "decode_jpeg", "decode_png", "
 OF_TEXTS = "names of concepts, pair sets or models, which are refused where two have one slug"
 NAMED = {
     "core/names.py:output_names": "the function that names outputs",
-    "core/originals.py:_is_image": "whether a name is that of an image",
+    "research/tables/costs.py:_of_steps": "a method of a fixed list",
+    "core/originals.py:_suffix": "whether a name is that of an image",
     "data/photos.py:_once": "make_id: with the start of the file's hash, and no name twice",
     "benchmarks/base.py:squares": "make_id",
     "recipes/base.py:crops": "make_id",
@@ -189,7 +190,6 @@ NAMED = {
     "research/comparison.py:Comparison.result": OF_TEXTS,
     "research/comparison.py:Comparison.run": OF_TEXTS,
     "research/comparison.py:load_sets": "that refusal",
-    "research/tables/costs.py:compare_costs": "the methods' own names",
     "research/tables/models.py:_embedding_name": "with the hash of its path",
     "benchmarks/base.py:plan_bases": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,

@@ -21,9 +21,9 @@ WITHOUT_FORM = {
 # Where a library's own reader is called, and what of.
 OWN_READERS = {
     "core/files.py": {"json.loads", "tomllib.loads"},
-    "features/extractors.py": {"torch.load"},
+    "features/converted.py": {"torch.load"},
     "export/litert.py": {"json.loads"},
-    "features/embeddings.py": {"torch.load", "np.load"},
+    "features/embeddings.py": {"np.load"},
 }
 # Loaders that know no such argument, since they run no code.
 WITHOUT_REMOTE_CODE = {"ControlNetModel"}

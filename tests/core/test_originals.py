@@ -4,11 +4,13 @@ import ast
 from pathlib import Path
 
 import pytest
+from PIL import Image, PngImagePlugin
 
 import e2gan
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_json
-from e2gan.core.originals import DERIVED, derived, list_images
+from e2gan.core.images import MADE_HERE
+from e2gan.core.originals import DERIVED, derived, list_images, made_here
 from e2gan.core.picture_kinds import IMAGE_SUFFIXES
 
 PACKAGE = Path(e2gan.__file__).parent
@@ -100,6 +102,9 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
     """`list_images` is the one reader of a user's folders. Others list what they wrote themselves, or a program did."""
     own = {
         "core/identity.py": "a network's folder",
+        "core/files.py": "what a kill left beside a file",
+        "core/temporary.py": "temporary folders that it made",
+        "features/hub.py": "a network's folder",
         "core/outputs.py": "whether an output is empty",
         "core/record.py": "what a folder holds that this program wrote",
         "research/verify.py": "folders that this program wrote",
@@ -120,3 +125,15 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
             if name in ("walk", "rglob", "glob", "iterdir", "scandir", "listdir"):
                 listing.add(path.relative_to(PACKAGE).as_posix())
     assert listing - {"core/originals.py"} == set(own)
+
+
+def test_an_edit_of_ours_is_known_by_xmp_that_another_program_has_packed(tmp_path: Path) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", f"<x:xmpmeta>{MADE_HERE}</x:xmpmeta>", zip=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "edit.png", pnginfo=text)
+    assert MADE_HERE.encode() not in (tmp_path / "edit.png").read_bytes()
+    assert made_here(tmp_path / "edit.png")
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta></x:xmpmeta>", zip=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "other.png", pnginfo=text)
+    assert not made_here(tmp_path / "other.png")

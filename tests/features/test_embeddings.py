@@ -251,7 +251,7 @@ def test_own_embeddings_that_do_not_fit(photos: Pixels, tmp_path: Path, array: n
 
 def test_own_embeddings_that_are_none(photos: Pixels, tmp_path: Path) -> None:
     file = tmp_path / "own.npy"
-    with pytest.raises(InputError, match="No such file"):
+    with pytest.raises(InputError, match="is missing"):
         embed(photos, str(file))
     file.write_bytes(b"")
     with pytest.raises(InputError, match=r"no \.npy file"):

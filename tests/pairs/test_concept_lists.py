@@ -256,4 +256,4 @@ def test_files_that_are_no_list(tmp_path: Path, write: Write) -> None:
     assert "there is no such file (lists that are built in: filters" in refusal(tmp_path / "absent.toml")
     assert "a list of concepts is a .toml file" in refusal(write("{}", "list.json"))
     (tmp_path / "folder.toml").mkdir()
-    assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.toml")
+    assert "is no file" in refusal(tmp_path / "folder.toml")

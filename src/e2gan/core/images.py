@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import threading
 import warnings
 from collections import Counter
@@ -12,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,6 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from e2gan.core.colour import (
     ProfileError,
     adobe_profile,
-    cicp_profile,
     gives_back,
     is_srgb,
     png_profile,
@@ -29,6 +27,7 @@ from e2gan.core.colour import (
     srgb_profile,
     to_srgb,
 )
+from e2gan.core.embedded_profiles import MOST_PROFILE, embedded_profile
 from e2gan.core.errors import InputError
 from e2gan.core.files import open_file, write_bytes
 from e2gan.core.machine import raise_machine_fault
@@ -47,7 +46,6 @@ IPTC, XMP = 33723, 700  # tags of a TIFF
 FLAT = 2.5  # of 255: contrast of what is one colour. The palest edit of a photograph, fog, has 10
 MAX_PIXELS = 200_000_000  # 600 MB of RGB; the largest phone cameras make 200 megapixels
 MOST_BYTES = 1280 * 2**20  # of a file: room for as many pixels of 16 bits as they are
-MOST_PROFILE = 16 * 2**20  # bytes; the largest of printers' profiles have a few millions
 INTEROPERABILITY, ADOBE_RGB = 0xA005, "R03"  # EXIF's way to say Adobe RGB (DCF), which cameras use beside a profile
 TOLD = 5  # files with the same bad profile that are named
 
@@ -242,21 +240,27 @@ def _frames(image: Image.Image) -> int:
     return 1
 
 
-def pixels_of(image: Image.Image, where: str = "") -> Pixels:
+def pixels_of(image: Image.Image, where: str = "", embedded: bytes | None = None) -> Pixels:
     """An opened image as uint8 (H, W, 3) RGB in sRGB, as `read_image` has it of a file.
 
-    Raises InputError, which begins with `where`, for pixels whose numbers have no agreed range (values.py).
+    embedded: of `profile_in_file`. Raises InputError, which begins with `where`, for pixels whose numbers have no
+    agreed range (values.py).
     """
-    return _seen(image, where)[0]
+    return _seen(image, where, embedded=embedded)[0]
 
 
 Seen = tuple[Pixels, Pixels | None, Pixels | None, bytes | None]
 
 
-def _seen(image: Image.Image, where: str, path: Path | None = None, *, whole: bool = False) -> Seen:
+def _seen(
+    image: Image.Image, where: str, path: Path | None = None, *, whole: bool = False, embedded: bytes | None = None
+) -> Seen:
     """Pixels in sRGB; with `whole`, those in the own profile, the transparency and the profile, as `Picture` has them.
-    The image is turned upright, and freed of its pixels where that saves memory."""
-    profile = _profile(image, where, path)
+    The image is turned upright, and freed of its pixels where that saves memory. embedded: of `profile_in_file`."""
+    if path is not None:
+        with open_file(path) as file:
+            embedded = profile_in_file(image, file, where)
+    profile = _profile(image, where, embedded)
     try:
         flat, alpha = _flat(image, ours=path is not None)
     except InputError as error:
@@ -315,14 +319,19 @@ def _over_white(image: Image.Image, alpha: Image.Image | None) -> Pixels:
     return out
 
 
-def _profile(image: Image.Image, where: str, path: Path | None) -> bytes | None:
+def profile_in_file(image: Image.Image, file: BinaryIO | None, where: str) -> bytes | None:
+    """The profile that Pillow leaves in the file of an image that is not yet loaded; empty for sRGB."""
+    try:
+        return None if file is None else embedded_profile(image.format, file)
+    except ProfileError as error:
+        _tell(where, str(error).encode(), f"its colour profile {error}: read as sRGB")
+        return b""
+
+
+def _profile(image: Image.Image, where: str, embedded: bytes | None) -> bytes | None:
     """The ICC profile of an image, or what its file says instead of one; None for sRGB."""
-    if image.format == "PNG" and path is not None and (code := _png_chunk(path, b"cICP")) is not None:
-        try:
-            return cicp_profile(code)
-        except ProfileError as error:
-            _tell(where, code, f"its colour profile {error}: read as sRGB")
-            return None
+    if embedded is not None and (image.format == "PNG" or not image.info.get("icc_profile")):
+        return embedded or None
     if found := image.info.get("icc_profile"):
         if len(found) <= MOST_PROFILE:
             return bytes(found)
@@ -333,18 +342,6 @@ def _profile(image: Image.Image, where: str, path: Path | None) -> bytes | None:
     with suppress(Exception):  # a corrupt EXIF block says nothing about the pixels
         if image.getexif().get_ifd(INTEROPERABILITY).get(1) == ADOBE_RGB:
             return adobe_profile()
-    return None
-
-
-def _png_chunk(path: Path, kind: bytes) -> bytes | None:
-    """A chunk that stands before a PNG's pixels, which Pillow passes over."""
-    with open_file(path) as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-            length = int.from_bytes(head[:4], "big")
-            if head[4:] == kind:
-                return file.read(length) if length < 1000 else None
-            file.seek(length + 4, os.SEEK_CUR)
     return None
 
 

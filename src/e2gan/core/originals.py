@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,6 +57,7 @@ DERIVED_ENDINGS = {
     ".lrcat-data": "previews of Lightroom",
     ".cocatalog": "previews of Capture One",
 }
+PNG_XMP, LARGEST_XMP = b"iTXtXML:com.adobe.xmp\0", 2**20
 LARGEST_CONFIG = 16 * 2**20  # bytes: one of ours is far smaller
 
 
@@ -120,8 +122,27 @@ def made_here(path: Path) -> bool:
         open_file(path) as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
-        return len(data) <= MOST_BYTES and data.find(MADE_HERE.encode()) >= 0
+        if len(data) > MOST_BYTES:
+            return False
+        return data.find(MADE_HERE.encode()) >= 0 or MADE_HERE.encode() in _packed_xmp(data)
     return False
+
+
+def _packed_xmp(data: mmap.mmap) -> bytes:
+    """A PNG's XMP where another program has saved it compressed."""
+    at = data.find(PNG_XMP)
+    if at < 4 or data[at + len(PNG_XMP) : at + len(PNG_XMP) + 1] != b"\1":
+        return b""
+    end = at + 4 + int.from_bytes(data[at - 4 : at], "big")
+    start = at + len(PNG_XMP) + 2
+    for _ in range(2):  # the language, and the name in it
+        start = data.find(b"\0", start, end) + 1
+        if start == 0:
+            return b""
+    try:
+        return zlib.decompressobj().decompress(data[start:end], LARGEST_XMP)
+    except zlib.error:
+        return b""
 
 
 def derived(folder: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from e2gan.core.errors import InputError, InputTypeError
-from e2gan.core.images import MAX_PIXELS, Pixels, pixels_of
+from e2gan.core.images import MAX_PIXELS, Pixels, pixels_of, profile_in_file
 from e2gan.core.values import eight_bits
 
 Picture = Any  # PIL.Image.Image, a NumPy array or a torch tensor: see as_pixels
@@ -30,10 +31,11 @@ def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     if isinstance(picture, Image.Image):
         _check_size(picture.height, picture.width, what)
         try:
+            embedded = profile_in_file(picture, _file_of(picture), f"{what}: ")  # before its file is closed
             picture.load()
         except (OSError, SyntaxError, ValueError) as error:  # a file that Pillow has opened, and cannot read
             raise InputError(f"{what}: {error}") from error
-        return pixels_of(picture, f"{what}: ")
+        return pixels_of(picture, f"{what}: ", embedded)
     values = _array(picture, what)
     if _is_tensor(picture) and values.ndim == 3:
         values = values.transpose(1, 2, 0)
@@ -41,6 +43,15 @@ def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     if values.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
         raise InputError(f"{what} is of the shape {tuple(picture.shape)}: expected is {TAKEN}")
     return _rgb(values.reshape(*values.shape[:2], channels), what)
+
+
+def _file_of(picture: Image.Image) -> Any:
+    """The file that an image is still open on, which its pixels have not been read of; None for any other."""
+    with suppress(Exception):  # of a closed image, where the library puts an error in its place
+        file: Any = getattr(picture, "fp", None)
+        file.tell()
+        return file
+    return None
 
 
 def as_batch(pictures: Any, what: str = "the photos") -> Pixels:

@@ -222,8 +222,8 @@ class OwnEmbeddings:
 
     def rows(self, count: int) -> Features:
         path = self.path
+        open_file(path.expanduser()).close()  # a pipe would be waited for without end
         try:
-            open_file(path.expanduser()).close()  # a pipe would be waited for without end
             array = np.load(path.expanduser(), mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None

@@ -60,7 +60,7 @@ def test_a_csv_adds_numbers_of_its_own_and_a_bad_one_is_one_line(tmp_path: Path)
     ):
         more.write_text(text)
         assert message in refused(lambda: paper_numbers("table6", "table6", (), more))
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="is missing"):
         paper_numbers("table5", "table5", (), tmp_path / "none.csv")
 
 
