@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import fields
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -13,6 +14,7 @@ from e2gan.config.schemas import AdapterFacts, PeftFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.identity import hash_files
+from e2gan.core.schemas import StageConfig
 
 MODEL = "model.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
@@ -74,15 +76,23 @@ def weights_hash(folder: Path, *names: str) -> str:
     return hash_files((name, folder / name) for name in names if (folder / name).exists())
 
 
+def settings_hash(folder: Path) -> str:
+    """Of what the config.json of a base or a model says of its network. What a stage found out, times among it, stands
+    there too, and decides nothing. Raises InputError where it cannot be read."""
+    config = read_json(folder / CONFIG, StageConfig)
+    decisive = {name: config.get(name) for name in ("settings", "detail")}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
 def base_content(base: Path) -> str:
     """Of what a training reads of a base: its weights, its discriminator's, and its settings, which say what network
     they are of."""
-    return weights_hash(base, MODEL, DISCRIMINATOR, CONFIG)
+    return f"{weights_hash(base, MODEL, DISCRIMINATOR)} {settings_hash(base)}"
 
 
 def base_edit_content(base: Path) -> str:
     """Of what decides the edits of a base with an adapter: its weights and its settings."""
-    return weights_hash(base, MODEL, CONFIG)
+    return f"{weights_hash(base, MODEL)} {settings_hash(base)}"
 
 
 def adapter_content(adapter: Path) -> str:
@@ -93,7 +103,7 @@ def adapter_content(adapter: Path) -> str:
 
 def model_content(model: Path) -> str:
     """Of what decides a model's edits: its weights and its settings."""
-    return weights_hash(model, MODEL, CONFIG)
+    return f"{weights_hash(model, MODEL)} {settings_hash(model)}"
 
 
 def adapter_sha256(adapter: Path) -> str:
