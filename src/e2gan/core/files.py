@@ -38,6 +38,7 @@ MOST_LINE = 2**20  # bytes of a line of JSON lines
 MOST_ROWS_BYTES, MOST_ROWS_VALUES = 2**30, 32 * 2**20  # of a file of JSON lines: a million photos, or candidates
 MOST_HEADER, MOST_WEIGHTS = 16 * 2**20, 2 * 2**30  # bytes of a safetensors file, where its reader knows no better
 FLOATS, COUNT, WEIGHTS = ("F16", "BF16", "F32", "F64"), "num_batches_tracked", "floats of 16, 32 or 64 bits"
+MOST_TENSORS = 20_000  # of a file: a checkpoint of the largest generator has a few thousand
 TOGETHER = 2**22  # numbers that are looked at together
 MOST_TOML, MOST_DOTS = 2**20, 1000
 BESIDE = ".tmp"  # of the name under which a file is written before it takes its place
@@ -280,6 +281,8 @@ def read_header(path: Path) -> tuple[dict[str, TensorHeader], int]:
         if not 2 <= length <= min(MOST_HEADER, size - 8):
             raise InputError(f"{path} is not a safetensors file: a header of {length:,} bytes")
         told = parse_json(file.read(length), dict[str, Any], f"{path}, header")
+    if len(told) > MOST_TENSORS:
+        raise InputError(f"{path} holds {len(told):,} tensors: up to {MOST_TENSORS:,} are read")
     found = {}
     for name, entry in told.items():
         if name == "__metadata__":
