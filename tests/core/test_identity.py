@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2gan.core.errors import InputError
-from e2gan.core.identity import hash_below, hash_files, hash_of_named
+from e2gan.core.identity import files_below, hash_below, hash_files, hash_of_named
 
 
 def test_the_hash_is_of_names_bytes_and_order_and_of_nothing_else(tmp_path: Path) -> None:
@@ -58,6 +58,21 @@ def test_a_network_below_a_cache_is_its_files_too(tmp_path: Path) -> None:
     assert hash_of_named(str(model)) == first
     (model / "weights").write_bytes(b"2")
     assert hash_of_named(str(model)) != first
+
+
+def test_folders_behind_links_belong_to_a_named_one(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / "link").symlink_to(tmp_path / "one")
+    (named / "loop").symlink_to(named)
+    first = hash_of_named(str(named))
+    (named / "link").unlink()
+    (named / "link").symlink_to(tmp_path / "two")
+    assert hash_of_named(str(named)) != first
+    assert files_below(named) == [named / "link" / "weights"]
 
 
 def test_a_thousand_photos_cost_little(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_json
-from e2gan.core.outputs import State, check_beside, claim, finish, partial_of, writing
+from e2gan.core.outputs import State, check_beside, check_out, claim, finish, partial_of, writing
 from tests.conftest import refused
 
 
@@ -193,3 +193,9 @@ def test_a_lock_that_was_left_beside_what_is_done_is_removed(tmp_path: Path) -> 
     with claim(out, "photos", {}, reads={}) as state:
         assert state is State.DONE
     assert not lock.exists()
+
+
+@pytest.mark.parametrize("name", ["a.partial", "a.lock"])
+def test_names_of_what_is_not_whole_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not whole"):
+        check_out(tmp_path / name)

@@ -321,3 +321,10 @@ def test_a_photo_whose_name_is_no_utf8_is_edited(project: Project, tmp_path: Pat
     (made,) = (tmp_path / "out").glob("*.png")
     assert made.name.startswith("a-1-")
     assert edit(config(project, tmp_path / "in", tmp_path / "out")).already_done
+
+
+def test_a_folder_that_is_called_as_the_outputs_own_file_is_refused(project: Project, tmp_path: Path) -> None:
+    save(tmp_path / "in/Config.json/a.png", resize(builtin_pictures()["coffee"], (70, 90)))
+    with pytest.raises(InputError, match="rename it"):
+        edit(config(project, tmp_path / "in", tmp_path / "out"))
+    assert not list(tmp_path.glob("out*"))

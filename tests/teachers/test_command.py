@@ -385,3 +385,18 @@ sys.exit(f"{photo} {photo.name} ./{photo.name} input/{photo.name} {photo.parents
             CommandTeacher(f"{PYTHON} {program} {arguments}").edit(photos(count), ASK, [0] * count)
         said = str(failed.value).removeprefix("the program ended with status 1: ")
         assert said == "the photo the photo the photo the photo the edit input seeds.txt its folder: style/1234.png"
+
+
+def test_a_program_from_the_path_counts_and_an_interpreter_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "mytool"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    teacher = CommandTeacher("mytool {input} {output}")
+    first = teacher.settings(Ask("x"))
+    assert set(first["files"]) == {str(program)}
+    program.write_text("#!/bin/sh\n# another\n")
+    assert teacher.settings(Ask("x")) != first
+    assert CommandTeacher("python3 {input} {output}").settings(Ask("x"))["files"] == {}

@@ -7,6 +7,7 @@ remembered between two questions, since a file may be replaced under the same na
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -56,10 +57,24 @@ def hash_of_named(name: str | None) -> str | None:
             return sha256(path)
         if not path.is_dir():
             return None
-        files = sorted(p for p in path.rglob("*") if p.is_file() and ".cache" not in p.relative_to(path).parts)
-        return hash_files(((file.relative_to(path).as_posix(), file) for file in files), unreadable=True)
+        files = files_below(path)
+        named = ((file.relative_to(path).as_posix(), file) for file in files)
+        return hash_files(((name, file) for name, file in named if ".cache" not in Path(name).parts), unreadable=True)
     except OSError:  # what is too long to be a path, or has characters that no path has
         return None
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder, through links to other folders too, each of which is entered once; sorted."""
+    found, entered = [], set()
+    for parent, subfolders, names in os.walk(folder, followlinks=True):
+        place = (stat := os.stat(parent)).st_dev, stat.st_ino  # noqa: PTH116
+        if place in entered:
+            subfolders.clear()
+            continue
+        entered.add(place)
+        found += [path for name in names if (path := Path(parent, name)).is_file()]
+    return sorted(found)
 
 
 def _or_unread(path: Path) -> str:

@@ -324,6 +324,8 @@ def check_out(out: Path, *, grows: bool = False) -> None:
         )
     if not out.name or out.name == "..":
         raise InputError(f"--out {out}: name a new folder, such as {out / 'NAME'}")
+    if out.name.endswith((PARTIAL, LOCK)):
+        raise InputError(f"--out {out}: names that end so are those of runs that are not whole: choose another")
     if grows or not os.path.lexists(out):
         return
     what = "a link" if out.is_symlink() else "a mounted disk" if out.is_mount() else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import clear_beside, sha256, write_bytes
+from e2gan.core.files import CONFIG, clear_beside, sha256, write_bytes
 from e2gan.core.identity import hash_files
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import file_key, output_names
@@ -187,7 +187,10 @@ class _Photos:
         files = list_images(folder)
         if not files:
             raise InputError(f"{folder} holds no photos")
-        return cls(files, [file.relative_to(folder) for file in files], str(folder), folder)
+        own = [file.relative_to(folder) for file in files]
+        if taken := next((path for path in own if file_key(path.parts[0]) == CONFIG), None):
+            raise InputError(f"{folder / taken.parts[0]} has the name of a file that the output has: rename it")
+        return cls(files, own, str(folder), folder)
 
 
 def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edited:

@@ -133,9 +133,14 @@ def write_set(
         write_rejected_sheet(folder / SHEET, folder, rejected, photo_set)
     else:
         (folder / SHEET).unlink(missing_ok=True)
-    if not usable:
+    need_usable(rows, f"see {folder / SHEET}")
+
+
+def need_usable(rows: Sequence[Candidate], then: str) -> None:
+    """Raises InputError where no training photo has a picked candidate. then: what the message ends with."""
+    if not any(row.picked and row.split == "train" for row in rows):
         counts = count_reasons(reasons(rows))
-        raise InputError(f"no training photo has an edit that can be used ({counts}): see {folder / SHEET}")
+        raise InputError(f"no training photo has an edit that can be used ({counts}): {then}")
 
 
 def _write_images(folder: Path, prompt: str, picked: Mapping[str, Candidate], photos: Sequence[Photo]) -> None:

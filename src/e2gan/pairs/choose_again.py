@@ -16,7 +16,7 @@ from e2gan.core.record import record
 from e2gan.core.summary import count_reasons
 from e2gan.data.pair_set import SELECTION
 from e2gan.data.photos import PhotoSet
-from e2gan.pairs.build_set import INDEX, reasons, without_edit, write_set
+from e2gan.pairs.build_set import INDEX, need_usable, reasons, without_edit, write_set
 from e2gan.pairs.candidates import Candidate
 from e2gan.pairs.choice import parse_choice, pick_best
 from e2gan.pairs.pick_by_hand import PICKS, read_picks
@@ -70,6 +70,7 @@ def choose_again(config: ChooseConfig) -> Chosen:
     rows = picks.apply(pick_best(picks.without_deleted(rows), rules.weights))
     seen = {row.photo for row in rows}
     photos = [photo for photo in photo_set.photos if photo.id in seen]
+    need_usable(rows, "the set stays as it was")
     clear_beside(folder)
     write_set(folder, settings["concept"], rows, photos, photo_set)
     write_json(folder / LAST, {"reject": choice["reject"], "prefer": choice["prefer"]})

@@ -22,6 +22,7 @@ from e2gan.config import PairsConfig
 from e2gan.config.checks import at_least, need, positive
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
+from e2gan.core.identity import files_below
 from e2gan.core.images import Pixels, encode_png, read_image
 from e2gan.core.machine import need_space
 from e2gan.core.picture_kinds import IMAGE_SUFFIXES
@@ -37,6 +38,7 @@ LINES, CHARACTERS = 12, 240  # how much of what it printed is kept: lines, and c
 # PR_SET_PDEATHSIG: asks the program to end when this process is gone, by kill -9 too. Looked up before any fork.
 END_WITH_PARENT = partial(ctypes.PyDLL(None).prctl, 1, int(signal.SIGTERM)) if sys.platform == "linux" else None
 PLACEHOLDERS = ("input", "output", "photo", "edit", "prompt", "source", "seeds", "seed")
+INTERPRETER = re.compile(r"python[\d.]*|bash|sh|node")
 _PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 
 
@@ -84,10 +86,11 @@ class CommandTeacher:
     def _states(self) -> dict[str, tuple[int, int]]:
         """The files that the command names by path: their sizes and times."""
         program, *rest = self.arguments
-        named = [program] if os.path.dirname(program) else []  # noqa: PTH120 (else it is looked up on the PATH)
+        # Of an interpreter, the script that it runs is the program.
+        named = [] if INTERPRETER.fullmatch(program) else [shutil.which(program) or program]
         named += [part for argument in rest for part in (argument, argument.partition("=")[2]) if part]
         # os.path.isfile, since Path.is_file raises for what is too long to be a path: a program given with -c.
-        named += [str(path) for name in named if self._is_own_folder(name) for path in sorted(Path(name).rglob("*"))]
+        named += [str(path) for name in named if self._is_own_folder(name) for path in files_below(Path(name))]
         stats = {name: os.stat(name) for name in named if os.path.isfile(name)}  # noqa: PTH113, PTH116
         return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
@@ -167,7 +170,7 @@ def _name(arguments: Sequence[str], *, tagged: bool = False) -> str:
     """ "command:stylize-style-udnie": a command without interpreter, folders and placeholders. tagged: with a hash."""
     words = [_PLACEHOLDER.sub("", Path(argument).name) for argument in arguments]
     words = [re.sub(r"\.(py|sh|js|exe)$", "", word) for word in words if word]
-    if len(words) > 1 and re.fullmatch(r"python[\d.]*|bash|sh|node", words[0]):
+    if len(words) > 1 and INTERPRETER.fullmatch(words[0]):
         del words[0]
     name = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
     if tagged or not name or len(name) > LONGEST:  # the ends that are cut off may be what differs
