@@ -10,6 +10,12 @@ The public names are those of `__init__.pyi`, imported when they are first used:
 
 from __future__ import annotations
 
+import os
+
 import lazy_loader
+
+# Libraries that report how they are used, by their own switches, which they read as they are imported.
+for _switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+    os.environ.setdefault(_switch, "1")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

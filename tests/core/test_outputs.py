@@ -199,3 +199,12 @@ def test_a_lock_that_was_left_beside_what_is_done_is_removed(tmp_path: Path) -> 
 def test_names_of_what_is_not_whole_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not whole"):
         check_out(tmp_path / name)
+
+
+def test_what_was_killed_as_it_wrote_its_settings_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    partial_of(out).mkdir()
+    (partial_of(out) / "config.json.tmp123-0123abcd").write_text("{")
+    with writing(out, "photos", {}, reads={}) as folder:
+        assert folder is not None
+        assert [path.name for path in folder.iterdir()] == ["config.json"]

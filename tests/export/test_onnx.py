@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +87,11 @@ def test_batch_norm_and_the_prompts_keys_are_folded() -> None:
     shapes = [numpy_helper.to_array(t).shape for t in proto.graph.initializer]
     assert not any(sorted(shape) == [16, 32] for shape in shapes)
     assert not any("lora" in node.name for node in proto.graph.node)
+
+
+def test_the_runtime_reports_nothing(tmp_path: Path) -> None:
+    """Its telemetry keeps a session's number in the temporary folder: by that it would show."""
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | {"TMPDIR": str(tmp_path)}
+    code = "import e2gan, onnxruntime, os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert list(tmp_path.iterdir()) == []

@@ -272,6 +272,7 @@ def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, s
                 return State.RESUME
         elif _holds_work(partial):
             raise InputError(f"{partial} holds files that this program did not write: move it away")
+        clear_beside(partial)
     try:
         _begin(partial, config, out)
     except InputError:
