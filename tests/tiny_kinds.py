@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import chdir, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,11 +53,13 @@ from e2gan.networks.text import HashedText
 from e2gan.pairs.choose_again import choose_again
 from e2gan.pairs.concept_lists import read_list
 from e2gan.pairs.make import make_pairs
+from e2gan.pairs.run_teachers import recall_written
 from e2gan.pairs.scores import ScoreModels
 from e2gan.research.comparison import Comparison, TrainedModel, settings_with_sets
 from e2gan.research.ranks import Concept, Measure, RanksFound, Step, find_ranks
 from e2gan.research.tables.costs import ImageCost, Measured, image_costs
 from e2gan.research.verify import verify
+from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.diffusion.pipelines import model_index
 from e2gan.teachers.diffusion.presets import load_presets
 from e2gan.teachers.function import FunctionTeacher
@@ -203,6 +206,10 @@ def half_photos(root: Path) -> None:
 
 
 def photos_again(root: Path) -> None:
+    if (config := root / "few-set.partial" / CONFIG).exists():
+        settings = read_json(config, dict[str, Any])
+        settings["settings"]["folder"] = str((root / "few").resolve())  # all of it is a copy, which lies elsewhere
+        write_json(config, settings)
     prepare_photos(PhotosConfig(folder=root / "few", out=root / "few-set", size=32))
 
 
@@ -289,9 +296,7 @@ class Kind:
 
 
 def by_program(root: Path) -> None:
-    make_pairs(
-        PairsConfig(photos=root / "photos", concept="x", teacher=("command:no-such-program",), out=root / "program")
-    )
+    recall_written(root / "program", [CommandTeacher("no-such-program")])
 
 
 def half_again(root: Path) -> None:

@@ -14,6 +14,12 @@ from e2gan.core.stopping import Stopped, signals_stop, without_ctrl_c
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
 
+def _as_in_a_terminal() -> None:
+    """These tests may run where signals are ignored, as nohup does, which a program takes over."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def begin(code: str, tmp_path: Path) -> subprocess.Popen[str]:
     """Python that runs the code, once it has made the file `ready`."""
     ready = tmp_path / "ready"
@@ -23,7 +29,7 @@ def begin(code: str, tmp_path: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", head + code],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_as_in_a_terminal,
     )
     until = time.monotonic() + 30
     while not ready.exists() and time.monotonic() < until:

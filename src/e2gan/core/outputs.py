@@ -325,7 +325,7 @@ def check_out(out: Path, *, grows: bool = False) -> None:
         )
     if not out.name or out.name == "..":
         raise InputError(f"--out {out}: name a new folder, such as {out / 'NAME'}")
-    if out.name.endswith((PARTIAL, LOCK)):
+    if not grows and out.name.endswith((PARTIAL, LOCK)):  # a file's stage grows in such a one
         raise InputError(f"--out {out}: names that end so are those of runs that are not whole: choose another")
     if grows or not os.path.lexists(out):
         return

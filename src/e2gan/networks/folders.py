@@ -22,6 +22,7 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 CONCEPT = "concept.safetensors"
 ABOUT = "e2gan.json"
+OF_TRAINING = ("pairs", "start", "selection", "content")  # settings: what a network was trained on, and where that lay
 ASSETS = Path(str(package_files("e2gan") / "assets"))
 
 
@@ -77,10 +78,11 @@ def weights_hash(folder: Path, *names: str) -> str:
 
 
 def settings_hash(folder: Path) -> str:
-    """Of what the config.json of a base or a model says of its network. What a stage found out, times among it, stands
-    there too, and decides nothing. Raises InputError where it cannot be read."""
+    """Of what the config.json of a base or a model says of its network. What it was trained on, and what was found out,
+    times among it, stand there too, and decide nothing of what is read. Raises InputError where it cannot be read."""
     config = read_json(folder / CONFIG, StageConfig)
-    decisive = {name: config.get(name) for name in ("settings", "detail")}
+    settings = {name: value for name, value in config.get("settings", {}).items() if name not in OF_TRAINING}
+    decisive = {"settings": settings, "detail": config.get("detail")}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
