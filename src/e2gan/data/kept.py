@@ -10,7 +10,7 @@ from typing import Any
 
 from e2gan.config.schemas import KeptPhoto
 from e2gan.core.errors import InputError
-from e2gan.core.files import parse_json, sha256
+from e2gan.core.files import parse_json, read_lines, sha256
 from e2gan.core.images import Pixels, read_square
 
 KEPT = "kept.jsonl"  # in the partial folder, until all photos are read
@@ -31,7 +31,7 @@ class KeptPhotos:
 
     def __post_init__(self) -> None:
         path = self.folder / KEPT
-        for line in path.read_bytes().splitlines() if path.exists() else ():
+        for line in read_lines(path) if path.exists() else ():
             with suppress(InputError):  # the last one may have been cut off
                 row = parse_json(line, KeptPhoto, str(path), folder=self.folder)
                 self.rows[row["source"], row["sha256"]] = row
