@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 
 from e2gan import config as c
 from e2gan.core.errors import InputError, LostTrainingError, MachineError
+from e2gan.core.machine import PLACE, machine_fault
 from e2gan.core.memory import is_no_memory
 from e2gan.core.stopping import Stopped, signals_stop
 
@@ -74,8 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, MachineError) as error:
-        from e2gan.core.machine import PLACE, machine_fault
-
         fault = machine_fault(error)
         if fault is None and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
             fault = f"{error.strerror}{f': {error.filename}' if error.filename else ''} ({PLACE})"

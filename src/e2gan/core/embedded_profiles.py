@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from e2gan.core.colour import cicp_profile
+from e2gan.core.picture_headers import png_chunks
 
 MOST_PROFILE = 16 * 2**20  # bytes; the largest of printers' profiles have a few millions
 HEAD = 2**20  # bytes of a file in which its headers lie
@@ -36,12 +37,11 @@ def embedded_profile(kind: str | None, file: BinaryIO) -> bytes | None:
 
 def _of_png(file: BinaryIO) -> bytes | None:
     """By cICP (PNG, third edition), which stands before the pixels, and before a profile beside it."""
-    file.seek(8)
-    while len(head := file.read(8)) == 8 and head[4:] != b"IDAT":
-        length = int.from_bytes(head[:4], "big")
-        if head[4:] == b"cICP":
+    for kind, length in png_chunks(file, file.seek(0, os.SEEK_END)):
+        if kind == b"cICP":
             return cicp_profile(file.read(length) if length < 1000 else b"") or b""
-        file.seek(length + 4, os.SEEK_CUR)
+        if kind == b"IDAT":
+            break
     return None
 
 

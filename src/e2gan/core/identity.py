@@ -38,10 +38,14 @@ def _hash_of(named: Iterable[tuple[str, Path]], digest: Callable[[Path], str]) -
     return total.hexdigest()
 
 
+def hash_pictures(named: Iterable[tuple[str, Path]]) -> str:
+    """`hash_files` of pictures; those that cannot be read, or are too large to be, count as such."""
+    return _hash_of(named, _of_picture)
+
+
 def hash_below(root: Path, files: Iterable[Path]) -> str:
-    """`hash_files` of pictures by their paths from `root`; those that cannot be read, or are too large to be, count as
-    such."""
-    return _hash_of(((path.relative_to(root).as_posix(), path) for path in files), _of_picture)
+    """`hash_pictures` by their paths from `root`."""
+    return hash_pictures((path.relative_to(root).as_posix(), path) for path in files)
 
 
 def hash_of_named(name: str | None) -> str | None:
@@ -79,7 +83,7 @@ def files_below(folder: Path) -> list[Path]:
 
 def _or_unread(path: Path) -> str:
     try:
-        return sha256(path) if path.is_file() else UNREAD  # a pipe would be waited for without end
+        return sha256(path)
     except (InputError, OSError):
         return UNREAD
 

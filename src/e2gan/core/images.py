@@ -117,15 +117,15 @@ def read_image(path: Path, most: int = MAX_PIXELS) -> Pixels:
     more pixels, a file of more than MOST_BYTES, and one of thousands of frames or notes. No file takes more
     than 3 GB of memory.
     """
-    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0], most=most)
+    return _read(path, lambda image, embedded: _seen(image, f"{path}: ", embedded, ours=True)[0], most=most)
 
 
 def read_picture(path: Path) -> Picture:
     """As `read_image`, with what else the file holds. Raises InputError as that does."""
 
-    def picture(image: Image.Image) -> Picture:
+    def picture(image: Image.Image, embedded: bytes | None) -> Picture:
         frames = _frames(image)
-        pixels, own_pixels, alpha, profile = _seen(image, f"{path}: ", path, whole=True)
+        pixels, own_pixels, alpha, profile = _seen(image, f"{path}: ", embedded, ours=True, whole=True)
         dpi = image.info.get("dpi")
         return Picture(
             pixels=pixels,
@@ -142,9 +142,13 @@ def read_picture(path: Path) -> Picture:
 
 
 def _read(
-    path: Path, convert: Callable[[Image.Image], Result], side: int | None = None, most: int = MAX_PIXELS
+    path: Path,
+    convert: Callable[[Image.Image, bytes | None], Result],
+    side: int | None = None,
+    most: int = MAX_PIXELS,
 ) -> Result:
-    """What `convert` makes of an opened image. side: of the square that it must be. most: pixels."""
+    """What `convert` makes of an image and of the profile in its file. side: of the square that it must be. most:
+    pixels."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")
@@ -159,8 +163,9 @@ def _read(
                         f"{path}: {image.width}×{image.height} pixels are more than the {most // 10**6} million "
                         "that are read: make it smaller"
                     )
+                embedded = profile_in_file(image, f"{path}: ")
                 image.load()
-                return convert(image)
+                return convert(image, embedded)
         except InputError:
             raise
         except MemoryError:
@@ -189,7 +194,7 @@ def is_too_large(path: Path) -> bool:
 
 def read_square(path: Path, size: int) -> Pixels:
     """An image of a set, (size, size, 3). Raises InputError where it is missing or of another size, by its header."""
-    return _read(path, lambda image: _seen(image, f"{path}: ", path)[0], side=size)
+    return _read(path, lambda image, embedded: _seen(image, f"{path}: ", embedded, ours=True)[0], side=size)
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -246,23 +251,18 @@ def pixels_of(image: Image.Image, where: str = "", embedded: bytes | None = None
     embedded: of `profile_in_file`. Raises InputError, which begins with `where`, for pixels whose numbers have no
     agreed range (values.py).
     """
-    return _seen(image, where, embedded=embedded)[0]
+    return _seen(image, where, embedded)[0]
 
 
 Seen = tuple[Pixels, Pixels | None, Pixels | None, bytes | None]
 
 
-def _seen(
-    image: Image.Image, where: str, path: Path | None = None, *, whole: bool = False, embedded: bytes | None = None
-) -> Seen:
+def _seen(image: Image.Image, where: str, embedded: bytes | None, *, ours: bool = False, whole: bool = False) -> Seen:
     """Pixels in sRGB; with `whole`, those in the own profile, the transparency and the profile, as `Picture` has them.
-    The image is turned upright, and freed of its pixels where that saves memory. embedded: of `profile_in_file`."""
-    if path is not None:
-        with open_file(path) as file:
-            embedded = profile_in_file(image, file, where)
+    embedded: of `profile_in_file`. ours: the image may be turned upright itself, and freed of its pixels."""
     profile = _profile(image, where, embedded)
     try:
-        flat, alpha = _flat(image, ours=path is not None)
+        flat, alpha = _flat(image, ours=ours)
     except InputError as error:
         raise InputError(f"{where}{error}") from None
     own, given = None, None
@@ -319,13 +319,23 @@ def _over_white(image: Image.Image, alpha: Image.Image | None) -> Pixels:
     return out
 
 
-def profile_in_file(image: Image.Image, file: BinaryIO | None, where: str) -> bytes | None:
-    """The profile that Pillow leaves in the file of an image that is not yet loaded; empty for sRGB."""
+def profile_in_file(image: Image.Image, where: str) -> bytes | None:
+    """The profile that Pillow leaves in the file of an image, empty for sRGB; None of one that is loaded, whose file is
+    closed by then."""
     try:
+        file = _file_of(image)
         return None if file is None else embedded_profile(image.format, file)
     except ProfileError as error:
         _tell(where, str(error).encode(), f"its colour profile {error}: read as sRGB")
         return b""
+
+
+def _file_of(image: Image.Image) -> BinaryIO | None:
+    with suppress(Exception):  # of a closed image, where the library puts an error in its place
+        file: Any = getattr(image, "fp", None)
+        file.tell()
+        return file
+    return None
 
 
 def _profile(image: Image.Image, where: str, embedded: bytes | None) -> bytes | None:

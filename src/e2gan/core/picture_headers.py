@@ -50,23 +50,30 @@ def _note(length: int) -> None:
         raise InputError(f"has a note of {length / 1e6:,.0f} MB beside its pixels: save it without")
 
 
+def _heads(file: BinaryIO, size: int, at: int, length: Callable[[bytes], int]) -> Iterator[bytes]:
+    """The first eight bytes of each part of a file, from `at` on. length: by them, of the whole part."""
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(8)
+        yield head
+        at += length(head)
+
+
+def png_chunks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of a PNG's chunks, the file at the content of each."""
+    for head in _heads(file, size, 8, lambda head: 12 + int.from_bytes(head[:4], "big")):
+        yield head[4:], int.from_bytes(head[:4], "big")
+        if head[4:] == b"IEND":
+            return
+
+
 def _check_png(file: BinaryIO, size: int) -> None:
-    def chunks() -> Iterator[bytes]:
-        at = 8
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(8)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+    def notes() -> Iterator[bytes]:
+        for number, (kind, length) in enumerate(png_chunks(file, size)):
             if kind not in (b"IDAT", b"fdAT"):
                 _note(length)
-            yield kind
-            if len(head) < 8 or kind == b"IEND":
-                return
-            at += 12 + length
-
-    def notes() -> Iterator[bytes]:
-        for number, kind in enumerate(chunks()):
-            if kind not in (b"IDAT", b"fdAT") or number >= MOST_DATA_PARTS:
+                yield kind
+            elif number >= MOST_DATA_PARTS:
                 yield kind
 
     _count(notes(), 2 * MOST_PARTS)
@@ -123,16 +130,11 @@ def _check_gif(file: BinaryIO, size: int) -> None:
 
 
 def _check_webp(file: BinaryIO, size: int) -> None:
-    def chunks() -> Iterator[bytes]:
-        at = 12
-        while at + 8 <= size:
-            file.seek(at)
-            head = file.read(8)
-            length = int.from_bytes(head[4:], "little")
-            yield head[:4]
-            at += 8 + length + length % 2
+    def length(head: bytes) -> int:
+        content = int.from_bytes(head[4:], "little")
+        return 8 + content + content % 2
 
-    _count(chunks())
+    _count(_heads(file, size, 12, length))
 
 
 def _check_tiff(file: BinaryIO, size: int) -> None:

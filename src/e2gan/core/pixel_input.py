@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     if isinstance(picture, Image.Image):
         _check_size(picture.height, picture.width, what)
         try:
-            embedded = profile_in_file(picture, _file_of(picture), f"{what}: ")  # before its file is closed
+            embedded = profile_in_file(picture, f"{what}: ")  # before its file is closed
             picture.load()
         except (OSError, SyntaxError, ValueError) as error:  # a file that Pillow has opened, and cannot read
             raise InputError(f"{what}: {error}") from error
@@ -43,15 +42,6 @@ def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     if values.ndim not in (2, 3) or channels not in (1, 2, 3, 4):
         raise InputError(f"{what} is of the shape {tuple(picture.shape)}: expected is {TAKEN}")
     return _rgb(values.reshape(*values.shape[:2], channels), what)
-
-
-def _file_of(picture: Image.Image) -> Any:
-    """The file that an image is still open on, which its pixels have not been read of; None for any other."""
-    with suppress(Exception):  # of a closed image, where the library puts an error in its place
-        file: Any = getattr(picture, "fp", None)
-        file.tell()
-        return file
-    return None
 
 
 def as_batch(pictures: Any, what: str = "the photos") -> Pixels:

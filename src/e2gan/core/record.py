@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, json_bytes, read_json, sha256, write_bytes
+from e2gan.core.files import CONFIG, MOST_JSON, json_bytes, read_bytes, read_json, sha256, write_bytes
 from e2gan.core.progress import in_threads
 from e2gan.core.schemas import StageConfig
 
@@ -118,10 +118,7 @@ def is_sealed(path: Path, told: str, key: str) -> bool:
 
     Raises InputError where it cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+    data = read_bytes(path, MOST_JSON)
     return hashlib.sha256(data.replace(_entry(key, told), _entry(key, BLANK), 1)).hexdigest() == told
 
 

@@ -198,13 +198,12 @@ def input_images(root: Path, out: Path, what: str) -> list[Path]:
 
 def without_edits(files: Sequence[Path], root: Path) -> list[Path]:
     """The photos of a folder without this program's own edits, which are told; where there is nothing else, all."""
-    edits = list(in_threads(made_here, files))
-    kept = [file for file, made in zip(files, edits, strict=True) if not made]
-    if not kept or len(kept) == len(files):
+    edits = [file for file, made in zip(files, in_threads(made_here, files), strict=True) if made]
+    if not edits or len(edits) == len(files):
         return list(files)
-    first = next(file for file, made in zip(files, edits, strict=True) if made)
-    note(f"{root}: left out {len(files) - len(kept)} that e2gan edit made, such as {shown(first, root)}")
-    return kept
+    note(f"{root}: left out {len(edits)} that e2gan edit made, such as {shown(edits[0], root)}")
+    left_out = set(edits)
+    return [file for file in files if file not in left_out]
 
 
 def write_checked(

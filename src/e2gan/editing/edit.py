@@ -12,7 +12,7 @@ from typing import Any
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, clear_beside, sha256, write_bytes
-from e2gan.core.identity import hash_files
+from e2gan.core.identity import hash_pictures
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import file_key, output_names
 from e2gan.core.originals import list_images
@@ -201,9 +201,8 @@ def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edi
     settings = {name: getattr(config, name) for name in fields}
     weights = _weights(config)
     settings |= {"weights_sha256": weights, "photos_sha256": _state(files)}
-    reads = reads_of(config) | {
-        "input": hash_files(((name.as_posix(), file) for name, file in zip(own, files, strict=True)), unreadable=True)
-    }
+    reads = reads_of(config)
+    reads |= {"input": hash_pictures((name.as_posix(), file) for name, file in zip(own, files, strict=True))}
     detail = predictor.detail if config.detail == "auto" else config.detail
     skipped: list[tuple[str, str]] = []
     lost: list[tuple[str, str]] = []

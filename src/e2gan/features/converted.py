@@ -72,7 +72,8 @@ def converted_model(weights: Path, config: Path) -> Path:
 
     Raises InputError as `published_weights`.
     """
-    published_weights(weights, "a model's weights", MOST_MODEL)
     folder = converted_folder(weights)
+    if not (folder / WEIGHTS).is_file():
+        published_weights(weights, "a model's weights", MOST_MODEL)
     shutil.copyfile(config, folder / CONFIG)
     return folder

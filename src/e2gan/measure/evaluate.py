@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from e2gan.config import EvaluateConfig
 from e2gan.config.schemas import MetricsFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import clear_beside, plain, write_bytes
+from e2gan.core.files import plain, write_bytes
 from e2gan.core.images import Pixels, encode_png, is_blank
 from e2gan.core.outputs import check_beside, make_folder, ours, versions
 from e2gan.core.record import BLANK, place_of, sealed
@@ -289,7 +289,6 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     evaluation, picture = measure(config)
     out, sheet_png = evaluation.out, encode_png(picture)
     make_folder(out)
-    clear_beside(out / SHEET, out / METRICS_FILE)
     made_by = {"stage": "evaluate", "settings": plain(config), "versions": versions(), **place_of(out)}
     made_by |= {"sheet_sha256": hashlib.sha256(sheet_png).hexdigest(), SEAL: BLANK}
     write_bytes(out / METRICS_FILE, sealed(plain(evaluation) | made_by, SEAL))  # by which the sheet is known as ours

@@ -96,11 +96,11 @@ def sliced_distance(a: NDArray, b: NDArray, *, paired: bool = True) -> SlicedDis
         times = rng.multinomial(len(a), np.full(len(a), 1 / len(a)))
         others = times if paired else rng.multinomial(len(b), np.full(len(b), 1 / len(b)))
         draws.append(np.concatenate([times / len(a), -others / len(b)]) / PATCHES)
-    values, of_draws = [], []
+    shares, values, of_draws = np.array(draws, np.float32), [], []
     for x, y in zip(_by_level(a), _by_level(b), strict=True):  # one level's at a time in memory
         level = _Level.of(x, y)
         values.append(level.distance(len(a), len(b)))
-        of_draws.append(level.drawn(np.array(draws, np.float32)))
+        of_draws.append(level.drawn(shares))
     value, drawn = float(np.mean(values)), np.mean(of_draws, 0)
     low, high = np.percentile(drawn - drawn.mean() + value, [2.5, 97.5])
     return SlicedDistance(value, max(0.0, float(low)), float(high), len(a))
@@ -149,9 +149,7 @@ class _Level:
         even = np.linspace(0, length - 1, bins + 1).astype(np.int64)
         areas = np.zeros(len(shares))
         for owner, values in zip(self.owner, self.values, strict=True):
-            ends = np.searchsorted(
-                values, values[even]
-            )  # before all of the same value, so that none of them is cut off
+            ends = np.searchsorted(values, values[even])  # before all of the same value: none is cut off
             part = np.repeat(np.arange(bins), np.diff(ends))
             counts = np.bincount(owner[: ends[-1]] * bins + part, minlength=images * bins)
             upto = np.cumsum(shares @ counts.reshape(images, bins).astype(np.float32), axis=1)

@@ -27,6 +27,7 @@ from e2gan.pairs.import_unpaired import import_unpaired
 from e2gan.pairs.outcome import Outcome
 from e2gan.pairs.run_filter import run_filter
 from e2gan.pairs.run_teachers import recall_written, run_teachers
+from e2gan.pairs.scores import ScoreModels
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import PREFIX, CommandTeacher
 from e2gan.teachers.filters.filters import FilterTeacher
@@ -116,14 +117,14 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
     )
 
 
-def _choosers(given: Mapping[str, Any]) -> dict[str, str]:
+def _scorers(given: Mapping[str, Any]) -> dict[str, str]:
     """Hashes of the models that score, where they are folders: other weights choose anew."""
     hashes = {f"{name}_sha256": hash_of_named(given[name]) for name in ("clip", "preference")}
     return {name: found for name, found in hashes.items() if found is not None}
 
 
 def _named_by(teachers: Sequence[Teacher]) -> list[str] | None:
-    """Hashes of the folders that teachers load or are given: models on disk, and a command's."""
+    """Hashes of the folders that teachers load: models on disk."""
     names = [name for teacher in teachers for name in getattr(teacher, "sources", tuple)()]
     return [found for name in names if (found := hash_of_named(name)) is not None] or None
 
@@ -150,11 +151,12 @@ def _edit_photos(
         **chosen.hashes,
     }
     ask, choice = Ask(settings["concept"], teach.source), parse_choice(teach.reject, teach.prefer, given)
+    scorers = _scorers(given) if only is None else {}
     if only is None:
         recall_written(out, teachers)
         settings |= {
             "teach": {name: value for name, value in given.items() if name not in (*NOT_DECISIVE, *CHOICE)},
-            "choice": {name: given[name] for name in CHOICE} | _choosers(given),
+            "choice": {name: given[name] for name in CHOICE} | scorers,
             "teachers": [teacher.settings(ask) for teacher in teachers],
         }
     elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
@@ -165,7 +167,14 @@ def _edit_photos(
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:
-            outcome = run_teachers(out, teachers, ask, chosen, choice, teach, config.seed, config.device)
+            models = ScoreModels(
+                prompt=ask.prompt,
+                source=ask.source,
+                clip=teach.clip,
+                preference=teach.preference,
+                content=tuple(scorers.values()),
+            )
+            outcome = run_teachers(out, teachers, ask, chosen, choice, teach, models, config.seed, config.device)
         else:
             resumes = state is State.RESUME
             outcome = run_filter(out, only.filter.name, ask.prompt, config.seed, chosen, resumes=resumes)

@@ -10,7 +10,6 @@ from e2gan.config import TeachConfig
 from e2gan.config.schemas import Written
 from e2gan.core.errors import BusyError, InputError
 from e2gan.core.files import CONFIG, read_json, write_json
-from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import give_back_memory, is_no_memory
@@ -42,11 +41,13 @@ def run_teachers(
     chosen: PhotosToEdit,
     choice: Choice,
     teach: TeachConfig,
+    models: ScoreModels,
     seed: int,
     device: str,
 ) -> Outcome:
     """Edit photos by every teacher, and build the pair set `out` of the best edits, in its partial folder.
 
+    models: what scores the edits.
     Raises InputError where a teacher cannot work at all, and where no training photo has an edit left. Edits that were
     made stay for the next run, which may choose among them by other scores, weights and thresholds.
     """
@@ -54,10 +55,7 @@ def run_teachers(
     runs = [TeacherRun(teacher, ask, chosen.photo_set.folder, candidates, teach, seed) for teacher in teachers]
     part, parts = teach.part()
     photos, assigned = chosen.photos, chosen.photos[part::parts]
-    named = teach.clip, teach.preference
-    content = tuple(map(hash_of_named, named)) if any(named) else ()
-    models = ScoreModels(prompt=ask.prompt, source=ask.source, clip=named[0], preference=named[1], content=content)
-    heavy = teach.clip is not None or teach.preference is not None
+    heavy = models.clip is not None or models.preference is not None
     try:
         resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
         if heavy and any(run.missing(assigned) for run in runs):

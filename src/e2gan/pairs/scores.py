@@ -79,7 +79,7 @@ class ScoreModels:
     """What the photos show, in words."""
     clip: str | None = None
     preference: str | None = None
-    content: tuple[str | None, ...] = ()
+    content: tuple[str, ...] = ()
     """Hashes of those of them that are folders."""
 
     @property
