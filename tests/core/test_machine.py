@@ -12,6 +12,8 @@ from PIL import Image
 from e2gan import InputError, PairsConfig, PhotosConfig, make_pairs, prepare_photos
 from e2gan.core import images
 from e2gan.core.errors import MachineError
+from e2gan.core.files import read_json, sha256
+from e2gan.core.identity import hash_below
 from e2gan.core.images import read_image, resize, write_png
 from e2gan.core.machine import LEAST, machine_fault, need_space, raise_machine_fault
 from e2gan.data.builtin_photos import builtin_pictures
@@ -43,6 +45,26 @@ def photos(tmp_path: Path) -> Path:
             (tmp_path / "in").mkdir(exist_ok=True)
             write_png(tmp_path / "in" / f"{name}.png", resize(picture, (64, 64)))
     return tmp_path / "in"
+
+
+def test_every_reader_of_a_file_tells_the_machine_from_the_file(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, text = next(photos.iterdir()), tmp_path / "a.json"
+    text.write_text("{}")
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", full)
+    for read in (
+        lambda: read_image(photo),
+        lambda: read_json(text),
+        lambda: sha256(photo),
+        lambda: hash_below(photos, [photo]),
+    ):
+        with pytest.raises(MachineError, match="Too many open files"):
+            read()
 
 
 def test_a_failing_disk_ends_photos_and_leaves_no_set_of_the_others(

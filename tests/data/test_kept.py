@@ -9,7 +9,7 @@ import pytest
 from e2gan import PairsConfig, PhotosConfig, make_pairs, prepare_photos
 from e2gan.core.images import read_image, write_png
 from e2gan.data import photos as stage
-from e2gan.data.kept import KEPT
+from e2gan.data.kept import KEPT, KeptPhotos
 from e2gan.pairs import import_pairs
 
 
@@ -92,3 +92,21 @@ def test_a_row_without_its_image_counts_for_nothing(
     assert result.train == 10
     assert not any("stopped" in note for note in result.notes)
     shutil.rmtree(out)
+
+
+def test_a_row_that_was_cut_off_makes_room_for_the_next_ones(tmp_path: Path) -> None:
+    def row(i: int) -> dict[str, object]:
+        return {"id": f"{i:06}", "source": f"{i}.png", "width": 48, "height": 40, "sha256": f"{i:064x}"}
+
+    kept = KeptPhotos(tmp_path, 32)
+    kept.write(row(0))
+    kept.write(row(1))
+    for end in ("\n", ""):  # whole, but for its newline; and in the midst
+        path = tmp_path / KEPT
+        path.write_text(path.read_text().removesuffix(end or '"}\n'))
+        again = KeptPhotos(tmp_path, 32)
+        assert [row["id"] for row in again.rows.values()] == ["000000"]
+        again.write(row(1))
+        again.write(row(2))
+        assert len(KeptPhotos(tmp_path, 32).rows) == 3
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple, TypedDic
 from msgspec import Meta
 
 from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import available_memory, need_memory
 from e2gan.core.schemas import check_form, check_sound
 
@@ -113,7 +114,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def open_file(path: Path) -> io.BufferedReader:
     """A file to be read. Raises InputError where it is missing, is no file (a folder, a pipe, a device) or may not be
-    read."""
+    read, and MachineError where that is the machine's fault."""
     try:
         if stat.S_ISREG(path.stat().st_mode):
             # It may have become a pipe meanwhile, which would be waited for without end.
@@ -125,8 +126,14 @@ def open_file(path: Path) -> io.BufferedReader:
     except FileNotFoundError:
         raise InputError(f"{path} is missing") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise _cannot_read(path, error) from None
     raise InputError(f"{path} is no file")
+
+
+def _cannot_read(path: Path, error: OSError) -> InputError:
+    """What is wrong with a file. Raises MachineError where it is not the file: a failing disk, too many open files."""
+    raise_machine_fault(error)
+    return InputError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -136,7 +143,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         try:
             data = file.read(most + 1)
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+            raise _cannot_read(path, error) from None
     _check_size(path, len(data), most)
     return data
 
@@ -357,4 +364,4 @@ def sha256(path: Path) -> str:
         try:
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from error
+            raise _cannot_read(path, error) from error

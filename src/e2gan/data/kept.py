@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,17 @@ class KeptPhotos:
     found: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        path = self.folder / KEPT
-        for line in read_lines(path) if path.exists() else ():
-            with suppress(InputError):  # the last one may have been cut off
+        path, whole = self.folder / KEPT, 0
+        for line in read_lines(path) if os.path.lexists(path) else ():
+            try:
                 row = parse_json(line, KeptPhoto, str(path), folder=self.folder)
-                self.rows[row["source"], row["sha256"]] = row
+            except InputError:
+                row = None
+            if row is None or not line.endswith(b"\n"):  # cut off as it was written: what follows goes in its place
+                os.truncate(path, whole)
+                break
+            whole += len(line)
+            self.rows[row["source"], row["sha256"]] = row
 
     def image(self, id: str) -> Path:
         return self.folder / "images" / f"{id}.png"
