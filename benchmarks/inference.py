@@ -17,16 +17,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import platform
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +30,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from e2gan import PRESETS, InputError
+from e2gan import PRESETS
 from e2gan.config import PIX2PIX
 from e2gan.core.files import write_json
 from e2gan.core.images import Pixels, square
@@ -47,12 +43,12 @@ from e2gan.measure.cost import example, multiply_accumulates
 from e2gan.networks.models import build_generator
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from small import sized  # noqa: E402 (a script beside this one, found by the line above)
+import turns  # noqa: E402 (a script beside this one, found by the line above)
+from small import sized  # noqa: E402
 
 TORCH, ONNX, OPENVINO = "PyTorch", "ONNX Runtime", "OpenVINO"
 RUNTIMES = {TORCH: ("fp32", "bf16", "bf16 compiled"), ONNX: ("fp32", "int8"), OPENVINO: ("fp32", "bf16", "int8")}
 BATCHES = (2, 4, 8)
-MOVED = 1.1  # of the reference's fastest time, beyond which a turn is taken again
 CALIBRATED_ON = 8
 MODELS: dict[str, tuple[str, Any]] = {
     "full": ("e2gan", PRESETS["device"]),
@@ -84,29 +80,6 @@ class Row:
     @property
     def int8(self) -> bool:
         return self.precision == "int8"
-
-
-@dataclass
-class Found:
-    """Of a row: milliseconds of a frame at each turn that counts and that does not, and what the process needed."""
-
-    row: Row
-    times: list[list[float]] = field(default_factory=list)
-    noisy: list[list[float]] = field(default_factory=list)
-    megabytes: float = 0.0
-    file_megabytes: float | None = None
-    gmacs: float = 0.0
-    error: str | None = None
-
-    def facts(self, group: int) -> dict[str, Any]:
-        """For the JSON: a row's settings, and its figures where it has some."""
-        facts = asdict(self.row) | {"group": group, "error": self.error, "peak_megabytes": round(self.megabytes)}
-        facts |= {"file_megabytes": self.file_megabytes, "gmacs": round(self.gmacs, 3)}
-        if turns := self.times or self.noisy:
-            used = [ms for turn in turns for ms in turn]
-            facts |= {"ms": statistics.median(used), "ms_p95": float(np.percentile(used, 95)), "turns": len(turns)}
-            facts["quiet"] = bool(self.times)
-        return facts
 
 
 # -- a row's own process ----------------------------------------------------------------------------------------------
@@ -158,55 +131,7 @@ def serve(row: Row, file: Path) -> None:
     }
     run = load[row.runtime]()
     photos = np.stack([calibration(row.size)[0]] * row.batch)
-    for _ in range(2):
-        run(photos)
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        seconds, frames, times = float(line), 0, []
-        begun = time.perf_counter()
-        while not frames or time.perf_counter() - begun < seconds:
-            start = time.perf_counter()
-            run(photos)
-            times.append(1000 * (time.perf_counter() - start) / row.batch)
-            frames += row.batch
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"ms": times, "megabytes": most}), flush=True)
-
-
-class Served:
-    """A row's process."""
-
-    def __init__(self, row: Row, file: Path) -> None:
-        command = [sys.executable, __file__, "--serve", json.dumps(asdict(row)), str(file)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(row.threads)}
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment
-        )
-        try:
-            self.answer()
-        except InputError:
-            self.stop()
-            raise
-
-    def answer(self) -> dict[str, Any]:
-        """Raises InputError with the last line that the process said, where it has ended."""
-        assert self.process.stdout is not None
-        for line in iter(self.process.stdout.readline, ""):
-            if line.startswith("{"):
-                return json.loads(line)
-        self.log.seek(0)
-        said = self.log.read().decode(errors="replace").strip().splitlines() or ["ended without a word"]
-        raise InputError(said[-1])
-
-    def time(self, seconds: float) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        print(seconds, file=self.process.stdin, flush=True)
-        return self.answer()
-
-    def stop(self) -> None:
-        with self.process, self.log:
-            self.process.kill()
+    turns.serve(lambda: run(photos), row.batch)
 
 
 # -- all of them ------------------------------------------------------------------------------------------------------
@@ -255,57 +180,21 @@ class Files:
         return file
 
 
-def product(threads: int, dtype: torch.dtype, side: int = 1024) -> float:
-    """Seconds of a square matrix product."""
-    torch.set_num_threads(threads)
-    a = torch.ones(side, side).to(dtype)
-    start = time.perf_counter()
-    torch._int_mm(a, a) if dtype == torch.int8 else a @ a  # pyright: ignore[reportPrivateImportUsage]
-    return time.perf_counter() - start
+def measure(group: list[Row], files: Files, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """The rows of a group by turns: settings and figures of each, for the JSON."""
 
+    def start(row: Row) -> turns.Served:
+        return turns.Served(__file__, row, row.threads, files.of(row))
 
-def peaks(threads: int) -> dict[str, float]:
-    """Multiply-accumulates a second of a large matrix product, by precision: the best of many."""
-    side = 2048
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
-    return {name: side**3 / min(product(threads, dtype, side) for _ in range(20)) for name, dtype in types.items()}
-
-
-def measure(group: list[Row], files: Files, rounds: int, seconds: float) -> list[Found]:
-    """The rows of a group by turns."""
-    found = [Found(row) for row in group]
-    served: dict[int, Served] = {}
-    try:
-        for i, one in enumerate(found):
-            try:
-                file = files.of(one.row)
-                served[i] = Served(one.row, file)
-            except InputError as error:
-                one.error = str(error)
-                continue
-            one.file_megabytes = round(file.stat().st_size / 1e6, 2) if file.exists() else None
-            kind, config = MODELS[one.row.model]
-            one.gmacs = multiply_accumulates(build_generator(kind, config, one.row.size), one.row.size)[0] / 1e9
-        fastest = min(reference(group[0].threads) for _ in range(5))
-        for _ in range(2 * rounds):
-            for i, process in served.items():
-                if len(found[i].times) < rounds:
-                    before = reference(group[0].threads)
-                    told = process.time(seconds)
-                    after = reference(group[0].threads)
-                    fastest = min(fastest, before, after)
-                    quiet = max(before, after) <= MOVED * fastest
-                    (found[i].times if quiet else found[i].noisy).append(told["ms"])
-                    found[i].megabytes = told["megabytes"]
-    finally:
-        for process in served.values():
-            process.stop()
-    return found
-
-
-def reference(threads: int) -> float:
-    """Seconds of the matrix product that tells whether others use the machine: the median of three."""
-    return statistics.median(product(threads, torch.float32) for _ in range(3))
+    found = turns.take_turns({str(row): partial(start, row) for row in group}, group[0].threads, rounds, seconds)
+    facts = []
+    for row in group:
+        kind, config = MODELS[row.model]
+        macs, _ = multiply_accumulates(build_generator(kind, config, row.size), row.size)
+        file = files.of(row)
+        size = round(file.stat().st_size / 1e6, 2) if file.exists() else None
+        facts.append(asdict(row) | {"gmacs": round(macs / 1e9, 3), "file_megabytes": size} | found[str(row)].facts())
+    return facts
 
 
 def table(facts: list[dict[str, Any]], peak: dict[int, dict[str, float]]) -> str:
@@ -361,12 +250,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = Files(Path(folder))
         for i, group in enumerate(track(list(rows(options.quick, threads)), "groups")):
-            facts += [one.facts(i) for one in measure(group, files, rounds, seconds)]
-    peak = {count: peaks(count) for count in threads}
+            facts += [{"group": i} | found for found in measure(group, files, rounds, seconds)]
+    peak = turns.peaks(threads)
     print(table(best_batches(facts), peak))
-    for count, of in peak.items():
-        said = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in of.items())
-        print(f"\nPeak of a matrix product on {count} thread{'s' * (count > 1)}, GMAC/s: {said}.")
+    print(f"\n{turns.peak_lines(peak)}")
     for runtime in (ONNX, OPENVINO):
         if why := missing(runtime):
             print(f"{runtime} was not timed: {why}")

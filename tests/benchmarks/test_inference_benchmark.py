@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +25,7 @@ def test_rows_take_turns_in_processes_of_their_own(bench: Any, tmp_path: Path, m
     kinds = [("PyTorch", "fp32"), ("ONNX Runtime", "fp32"), ("ONNX Runtime", "int8"), ("nothing", "fp32")]
     group = [bench.Row("small", runtime, precision, 32, 2, 1) for runtime, precision in kinds]
     found = bench.measure(group, bench.Files(tmp_path), rounds=1, seconds=0.0)
-    *ran, absent = [one.facts(0) for one in found]
+    *ran, absent = found
     for facts in ran:
         assert facts["error"] is None
         assert facts["turns"] >= 1
@@ -37,17 +38,17 @@ def test_rows_take_turns_in_processes_of_their_own(bench: Any, tmp_path: Path, m
 
 
 def test_a_turn_beside_other_work_counts_only_where_there_is_no_other(bench: Any) -> None:
-    row = bench.Row("full", "PyTorch", "fp32", 256, 1, 2)
-    quiet = bench.Found(row, times=[[10.0, 12.0], [11.0]], noisy=[[50.0]]).facts(0)
+    quiet = bench.turns.Found(times=[[10.0, 12.0], [11.0]], noisy=[[50.0]]).facts()
     assert (quiet["ms"], quiet["turns"], quiet["quiet"]) == (11.0, 2, True)
-    noisy = bench.Found(row, noisy=[[50.0]]).facts(0)
+    noisy = bench.turns.Found(noisy=[[50.0]]).facts()
     assert (noisy["ms"], noisy["quiet"]) == (50.0, False)
 
 
 def test_the_table_shows_the_best_batch_and_ratios_within_a_group(bench: Any) -> None:
     def facts(group: int, model: str, batch: int, ms: float) -> dict[str, Any]:
         row = bench.Row(model, "PyTorch", "bf16", 256, batch, 2)
-        return bench.Found(row, times=[[ms]], gmacs=1.0, megabytes=300).facts(group)
+        found = bench.turns.Found(times=[[ms]], megabytes=300).facts()
+        return asdict(row) | {"group": group, "gmacs": 1.0, "file_megabytes": None} | found
 
     rows = [
         facts(0, "full", 1, 20.0),
