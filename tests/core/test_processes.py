@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from joblib import delayed
 
@@ -43,3 +44,28 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     while any(map(alive, pids)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(map(alive, pids))
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6])
+def test_a_stop_as_they_begin_is_quiet_and_leaves_none(after: float, tmp_path: Path) -> None:
+    code = (
+        "import os, time; from pathlib import Path; from joblib import delayed\n"
+        "from e2gan.core.processes import in_processes\n"
+        "from e2gan.core.stopping import signals_stop, Stopped\n"
+        f"def work(i):\n    (Path({str(tmp_path)!r}) / str(os.getpid())).touch()\n    time.sleep(60)\n"
+        "try:\n"
+        "    with signals_stop():\n"
+        "        print('ready', flush=True)\n"
+        "        list(in_processes([delayed(work)(i) for i in range(4)], 4))\n"
+        "except Stopped:\n"
+        "    raise SystemExit(7)\n"
+    )
+    command = [sys.executable, "-c", code]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    time.sleep(after)
+    parent.send_signal(signal.SIGTERM)
+    assert parent.communicate(timeout=60)[0] == ""  # what any of them prints comes here, so that all have ended
+    assert parent.returncode == 7
+    assert not any(alive(int(path.name)) for path in tmp_path.iterdir())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2gan.core.stopping import Stopped, signals_stop, without_ctrl_c
+from e2gan.core.stopping import Stopped, signals_stop, without_signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -101,10 +102,33 @@ def test_what_it_makes_others_raise_is_its_own() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_processes_that_are_begun_without_ctrl_c_never_see_it() -> None:
-    with without_ctrl_c():
-        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], stderr=subprocess.PIPE)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=10) == (None, b"")
-    assert process.returncode == 0
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+def logs() -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    except KeyboardInterrupt:
+        logging.getLogger("torch").exception("fake tensor raised TypeError")
+        raise TypeError from None
+
+
+def test_what_libraries_log_as_they_are_torn_from_their_work_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(Stopped), signals_stop():
+        logs()
+    assert not caplog.records
+    logging.getLogger("torch").error("afterwards")
+    assert [record.message for record in caplog.records] == ["afterwards"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_processes_that_are_begun_without_signals_see_none_until_they_ask_for_them(name: str) -> None:
+    number = getattr(signal, name)
+    wait = "import time; time.sleep(0.5)"
+    ask = "from e2gan.core.stopping import with_signals; with_signals()"
+    for code, status in ((wait, 0), (f"{wait}; {ask}; time.sleep(5)", -number)):
+        with without_signals():
+            process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+        process.send_signal(number)
+        said = process.communicate(timeout=20)[1]
+        assert process.returncode == status
+        assert (said == b"") == (status != -signal.SIGINT)  # where Python shows KeyboardInterrupt
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

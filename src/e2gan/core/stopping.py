@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ class _Signals:
             os._exit(self.status)
         if self.stopped is None:
             self.stopped, self.first = Stopped(number), time.monotonic()
+            logging.disable()  # what libraries say from here on is of what they were torn from
             raise self.stopped
         if time.monotonic() - self.first > PATIENCE:
             os._exit(128 + number)  # as kill -9 would: a rerun clears up
@@ -83,7 +85,7 @@ def signals_stop() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    outer, hook, before = _active, sys.unraisablehook, {}
+    outer, hook, before, level = _active, sys.unraisablehook, {}, logging.root.manager.disable
     signals = outer or _Signals()
     try:
         if outer is None:
@@ -98,6 +100,7 @@ def signals_stop() -> Iterator[None]:
             for number, handler in before.items():
                 signal.signal(number, handler)
             sys.unraisablehook, _active = hook, None
+            logging.disable(level)
 
 
 def stops_for_good() -> None:
@@ -114,14 +117,26 @@ def ending(status: int) -> None:
         _active.status = status
 
 
+def is_stopped() -> bool:
+    """Whether a signal has come, and this process is ending."""
+    return _active is not None and _active.stopped is not None
+
+
 @contextlib.contextmanager
-def without_ctrl_c() -> Iterator[None]:
-    """Processes that are started inside never see Ctrl-C, not even before their first line; here it waits."""
+def without_signals() -> Iterator[None]:
+    """Here signals wait. Processes that are started inside never see one, not even before their first line, until they
+    call `with_signals`."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in SIGNALS})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def with_signals() -> None:
+    """In a process that was started `without_signals`: they come again."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {getattr(signal, name) for name in SIGNALS})
