@@ -64,7 +64,9 @@ def export_all(config: ExportConfig) -> ExportedAll:
     if config.format != EVERY:
         raise InputError(f"--format {config.format}: export_all writes all; export_model writes one")
     subject = Subject.load(config)
-    with writing(config.out, "export", settings_of(config) | subject.facts, reads=reads_of(config), resumes=True) as partial:
+    with writing(
+        config.out, "export", settings_of(config) | subject.facts, reads=reads_of(config), resumes=True
+    ) as partial:
         if partial is not None:
             names, missing = available(config)
             photos = photographs(config.photos)

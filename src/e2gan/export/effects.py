@@ -1,4 +1,4 @@
-"""One base, many effects: the base once as an ONNX graph, and each adapter and prompt in small files that are inputs."""
+"""One base, many effects: the base once as an ONNX graph, each adapter and prompt as a small file of its inputs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,13 @@ def write(order: Order, path: Path) -> None:
     }
     words = max((e.prompt["prompt.hidden"].shape[1] for e in effects if e.prompt), default=0)
     entries = [_write_effect(folder, effect, model, words) for effect in effects]
-    manifest = {"format": "e2gan effects", "version": 1, "base": told, "inputs": inputs(model, words), "effects": entries}
+    manifest = {
+        "format": "e2gan effects",
+        "version": 1,
+        "base": told,
+        "inputs": inputs(model, words),
+        "effects": entries,
+    }
     write_json(path, manifest)
 
 

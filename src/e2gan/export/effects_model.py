@@ -20,6 +20,7 @@ from e2gan.networks.generator import WHOLE
 
 BASE = "base.onnx"
 MOST_STRENGTH = 1.5
+BEFORE_EFFECTS = ("photo", "place", "strength", "weights")  # inputs that are their own kind
 
 Arrays = dict[str, np.ndarray]
 
@@ -43,8 +44,7 @@ class EffectsModel:
         self.providers = list(self.session.get_providers())
         self.multiple = told["multiple"]
         self._inputs = {row["name"]: row for row in self.manifest["inputs"]}
-        if {each.name for each in self.session.get_inputs()} != self._inputs.keys():
-            raise InputError(f"{self.path}: its inputs are not those of {told['file']}")
+        self._check_inputs()
         self._entries = {entry["name"]: entry for entry in self.manifest["effects"]}
         if len(self._entries) != len(self.manifest["effects"]):
             raise InputError(f"{self.path}: two effects of one name")
@@ -93,6 +93,25 @@ class EffectsModel:
         (edits,) = self.session.run(["edit"], feed)
         return edits  # pyright: ignore[reportReturnType]
 
+    def _check_inputs(self) -> None:
+        """Raises InputError where effects.json does not say what the graph is."""
+        graph = {each.name: each for each in self.session.get_inputs()}
+        same = graph.keys() == self._inputs.keys() and len(graph) == len(self.manifest["inputs"])
+        for name, row in self._inputs.items() if same else ():
+            sides = [n if isinstance(n, int) else None for n in graph[name].shape]
+            same &= len(sides) == len(row["shape"]) and row.get("rank_axis", 0) < max(1, len(sides))
+            same &= all(
+                a == b or (a is None and row["kind"] == "prompt") for a, b in zip(sides, row["shape"], strict=False)
+            )
+            same &= {"photo": "tensor(uint8)"}.get(name, "tensor(float)") == f"tensor({row['type'].removesuffix('32')})"
+            same &= row["kind"] == (
+                name if name in BEFORE_EFFECTS else "prompt" if name.startswith("prompt.") else "lora"
+            )
+            same &= row["kind"] != "lora" or name.endswith((".A", ".B"))
+        same &= self.session.get_modelmeta().custom_metadata_map.get("multiple") == str(self.multiple)
+        if not same:
+            raise InputError(f"{self.path}: what it says of the inputs is not what {self.manifest['base']['file']} has")
+
     def _load(self, name: str) -> tuple[Arrays, Arrays]:
         """An effect's branches and its prompt, float32, read once."""
         if name not in self._loaded:
@@ -100,7 +119,9 @@ class EffectsModel:
             files = (entry["file"], entry["sha256"], "lora"), (entry["prompt_file"], entry["prompt_sha256"], "prompt")
             lora, prompt = (self._read(self._whole(file, wanted), kind) for file, wanted, kind in files)
             for layer in [each.removesuffix(".A") for each in lora if each.endswith(".A")]:
-                A, B = (lora[each].shape[self._inputs[each].get("rank_axis", 0)] for each in (f"{layer}.A", f"{layer}.B"))
+                A, B = (
+                    lora[each].shape[self._inputs[each].get("rank_axis", 0)] for each in (f"{layer}.A", f"{layer}.B")
+                )
                 if A != B:
                     raise InputError(f"{self.path.parent / entry['file']}: {layer} has A of rank {A} and B of {B}")
             self._loaded[name] = lora, prompt

@@ -78,8 +78,8 @@ class Format:
     None where this machine cannot run it: then `checks` are all that is known. precisions: the first is the default.
     fixed_size: whether a file has one size. checks: what else is looked at. operators: the name of each in a file, and
     how often it is there. several: whether it keeps adapters apart, of which there may be several, and takes their
-    strength as it runs; trials: then, what of it is compared, of the file as `load` gives it, the base and the adapters.
-    beside: files and folders in the same folder that belong to the file.
+    strength as it runs. trials: what of such a file is compared: of the file as `load` gives it, the base and the
+    adapters. beside: files and folders in the same folder that belong to the file.
     """
 
     file: str

@@ -47,7 +47,8 @@ class Branch(nn.Module):
             kernel = (self.A.flatten(2) @ SUMS.T).unflatten(2, (4, 4)).transpose(0, 1)  # as `transposed_kernel`
             h = F.conv_transpose2d(x, kernel, None, STRIDE, PADDING)
         elif isinstance(layer, nn.ConvTranspose2d):
-            h = F.conv_transpose2d(x, self.A, None, layer.stride, layer.padding, layer.output_padding)
+            stride, padding, output_padding = layer.stride, layer.padding, layer.output_padding
+            h = F.conv_transpose2d(x, self.A, None, stride, padding, output_padding)  # pyright: ignore
             return layer(x) + F.conv2d(h, self.B.transpose(0, 1))
         else:
             h = F.conv2d(x, self.A, None, layer.stride, layer.padding)

@@ -19,6 +19,7 @@ from e2gan.core.files import CONFIG, FLOATS, TensorHeader, read_json, read_tenso
 from e2gan.core.memory import available_memory, need_memory
 from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
+from e2gan.networks.fixed_attention import blend_prompts
 from e2gan.networks.folders import (
     ABOUT,
     CONCEPT,
@@ -28,7 +29,6 @@ from e2gan.networks.folders import (
     base_folder,
     generator_config,
 )
-from e2gan.networks.fixed_attention import blend_prompts
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach_tensors, check_shapes, merged
 from e2gan.networks.peft_config import adapter_weights
@@ -159,9 +159,9 @@ class Model:
     """A generator that is ready to edit.
 
     generator: in evaluation mode, adapters attached and active. tokens: (1, T, D) float32, the prompt; None where the
-    generator does not attend to text, and where it holds the prompts of a mixture, each of which it attends to. size: the working size in pixels that it was trained at. folder: where the
-    adapter, else the model, lies. detail: how its edits come back to a larger photo's size; with the photo's own
-    detail, or enlarged as they are.
+    generator does not attend to text, and where it holds the prompts of a mixture, all of which it attends to. size:
+    the working size in pixels that it was trained at. folder: where the adapter, else the model, lies. detail: how its
+    edits come back to a larger photo's size; with the photo's own detail, or enlarged as they are.
     """
 
     generator: nn.Module
