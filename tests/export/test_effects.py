@@ -146,7 +146,7 @@ def test_all_has_effects_where_there_is_an_adapter(
 ) -> None:
     only = {name: FORMATS[name] for name in ("onnx", "effects")}
     monkeypatch.setattr("e2gan.export.all_formats.FORMATS", only)
-    one = ExportConfig(base=project.base, adapter=project.adapter, format="all", out=tmp_path / "one")  # pyright: ignore
+    one = ExportConfig(base=project.base, adapter=(project.adapter,), format="all", out=tmp_path / "one")
     found = export_all(replace(one, photos=project.photos))
     assert [exported.format for exported in found.formats] == ["onnx", "effects"]
     assert 'href="effects/effects.json"' in found.page.read_text("utf-8")
