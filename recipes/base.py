@@ -3,9 +3,13 @@
     python recipes/base.py --photos ../shared/photos --out work
 
 Photographs: all of `train`, all of `landscapes`, and the first half of `faces`, in random crops; the other faces and
-`test` are never seen. Concepts: of the built-in teacher's, those that `e2gan concepts` keeps; the rest stay held out.
-Neural styles join them by --styles and --learn. Training: small pictures first, then larger ones from that base's
-weights, or from --start. Run again, it goes on where it was stopped.
+`test` are never seen. Of a folder with none of these, such as one's own, all photographs in and below it. Concepts: of
+the built-in teacher's, those that `e2gan concepts` keeps; the rest stay held out. Neural styles join them by --styles
+and --learn. Training: small pictures first, then larger ones from that base's weights, or from --start. Run again, it
+goes on where it was stopped.
+
+A training of days is cut in --pieces: each goes on from the one before, its rate risen anew and falling to zero (warm
+restarts, Loshchilov & Hutter 2017), so that there is a base to ship at the end of each.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 import tyro
 
 from e2gan.choose.concepts import choose_concepts
@@ -31,12 +36,17 @@ from e2gan.core.images import read_image, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
+from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
+from e2gan.measure.colour_table import table_edits
 from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_edit_content, base_folder
 from e2gan.networks.models import load_generator
+from e2gan.networks.pixels import from_pixels
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.filters.filters import FILTERS, find
 from e2gan.train.base import train_base
+from e2gan.train.lut import pair_files
+from e2gan.train.perceptual import perceptual_loss, perceptual_maps
 from styles import style_pairs, style_prompts
 
 
@@ -45,9 +55,9 @@ class Recipe:
     """Train the base that ships."""
 
     photos: Path
-    """Folder that holds `train`, `landscapes` and `faces`."""
+    """Folder that holds `train`, `landscapes` and `faces`, or photographs of one's own."""
     out: Path
-    """Folder to work in; the base lies in `base` at the end."""
+    """Folder to work in; the bases' folders in it are printed as they are done, the last one's at the end."""
     features: Path | None = None
     """SqueezeNet 1.1 weights, by whose features concepts are compared (default: those that ship)."""
     keep: int = 20
@@ -76,19 +86,25 @@ class Recipe:
     """Training steps of each phase."""
     lr: tuple[float, ...] = (4e-4, 3e-4)
     """Learning rate of each phase, each falling to zero on a cosine."""
+    pieces: int = 1
+    """Train the last phase so many times, each from the weights of the time before and by another chance."""
     batch: int = 8
     """Pairs a step. Twos of twenty concepts are lost at 4e-4 (docs/log.md)."""
     gan: float = 1.0
     """Weight of the adversarial loss; 0 leaves the discriminator as it was at the start."""
     perceptual: float = 0.0
     """Weight of the perceptual loss; 20 serves for strokes."""
-    crop: int | None = None
-    """Side of the random crops that are trained on, in each phase whose pictures are larger."""
+    crop: tuple[int, ...] = ()
+    """Side of the random crops that are trained on, where the pictures are larger; of several, one a phase and piece in
+    turn."""
     warmup: int = 100
     """Steps in which each phase's learning rate rises; twenty do for a short phase that goes on from a base."""
     share: tuple[float, ...] = (0.5,)
     """Part of the photos that each concept's edits are made of, another part for each: one for all phases, or one a
     phase."""
+    balance: bool = False
+    """Fewer photos for what is easy: each concept's part of --share follows what the best colour table leaves of its
+    edits, by the perceptual distance; the hardest has all of it, none less than a quarter."""
     seed: int = 0
     ship: Path | None = None
     """Put the base there too, in half precision, e.g. src/e2gan/assets/base."""
@@ -104,6 +120,8 @@ class Recipe:
             raise InputError("--sizes names one twice: go on from a base with --start, in another --out")
         if not 1 <= self.keep < len(FILTERS):
             raise InputError(f"--keep {self.keep}: must lie in 1..{len(FILTERS) - 1}")
+        if self.pieces < 1:
+            raise InputError(f"--pieces {self.pieces}: must be at least 1")
         for name in self.concepts:
             if name != PHOTO:
                 find(name)
@@ -117,44 +135,54 @@ class Recipe:
                 raise InputError(f"--learn {name}: the styles of --styles are {', '.join(known) or 'none: name it'}")
         if self.style_size < max(self.sizes):
             raise InputError(f"--style-size {self.style_size}: must be at least the largest of --sizes")
-        for folder in SOURCES:
-            if not (self.photos / folder).is_dir():
-                raise InputError(f"{self.photos} has no folder {folder}")
+        sources(self.photos)
 
 
 # Folder → part of its photos that is used, crops of each, smallest side of a crop relative to the shorter side.
-SOURCES = {"train": (1.0, 3, 0.55), "landscapes": (1.0, 1, 0.6), "faces": (0.5, 1, 0.7)}
+Source = tuple[float, int, float]
+SHIPPED: dict[str, Source] = {"train": (1.0, 3, 0.55), "landscapes": (1.0, 1, 0.6), "faces": (0.5, 1, 0.7)}
+OWN: dict[str, Source] = {".": (1.0, 3, 0.55)}
 VAL = 0.03
 PHOTO = "photo"  # the concept that changes nothing
 SAMPLED = 100  # photos that concepts are compared on
 COMPARED_AT = 64
+JUDGED, LEAST_PART = 40, 0.25  # photos that tell how hard a concept is, and the easiest one's part of the hardest's
 
 
 def photo_set(recipe: Recipe, size: int) -> Path:
     """Random square crops of the photographs, split by photograph."""
     folder = recipe.out / f"photos-{size}"
-    files = [path for source in SOURCES for path in used(recipe.photos / source)]
-    settings = {"size": size, "seed": recipe.seed, "sources": {k: list(v) for k, v in SOURCES.items()}}
-    with writing(folder, "photos", settings, reads={"photos": hash_below(recipe.photos, files)}) as partial:
+    found = sources(recipe.photos)
+    files = [(path, of) for name, of in found.items() for path in used(recipe.photos / name, of[0])]
+    settings = {"size": size, "seed": recipe.seed, "sources": {k: list(v) for k, v in found.items()}}
+    reads = {"photos": hash_below(recipe.photos, [path for path, _ in files])}
+    with writing(folder, "photos", settings, reads=reads) as partial:
         if partial is not None:
-            names = [str(path.relative_to(recipe.photos)) for path in files]
+            names = [str(path.relative_to(recipe.photos)) for path, _ in files]
             val = set(shuffled(names, recipe.seed)[: max(1, round(VAL * len(names)))])
             write_photo_set(partial, track(crops(recipe, files, size, val), f"photos at {size}"))
     return folder
 
 
-def used(folder: Path) -> list[Path]:
+def sources(photos: Path) -> dict[str, Source]:
+    """The folders that crops are made of. Raises InputError where some of those that ship are there and some not."""
+    missing = [name for name in SHIPPED if not (photos / name).is_dir()]
+    if missing and len(missing) < len(SHIPPED):
+        raise InputError(f"{photos} has no folder {missing[0]}")
+    return OWN if missing else SHIPPED
+
+
+def used(folder: Path, part: float) -> list[Path]:
     files = list_images(folder)
-    return files[: round(SOURCES[folder.name][0] * len(files))]
+    return files[: round(part * len(files))]
 
 
-def crops(recipe: Recipe, files: list[Path], size: int, val: set[str]) -> Iterator[Item]:
+def crops(recipe: Recipe, files: list[tuple[Path, Source]], size: int, val: set[str]) -> Iterator[Item]:
     """The same places for every size, since all chance comes from the seed and the file's place in the list."""
     taken: set[str] = set()
-    for i, path in enumerate(files):
+    for i, (path, (_, count, least)) in enumerate(files):
         photo, name, file = read_image(path), str(path.relative_to(recipe.photos)), sha256(path)
         rng = np.random.default_rng((recipe.seed, i))
-        _, count, least = SOURCES[path.parent.name]
         height, width = photo.shape[:2]
         for _ in range(count):
             side = round(min(height, width) * rng.uniform(least, 1))
@@ -204,22 +232,50 @@ def selection(photos: Path, path: Path, count: int, seed: int) -> Path:
 def pair_sets(recipe: Recipe, photos: Path, concepts: list[str], share: float) -> list[Path]:
     """Each concept's pairs, of its own random part of the photos."""
     loaded, folders = PhotoSet.load(photos), []
-    size, count = loaded.size, round(share * len(loaded.split("train")))
+    parts = hardness(recipe, photos, concepts) if recipe.balance else {}
     for i, name in enumerate(concepts):
+        count = round(share * max(LEAST_PART, parts.get(name, 1.0)) * len(loaded.split("train")))
         path = recipe.out / "selections" / f"{name}-{count}.json"
         chosen = selection(photos, path, count, seed=recipe.seed + 1 + i)
-        folders.append(recipe.out / f"pairs-{size}" / name)
-        if name in recipe.learn:
-            assert recipe.styles is not None
-            large = photo_set(recipe, recipe.style_size)
-            styled = recipe.out / f"styled-{recipe.style_size}" / f"{name}-{count}"
-            style_pairs(recipe.styles, name, large, photos, styled, folders[-1], chosen)
-        elif name == PHOTO:
-            images = photos / "images"
-            make_pairs(PairsConfig(before=images, after=images, concept="a photo", size=size, out=folders[-1]))
-        else:
-            make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=folders[-1]))
+        folders.append(recipe.out / f"pairs-{loaded.size}" / name)
+        make(recipe, name, photos, chosen, folders[-1])
     return folders
+
+
+def make(recipe: Recipe, name: str, photos: Path, chosen: Path, out: Path) -> None:
+    """The pairs of one concept or style, of the photos that are chosen."""
+    if name in recipe.learn:
+        assert recipe.styles is not None
+        large = photo_set(recipe, recipe.style_size)
+        styled = recipe.out / f"styled-{recipe.style_size}" / f"{name}-{chosen.stem.rpartition('-')[2]}"
+        style_pairs(recipe.styles, name, large, photos, styled, out, chosen)
+    elif name == PHOTO:
+        images = photos / "images"
+        size = PhotoSet.load(photos).size
+        make_pairs(PairsConfig(before=images, after=images, concept="a photo", size=size, out=out))
+    else:
+        make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=out))
+
+
+def hardness(recipe: Recipe, photos: Path, concepts: list[str]) -> dict[str, float]:
+    """What the best colour table leaves of each concept, relative to the most: perceptual distance, 0..1."""
+    some = selection(photos, recipe.out / "selections" / f"judged-{JUDGED}.json", JUDGED, seed=recipe.seed)
+    left = {}
+    for name in concepts:
+        folder = recipe.out / "judged" / f"{PhotoSet.load(photos).size}" / name
+        make(recipe, name, photos, some, folder)
+        pair_set = PairSet.load(folder)
+        before, after, _ = pair_files(pair_set)
+        images = np.stack([read_image(path) for path in before]), np.stack([read_image(path) for path in after])
+        edits, why = table_edits(pair_set, images[0])
+        if edits is None:
+            raise InputError(f"{name}: {why}")
+        with torch.inference_mode():
+            maps = [perceptual_maps(from_pixels(torch.from_numpy(x).permute(0, 3, 1, 2))) for x in (edits, images[1])]
+            left[name] = float(perceptual_loss(*maps))
+    most = max(left.values())
+    print("; ".join(f"{name} {value / most:.2f}" for name, value in left.items()), file=sys.stderr)
+    return {name: value / most for name, value in left.items()}
 
 
 def train(recipe: Recipe) -> Path:
@@ -231,7 +287,9 @@ def train(recipe: Recipe) -> Path:
     if recipe.norm is not None:
         generator = replace(generator, norm=recipe.norm)
     start = recipe.start
-    for i, size in enumerate(recipe.sizes):
+    for k in range(len(recipe.sizes) + recipe.pieces - 1):
+        i = min(k, len(recipe.sizes) - 1)
+        piece, size = k - i, recipe.sizes[i]
         folders = pair_sets(recipe, photo_set(recipe, size), concepts, recipe.share[i % len(recipe.share)])
         training = replace(
             RECIPES["quick"].training["base"],
@@ -241,11 +299,11 @@ def train(recipe: Recipe) -> Path:
             lr=recipe.lr[i],
             gan=recipe.gan,
             perceptual=recipe.perceptual,
-            crop=recipe.crop,
+            crop=recipe.crop[k % len(recipe.crop)] if recipe.crop else None,
             warmup=recipe.warmup,
-            seed=recipe.seed,
+            seed=recipe.seed + piece,
         )
-        out = recipe.out / f"{recipe.preset}-{size}"
+        out = recipe.out / (f"{recipe.preset}-{size}" + (f"-{piece + 1}" if piece else ""))
         config = BaseConfig(pairs=tuple(folders), out=out, start=start, training=training)
         print(train_base(config if start else replace(config, generator=generator)), file=sys.stderr)
         start = out

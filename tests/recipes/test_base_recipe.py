@@ -59,6 +59,23 @@ def test_small_then_large_and_again_is_nothing(photos: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_pieces_go_on_from_each_other_and_what_is_easy_gets_fewer_photos(photos: Path, tmp_path: Path) -> None:
+    options = ["--concepts", "sepia", "hatching", "--sizes", "64", "--steps", "1", "--lr", "1e-4", "--batch", "2"]
+    own = photos / "landscapes"  # a folder that has none of the three in it
+    done = run(own, tmp_path, *options, "--crop", "32", "48", "--share", "0.8", "--pieces", "2", "--balance")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "device-64-2")
+    first, second = (read_json(tmp_path / name / "config.json")["settings"] for name in ("device-64", "device-64-2"))
+    assert (first["start"], second["start"]) == (None, str(tmp_path / "device-64"))
+    assert [(s["training"]["crop"], s["training"]["seed"]) for s in (first, second)] == [(32, 0), (48, 1)]
+    count = {name: len(read_jsonl(tmp_path / "pairs-64" / name / "metadata.jsonl")) for name in ("sepia", "hatching")}
+    assert count["sepia"] < count["hatching"] / 2
+    (tmp_path / "half" / "train").mkdir(parents=True)
+    done = run(tmp_path / "half", tmp_path / "none", *options)
+    assert (done.returncode, done.stderr) == (2, f"recipe: {tmp_path / 'half'} has no folder landscapes\n")
+
+
+@pytest.mark.slow
 def test_a_style_joins_and_a_base_is_gone_on_from(photos: Path, shared: Path, tmp_path: Path) -> None:
     small = ["--concepts", "sepia", "--batch", "2", "--sizes", "32", "--steps", "1", "--lr", "1e-4"]
     assert run(photos, tmp_path / "small", *small).returncode == 0
@@ -111,6 +128,7 @@ def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
         (["--concepts", "beautiful"], "no built-in filter"),
         (["--sizes", "64", "128", "256"], "2 given for 3 sizes"),
         (["--keep", "99"], "must lie in"),
+        (["--pieces", "0"], "must be at least 1"),
         (["--learn", "udnie"], "the styles of --styles are none"),
         (["--sizes", "64", "64"], "--sizes names one twice"),
         (["--start", "nowhere"], "nowhere is no base"),

@@ -26,13 +26,29 @@ def of(loss, one: Tensor, other: Tensor) -> float:
     return float(loss(perceptual_maps(one), perceptual_maps(other)))
 
 
-def test_maps_have_unit_length_at_each_pixel_and_the_networks_sizes() -> None:
+def test_maps_have_the_networks_sizes_and_gram_matrices_a_trace_of_one() -> None:
     maps = perceptual_maps(photographs(64))
     assert [tuple(x.shape) for x in maps] == [(3, 64, 31, 31), (3, 128, 15, 15), (3, 256, 7, 7), (3, 384, 3, 3)]
     for x in maps:
-        assert torch.allclose(x.norm(dim=1), torch.ones(x.shape[0], *x.shape[2:]), atol=1e-4)
         assert torch.allclose(torch.einsum("bii->b", gram(x)), torch.ones(3), atol=1e-4)
     assert len(perceptual_maps(photographs(32))) == len(LAYERS)  # the smallest side that a training has
+
+
+def test_it_is_the_squared_distance_of_vectors_of_unit_length_and_so_is_its_gradient() -> None:
+    rng = torch.Generator().manual_seed(0)
+    edit, target = (torch.rand(2, 5, 4, 3, generator=rng) for _ in range(2))
+    edit[0, :, 0, 0] = 0  # as where no channel fires
+    edit[1, :, 1, 1] = target[1, :, 1, 1] = 0
+    edit.requires_grad_()
+    loss = perceptual_loss([edit], [target])
+    (gradient,) = torch.autograd.grad(loss, edit)
+    units = [torch.nn.functional.normalize(x, dim=1, eps=1e-6) for x in (edit, target)]
+    right = (units[0] - units[1]).square().sum(1).mean()
+    (wanted,) = torch.autograd.grad(right, edit)
+    assert float(loss.detach()) == pytest.approx(float(right.detach()), rel=1e-6)
+    alive = edit.detach().square().sum(1, keepdim=True) > 0
+    assert torch.allclose(gradient * alive, wanted * alive, atol=1e-6)
+    assert gradient.isfinite().all()
 
 
 def test_the_same_image_costs_nothing_and_another_one_much() -> None:

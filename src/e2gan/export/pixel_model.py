@@ -92,9 +92,12 @@ def as_pixels(edits: np.ndarray, path: Path) -> Pixels:
 
 
 def fold_batch_norms(layers: nn.Sequential) -> None:
-    """Put each batch norm into the convolution before it. Changes `layers` in place; the function stays the same."""
+    """Put each batch norm into the convolution before it, but for one that takes its statistics from the image itself.
+    Changes `layers` in place; the function stays the same."""
     for i in range(1, len(layers)):
         conv, norm = layers[i - 1], layers[i]
-        if isinstance(norm, nn.BatchNorm2d) and isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
+            continue
+        if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
             layers[i - 1] = fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
             layers[i] = nn.Identity()

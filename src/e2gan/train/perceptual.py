@@ -15,6 +15,7 @@ from torch import Tensor
 from e2gan.features.squeezenet import squeezenet_maps, squeezenet_weights
 
 LAYERS = ("conv1", "fire3", "fire5", "fire7")
+EPS = 1e-6  # the least length that counts as one
 
 
 @functools.cache
@@ -24,18 +25,27 @@ def _weights(device: torch.device) -> dict[str, Tensor]:
 
 
 def perceptual_maps(images: Tensor) -> list[Tensor]:
-    """Images (B, 3, H, W) in [-1, 1], from 32 pixels, to the maps of `LAYERS`, float32, of unit length at each pixel.
+    """Images (B, 3, H, W) in [-1, 1], from 32 pixels, to the maps of `LAYERS`, float32, channels last.
 
-    In float32 throughout: in bf16 it takes as long on a CPU, and the gradient is another one (cosine 0.97).
+    In float32 throughout: in bf16 it takes as long on a CPU, and the gradient is another one (cosine 0.97). The layout
+    is what pools and sums over channels are fast in: half of the loss's time on a CPU (docs/log.md).
     """
     levels = 127.5 * (images.float() + 1)
-    return [F.normalize(x, dim=1, eps=1e-6) for x in squeezenet_maps(_weights(images.device), levels, LAYERS)]
+    return squeezenet_maps(_weights(images.device), levels.contiguous(memory_format=torch.channels_last), LAYERS)
 
 
 def perceptual_loss(edit_maps: list[Tensor], target_maps: list[Tensor]) -> Tensor:
-    """Squared distance of the unit vectors, mean over pixels, sum over layers: 0 for the same image, 8 at most."""
-    distances = [(a - b).square().sum(1).mean() for a, b in zip(edit_maps, target_maps, strict=True)]
-    return torch.stack(distances).sum()
+    """Squared distance of the maps' vectors, each of unit length, at each pixel; mean over pixels, sum over layers: 0
+    for the same image, 8 at most."""
+    return torch.stack([_distance(a, b).mean() for a, b in zip(edit_maps, target_maps, strict=True)]).sum()
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """|u - v|² = |u|² + |v|² - 2·u·v of the vectors of unit length, (B, C, H, W) twice to (B, H, W), without making
+    them: maps are large, and their sums over channels are not. A vector of zeros stays one."""
+    aa, bb, ab = a.square().sum(1), b.square().sum(1), (a * b).sum(1)
+    scale_a, scale_b = (squares.clamp_min(EPS**2).rsqrt() for squares in (aa, bb))
+    return aa * scale_a**2 + bb * scale_b**2 - 2 * ab * scale_a * scale_b
 
 
 def gram_loss(edit_maps: list[Tensor], target_maps: list[Tensor]) -> Tensor:
@@ -49,6 +59,6 @@ def gram_loss(edit_maps: list[Tensor], target_maps: list[Tensor]) -> Tensor:
 
 
 def gram(maps: Tensor) -> Tensor:
-    """(B, C, H, W) → (B, C, C): the products of channels, mean over pixels."""
-    x = maps.flatten(2)
+    """(B, C, H, W) → (B, C, C): the products of channels, mean over pixels, each pixel's vector of unit length."""
+    x = F.normalize(maps, dim=1, eps=EPS).flatten(2)
     return x @ x.mT / x.shape[2]

@@ -1,0 +1,156 @@
+"""Rows of a benchmark in processes of their own that take turns, and what tells whether others use the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from e2gan import InputError
+
+MOVED = 1.1  # of the reference's fastest time, beyond which a turn is taken again
+
+
+@dataclass
+class Found:
+    """Of a row: milliseconds of a piece of work in each turn, where the machine was quiet and where not, and the peak
+    memory of its process."""
+
+    times: list[list[float]] = field(default_factory=list)
+    noisy: list[list[float]] = field(default_factory=list)
+    megabytes: float = 0.0
+    error: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """The median and the 95th percentile of the quiet turns; of all where there were none."""
+        facts: dict[str, Any] = {"error": self.error, "peak_megabytes": round(self.megabytes)}
+        if turns := self.times or self.noisy:
+            used = [ms for turn in turns for ms in turn]
+            facts |= {"ms": statistics.median(used), "ms_p95": float(np.percentile(used, 95)), "turns": len(turns)}
+            facts["quiet"] = bool(self.times)
+        return facts
+
+
+def serve(work: Callable[[], object], pieces: int = 1) -> None:
+    """In a row's own process: do the work for as many seconds as each line of the input says, and tell in a line how
+    long each of its pieces took."""
+    for _ in range(2):
+        work()
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        begun, times = time.perf_counter(), []
+        while not times or time.perf_counter() - begun < float(line):
+            start = time.perf_counter()
+            work()
+            times.append(1000 * (time.perf_counter() - start) / pieces)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"ms": times, "megabytes": most}), flush=True)
+
+
+class Served:
+    """A row's process: `SCRIPT --serve ROW FURTHER…`."""
+
+    def __init__(self, script: str, row: Any, threads: int, *further: object) -> None:
+        """Raises InputError with the last line that the process said, where the row does not run."""
+        command = [sys.executable, script, "--serve", json.dumps(asdict(row)), *map(str, further)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment
+        )
+        try:
+            self._answer()
+        except InputError:
+            self.stop()
+            raise
+
+    def time(self, seconds: float) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        print(seconds, file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in iter(self.process.stdout.readline, ""):
+            if line.startswith("{"):
+                return json.loads(line)
+        self.log.seek(0)
+        said = self.log.read().decode(errors="replace").strip().splitlines() or ["ended without a word"]
+        raise InputError(said[-1])
+
+    def stop(self) -> None:
+        with self.process, self.log:
+            self.process.kill()
+
+
+def take_turns(
+    start: Mapping[str, Callable[[], Served]], threads: int, rounds: int, seconds: float
+) -> dict[str, Found]:
+    """Time each row for so many quiet turns, in up to twice as many rounds. start: a row's name → its process."""
+    found = {name: Found() for name in start}
+    served: dict[str, Served] = {}
+    try:
+        for name, begin in start.items():
+            try:
+                served[name] = begin()
+            except InputError as error:
+                found[name].error = str(error)
+        fastest = min(reference(threads) for _ in range(5))
+        for _ in range(2 * rounds):
+            for name, process in served.items():
+                row = found[name]
+                if len(row.times) < rounds:
+                    before = reference(threads)
+                    told = process.time(seconds)
+                    after = reference(threads)
+                    fastest = min(fastest, before, after)
+                    quiet = max(before, after) <= MOVED * fastest
+                    (row.times if quiet else row.noisy).append(told["ms"])
+                    row.megabytes = told["megabytes"]
+    finally:
+        for process in served.values():
+            process.stop()
+    return found
+
+
+def reference(threads: int) -> float:
+    """Seconds of a matrix product, the median of three."""
+    return statistics.median(product(threads, torch.float32) for _ in range(3))
+
+
+def product(threads: int, dtype: torch.dtype, side: int = 1024) -> float:
+    """Seconds of a square matrix product."""
+    torch.set_num_threads(threads)
+    a = torch.ones(side, side).to(dtype)
+    start = time.perf_counter()
+    torch._int_mm(a, a) if dtype == torch.int8 else a @ a  # pyright: ignore[reportPrivateImportUsage]
+    return time.perf_counter() - start
+
+
+def peaks(threads: Sequence[int]) -> dict[int, dict[str, float]]:
+    """Multiply-accumulates a second of a large matrix product, by threads and precision: the best of many."""
+    side = 2048
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+    return {
+        count: {name: side**3 / min(product(count, dtype, side) for _ in range(20)) for name, dtype in types.items()}
+        for count in threads
+    }
+
+
+def peak_lines(peak: Mapping[int, Mapping[str, float]]) -> str:
+    lines = []
+    for count, of in peak.items():
+        said = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in of.items())
+        lines.append(f"Peak of a matrix product on {count} thread{'s' * (count > 1)}, GMAC/s: {said}.")
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""The benchmark of inference: rows in their own processes, and what its table says of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.benchmarks import ROOT, script
+
+
+@pytest.fixture(scope="module")
+def bench() -> ModuleType:
+    return script("inference")
+
+
+@pytest.mark.slow
+def test_rows_take_turns_in_processes_of_their_own(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
+    kinds = [("PyTorch", "fp32"), ("ONNX Runtime", "fp32"), ("ONNX Runtime", "int8"), ("nothing", "fp32")]
+    group = [bench.Row("small", runtime, precision, 32, 2, 1) for runtime, precision in kinds]
+    found = bench.measure(group, bench.Files(tmp_path), rounds=1, seconds=0.0)
+    *ran, absent = found
+    for facts in ran:
+        assert facts["error"] is None
+        assert facts["turns"] >= 1
+        assert 0 < facts["ms"] <= facts["ms_p95"]
+        assert facts["peak_megabytes"] > 50
+        assert 0 < facts["gmacs"] < 0.1
+    assert ran[2]["file_megabytes"] < ran[1]["file_megabytes"] / 2
+    assert "KeyError" in absent["error"]
+    assert "ms" not in absent
+
+
+def test_a_turn_beside_other_work_counts_only_where_there_is_no_other(bench: Any) -> None:
+    quiet = bench.turns.Found(times=[[10.0, 12.0], [11.0]], noisy=[[50.0]]).facts()
+    assert (quiet["ms"], quiet["turns"], quiet["quiet"]) == (11.0, 2, True)
+    noisy = bench.turns.Found(noisy=[[50.0]]).facts()
+    assert (noisy["ms"], noisy["quiet"]) == (50.0, False)
+
+
+def test_the_table_shows_the_best_batch_and_ratios_within_a_group(bench: Any) -> None:
+    def facts(group: int, model: str, batch: int, ms: float) -> dict[str, Any]:
+        row = bench.Row(model, "PyTorch", "bf16", 256, batch, 2)
+        found = bench.turns.Found(times=[[ms]], megabytes=300).facts()
+        return asdict(row) | {"group": group, "gmacs": 1.0, "file_megabytes": None} | found
+
+    rows = [
+        facts(0, "full", 1, 20.0),
+        facts(1, "full", 2, 15.0),
+        facts(2, "full", 4, 16.0),
+        facts(3, "full", 1, 25.0),
+        facts(3, bench.BASELINE, 1, 50.0),
+    ]
+    kept = bench.best_batches(rows)
+    assert [(f["group"], f["batch"]) for f in kept] == [(0, 1), (1, 2), (3, 1), (3, 1)]
+    text = bench.table(kept, {2: {"bf16": 1e12}}).splitlines()[2:]
+    assert "| 5% |" in text[0]  # 1 GMAC in 20 ms of a peak of 1,000 GMAC a second
+    assert text[0].endswith("|  |")
+    assert [line.split("|")[-2].strip() for line in text] == ["", "", "2.00", "1.00"]
