@@ -41,7 +41,7 @@ def test_a_photo_becomes_a_file_of_the_named_kind(project: Project, tmp_path: Pa
     with Image.open(found.out) as image:
         assert image.format == {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[name.lower().rpartition(".")[2]]
         pixels = np.array(image.convert("RGB"))
-    expected = Predictor(Model.load(base=project.base, adapter=(project.adapter,)), "cpu").edit(photo)
+    expected = Predictor(Model.load(base=project.base, adapter=(project.adapter,)), "cpu", "auto").edit(photo)
     assert far(pixels, expected) < (0.001 if name.endswith("png") else 6)
 
 

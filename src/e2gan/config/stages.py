@@ -17,6 +17,7 @@ from e2gan.config.training import TrainingConfig
 Init = Literal["random", "gradient"]
 Detail = Literal["guided", "none"]
 Metadata = Literal["keep", "no-gps", "none"]
+RuntimeName = Literal["auto", "pytorch", "pytorch-bf16", "openvino", "openvino-bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +277,9 @@ class EditConfig(OnDevice):
     detail: Literal["auto", "guided", "none"] = "auto"
     """How an edit made below the photo's size comes back to it: with the photo's own detail, right for light, or
     enlarged as it is, right for paint; auto: as the adapter's training pairs say (of a mixture, the strongest's)."""
+    runtime: RuntimeName = "auto"
+    """What runs the generator: pytorch (in fp32), pytorch-bf16, openvino, openvino-bf16; auto: the fastest that is
+    installed for so many photos, bf16 where the CPU has it (within one level of 255 in the mean, which is checked)."""
     metadata: Metadata = "keep"
     """What comes back of a photo's EXIF data (date, camera, copyright): all of it, all but the place, or nothing."""
     provenance: bool = True

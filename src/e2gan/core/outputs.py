@@ -45,6 +45,7 @@ ABSENT: dict[str, Any] = {
     "generator.place": False,
     "metadata": "keep",  # edit
     "provenance": True,
+    "runtime": "pytorch",
 }
 
 CONTENT = "content"  # the setting that holds `reads`: hashes of the bytes of what a stage reads

@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2gan.config import EditConfig
+from e2gan.config import EditConfig, RuntimeName
+from e2gan.config.settings import fitted
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, clear_beside, sha256, write_bytes
+from e2gan.core.files import CONFIG, clear_beside, read_json, sha256, write_bytes
 from e2gan.core.identity import hash_pictures
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import file_key, output_names
 from e2gan.core.originals import list_images
-from e2gan.core.outputs import versions, writing
+from e2gan.core.outputs import partial_of, versions, writing
 from e2gan.core.progress import track
+from e2gan.core.schemas import StageConfig
 from e2gan.core.summary import skipped_lines
 from e2gan.editing.photo_file import FORMATS, check_sides, encode, ending, kept_exif, own_colours, with_alpha
 from e2gan.editing.predictor import Predictor
@@ -38,7 +41,8 @@ from e2gan.networks.models import Model
 @dataclass(frozen=True)
 class Edited:
     """What `edit` wrote. skipped: (file, reason). lost: (file, what of it the edit does not have). blank: photos whose
-    edit is one flat colour, where they are not. resumed: edits that were there from a run that was stopped."""
+    edit is one flat colour, where they are not. resumed: edits that were there from a run that was stopped. runtime:
+    what ran the model. notes: what else there is to say."""
 
     out: Path
     photos: int
@@ -47,13 +51,16 @@ class Edited:
     lost: list[tuple[str, str]] = field(default_factory=list)
     blank: list[str] = field(default_factory=list)
     resumed: int = 0
+    runtime: str = "pytorch"
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         if self.already_done:
             return f"{self.out}: edited already, nothing to do"
         return "\n".join(
             [
-                f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out}",
+                f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out} (by {self.runtime})",
+                *self.notes,
                 *([f"{self.resumed} of them were there from a run that was stopped"] if self.resumed else []),
                 *skipped_lines(self.skipped),
                 *skipped_lines(self.lost, verb=""),
@@ -80,11 +87,13 @@ def edit(config: EditConfig) -> Edited:
     model = Model.load(
         base=config.base, adapter=config.adapter, model=config.model, weights=config.weights, text=config.text
     )
-    predictor = Predictor(model, config.device)
+    several = len(config.input) > 1 or next(iter(config.input)).is_dir()
+    photos = _Photos.of(config) if several else None
+    predictor = Predictor(model, config.device, _runtime(config), 1 if photos is None else len(photos.files))
     predictor.check_tile(config.tile)
     photo = next(iter(config.input))
-    if len(config.input) > 1 or photo.is_dir():
-        return _edit_several(config, model, predictor)
+    if photos is not None:
+        return _edit_several(config, model, predictor, photos)
     if config.out.suffix.lower() not in FORMATS:
         raise InputError(f"--out {config.out}: for one photo it is a file, whose ending is one of {', '.join(FORMATS)}")
     if config.out.is_dir():
@@ -100,7 +109,23 @@ def edit(config: EditConfig) -> Edited:
     clear_beside(config.out)
     write_bytes(config.out, made.data)
     name = str(photo)
-    return Edited(config.out, photos=1, lost=[(name, what) for what in made.lost], blank=[name] if made.blank else [])
+    lost, blank = [(name, what) for what in made.lost], [name] if made.blank else []
+    return Edited(config.out, photos=1, lost=lost, blank=blank, runtime=predictor.runtime, notes=_notes(predictor))
+
+
+def _runtime(config: EditConfig) -> RuntimeName:
+    """The runtime that is asked for; for auto, that of a folder that is there, so that a rerun finds it, or goes on."""
+    for folder in (config.out, partial_of(config.out)):
+        if config.runtime == "auto" and (folder / CONFIG).is_file():
+            with suppress(InputError):  # no folder of ours: who writes there says so
+                found = read_json(folder / CONFIG, StageConfig)
+                if found["stage"] == "edit":
+                    return fitted(found["settings"].get("runtime", "pytorch"), RuntimeName, "runtime")
+    return config.runtime
+
+
+def _notes(predictor: Predictor) -> list[str]:
+    return [] if predictor.note is None else [predictor.note]
 
 
 def blank_lines(blank: Sequence[str], edits: int) -> list[str]:
@@ -193,8 +218,7 @@ class _Photos:
         return cls(files, own, str(folder), folder)
 
 
-def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edited:
-    photos = _Photos.of(config)
+def _edit_several(config: EditConfig, model: Model, predictor: Predictor, photos: _Photos) -> Edited:
     files, own = photos.files, photos.own
     names = output_names(own, ending)
     fields = ("base", "adapter", "weights", "model", "strength", "side", "tile", "metadata", "provenance")
@@ -209,7 +233,7 @@ def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edi
     blank: list[str] = []
     xmp = _packet(config, model, predictor, weights) if config.provenance else None
     resumed = 0
-    settings |= {"input": photos.given, "detail": detail}
+    settings |= {"input": photos.given, "detail": detail, "runtime": predictor.runtime}
     with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
         if partial is None:
             return Edited(out=config.out, photos=0, already_done=True)
@@ -232,7 +256,16 @@ def _edit_several(config: EditConfig, model: Model, predictor: Predictor) -> Edi
                 blank.append(str(source))
         if len(skipped) == len(files):
             raise InputError(f"no photo of {photos.shown} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    return Edited(config.out, len(files) - len(skipped), skipped=skipped, lost=lost, blank=blank, resumed=resumed)
+    return Edited(
+        config.out,
+        len(files) - len(skipped),
+        skipped=skipped,
+        lost=lost,
+        blank=blank,
+        resumed=resumed,
+        runtime=predictor.runtime,
+        notes=_notes(predictor),
+    )
 
 
 def reads_of(config: EditConfig) -> dict[str, Any]:

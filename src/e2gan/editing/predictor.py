@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from e2gan.config import checks
+from e2gan.config import RuntimeName, checks
 from e2gan.config.settings import fitted
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError, InputTypeError
@@ -18,6 +18,7 @@ from e2gan.core.images import Pixels, resize
 from e2gan.core.pixel_input import Picture, as_batch, as_pixels
 from e2gan.core.values import bands
 from e2gan.editing.detail import guided
+from e2gan.editing.runtimes import fastest, load_runtime, work
 from e2gan.editing.tiles import Place, edit_in_tiles
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.generator import WHOLE
@@ -32,10 +33,18 @@ CPU_CHUNK = 2 * 256 * 256  # on a CPU: no slower, in a third of the memory
 
 
 class Predictor:
-    """A model that edits ordinary pixels: adapters merged, in evaluation mode, in fp32."""
+    """A model that edits ordinary pixels: adapters merged, in evaluation mode.
 
-    def __init__(self, model: Model, device: str = "auto") -> None:
-        """Raises InputError where the device is not there, or `model` is no Model."""
+    runtime: what runs it, by its name in RUNTIMES. note: why that is another than was chosen for it; None where it is
+    not.
+    """
+
+    def __init__(self, model: Model, device: str = "auto", runtime: RuntimeName = "pytorch", photos: int = 1) -> None:
+        """runtime: pytorch, in fp32, which the metrics are measured by; auto is the fastest for so many photos.
+
+        Raises InputError where the device or a runtime that is named is not there, or does not give PyTorch's edits
+        (`runtimes.load_runtime`), or `model` is no Model.
+        """
         if not isinstance(model, Model):
             raise InputTypeError(f"a Predictor takes a Model (Model.load(adapter=…)), not {type(model).__name__}")
         self.device = resolve_device(device)
@@ -46,6 +55,19 @@ class Predictor:
         self.multiple = int(self.generator.multiple)  # pyright: ignore[reportArgumentType]
         self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
+        runtime = fitted(runtime, RuntimeName, "--runtime")
+        self.note: str | None = None
+        self.runtime = fastest(self.device, work(plain, photos)) if runtime == "auto" else runtime
+        if self.per_pixel:
+            self.runtime = "pytorch"  # a table is next to no work
+        try:
+            self.run = load_runtime(self.runtime, self.generator, self.tokens, self.device)
+        except InputError as error:
+            if runtime != "auto":
+                raise
+            self.note = f"edited by pytorch instead: {error}"
+            self.runtime = "pytorch"
+            self.run = load_runtime(self.runtime, self.generator, self.tokens, self.device)
 
     @torch.inference_mode()
     def batch(self, photos: Picture, place: Place = WHOLE) -> Pixels:
@@ -76,7 +98,7 @@ class Predictor:
         right += (right - left) * pads[1] / width
         bottom += (bottom - top) * pads[0] / height
         seen = padded.new_tensor([[left, top, right, bottom]])
-        edits = self.generator(padded, self.tokens, None, seen)[:, :, :height, :width]
+        edits = self.run(padded, seen)[:, :, :height, :width]
         return to_pixels(checked_finite(edits)).cpu()
 
     def check_tile(self, tile: int | None) -> None:
