@@ -23,7 +23,7 @@ EXACT = {"libx264": {"crf": "1", "preset": "veryfast"}, "libvpx-vp9": {"crf": "4
 def moving(count: int, height: int = 48, width: int = 64, still: int = 0) -> list[Pixels]:
     """A smooth picture that moves by two pixels a frame; the last `still` frames stand still, with a little noise."""
     rng = np.random.default_rng(0)
-    coarse = Image.fromarray(rng.integers(0, 256, (4, 16, 3), np.uint8))
+    coarse = Image.fromarray(rng.integers(40, 216, (3, 3 + (width + 2 * count) // 24, 3), np.uint8))
     wide = np.array(coarse.resize((width + 2 * count, height), Image.Resampling.BICUBIC))
     frames = [wide[:, 2 * i : 2 * i + width] for i in range(count - still)]
     at = 2 * (count - still)
@@ -95,6 +95,13 @@ def _write_tone(container: Any, stream: Any, seconds: float) -> None:
     for part in (*resampler.resample(frame), *resampler.resample(None)):
         container.mux(stream.encode(part))
     container.mux(stream.encode())
+
+
+def apart(one: Pixels, other: Pixels, block: int = 4) -> float:
+    """How far two frames are, as `far`, by the means of small blocks: their pixels share their colours in a file."""
+    height, width = (side // block * block for side in one.shape[:2])
+    difference = one[:height, :width].astype(float) - other[:height, :width]
+    return float(np.abs(difference.reshape(height // block, block, width // block, block, 3).mean((1, 3))).mean())
 
 
 @dataclass(frozen=True)

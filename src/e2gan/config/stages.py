@@ -279,7 +279,7 @@ class EditConfig(OnDevice):
     provenance: bool = True
     """Write into the picture that and how it was edited: program, effect, strength, hashes of the weights, and IPTC's
     digital source type, as XMP."""
-    smooth: float = 0.5
+    smooth: float = 0.75
     """Of a video: how much its edit is averaged over time where the video stands still, against flicker: 0 is not at
     all, 1 over about ten frames."""
     crf: int = 17

@@ -19,6 +19,7 @@ from e2gan.core.images import Pixels
 WINDOW = 5  # pixels of a side: a mean over so many tells movement from noise
 STILL = 2.0  # 8-bit levels that the mean of a place changes by at most where it stands still
 MOVING = 5.0  # and those from which on it moves: nothing is averaged there
+NEAR = 9  # pixels of a side: what lies so near to what moves counts as moving, since its edit changes with that
 LONGEST = 0.9  # of the average, what was shown before has at most so much: about ten frames
 
 
@@ -87,7 +88,8 @@ class Smoother:
             change = _mean(difference)
             shown = edit
             if self.smooth:
-                weight = ((MOVING - change) / (MOVING - STILL)).clamp(0, 1) * (self.smooth * LONGEST)
+                near = F.max_pool2d(change[None, None], NEAR, 1, NEAR // 2)[0, 0]
+                weight = ((MOVING - near) / (MOVING - STILL)).clamp(0, 1) * (self.smooth * LONGEST)
                 shown = torch.lerp(edit, self.state["shown"].float(), weight[..., None])
             self._measure(change < STILL, difference, edit, shown)
         self.frame = frame

@@ -223,12 +223,15 @@ def _opened(path: Path) -> InputContainer:
         return open_container(path)
     except FFmpegError as error:
         raise_machine_fault(error)
-        with suppress(Exception), open_picture(path) as picture:
-            if picture.format:
-                raise InputError(
-                    f"{path}: is a picture ({picture.format}), not a video: give it its own ending"
-                ) from None
+        if (kind := _kind_of_picture(path)) is not None:
+            raise InputError(f"{path}: is a picture ({kind}), not a video: give it its own ending") from None
         raise InputError(f"{path}: is no video that can be read, or is damaged") from None
+
+
+def _kind_of_picture(path: Path) -> str | None:
+    with suppress(Exception), open_picture(path) as picture:
+        return picture.format
+    return None
 
 
 def _clip(path: Path, container: InputContainer) -> Clip:
