@@ -19,7 +19,7 @@ from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.core.picture_kinds import VIDEO_SUFFIXES
 from e2gan.core.progress import track
-from e2gan.editing.edited import Edited
+from e2gan.editing.edited import Edited, video_lines
 from e2gan.editing.photo_file import FORMATS, check_sides, encode, ending, kept_exif, own_colours, with_alpha
 from e2gan.editing.predictor import Predictor
 from e2gan.editing.provenance import Provenance
@@ -169,8 +169,7 @@ class _Photos:
         files = list_images(folder)
         videos = [path.relative_to(folder).as_posix() for path in files_below(folder) if is_video(path)]
         if not files:
-            told = f", but {len(videos)} videos: edit each by itself" if videos else ""
-            raise InputError(f"{folder} holds no photos{told}")
+            raise InputError("; ".join([f"{folder} holds no photos", *video_lines(videos)]))
         own = [file.relative_to(folder) for file in files]
         if taken := next((path for path in own if file_key(path.parts[0]) == CONFIG), None):
             raise InputError(f"{folder / taken.parts[0]} has the name of a file that the output has: rename it")

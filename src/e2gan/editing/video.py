@@ -34,7 +34,7 @@ TOGETHER, MOST_TOGETHER = 2**23, 6  # pixels and frames that are edited at once;
 STATE = "state.safetensors"
 PLAYABLE = ".partial"
 KEPT = ("title", "artist", "copyright", "date", "creation_time", "description", "comment", "genre", "album")
-PLACES = ("location", "location-eng", "com.apple.quicktime.location.ISO6709")
+PLACE, PLACES = "location", ("location", "location-eng", "com.apple.quicktime.location.iso6709")
 
 
 def edit_video(
@@ -187,9 +187,10 @@ def _version() -> str:
 
 def _texts(clip: Clip, config: EditConfig, provenance: Provenance | None, run: str) -> dict[str, str]:
     """The metadata of the edit: the video's own, as far as it is kept, and how it was made."""
-    own = clip.container.metadata
-    kept = {"keep": (*KEPT, *PLACES), "no-gps": KEPT, "none": ()}[config.metadata]
-    texts = {name: own[name] for name in kept if name in own}
+    own = {name.lower(): text for name, text in clip.container.metadata.items()}  # Matroska has capitals
+    texts = {} if config.metadata == "none" else {name: own[name] for name in KEPT if name in own}
+    if config.metadata == "keep" and (place := next((own[name] for name in PLACES if name in own), None)):
+        texts[PLACE] = place
     if provenance is not None:
         made = [
             f"{name}: {', '.join(value) if isinstance(value, list) else value}"

@@ -64,10 +64,10 @@ class Colours:
         return cls(matrix, full, primaries, transfer, mapped)
 
     def written(self) -> Colours:
-        """What the edit's numbers mean: limited range, the stream's own matrix, or BT.709 where colours are mapped."""
+        """What the edit's numbers mean: the stream's own matrix and range, or BT.709 where colours are mapped."""
         if self.mapped or self.matrix not in (BT709, 5, BT601):
             return Colours(BT709, full=False, primaries=BT709, transfer=BT709)
-        return Colours(self.matrix, full=False, primaries=self.primaries, transfer=self.transfer)
+        return Colours(self.matrix, self.full, self.primaries, self.transfer)
 
     def tags(self) -> Mapping[str, int]:
         """As an encoder has them."""
@@ -103,7 +103,7 @@ def to_frame(pixels_HWC: Pixels, colours: Colours, *, even: bool) -> VideoFrame:
         pixels_HWC = np.pad(pixels_HWC, (*pads, (0, 0)), mode="edge")
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels_HWC), "rgb24")
     matrix = 5 if colours.matrix == BT601 else colours.matrix  # swscale's name of the same
-    frame = _reformat(frame, format="yuv420p", dst_colorspace=matrix, dst_color_range=LIMITED)
+    frame = _reformat(frame, format="yuv420p", dst_colorspace=matrix, dst_color_range=FULL if colours.full else LIMITED)
     for name, value in colours.tags().items():
         setattr(frame, name, value)
     return frame
