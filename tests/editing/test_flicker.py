@@ -76,9 +76,8 @@ def test_it_goes_on_from_its_state_as_if_it_had_never_stopped() -> None:
     first = Smoother(0.7)
     shown(first, frames[:9], edits[:9])
     second = Smoother(0.7)
-    second.state = {name: torch.clone(tensor) for name, tensor in first.state.items()}
-    second.flicker = first.flicker
-    second.sees(frames[8])
+    assert {tensor.dtype for tensor in first.state().values()} == {torch.float16}
+    second.load(first.state(), first.flicker, frames[8])
     for made, wanted in zip(shown(second, frames[9:], edits[9:]), expected[9:], strict=True):
         assert np.array_equal(made, wanted)
     assert second.flicker == whole.flicker

@@ -220,6 +220,21 @@ def test_a_run_that_is_done_is_found_and_another_one_is_told_apart(
     assert mine.read_text() == "somebody's"
 
 
+def test_a_run_that_was_killed_as_it_cleared_up_is_done(project: Project, tmp_path: Path) -> None:
+    source, out = write_clip(tmp_path / "clip.mp4", moving(3)), tmp_path / "out.mp4"
+    edited(project, source, out)
+    before = out.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video, "_clear_up", lambda out: None)  # noqa: ARG005
+        patch.setattr(video, "_made_by", lambda out: None)  # noqa: ARG005
+        edited(project, source, out)
+    assert partial_of(out).is_dir()
+    partial_of(out).with_name("out.mp4.partial.lock").write_text("a process that is gone")
+    assert edited(project, source, out).already_done
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
+    assert out.read_bytes() == before
+
+
 def test_what_is_no_video_is_refused_in_one_line(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

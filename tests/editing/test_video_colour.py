@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ WEIGHTS = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 COLOURS = np.array([[[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [120, 60, 200], [0, 0, 0]]], np.uint8)
 
 
-def frame_of(rgb: np.ndarray, matrix: int, bits: int, *, full: bool) -> av.VideoFrame:
+def frame_of(rgb: np.ndarray, matrix: int, bits: int, *, full: bool) -> Any:
     """As ITU-R BT.601, BT.709 and BT.2020 define it, in YUV 4:4:4."""
     red, blue = WEIGHTS[matrix]
     luma = rgb @ np.array([red, 1 - red - blue, blue]) / 255

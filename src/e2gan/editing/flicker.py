@@ -26,26 +26,25 @@ LONGEST = 0.9  # of the average, what was shown before has at most so much: abou
 @dataclass(frozen=True)
 class Flicker:
     """Sums over the pixels of still places, one a frame: their number, and their absolute changes from the frame before
-    in 8-bit levels, of the video, of the edit as the network makes it, and of what is written. pixels: all that were
-    looked at."""
+    in 8-bit levels, all channels together, of the video, of the edit as the network makes it, and of what is written.
+    pixels: all that were looked at."""
 
     still: int = 0
     pixels: int = 0
-    video: float = 0.0
-    edit: float = 0.0
-    written: float = 0.0
+    video: int = 0
+    edit: int = 0
+    written: int = 0
 
     def plus(self, other: Flicker) -> Flicker:
-        still, pixels, *sums = (a + b for a, b in zip(self.values(), other.values(), strict=True))
-        return Flicker(int(still), int(pixels), *sums)
+        return Flicker(*(a + b for a, b in zip(self.values(), other.values(), strict=True)))
 
-    def values(self) -> tuple[int, int, float, float, float]:
+    def values(self) -> tuple[int, int, int, int, int]:
         return self.still, self.pixels, self.video, self.edit, self.written
 
     def means(self) -> dict[str, float]:
         """Mean changes in levels of the video, the edit and what is written, and the share of the pixels that stand
         still; all 0 where none does."""
-        count = max(1, self.still)
+        count = 3 * max(1, self.still)
         means = {"video": self.video / count, "edit": self.edit / count, "written": self.written / count}
         return {name: round(value, 3) for name, value in means.items()} | {
             "still": round(self.still / max(1, self.pixels), 4)
@@ -65,53 +64,50 @@ def flicker_lines(means: Mapping[str, float]) -> list[str]:
 class Smoother:
     """Averages an edit over time where its video stands still. smooth: 0 (not at all) to 1.
 
-    state: what the next frame needs, as tensors of float16, exactly: a run that goes on with it does as one that never
-    stopped.
+    `state` is what the next frame needs: a run that goes on with it does exactly as one that never stopped.
     """
 
     def __init__(self, smooth: float) -> None:
         self.smooth, self.flicker = smooth, Flicker()
-        self.frame: Tensor | None = None
-        self.state: dict[str, Tensor] = {}
+        self.frame: Tensor | None = None  # the one before, uint8
+        self.edit = self.shown = torch.zeros(0)  # its edit, uint8, and what was shown of it, float32
 
-    def sees(self, frame_HWC: Pixels) -> None:
-        """The frame before the next one, where a run goes on."""
-        self.frame = _floats(frame_HWC)
+    def state(self) -> dict[str, Tensor]:
+        """In float16, which what is shown is rounded to."""
+        return {"edit": self.edit.half(), "shown": self.shown.half()}
+
+    def load(self, state: Mapping[str, Tensor], flicker: Flicker, frame_HWC: Pixels) -> None:
+        """Go on after a frame. state, flicker: as they were then."""
+        self.edit, self.shown = state["edit"].to(torch.uint8), state["shown"].float()
+        self.flicker, self.frame = flicker, _tensor(frame_HWC)
 
     def __call__(self, frame_HWC: Pixels, edit_HWC: Pixels) -> Pixels:
         """A frame, uint8 (H, W, 3), and its edit → what is shown."""
-        frame, edit = _floats(frame_HWC), _floats(edit_HWC)
-        if self.frame is None or not self.state:
-            shown = edit
-        else:
-            difference = (frame - self.frame).abs().mean(2)
-            change = _mean(difference)
-            shown = edit
+        frame, edit = _tensor(frame_HWC), _tensor(edit_HWC)
+        shown, still, difference = edit.float(), None, None
+        if self.frame is not None:
+            difference = _difference(frame, self.frame)
+            change = F.avg_pool2d(difference[None, None] / 3, WINDOW, 1, WINDOW // 2, count_include_pad=False)
+            still = change[0, 0] < STILL
             if self.smooth:
-                near = F.max_pool2d(change[None, None], NEAR, 1, NEAR // 2)[0, 0]
-                weight = ((MOVING - near) / (MOVING - STILL)).clamp(0, 1) * (self.smooth * LONGEST)
-                shown = torch.lerp(edit, self.state["shown"].float(), weight[..., None])
-            self._measure(change < STILL, difference, edit, shown)
-        self.frame = frame
-        self.state = {"shown": shown.half(), "edit": edit.half()}
-        # Of what is kept, not of what was computed: the same after a stop.
-        return self.state["shown"].float().round().clamp(0, 255).to(torch.uint8).numpy()
-
-    def _measure(self, still: Tensor, difference: Tensor, edit: Tensor, shown: Tensor) -> None:
-        def changed(now: Tensor, before: str) -> float:
-            return float((now.round() - self.state[before].float().round()).abs().mean(2)[still].double().sum())
-
-        video = float(difference[still].double().sum())
-        found = Flicker(
-            int(still.sum()), still.numel(), video, changed(edit, "edit"), changed(shown.half().float(), "shown")
-        )
-        self.flicker = self.flicker.plus(found)
+                near = F.max_pool2d(change, NEAR, 1, NEAR // 2)[0, 0]
+                weight = ((MOVING - near) / (MOVING - STILL)).clamp_(0, 1).mul_(self.smooth * LONGEST)
+                shown = torch.lerp(shown, self.shown, weight[..., None])
+        shown = shown.half().float()
+        written = shown.round().to(torch.uint8)
+        if still is not None and difference is not None:
+            changes = difference, _difference(edit, self.edit), _difference(written, self.shown.round().to(torch.uint8))
+            sums = (int((of * still).sum(dtype=torch.float64)) for of in changes)
+            self.flicker = self.flicker.plus(Flicker(int(still.sum()), still.numel(), *sums))
+        self.frame, self.edit, self.shown = frame, edit, shown
+        return written.numpy()
 
 
-def _floats(pixels_HWC: Pixels) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels_HWC)).float()
+def _tensor(pixels_HWC: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels_HWC))
 
 
-def _mean(image_HW: Tensor) -> Tensor:
-    """Over a window, of the pixels that there are."""
-    return F.avg_pool2d(image_HW[None, None], WINDOW, 1, WINDOW // 2, count_include_pad=False)[0, 0]
+def _difference(one_HWC: Tensor, other_HWC: Tensor) -> Tensor:
+    """Of all channels together, float32 (H, W)."""
+    difference = (one_HWC.short() - other_HWC.short()).abs_()
+    return (difference[..., 0] + difference[..., 1] + difference[..., 2]).float()

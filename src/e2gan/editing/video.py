@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import clear_beside, read_tensors, sha256, write_tensors
 from e2gan.core.images import MADE_HERE, is_blank
+from e2gan.core.locks import clear_lock
 from e2gan.core.outputs import discard, growing, partial_of, with_reads
 from e2gan.core.progress import Meter
 from e2gan.editing.edited import EditedVideo
@@ -57,12 +59,18 @@ def edit_video(
         reads = dict(reads) | {"input": sha256(source)}
         run = _run_of(with_reads(settings, reads))
         work = partial_of(out)
-        if not work.exists() and _made_by(out) == run:
-            return EditedVideo(out, photos=0, already_done=True)
-        if not work.exists() and playable_of(out).exists():
-            raise InputError(f"{playable_of(out)} is in the way, which a stopped run writes: move it away")
+        there = _made_by(out) == run
+        if not work.exists():
+            clear_lock(work)
+            if there:
+                return EditedVideo(out, photos=0, already_done=True)
+            if playable_of(out).exists():
+                raise InputError(f"{playable_of(out)} is in the way, which a stopped run writes: move it away")
         coder = Coder.of(clip, out.suffix, config.crf)
         with growing(work, "edit", settings, reads=reads):
+            if there:  # killed when all but the clearing up was done
+                _clear_up(out)
+                return EditedVideo(out, photos=0, already_done=True)
             job = _Job(config, predictor, clip, coder, work)
             texts = _texts(clip, config, provenance, run)
             return _made(job, texts)
@@ -82,12 +90,14 @@ def playable_of(out: Path) -> Path:
 
 
 class _Job:
-    """The work on one video. done: frames in whole groups. state: what the next group needs; see `_save`."""
+    """The work on one video. done: frames in whole groups; last, end: ticks that the last of them is shown for, and
+    until. flat: whether all edits so far are flat. before: what the smoother goes on from."""
 
     def __init__(self, config: EditConfig, predictor: Predictor, clip: Clip, coder: Coder, work: Path) -> None:
         self.config, self.predictor, self.clip, self.coder, self.work = config, predictor, clip, coder, work
         self.smoother = Smoother(config.smooth if config.strength else 0.0)
         self.done, self.last, self.end, self.flat = 0, 1, 0, True
+        self.before: tuple[dict[str, Tensor], Flicker] | None = None
         clear_beside(work, config.out, playable_of(config.out))
         self._load()
         self.resumed = self.done
@@ -101,18 +111,20 @@ class _Job:
     def _load(self) -> None:
         if not (self.work / STATE).exists():
             return
-        tensors, told = read_tensors(self.work / STATE)
-        told = json.loads(told["told"])
+        tensors, texts = read_tensors(self.work / STATE)
+        told = json.loads(texts["told"])
         if told["coder"] != _version():  # another coder's groups do not go with these
             return
         self.done, self.last, self.end, self.flat = (told[name] for name in ("done", "last", "end", "flat"))
-        self.smoother.state, self.smoother.flicker = tensors, Flicker(*told["flicker"])
+        self.before = tensors, Flicker(*told["flicker"])
+        if not all(path.is_file() for path in self.groups()):
+            self.done = 0
 
     def _save(self) -> None:
-        """After each group: how many frames are done, and the tensors of the smoother."""
+        """After each group: how many frames are done, and what the smoother goes on from."""
         told = {name: getattr(self, name) for name in ("done", "last", "end", "flat")}
         told |= {"flicker": self.smoother.flicker.values(), "coder": _version()}
-        write_tensors(self.work / STATE, self.smoother.state, {"told": json.dumps(told)})
+        write_tensors(self.work / STATE, self.smoother.state(), {"told": json.dumps(told)})
 
     def run(self) -> None:
         """Edit what is not done yet, a group of frames at a time."""
@@ -126,8 +138,8 @@ class _Job:
 
     def _shown(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """The frames as they are written, with the progress."""
-        if self.done and (before := next(frames, None)) is not None:
-            self.smoother.sees(before.pixels)
+        if self.done and self.before and (last := next(frames, None)) is not None:
+            self.smoother.load(*self.before, last.pixels)
         together = max(
             n for n in (1, 2, 3, MOST_TOGETHER) if n == 1 or n * self.clip.width * self.clip.height <= TOGETHER
         )
@@ -161,8 +173,7 @@ def _made(job: _Job, texts: Mapping[str, str]) -> EditedVideo:
             until = job.end * clip.time_base
             join(playable_of(out), clip, coder, job.groups(), last=job.last, texts=texts, until=until)
         raise
-    playable_of(out).unlink(missing_ok=True)
-    discard(job.work)
+    _clear_up(out)
     lost = [*clip.lost, *sound]
     if coder.even and (clip.width % 2 or clip.height % 2):
         lost.append(f"a row or column more makes its {clip.width}×{clip.height} pixels even, as H.264 needs it")
@@ -177,6 +188,11 @@ def _made(job: _Job, texts: Mapping[str, str]) -> EditedVideo:
         resumed=job.resumed,
         flicker=job.smoother.flicker.means(),
     )
+
+
+def _clear_up(out: Path) -> None:
+    playable_of(out).unlink(missing_ok=True)
+    discard(partial_of(out))
 
 
 def _version() -> str:

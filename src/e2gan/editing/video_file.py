@@ -190,13 +190,12 @@ def open_clip(path: Path) -> Iterator[Clip]:
             check_boxes(file)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-    container = _opened(path)
-    with container:
+    with _opened(path) as container:
         try:
-            yield _clip(path, container)
+            clip = _clip(path, container)
         except InputError as error:
-            text = str(error)
-            raise InputError(text if text.startswith(f"{path}") else f"{path}: {text}") from None
+            raise InputError(f"{path}: {error}") from None
+        yield clip
 
 
 def import_av() -> None:
@@ -207,13 +206,18 @@ def import_av() -> None:
         raise InputError(f"videos are read by the package PyAV ({INSTALL}): install it") from None
 
 
+def place(path: Path) -> str:
+    """A path as FFmpeg takes it, which sees protocols in names."""
+    return f"file:{path.absolute()}"
+
+
 def open_container(path: Path) -> InputContainer:
     """A file by the demuxers of common videos, which open no other; nothing but files. Raises av's errors."""
     import av
 
     limits = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file", "max_streams": "100"}
     options = {"max_pixels": str(MOST_PIXELS)}
-    return av.open(f"file:{path.absolute()}", "r", options=options, container_options=limits, metadata_errors="replace")
+    return av.open(place(path), "r", options=options, container_options=limits, metadata_errors="replace")
 
 
 def _opened(path: Path) -> InputContainer:

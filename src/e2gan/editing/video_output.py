@@ -19,7 +19,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import whole_file
 from e2gan.core.machine import raise_machine_fault
 from e2gan.editing.video_colour import Colours, to_frame
-from e2gan.editing.video_file import Clip, Frame, open_container
+from e2gan.editing.video_file import Clip, Frame, open_container, place
 
 if TYPE_CHECKING:
     from av import AudioStream, VideoStream
@@ -99,7 +99,7 @@ def write_group(path: Path, coder: Coder, frames: Iterable[Frame]) -> Written:
 
     written = Written()
 
-    with whole_file(path) as beside, av.open(str(beside), "w", format="nut") as container:
+    with whole_file(path) as beside, av.open(place(beside), "w", format="nut") as container:
         stream = coder.stream(container)
         for frame in frames:
             picture = to_frame(frame.pixels, coder.colours, even=coder.even)
@@ -132,7 +132,7 @@ def join(
     with (
         whole_file(out) as beside,
         open_container(clip.path) as source,
-        av.open(str(beside), "w", format=coder.kind, container_options=options) as container,
+        av.open(place(beside), "w", format=coder.kind, container_options=options) as container,
     ):
         video = coder.stream(container)
         container.metadata.update(texts)
@@ -162,7 +162,7 @@ def _pictures(groups: Sequence[Path], stream: VideoStream, last: int) -> Iterato
 
     before: Timed | None = None
     for path in groups:
-        with av.open(str(path), "r", format="nut") as container:
+        with av.open(place(path), "r", format="nut") as container:
             packets: Iterator[Any] = container.demux(video=0)
             for packet in packets:
                 if packet.dts is None:  # the end
