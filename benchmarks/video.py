@@ -86,7 +86,7 @@ def edited(path: Path, predictor: Predictor) -> tuple[list[Frame], list[Pixels],
     seconds["filter"] = clock() - start
     start = clock()
     made = [Frame(pixels, frame.pts, frame.duration) for pixels, frame in zip(shown, frames, strict=True)]
-    write_group(path.with_suffix(".nut"), coder, made)
+    write_group(path.with_name(f"{path.name}.nut"), coder, made)
     seconds["encode"] = clock() - start
     return frames, edits, seconds
 

@@ -71,11 +71,13 @@ def test_colour_bars_come_back(project: Project, tmp_path: Path, matrix: int, fu
     for i in range(8):
         bars[:, 32 * i : 32 * i + 32] = [191 * (i >> k & 1) for k in (1, 2, 0)]
     source = write_clip(tmp_path / "bars.mp4", [bars] * 3, matrix=matrix, full=full)
+    before = read_clip(source)
     after = read_clip(edited(project, source, tmp_path / "out.mp4", strength=0.0, crf=4).out)
     inside = np.arange(256) % 32
     places = (inside >= 8) & (inside < 24)  # the colours of a pixel are shared by its neighbours
-    assert np.abs(after.frames[1].astype(int) - bars)[:, places].max() <= 2
-    assert after.tags == (matrix, 2 if full else 1)
+    assert np.abs(before.frames[1].astype(int) - bars)[:, places].max() <= 2
+    assert np.abs(after.frames[1].astype(int) - before.frames[1])[:, places].max() <= 2
+    assert (before.tags, after.tags) == ((matrix, 2 if full else 1), (matrix, 1))
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
@@ -263,6 +265,7 @@ def test_what_is_no_video_is_refused_in_one_line(
         ("sound.mkv", "o.mp4", "is sound alone"),
         ("clip.mp4", "o.png", "ending is one of .mp4"),
         ("clip.mp4", "o", "ending is one of .mp4"),
+        ("clip.mp4", "o.partial.mp4", "not whole"),
         ("clip.mp4", "photos", "ending is one of .mp4"),
         ("clip.mp4", "clip.mp4", "input itself"),
         ("photos", "o", "1 video is left out (clip.mp4): edit each by itself"),

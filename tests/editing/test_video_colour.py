@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from e2gan.editing.video_colour import BT2020, HLG, PQ, Colours, orientation, to_frame, to_pixels, to_standard, turned
+from e2gan.editing.video_colour import BT2020, HLG, PQ, Colours, orientation, to_frame, upright_rgb, to_standard, turned
 from tests.editing.clips import FINE, av
 from tests.editing.tiny_model import far
 
@@ -41,7 +41,7 @@ def frame_of(rgb: np.ndarray, matrix: int, bits: int, *, full: bool) -> Any:
 def test_numbers_are_read_as_their_standard_says(matrix: int, bits: int, full: bool) -> None:
     rgb = np.repeat(np.repeat(COLOURS, 16, 1), 16, 0)
     frame = frame_of(rgb, matrix, bits, full=full)
-    pixels = to_pixels(frame, Colours.of(frame), (96, 16), 0)
+    pixels = upright_rgb(frame, Colours.of(frame), (96, 16), 0)
     assert np.abs(pixels.astype(int) - rgb).max() <= 2
 
 

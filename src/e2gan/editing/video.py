@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from e2gan.config import EditConfig
@@ -80,6 +81,8 @@ def check_out(out: Path) -> None:
     """Raises InputError for what is no name of a video's file."""
     if out.suffix.lower() not in CONTAINERS:
         raise InputError(f"--out {out}: for a video it is a file, whose ending is one of {', '.join(CONTAINERS)}")
+    if out.stem.endswith(PLAYABLE):
+        raise InputError(f"--out {out}: names that end so are those of runs that are not whole: choose another")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder: name a file for one video")
 
@@ -112,19 +115,19 @@ class _Job:
         if not (self.work / STATE).exists():
             return
         tensors, texts = read_tensors(self.work / STATE)
-        told = json.loads(texts["told"])
-        if told["coder"] != _version():  # another coder's groups do not go with these
+        if texts.get("coder") != _version():  # another coder's groups do not go with these
             return
-        self.done, self.last, self.end, self.flat = (told[name] for name in ("done", "last", "end", "flat"))
-        self.before = tensors, Flicker(*told["flicker"])
+        self.done, self.last, self.end, flat, *sums = map(int, tensors.pop("told").tolist())
+        self.flat, self.before = bool(flat), (tensors, Flicker(*sums))
         if not all(path.is_file() for path in self.groups()):
             self.done = 0
 
     def _save(self) -> None:
         """After each group: how many frames are done, and what the smoother goes on from."""
-        told = {name: getattr(self, name) for name in ("done", "last", "end", "flat")}
-        told |= {"flicker": self.smoother.flicker.values(), "coder": _version()}
-        write_tensors(self.work / STATE, self.smoother.state(), {"told": json.dumps(told)})
+        told = self.done, self.last, self.end, self.flat, *self.smoother.flicker.values()
+        # Whole numbers of up to 53 bits.
+        tensors = self.smoother.state() | {"told": torch.tensor(told, dtype=torch.float64)}
+        write_tensors(self.work / STATE, tensors, {"coder": _version()})
 
     def run(self) -> None:
         """Edit what is not done yet, a group of frames at a time."""

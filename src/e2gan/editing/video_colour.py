@@ -64,10 +64,11 @@ class Colours:
         return cls(matrix, full, primaries, transfer, mapped)
 
     def written(self) -> Colours:
-        """What the edit's numbers mean: the stream's own matrix and range, or BT.709 where colours are mapped."""
+        """What the edit's numbers mean: the stream's own matrix, or BT.709 where colours are mapped; in the limited range,
+        in which they are converted more exactly."""
         if self.mapped or self.matrix not in (BT709, 5, BT601):
             return Colours(BT709, full=False, primaries=BT709, transfer=BT709)
-        return Colours(self.matrix, self.full, self.primaries, self.transfer)
+        return Colours(self.matrix, False, self.primaries, self.transfer)
 
     def tags(self) -> Mapping[str, int]:
         """As an encoder has them."""
@@ -81,7 +82,7 @@ class Colours:
         return f"its {self.mapped} (HDR) is mapped to standard range, highlights compressed" if self.mapped else None
 
 
-def to_pixels(frame: VideoFrame, colours: Colours, size: tuple[int, int], turn: int) -> Pixels:
+def upright_rgb(frame: VideoFrame, colours: Colours, size: tuple[int, int], turn: int) -> Pixels:
     """A frame as uint8 (H, W, 3) RGB, upright. size: width and height that it is brought to where it has others; turn:
     `orientation` of its stream."""
     if not _is_rgb(frame):

@@ -15,7 +15,7 @@ from e2gan.core.files import open_file
 from e2gan.core.images import Pixels
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.picture_kinds import open_picture
-from e2gan.editing.video_colour import Colours, orientation, to_pixels
+from e2gan.editing.video_colour import Colours, orientation, upright_rgb
 from e2gan.editing.video_headers import MOST_SAMPLES, check_boxes
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Clip:
             last = pts if last is None else max(pts, last + 1)
             resized |= (frame.width, frame.height) != self.coded
             if number >= since:
-                pixels = to_pixels(frame, self.colours, self.coded, self.turn)
+                pixels = upright_rgb(frame, self.colours, self.coded, self.turn)
                 yield Frame(pixels, last, frame.duration or self.usual)
             if number >= MOST_SAMPLES:
                 self.lost.append(f"what comes after its first {number:,} frames is left out")
