@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from e2gan.editing.video_colour import BT2020, HLG, PQ, Colours, orientation, to_frame, upright_rgb, to_standard, turned
+from e2gan.editing.video_colour import BT2020, HLG, PQ, Colours, orientation, to_frame, to_standard, turned, upright_rgb
 from tests.editing.clips import FINE, av
 from tests.editing.tiny_model import far
 

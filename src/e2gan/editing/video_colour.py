@@ -64,7 +64,7 @@ class Colours:
         return cls(matrix, full, primaries, transfer, mapped)
 
     def written(self) -> Colours:
-        """What the edit's numbers mean: the stream's own matrix, or BT.709 where colours are mapped; in the limited range,
+        """What the edit's numbers mean: the stream's own matrix, or BT.709 where colours are mapped; in limited range,
         in which they are converted more exactly."""
         if self.mapped or self.matrix not in (BT709, 5, BT601):
             return Colours(BT709, full=False, primaries=BT709, transfer=BT709)
