@@ -4,10 +4,10 @@
 
 Clips of 256×144 pixels are made of the first photos of the folder, with noise, and coded as H.264 at a constant rate
 factor of 18: "pan" moves over a photo by two pixels a frame, "still" stands still, and over "crossing" a part of
-another photo moves. Prints Markdown tables: of "pan", the share of each step; of a clip of 10 and one of `--long`
-frames, edited by the command at `--side 64` in a process of its own, the largest memory; of all three clips, the
-flicker where they stand still (docs/video.md), and how far the pixels that something has just left, 3 frames or less
-ago, are from the edit that is not smoothed, in the mean and at the 99.9th percentile.
+another photo moves. Prints Markdown tables: of "pan", the share of each step; of clips of 10, 70 (more than a group of
+frames) and `--long` frames, edited by the command at `--side 64` in a process of its own, the largest memory; of all
+three clips, the flicker where they stand still (docs/video.md), and how far the pixels that something has just left,
+3 frames or less ago, are from the edit that is not smoothed, in the mean and at the 99.9th percentile.
 """
 
 from __future__ import annotations
@@ -141,12 +141,10 @@ def measure(arguments: argparse.Namespace) -> str:
                     shares = [f"{100 * value / total:.1f} %" for value in seconds.values()]
                     speed.append([adapter, f"{len(read) / total:.2f}", *shares])
         (_, long), *_ = clips(photos, arguments.long)
+        paths = [write(place / f"{count}.mp4", long[:count]) for count in (10, 70, arguments.long)]
         peaks = [
-            [
-                str(count),
-                f"{peak(write(place / f'{count}.mp4', long[:count]), arguments.adapter[0], arguments.device):.0f}",
-            ]
-            for count in (10, arguments.long)
+            [path.name.removesuffix(".mp4"), f"{peak(path, arguments.adapter[0], arguments.device):.0f}"]
+            for path in paths
         ]
     parts = [
         markdown(["adapter", "frames a second", "decode", "model", "filter", "encode"], speed),
