@@ -25,7 +25,7 @@ from e2gan.core.files import clear_beside, read_tensors, sha256, write_tensors
 from e2gan.core.images import MADE_HERE, is_blank
 from e2gan.core.locks import clear_lock
 from e2gan.core.outputs import discard, growing, partial_of, with_reads
-from e2gan.core.progress import Meter
+from e2gan.core.progress import Meter, note
 from e2gan.editing.edited import EditedVideo
 from e2gan.editing.flicker import Flicker, Smoother
 from e2gan.editing.predictor import Predictor
@@ -175,6 +175,7 @@ def _made(job: _Job, texts: Mapping[str, str]) -> EditedVideo:
         if job.done:
             until = job.end * clip.time_base
             join(playable_of(out), clip, coder, job.groups(), last=job.last, texts=texts, until=until)
+            note(f"{playable_of(out)}: the first {job.done} frames, to be watched")
         raise
     _clear_up(out)
     lost = [*clip.lost, *sound]
