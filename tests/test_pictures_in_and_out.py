@@ -173,6 +173,8 @@ NAMED = {
     "recipes/base.py:crops": "make_id",
     "choose/concepts.py:_sheets": "pictures beside concepts.json, which check_beside looks at",
     "choose/photos.py:select_photos": "a picture beside selection.json, which check_beside looks at",
+    "editing/video.py:playable_of": "a file beside OUT, which edit_video looks at",
+    "editing/video.py:check_out": "that no OUT has such a name",
     "research/ranks.py:plot_of": "a picture beside ranks.json, which check_beside looks at",
     "pairs/candidates.py:CandidateFolder.has_edit": "a teacher's name, which is read",
     "pairs/candidates.py:CandidateFolder.missing": "a teacher's name, which is read",

@@ -30,7 +30,7 @@ STAGES = {
     if inspect.isfunction(thing) and next(iter(inspect.signature(thing).parameters), "") == "config"
 }
 OTHER_FUNCTIONS = {"frechet_distance"}
-TAKE_IMAGES = {"Predictor.edit", "Predictor.batch"}  # public methods
+TAKE_IMAGES = {"Predictor.edit", "Predictor.edit_frames", "Predictor.batch"}  # public methods
 OWN_CHECKS = {"Generator", "Discriminator", "FunctionTeacher", "Ask", "Failed", "Teacher", "InputError"}
 CLASSES = {"Model", "Predictor", "PairSet", "PhotoSet"}
 

@@ -75,8 +75,8 @@ def test_one_that_is_wrong_is_refused_by_name_and_left_by_auto_with_a_word(monke
         Predictor(model(), "cpu", "pytorch-bf16")
     found = Predictor(model(), "cpu", "auto")
     assert found.runtime == "pytorch"
-    assert found.note is not None
-    assert found.note.startswith("edited by pytorch instead: --runtime pytorch-bf16")
+    (note,) = found.notes
+    assert note.startswith("edited by pytorch instead: --runtime pytorch-bf16")
     assert np.array_equal(found.edit(noise(40, 40)), Predictor(model(), "cpu").edit(noise(40, 40)))
 
 

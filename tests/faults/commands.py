@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.editing.clips import moving, write_clip
+
 TINY = "--width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16"
 BRIEF = "--steps 30 --batch 4 --precision fp32 --save-every 0"
 SCORED = "--metric l1 --steps 10 --batch 4 --precision fp32"
@@ -94,6 +96,9 @@ RUNS: dict[str, Run] = {
         "edit camera/00.jpg --base base --adapter adapter --out edited.png", ("camera", "base", "adapter")
     ),
     "edit, a folder": Run("edit camera --base base --adapter adapter --out out", ("camera", "base", "adapter")),
+    "edit, a clip": Run(
+        "edit clip.mp4 --base base --adapter adapter --out edited.mp4", ("clip.mp4", "base", "adapter")
+    ),
     "verify": Run("verify adapter --device cpu", (*TRAINS, "adapter")),
 }
 
@@ -123,6 +128,7 @@ def make_inputs(home: Path, program: Program) -> None:
         Image.fromarray(255 - np.asarray(made)).save(home / "edits" / f"{i:02}.png")
     for i in range(120):
         picture(1000 + i, 64).save(home / "crowd" / f"{i:03}.png")
+    write_clip(home / "clip.mp4", moving(200), sound="aac")
     (home / "teacher.py").write_text(TEACHER)
     (home / "teacher.log").write_text("")
     for name, prompts in (("base", ("sepia", "fog", "night")), ("evaluation", ("dusk",)), ("two", ("sepia", "fog"))):

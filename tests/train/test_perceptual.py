@@ -11,7 +11,7 @@ from torch import Tensor
 
 from e2gan.train.batches import Batch
 from e2gan.train.losses import content_loss
-from e2gan.train.perceptual import LAYERS, gram, gram_loss, perceptual_loss, perceptual_maps
+from e2gan.train.perceptual import LAYERS, _weights, gram, gram_loss, perceptual_loss, perceptual_maps
 from tests.train.tiny_training import QUICK, trainer
 
 
@@ -91,6 +91,15 @@ def test_a_training_weighs_it_beside_l1_and_tells_its_parts() -> None:
     losses.clear()
     content_loss(edit, target, QUICK, losses)
     assert set(losses) == {"l1"}
+
+
+def test_a_training_may_follow_what_was_measured_in_inference_mode() -> None:
+    _weights.cache_clear()
+    with torch.inference_mode():
+        perceptual_maps(photographs(32))
+    edit = photographs(32).requires_grad_()
+    perceptual_loss(perceptual_maps(edit), perceptual_maps(photographs(32).flip(0))).backward()
+    assert edit.grad is not None
 
 
 def test_a_generator_learns_by_it_alone() -> None:

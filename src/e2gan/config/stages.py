@@ -249,12 +249,12 @@ class VerifyConfig(OnDevice):
 
 @dataclass(frozen=True, kw_only=True)
 class EditConfig(OnDevice):
-    """Edit a photo, several, or a folder of photos; each comes back at its own size."""
+    """Edit a photo, several, a folder of photos, or a video; each comes back at its own size."""
 
     input: Positional[tuple[Path, ...]]
-    """A photo, several photos, or a folder."""
+    """A photo, several photos, a folder, or a video (docs/video.md)."""
     out: Path
-    """File to write for a photo, folder for several or a folder."""
+    """File to write for a photo or a video, folder for several photos or a folder."""
     base: Path | None = None
     """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: UseAppendAction[tuple[Path, ...]] = ()
@@ -285,12 +285,20 @@ class EditConfig(OnDevice):
     provenance: bool = True
     """Write into the picture that and how it was edited: program, effect, strength, hashes of the weights, and IPTC's
     digital source type, as XMP."""
+    smooth: float = 0.75
+    """Of a video: how much its edit is averaged over time where the video stands still, against flicker: 0 is not at
+    all, 1 over about ten frames."""
+    crf: int = 17
+    """Of a video: constant rate factor of its encoder, on the scale of H.264: 0 is lossless, 17 near what no eye tells
+    from it, 51 the least."""
 
     def check(self) -> None:
-        need(bool(self.input), "name a photo, several, or a folder")
+        need(bool(self.input), "name a photo, several, a folder, or a video")
         one_model(self, required=True)
         mixture(self.weights, len(self.adapter))
         editing(self)
+        need(0 <= self.smooth <= 1, f"--smooth {self.smooth}: must lie in 0..1")
+        need(0 <= self.crf <= 51, f"--crf {self.crf}: must lie in 0..51")
 
 
 @dataclass(frozen=True, kw_only=True)

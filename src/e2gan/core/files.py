@@ -13,7 +13,7 @@ import secrets
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple, TypedDict
@@ -62,14 +62,20 @@ def plain(value: Any) -> Any:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Whole or not at all, also when the machine stops: written beside, flushed, renamed."""
+    with whole_file(path) as beside, beside.open("wb") as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` at the end, flushed and renamed; removed on any error."""
     # Machines that share a disk may share process numbers.
     beside = path.with_name(f"{path.name}{BESIDE}{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with beside.open("wb") as f:
-            _hold(f)
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
+        with beside.open("wb") as file:
+            _hold(file)
+            yield beside
+            os.fsync(file.fileno())
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

@@ -19,6 +19,10 @@ RAW = (
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
     ".sr2 .srf .srw .x3f"
 )
+# Edited each by itself (editing/video.py); a folder's are counted and told.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv"}
+)
 # Photographs too, which no reader of ours takes: a folder's are counted and told (originals.py).
 NOT_READ = dict.fromkeys(RAW.split(), "camera raw") | {
     ".jxl": "JPEG XL",

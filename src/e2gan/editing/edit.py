@@ -1,4 +1,4 @@
-"""The stage `edit`: a photo into a file, several or a folder of photos into a folder."""
+"""The stage `edit`: a photo or a video into a file, several or a folder of photos into a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,19 @@ from e2gan.config import EditConfig, RuntimeName
 from e2gan.config.settings import fitted
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, clear_beside, read_json, sha256, write_bytes
-from e2gan.core.identity import hash_pictures
+from e2gan.core.identity import files_below, hash_pictures
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import file_key, output_names
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import partial_of, versions, writing
+from e2gan.core.picture_kinds import VIDEO_SUFFIXES
 from e2gan.core.progress import track
 from e2gan.core.schemas import StageConfig
-from e2gan.core.summary import skipped_lines
+from e2gan.editing.edited import Edited, video_lines
 from e2gan.editing.photo_file import FORMATS, check_sides, encode, ending, kept_exif, own_colours, with_alpha
 from e2gan.editing.predictor import Predictor
 from e2gan.editing.provenance import Provenance
+from e2gan.editing.video import check_out, edit_video
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
     MODEL,
@@ -37,40 +39,12 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.models import Model
 
-
-@dataclass(frozen=True)
-class Edited:
-    """What `edit` wrote. skipped: (file, reason). lost: (file, what of it the edit does not have). blank: photos whose
-    edit is one flat colour, where they are not. resumed: edits that were there from a run that was stopped. runtime:
-    what ran the model. notes: what else there is to say."""
-
-    out: Path
-    photos: int
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    already_done: bool = False
-    lost: list[tuple[str, str]] = field(default_factory=list)
-    blank: list[str] = field(default_factory=list)
-    resumed: int = 0
-    runtime: str = "pytorch"
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        if self.already_done:
-            return f"{self.out}: edited already, nothing to do"
-        return "\n".join(
-            [
-                f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out} (by {self.runtime})",
-                *self.notes,
-                *([f"{self.resumed} of them were there from a run that was stopped"] if self.resumed else []),
-                *skipped_lines(self.skipped),
-                *skipped_lines(self.lost, verb=""),
-                *blank_lines(self.blank, self.photos),
-            ]
-        )
+FRAMES = 300  # that a video is taken to have, some ten seconds, where the fastest runtime is chosen for it
 
 
 def edit(config: EditConfig) -> Edited:
-    """Edit one photo into a file, several or a folder of photos into a folder; each at its own size.
+    """Edit one photo, or one video (video.py), into a file, several photos or a folder of them into a folder; each at
+    its own size.
 
     An edit has its photo's colour profile, transparency and, as `config` says, metadata, and tells how it was made.
     Names in a folder are the photos' own, as `output_names` gives them; those of several photos that are named one by
@@ -84,14 +58,21 @@ def edit(config: EditConfig) -> Edited:
             raise InputError(f"{path} does not exist")
         if config.out.resolve() == path.resolve():
             raise InputError(f"--out {config.out} is the input itself: name another")
+        if is_video(path) and len(config.input) > 1:
+            raise InputError(f"{path} is a video: edit each video by itself")
+    photo = next(iter(config.input))
+    if is_video(photo):
+        check_out(config.out)
     model = Model.load(
         base=config.base, adapter=config.adapter, model=config.model, weights=config.weights, text=config.text
     )
-    several = len(config.input) > 1 or next(iter(config.input)).is_dir()
-    photos = _Photos.of(config) if several else None
-    predictor = Predictor(model, config.device, _runtime(config), 1 if photos is None else len(photos.files))
+    photos = _Photos.of(config) if len(config.input) > 1 or photo.is_dir() else None
+    count = len(photos.files) if photos is not None else FRAMES if is_video(photo) else 1
+    predictor = Predictor(model, config.device, _runtime(config), count)
     predictor.check_tile(config.tile)
-    photo = next(iter(config.input))
+    if is_video(photo):
+        made_by = _provenance(config, model, predictor, _weights(config)) if config.provenance else None
+        return edit_video(config, predictor, reads_of(config), made_by)
     if photos is not None:
         return _edit_several(config, model, predictor, photos)
     if config.out.suffix.lower() not in FORMATS:
@@ -104,13 +85,13 @@ def edit(config: EditConfig) -> Edited:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    xmp = _packet(config, model, predictor, _weights(config)) if config.provenance else None
+    xmp = _provenance(config, model, predictor, _weights(config)).xmp() if config.provenance else None
     made = _edited(config, predictor, picture, config.out.suffix, xmp)
     clear_beside(config.out)
     write_bytes(config.out, made.data)
     name = str(photo)
     lost, blank = [(name, what) for what in made.lost], [name] if made.blank else []
-    return Edited(config.out, photos=1, lost=lost, blank=blank, runtime=predictor.runtime, notes=_notes(predictor))
+    return Edited(config.out, photos=1, lost=lost, blank=blank, runtime=predictor.runtime, notes=predictor.notes)
 
 
 def _runtime(config: EditConfig) -> RuntimeName:
@@ -122,17 +103,6 @@ def _runtime(config: EditConfig) -> RuntimeName:
                 if found["stage"] == "edit":
                     return fitted(found["settings"].get("runtime", "pytorch"), RuntimeName, "runtime")
     return config.runtime
-
-
-def _notes(predictor: Predictor) -> list[str]:
-    return [] if predictor.note is None else [predictor.note]
-
-
-def blank_lines(blank: Sequence[str], edits: int) -> list[str]:
-    """A warning where edits are one flat colour: the model is broken, or not for such photos."""
-    if not blank:
-        return []
-    return [f"warning: {len(blank)} of {edits} edits have no variation: one flat colour, unlike the photo ({blank[0]})"]
 
 
 @dataclass(frozen=True)
@@ -168,8 +138,13 @@ def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: 
     return _Made(data, lost, blank=is_blank(picture.pixels, edited))
 
 
-def _packet(config: EditConfig, model: Model, predictor: Predictor, hashes: Sequence[str]) -> bytes:
-    """What the edited pictures say of how they were made. hashes: of `_weights`."""
+def is_video(path: Path) -> bool:
+    """Whether a file is taken for a video, by its ending."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+
+
+def _provenance(config: EditConfig, model: Model, predictor: Predictor, hashes: Sequence[str]) -> Provenance:
+    """What the edits say of how they were made. hashes: of `_weights`."""
     count = len(config.adapter)
     made_by = {"model": hashes[0]} if config.model is not None else {"base": hashes[0]}
     weights = config.weights or (1 / max(1, count),) * count
@@ -180,18 +155,19 @@ def _packet(config: EditConfig, model: Model, predictor: Predictor, hashes: Sequ
         adapters=list(zip(hashes[1:], weights, strict=True)),
         table=isinstance(predictor.generator, LookUpTable),
         **made_by,
-    ).xmp()
+    )
 
 
 @dataclass(frozen=True)
 class _Photos:
     """Photos to edit into a folder. own: the names that their outputs' follow. shown: what they are, for messages.
-    given: what the settings say of them."""
+    given: what the settings say of them. videos: those that the folder has beside them."""
 
     files: list[Path]
     own: list[Path]
     shown: str
     given: Any
+    videos: Sequence[str] = ()
 
     @classmethod
     def of(cls, config: EditConfig) -> _Photos:
@@ -210,12 +186,13 @@ class _Photos:
         if config.out.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"--out {config.out} lies inside the input: name a folder elsewhere")
         files = list_images(folder)
+        videos = [path.relative_to(folder).as_posix() for path in files_below(folder) if is_video(path)]
         if not files:
-            raise InputError(f"{folder} holds no photos")
+            raise InputError("; ".join([f"{folder} holds no photos", *video_lines(videos)]))
         own = [file.relative_to(folder) for file in files]
         if taken := next((path for path in own if file_key(path.parts[0]) == CONFIG), None):
             raise InputError(f"{folder / taken.parts[0]} has the name of a file that the output has: rename it")
-        return cls(files, own, str(folder), folder)
+        return cls(files, own, str(folder), folder, videos)
 
 
 def _edit_several(config: EditConfig, model: Model, predictor: Predictor, photos: _Photos) -> Edited:
@@ -231,12 +208,12 @@ def _edit_several(config: EditConfig, model: Model, predictor: Predictor, photos
     skipped: list[tuple[str, str]] = []
     lost: list[tuple[str, str]] = []
     blank: list[str] = []
-    xmp = _packet(config, model, predictor, weights) if config.provenance else None
+    xmp = _provenance(config, model, predictor, weights).xmp() if config.provenance else None
     resumed = 0
     settings |= {"input": photos.given, "detail": detail, "runtime": predictor.runtime}
     with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
         if partial is None:
-            return Edited(out=config.out, photos=0, already_done=True)
+            return Edited(out=config.out, photos=0, already_done=True, videos=photos.videos)
         for file, source, name in track(list(zip(files, own, names, strict=True)), "editing"):
             if (partial / name).exists():  # of a run that was stopped; files are whole or not there
                 resumed += 1
@@ -263,8 +240,9 @@ def _edit_several(config: EditConfig, model: Model, predictor: Predictor, photos
         lost=lost,
         blank=blank,
         resumed=resumed,
+        videos=photos.videos,
         runtime=predictor.runtime,
-        notes=_notes(predictor),
+        notes=predictor.notes,
     )
 
 

@@ -35,8 +35,7 @@ CPU_CHUNK = 2 * 256 * 256  # on a CPU: no slower, in a third of the memory
 class Predictor:
     """A model that edits ordinary pixels: adapters merged, in evaluation mode.
 
-    runtime: what runs it, by its name in RUNTIMES. note: why that is another than was chosen for it; None where it is
-    not.
+    runtime: what runs it, by its name in RUNTIMES. notes: a line on why that is another than was chosen for it.
     """
 
     def __init__(self, model: Model, device: str = "auto", runtime: RuntimeName = "pytorch", photos: int = 1) -> None:
@@ -56,7 +55,7 @@ class Predictor:
         self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
         runtime = fitted(runtime, RuntimeName, "--runtime")
-        self.note: str | None = None
+        self.notes: list[str] = []
         self.runtime = fastest(self.device, work(plain, photos)) if runtime == "auto" else runtime
         if self.per_pixel:
             self.runtime = "pytorch"  # a table is next to no work
@@ -65,7 +64,7 @@ class Predictor:
         except InputError as error:
             if runtime != "auto":
                 raise
-            self.note = f"edited by pytorch instead: {error}"
+            self.notes.append(f"edited by pytorch instead: {error}")
             self.runtime = "pytorch"
             self.run = load_runtime(self.runtime, self.generator, self.tokens, self.device)
 
@@ -140,30 +139,60 @@ class Predictor:
         and detail mean nothing to it. Raises InputError for what is no photo, and settings that are none of these;
         NotFiniteError where the network's output is not finite.
         """
-        checks.editing(SimpleNamespace(strength=strength, side=side, tile=tile, detail=detail))
-        self.check_tile(tile)
-        photo_HWC = as_pixels(photo)
-        if strength == 0:
-            return photo_HWC.copy()
+        how = SimpleNamespace(strength=strength, side=side, tile=tile, detail=detail)
+        self._check(how)
+        return self._edits(as_pixels(photo)[None], how)[0]
+
+    def edit_frames(
+        self,
+        frames: Pixels,
+        *,
+        strength: float = 1.0,
+        side: int | None = None,
+        tile: int | None = None,
+        detail: Literal["auto", "guided", "none"] = "auto",
+    ) -> Pixels:
+        """The edits of photos of one size, such as a video's frames: as `edit` of each, but the network takes several
+        together. uint8 (N, H, W, 3), as `batch` takes them → the same. Raises what `edit` raises."""
+        how = SimpleNamespace(strength=strength, side=side, tile=tile, detail=detail)
+        self._check(how)
+        return np.stack(self._edits(as_batch(frames), how))
+
+    def _check(self, how: SimpleNamespace) -> None:
+        checks.editing(how)
+        self.check_tile(how.tile)
+
+    def _edits(self, photos_NHWC: Pixels, how: SimpleNamespace) -> list[Pixels]:
+        if how.strength == 0:
+            return [photo.copy() for photo in photos_NHWC]
         if self.per_pixel:
-            return mix(photo_HWC, self._in_bands(photo_HWC), strength)
-        height, width = photo_HWC.shape[:2]
-        way = self.detail if detail == "auto" else detail
+            edits = [self._in_bands(photo) for photo in photos_NHWC]
+        else:
+            edits = self._at_working_size(photos_NHWC, how)
+        return [mix(*pair, how.strength) for pair in zip(photos_NHWC, edits, strict=True)]
+
+    def _at_working_size(self, photos_NHWC: Pixels, how: SimpleNamespace) -> list[Pixels]:
+        """Edited at the size that `how` says, and brought back to their own."""
+        height, width = photos_NHWC.shape[1:3]
+        way = self.detail if how.detail == "auto" else how.detail
+        side, tile = how.side, how.tile
         if side is None:
             side = self.size if way == "guided" else side_for_paint(self.size, min(height, width))
         scale = min(1.0, (side or min(height, width)) / min(height, width))
         small_size = max(1, round(height * scale)), max(1, round(width * scale))
-        small = photo_HWC if small_size == (height, width) else resize(photo_HWC, small_size)
+        same = small_size == (height, width)
+        small = photos_NHWC if same else np.stack([resize(photo, small_size) for photo in photos_NHWC])
         if tile is None and small_size[0] * small_size[1] > AT_ONCE:
             tile = TILE
-        edited = (
-            edit_in_tiles(self._batch, small, tile, self.multiple)
-            if tile is not None and max(small_size) > tile
-            else self._batch(small[None])[0]
-        )
-        if small_size != (height, width):
-            edited = guided(photo_HWC, small, edited) if way == "guided" else resize(edited, (height, width))
-        return mix(photo_HWC, edited, strength)
+        if tile is not None and max(small_size) > tile:
+            edits = [edit_in_tiles(self._batch, photo, tile, self.multiple) for photo in small]
+        else:
+            edits = [*self._batch(small)]
+        if same:
+            return edits
+        if way == "guided":
+            return [guided(*of) for of in zip(photos_NHWC, small, edits, strict=True)]
+        return [resize(edit, (height, width)) for edit in edits]
 
 
 def side_for_paint(trained: int, own: int) -> int:

@@ -20,7 +20,7 @@ from e2gan.core.outputs import check_beside, make_folder, ours, versions
 from e2gan.core.record import BLANK, place_of, sealed
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
-from e2gan.editing.edit import blank_lines
+from e2gan.editing.edited import blank_lines
 from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import along, prompt_direction
 from e2gan.features.extractors import Extractor, Once, random_features

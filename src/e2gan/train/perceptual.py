@@ -21,7 +21,8 @@ EPS = 1e-6  # the least length that counts as one
 @functools.cache
 def _weights(device: torch.device) -> dict[str, Tensor]:
     """Frozen, float32, once a device."""
-    return {name: tensor.to(device) for name, tensor in squeezenet_weights().items()}
+    with torch.inference_mode(False):  # of which tensors are no good for a training, and these are kept
+        return {name: tensor.to(device) for name, tensor in squeezenet_weights().items()}
 
 
 def perceptual_maps(images: Tensor) -> list[Tensor]:
