@@ -2,7 +2,8 @@
 
 import { emptyPixels, type Pixels } from "./pixels.ts";
 
-const RADIUS = 2; // pixels of the small picture
+const RADIUS = 2; // pixels of the small picture; `boxMean` is written out for it
+const WINDOW = (2 * RADIUS + 1) ** 2;
 const RIDGE = 2e-3; // of squared intensity in 0..1: below it a window counts as flat
 const TERMS = 12; // of a pixel's function: a matrix of 3 × 3, and what is added
 
@@ -23,34 +24,46 @@ export function guided(photo: Pixels, smallPhoto: Pixels, smallEdit: Pixels): Pi
   const rows = places(photo.height, smallPhoto.height);
   const length = smallPhoto.width * TERMS;
   const row = new Float32Array(length);
+  const steps = new Float32Array(length); // to the next column's terms; the last has none
   const out = emptyPixels(photo.width, photo.height);
   for (let y = 0; y < photo.height; y++) {
     const share = rows.weight[y];
-    const [upper, lower] = [rows.low[y] * length, rows.high[y] * length];
+    const upper = rows.low[y] * length;
+    const lower = rows.high[y] * length;
     for (let i = 0; i < length; i++) row[i] = terms[upper + i] * (1 - share) + terms[lower + i] * share;
-    applyRow(row, columns, photo, out, y);
+    for (let i = 0; i < length - TERMS; i++) steps[i] = row[i + TERMS] - row[i];
+    applyRow(row, steps, columns, photo, out, y);
   }
   return out;
 }
 
-function applyRow(row: Float32Array, columns: Places, photo: Pixels, out: Pixels, y: number): void {
+/** Written out for the three channels: this runs for each pixel of the photo. */
+function applyRow(row: Float32Array, steps: Float32Array, columns: Places, photo: Pixels, out: Pixels, y: number): void {
+  const { low, weight } = columns;
   const source = photo.data;
   const target = out.data;
   let at = y * photo.width * 3;
   for (let x = 0; x < photo.width; x++, at += 3) {
-    const right = columns.weight[x];
-    const left = 1 - right;
-    const l = columns.low[x] * TERMS;
-    const h = columns.high[x] * TERMS;
-    const [red, green, blue] = [source[at], source[at + 1], source[at + 2]];
-    for (let c = 0; c < 3; c++) {
-      const i = 3 * c;
-      target[at + c] =
-        (row[l + i] * left + row[h + i] * right) * red +
-        (row[l + i + 1] * left + row[h + i + 1] * right) * green +
-        (row[l + i + 2] * left + row[h + i + 2] * right) * blue +
-        (row[l + 9 + c] * left + row[h + 9 + c] * right) * 255;
-    }
+    const w = weight[x];
+    const i = low[x] * TERMS;
+    const r = source[at];
+    const g = source[at + 1];
+    const b = source[at + 2];
+    target[at] =
+      (row[i] + steps[i] * w) * r +
+      (row[i + 1] + steps[i + 1] * w) * g +
+      (row[i + 2] + steps[i + 2] * w) * b +
+      (row[i + 9] + steps[i + 9] * w) * 255;
+    target[at + 1] =
+      (row[i + 3] + steps[i + 3] * w) * r +
+      (row[i + 4] + steps[i + 4] * w) * g +
+      (row[i + 5] + steps[i + 5] * w) * b +
+      (row[i + 10] + steps[i + 10] * w) * 255;
+    target[at + 2] =
+      (row[i + 6] + steps[i + 6] * w) * r +
+      (row[i + 7] + steps[i + 7] * w) * g +
+      (row[i + 8] + steps[i + 8] * w) * b +
+      (row[i + 11] + steps[i + 11] * w) * 255;
   }
 }
 
@@ -73,7 +86,7 @@ function coefficients(smallPhoto: Pixels, smallEdit: Pixels): Float32Array {
   const photo = planes(smallPhoto);
   const edit = planes(smallEdit);
   const mean = (plane: Float32Array) => boxMean(plane, width, height);
-  const product = (a: Float32Array, b: Float32Array) => mean(a.map((value, i) => value * b[i]));
+  const product = (a: Float32Array, b: Float32Array) => mean(multiply(a, b));
   const meanPhoto = photo.map(mean);
   const meanEdit = edit.map(mean);
   const pairs = [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]]; // prettier-ignore
@@ -82,7 +95,9 @@ function coefficients(smallPhoto: Pixels, smallEdit: Pixels): Float32Array {
   const fitted = Array.from({ length: TERMS }, () => new Float32Array(count));
   const inverse = new Float64Array(6);
   for (let p = 0; p < count; p++) {
-    const [r, g, b] = [meanPhoto[0][p], meanPhoto[1][p], meanPhoto[2][p]];
+    const r = meanPhoto[0][p];
+    const g = meanPhoto[1][p];
+    const b = meanPhoto[2][p];
     invertSymmetric(
       squares[0][p] - r * r + RIDGE, squares[1][p] - r * g, squares[2][p] - r * b,
       squares[3][p] - g * g + RIDGE, squares[4][p] - g * b, squares[5][p] - b * b + RIDGE,
@@ -116,6 +131,12 @@ function coefficients(smallPhoto: Pixels, smallEdit: Pixels): Float32Array {
   return out;
 }
 
+function multiply(a: Float32Array, b: Float32Array): Float32Array {
+  const out = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) out[i] = a[i] * b[i];
+  return out;
+}
+
 /** Three planes of 0..1. */
 function planes(pixels: Pixels): Float32Array[] {
   const count = pixels.width * pixels.height;
@@ -128,24 +149,19 @@ function planes(pixels: Pixels): Float32Array[] {
 
 /** The mean of a window of 5 × 5, beyond the border the nearest pixel again. */
 function boxMean(plane: Float32Array, width: number, height: number): Float32Array {
-  const between = new Float32Array(plane.length);
+  const padded = new Float32Array(width + 2 * RADIUS);
   const out = new Float32Array(plane.length);
-  const size = 2 * RADIUS + 1;
+  const inside = (y: number) => Math.min(Math.max(y, 0), height - 1) * width;
   for (let y = 0; y < height; y++) {
-    const rows = Array.from({ length: size }, (_, k) => Math.min(Math.max(y + k - RADIUS, 0), height - 1) * width);
-    const at = y * width;
+    const [a, b, c, d, e] = [-2, -1, 0, 1, 2].map((by) => inside(y + by));
     for (let x = 0; x < width; x++) {
-      let sum = 0;
-      for (let k = 0; k < size; k++) sum += plane[rows[k] + x];
-      between[at + x] = sum / size;
+      padded[x + RADIUS] = plane[a + x] + plane[b + x] + plane[c + x] + plane[d + x] + plane[e + x];
     }
-  }
-  for (let y = 0; y < height; y++) {
+    padded.fill(padded[RADIUS], 0, RADIUS);
+    padded.fill(padded[width + RADIUS - 1], width + RADIUS);
     const at = y * width;
     for (let x = 0; x < width; x++) {
-      let sum = 0;
-      for (let k = x - RADIUS; k <= x + RADIUS; k++) sum += between[at + (k < 0 ? 0 : k >= width ? width - 1 : k)];
-      out[at + x] = sum / size;
+      out[at + x] = (padded[x] + padded[x + 1] + padded[x + 2] + padded[x + 3] + padded[x + 4]) / WINDOW;
     }
   }
   return out;

@@ -4,6 +4,7 @@ import { emptyPixels, type Pixels } from "./pixels.ts";
 
 const LOBES = 3;
 const BITS = 22;
+const HALF = 1 << (BITS - 1);
 
 interface Taps {
   starts: Int32Array; // of each output pixel: its first input pixel
@@ -30,7 +31,9 @@ function horizontally(pixels: Pixels, width: number): Pixels {
     const row = y * pixels.width * 3;
     let to = y * width * 3;
     for (let x = 0; x < width; x++, to += 3) {
-      let [red, green, blue] = [1 << (BITS - 1), 1 << (BITS - 1), 1 << (BITS - 1)];
+      let red = HALF;
+      let green = HALF;
+      let blue = HALF;
       let from = row + starts[x] * 3;
       const first = x * taps;
       for (let k = first; k < first + counts[x]; k++, from += 3) {
@@ -54,7 +57,7 @@ function vertically(pixels: Pixels, height: number): Pixels {
   const source = pixels.data;
   const sums = new Int32Array(length);
   for (let y = 0; y < height; y++) {
-    sums.fill(1 << (BITS - 1));
+    sums.fill(HALF);
     for (let k = 0; k < counts[y]; k++) {
       const weight = weights[y * taps + k];
       const row = (starts[y] + k) * length;
