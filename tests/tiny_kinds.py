@@ -42,7 +42,7 @@ from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import prepare_photos
 from e2gan.editing.edit import edit
 from e2gan.export.all_formats import MISSING, export_all
-from e2gan.export.export import PARITY, Parity, export_model, hashes, reads_of
+from e2gan.export.export import PARITY, Parity, export_model, hashes, reads_of, settings_of
 from e2gan.features.hub import image_statistics, pretrained
 from e2gan.measure.cost import StepFlops
 from e2gan.measure.metrics import NetworkOptions, Score
@@ -134,12 +134,12 @@ def _build(root: Path) -> None:
     shutil.copy(root / "photo.png", root / "pictures")
     edit_folder(root)
     config = export_config(root)
-    with writing(config.out, "export", plain(config) | hashes(config), reads=reads_of(config)) as folder:
+    with writing(config.out, "export", settings_of(config) | hashes(config), reads=reads_of(config)) as folder:
         assert folder is not None
         (folder / "model.onnx").write_bytes(b"onnx")
         write_json(folder / PARITY, Parity(1, 0.1, 1, [(32, 32)], [{"photo": "a"}], ["CPU"], {"e2gan": "1"}))
     every = replace(config, format="all", out=root / "all")
-    with writing(every.out, "export", plain(every) | hashes(every), reads=reads_of(every)) as folder:
+    with writing(every.out, "export", settings_of(every) | hashes(every), reads=reads_of(every)) as folder:
         assert folder is not None
         write_json(folder / MISSING, {"litert": "it is not installed"})
     found = RanksFound(root / "ranks.json", "l1", Ranks(), 5, [Concept("sepia", root / "sepia", [STEP], 0)])

@@ -358,6 +358,52 @@ class ParityFile(TypedDict):
     checks: NotRequired[list[ExportCheck]]
 
 
+class EffectsBase(TypedDict):
+    """The base of `export --format effects`."""
+
+    file: FileName
+    bytes: Count
+    sha256: str
+    size: Side
+    multiple: Annotated[int, Meta(ge=1, le=1024)]
+    licence: str
+    name: str
+
+
+class EffectsInput(TypedDict):
+    """An input of its graph; None in a shape: of any length."""
+
+    name: str
+    type: Literal["uint8", "float32"]
+    shape: list[Annotated[int, Meta(ge=1, le=2**20)] | None]
+    kind: Literal["photo", "place", "strength", "weights", "prompt", "lora"]
+    rank_axis: NotRequired[Annotated[int, Meta(ge=0, le=3)]]
+    scaled: NotRequired[bool]
+
+
+class EffectEntry(TypedDict):
+    name: str
+    prompt: str
+    file: FileName
+    bytes: Count
+    sha256: str
+    prompt_file: FileName
+    prompt_bytes: Count
+    prompt_sha256: str
+    size: Side
+    detail: Literal["guided", "none"]
+
+
+class EffectsFile(TypedDict):
+    """effects.json."""
+
+    format: Literal["e2gan effects"]
+    version: Literal[1]
+    base: EffectsBase
+    inputs: Annotated[list[EffectsInput], Meta(min_length=1)]
+    effects: Annotated[list[EffectEntry], Meta(min_length=1)]
+
+
 MissingFile = dict[str, str]
 """missing.json of `export --format all`: a format → why it is left out."""
 

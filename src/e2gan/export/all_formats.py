@@ -12,17 +12,19 @@ from jinja2 import Environment
 from e2gan.config import ExportConfig
 from e2gan.config.schemas import MissingFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, write_bytes, write_json
+from e2gan.core.files import read_json, write_bytes, write_json
 from e2gan.core.outputs import writing
 from e2gan.export.export import (
     PARITY,
     Exported,
     Subject,
+    check_goes_with,
     export_model,
     photographs,
     precision_of,
     read_exported,
     reads_of,
+    settings_of,
 )
 from e2gan.export.formats import EVERY, FORMATS, find_format
 
@@ -62,9 +64,11 @@ def export_all(config: ExportConfig) -> ExportedAll:
     if config.format != EVERY:
         raise InputError(f"--format {config.format}: export_all writes all; export_model writes one")
     subject = Subject.load(config)
-    with writing(config.out, "export", plain(config) | subject.facts, reads=reads_of(config), resumes=True) as partial:
+    with writing(
+        config.out, "export", settings_of(config) | subject.facts, reads=reads_of(config), resumes=True
+    ) as partial:
         if partial is not None:
-            names, missing = available(config.precision)
+            names, missing = available(config)
             photos = photographs(config.photos)
             written = []
             for name in names:
@@ -82,12 +86,13 @@ def export_all(config: ExportConfig) -> ExportedAll:
     return ExportedAll(config.out, config.out / PAGE, found, missing, partial is None)
 
 
-def available(precision: str | None) -> tuple[list[str], dict[str, str]]:
+def available(config: ExportConfig) -> tuple[list[str], dict[str, str]]:
     """The formats that can be written here, and of the others, why not. Raises InputError where none can."""
     names, missing = [], {}
     for name in FORMATS:
         try:
-            precision_of(name, precision)
+            precision_of(name, config.precision)
+            check_goes_with(name, config)
             find_format(name).require()
         except InputError as error:
             missing[name] = str(error)

@@ -17,6 +17,7 @@ from e2gan.core.images import Pixels
 
 if TYPE_CHECKING:
     from e2gan.export.pixel_model import PixelModel
+    from e2gan.networks.models import Model
 
 
 class Runner(Protocol):
@@ -32,7 +33,8 @@ class Order:
     """What is to be written.
 
     size: height and width, None where any will do. precision: one of the format's. facts: what the file says of itself.
-    photos: uint8 (H, W, 3) each, at the size, what an int8 file is calibrated on.
+    photos: uint8 (H, W, 3) each, at the size, what an int8 file is calibrated on. base, adapters: the folders that the
+    model was made of, for a format that keeps adapters apart; None and empty where it was made of one whole model.
     """
 
     model: PixelModel
@@ -40,6 +42,18 @@ class Order:
     precision: str
     facts: Mapping[str, str]
     photos: Sequence[Pixels] = ()
+    base: Path | None = None
+    adapters: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A way in which a file edits, and what gives the same edits by PyTorch. name: empty where it is the only way."""
+
+    name: str
+    run: Runner
+    model: Model
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,9 @@ class Format:
     InputError where one is missing. write: puts the file, or the folder, at a path. load: it as it runs on a device;
     None where this machine cannot run it: then `checks` are all that is known. precisions: the first is the default.
     fixed_size: whether a file has one size. checks: what else is looked at. operators: the name of each in a file, and
-    how often it is there.
+    how often it is there. several: whether it keeps adapters apart, of which there may be several, and takes their
+    strength as it runs. trials: what of such a file is compared: of the file as `load` gives it, the base and the
+    adapters. beside: files and folders in the same folder that belong to the file.
     """
 
     file: str
@@ -76,6 +92,13 @@ class Format:
     fixed_size: bool = False
     checks: Callable[[Path], list[Check]] = lambda _: []
     operators: Callable[[Path], dict[str, int]] = lambda _: {}
+    several: bool = False
+    trials: Callable[[Any, Path, Sequence[Path]], Iterator[Trial]] | None = None
+    beside: tuple[str, ...] = ()
+
+    def bytes_of(self, path: Path) -> int:
+        """Of a file and all that belongs to it."""
+        return bytes_of(path) + sum(bytes_of(path.parent / name) for name in self.beside)
 
 
 def require_packages(what: str, extra: str, *modules: str, how: str | None = None) -> None:

@@ -22,6 +22,7 @@ FORMATS: dict[str, Callable[[], Format]] = {
     "litert": partial(_of, "litert"),
     "coreml": partial(_of, "coreml"),
     "executorch": partial(_of, "executorch"),
+    "effects": partial(_of, "effects"),
 }
 """Name of --format → the format, imported when it is asked for."""
 

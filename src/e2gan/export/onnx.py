@@ -22,6 +22,7 @@ from e2gan.export.pixel_model import PixelModel, check_sides, traced
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from onnxruntime import InferenceSession
 
 
 OPSET = 18  # the one that PyTorch's exporter writes without a conversion
@@ -107,25 +108,34 @@ def quiet() -> Iterator[None]:
             log.setLevel(level)
 
 
+def open_session(path: Path, threads: int = 0) -> InferenceSession:
+    """An exported file in ONNX Runtime on the CPU. threads: 0 takes ONNX Runtime's choice.
+
+    Raises InputError where the file is missing, or is none of ours.
+    """
+    require()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common class of their own
+        reason = " ".join(str(error).split()) if Path(path).is_file() else "there is no such file"
+        raise InputError(f"{path}: {reason}") from None
+    if "e2gan" not in session.get_modelmeta().custom_metadata_map:
+        raise InputError(f"{path}: was not exported by e2gan")
+    return session
+
+
 class OnnxModel:
     """An exported file in ONNX Runtime on the CPU: uint8 (N, H, W, 3) → uint8 (N, H, W, 3)."""
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         """threads: 0 takes ONNX Runtime's choice. Raises InputError where the file is missing, or is none of ours."""
-        require()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common class of their own
-            reason = " ".join(str(error).split()) if Path(path).is_file() else "there is no such file"
-            raise InputError(f"{path}: {reason}") from None
+        self.session = open_session(path, threads)
         self.metadata: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
-        if "e2gan" not in self.metadata:
-            raise InputError(f"{path}: was not exported by e2gan")
         self.providers = list(self.session.get_providers())
         self.size: int | None = int(self.metadata["size"]) if self.metadata["size"].isdigit() else None
         self.multiple = int(self.metadata.get("multiple", 8))  # which earlier files do not tell

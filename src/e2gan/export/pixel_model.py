@@ -13,36 +13,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.networks.generator import Attention, TransformerBlock
+from e2gan.networks.fixed_attention import FixedAttention, keys_and_values
+from e2gan.networks.generator import TransformerBlock
 from e2gan.networks.pixels import from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
 
 LEAST = 32
 
 
-class FixedAttention(nn.Module):
-    """Cross-attention to a prompt that never changes: its keys and values are constants, its text layers are gone."""
-
-    def __init__(self, attention: Attention, tokens: Tensor) -> None:
-        super().__init__()
-        self.heads, self.to_q, self.to_out = attention.heads, attention.to_q, attention.to_out
-        keys, values = (
-            to(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2) for to in (attention.to_k, attention.to_v)
-        )
-        self.register_buffer("keys", keys.transpose(2, 3) * keys.shape[-1] ** -0.5)  # (1, heads, C / heads, T)
-        self.register_buffer("values", values)  # (1, heads, T, C / heads)
-
-    def forward(self, x: Tensor, *_: object) -> Tensor:
-        queries = self.to_q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        attended = (queries @ self.keys).softmax(-1) @ self.values
-        return self.to_out(attended.transpose(1, 2).flatten(2))
-
-
 class PixelModel(nn.Module):
     """A model as a device needs it: uint8 (N, H, W, 3) → uint8 (N, H, W, 3), no adapter, no tokens, no batch norm,
     resize and convolution as transposed convolution.
 
-    generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None. strength: 0 is the photo itself, 1
+    generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None where it
+    takes none or holds its prompts. strength: 0 is the photo itself, 1
     the edit. multiple: what H and W are multiples of. dtype: what the generator computes in.
     """
 
@@ -55,7 +39,8 @@ class PixelModel(nn.Module):
         with torch.no_grad():
             for module in list(self.generator.modules()):
                 if isinstance(module, TransformerBlock) and tokens is not None:
-                    setattr(module, "cross_attention", FixedAttention(module.cross_attention, tokens))  # noqa: B010
+                    prompt = keys_and_values(module.cross_attention, tokens)
+                    setattr(module, "cross_attention", FixedAttention(module.cross_attention, [prompt]))  # noqa: B010
                 if isinstance(module, nn.Sequential):
                     fold_batch_norms(module)
         fix_kernels(self.generator)

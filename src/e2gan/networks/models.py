@@ -19,6 +19,7 @@ from e2gan.core.files import CONFIG, FLOATS, TensorHeader, read_json, read_tenso
 from e2gan.core.memory import available_memory, need_memory
 from e2gan.core.outputs import read_settings
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
+from e2gan.networks.fixed_attention import blend_prompts
 from e2gan.networks.folders import (
     ABOUT,
     CONCEPT,
@@ -29,7 +30,7 @@ from e2gan.networks.folders import (
     generator_config,
 )
 from e2gan.networks.generator import Generator
-from e2gan.networks.lora import attach_tensors, check_shapes, merged, set_strengths
+from e2gan.networks.lora import attach_tensors, check_shapes, merged
 from e2gan.networks.peft_config import adapter_weights
 from e2gan.networks.text import TextEncoder, is_known, text_encoder
 
@@ -158,9 +159,9 @@ class Model:
     """A generator that is ready to edit.
 
     generator: in evaluation mode, adapters attached and active. tokens: (1, T, D) float32, the prompt; None where the
-    generator does not attend to text. size: the working size in pixels that it was trained at. folder: where the
-    adapter, else the model, lies. detail: how its edits come back to a larger photo's size; with the photo's own
-    detail, or enlarged as they are.
+    generator does not attend to text, and where it holds the prompts of a mixture, all of which it attends to. size:
+    the working size in pixels that it was trained at. folder: where the adapter, else the model, lies. detail: how its
+    edits come back to a larger photo's size; with the photo's own detail, or enlarged as they are.
     """
 
     generator: nn.Module
@@ -207,12 +208,11 @@ class Model:
         weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
         folders = [adapter_folder(path) for path in adapter]
         found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(folders)]
-        set_strengths(generator, {f"adapter{i}": w for i, w in enumerate(weights)})
-        # A mixture attends to the prompt of its strongest adapter: prompts of different lengths have no mean.
+        scales = {f"adapter{i}": weight for i, weight in enumerate(weights)}
+        tokens = blend_prompts(generator, {name: part[0] for name, part in zip(scales, found, strict=True)}, scales)
         strongest = max(range(len(weights)), key=lambda i: weights[i])
-        tokens, about = found[strongest]
+        about = found[strongest][1]
         prompt = " + ".join(about["prompt"] for _, about in found)
-        tokens = tokens if generator.config.takes_prompt else None
         size, detail = about.get("size", settings["size"]), _detail(about, folders[strongest])
         return cls(generator.eval(), tokens, prompt, size, folders[0], detail)
 

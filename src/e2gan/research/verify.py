@@ -347,20 +347,29 @@ def _anew(
 def _at_hand(folder: Path, place: str | None, settings: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
     """The settings, with the paths that they name as they are found from here: relative ones from where the command was
     given, else from the current folder and those above `folder`; and which is found nowhere."""
-    named = {name: Path(value) for name in PATHS if isinstance(value := settings.get(name), (str, Path))}
+    named = {name: paths for name in PATHS if (paths := _paths(settings.get(name)))}
     shipped = shipped_bases().keys() | shipped_adapters().keys()
     whole: dict[tuple[str, ...], dict[str, Any]] = {}
     missing = None
     given = [] if place is None else [folder / place]
     for at in [*given, Path(), folder.resolve(), *folder.resolve().parents]:
-        lack = [path for path in named.values() if not _exists(at / path) and str(path) not in shipped]
+        lack = [path for each in named.values() for path in each if not _exists(at / path) and str(path) not in shipped]
         missing = missing or next((str(path) for path in lack), None)
         if not lack:
-            paths = {name: at / path if _exists(at / path) else path for name, path in named.items()}
-            whole.setdefault(tuple(map(os.path.realpath, paths.values())), {**settings, **paths})
+            paths = {name: [at / p if _exists(at / p) else p for p in each] for name, each in named.items()}
+            # One by itself, where the setting is a path and not several.
+            values = {name: each if isinstance(settings[name], list) else each[0] for name, each in paths.items()}
+            real = tuple(os.path.realpath(path) for each in paths.values() for path in each)
+            whole.setdefault(real, {**settings, **values})
             if at in given:
                 break
     return list(whole.values()), None if whole else missing
+
+
+def _paths(value: Any) -> list[Path]:
+    """The paths that a setting names: one, several, or none."""
+    several = value if isinstance(value, list) else [value]
+    return [Path(path) for path in several if isinstance(path, (str, Path))]
 
 
 def _exists(path: Path) -> bool:

@@ -1,0 +1,272 @@
+"""One base, many effects: the base once as an ONNX graph, each adapter and prompt as a small file of its inputs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from e2gan.core.errors import InputError
+from e2gan.core.files import read_json, sha256, write_bytes, write_json, write_tensors
+from e2gan.core.names import slug
+from e2gan.core.outputs import versions
+from e2gan.export.effects_model import BASE, EffectsModel
+from e2gan.export.format import Check, Format, Order, Trial, as_facts
+from e2gan.export.onnx import OPSET, PACKAGES, label, quiet, require
+from e2gan.export.unmerged import HIDDEN, UnmergedModel, traced
+from e2gan.networks.fixed_attention import keys_and_values
+from e2gan.networks.generator import TransformerBlock
+from e2gan.networks.lora import lora_layers, set_strengths
+from e2gan.networks.models import Model, attach_adapter, load_generator
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+MANIFEST = "effects.json"
+CARD = "base.md"  # the base's model card, which says what it may be used for
+MOST_BYTES = 200_000  # of an effect
+SMALL = 1024  # numbers of a constant that is worth no cast
+
+
+@dataclass(frozen=True)
+class Effect:
+    """An adapter as the graph takes it. inputs: A and B by name; prompt: keys, values and padding, by name."""
+
+    name: str
+    words: str
+    size: int
+    detail: str
+    inputs: dict[str, Tensor]
+    prompt: dict[str, Tensor]
+
+
+def write(order: Order, path: Path) -> None:
+    """effects.json, and beside it base.onnx, effects/, prompts/ and the base's model card.
+
+    fp16 stores the base's weights in half; all is computed in fp32. Raises InputError where two adapters have the same
+    name, or one is of another base.
+    """
+    if order.base is None:
+        raise InputError("effects keeps adapters beside their base: name an --adapter")
+    folder, names = path.parent, effect_names(order.adapters)
+    effects, more = [], []
+    for name, adapter in names.items():
+        model, layers = _effect(name, order.base, adapter)
+        effects.append(model)
+        more += layers
+    generator, settings = load_generator(order.base)
+    model = UnmergedModel(generator, list(dict.fromkeys(more)))
+    write_bytes(folder / BASE, base_onnx(model, order))
+    card = order.base / "README.md"
+    write_bytes(folder / CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
+    told = {
+        "file": BASE,
+        "bytes": (folder / BASE).stat().st_size,
+        "sha256": sha256(folder / BASE),
+        "size": settings["size"],
+        "multiple": model.multiple,
+        "licence": licence(folder / CARD),
+        "name": order.base.resolve().name,
+    }
+    words = max((e.prompt["prompt.hidden"].shape[1] for e in effects if e.prompt), default=0)
+    entries = [_write_effect(folder, effect, model, words) for effect in effects]
+    manifest = {
+        "format": "e2gan effects",
+        "version": 1,
+        "base": told,
+        "inputs": inputs(model, words),
+        "effects": entries,
+    }
+    write_json(path, manifest)
+
+
+def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
+    """Adapters by the names of their folders. Raises InputError where two have the same, or one that a file's name
+    cannot be told from."""
+    named: dict[str, Path] = {}
+    files: dict[str, Path] = {}
+    for adapter in adapters:
+        name = adapter.resolve().name
+        if (other := files.get(slug(name))) is not None:
+            raise InputError(f"--adapter {adapter} and {other}: two effects of the name {name}: rename a folder")
+        named[name] = files[slug(name)] = adapter
+    return named
+
+
+def licence(card: Path) -> str:
+    """What a base's model card says in its head, and where to read on."""
+    text = card.read_text("utf-8", errors="replace")
+    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    found = re.search(r"^license: *(\S.*)$", head[1], re.MULTILINE) if head else None
+    return f"{found[1].strip() if found else 'not stated'}: see {CARD}"
+
+
+def _effect(name: str, base: Path, adapter: Path) -> tuple[Effect, list[str]]:
+    """An adapter as inputs, and the names of the layers it is on."""
+    generator, settings = load_generator(base)
+    tokens, about = attach_adapter(generator, base, adapter, name)
+    set_strengths(generator, {name: 1.0})
+    tensors, prompt = {}, {}
+    for layer_name, layer in lora_layers(generator).items():
+        tensors |= {f"{layer_name}.{part}": getattr(layer, f"lora_{part}")[name].weight.detach() for part in "AB"}
+    for block_name, block in [(n, m) for n, m in generator.named_modules() if isinstance(m, TransformerBlock)]:
+        if hasattr(block, "cross_attention"):
+            place = block_name.split(".")[1]
+            with torch.no_grad():
+                keys, values = keys_and_values(block.cross_attention, tokens)
+            prompt |= {f"prompt.{place}.keys": keys, f"prompt.{place}.values": values}
+            prompt["prompt.hidden"] = torch.zeros(1, tokens.shape[1])
+    size, detail = about.get("size", settings["size"]), about.get("detail") or "guided"
+    return Effect(name, about["prompt"], size, detail, tensors, prompt), list(lora_layers(generator))
+
+
+def _write_effect(folder: Path, effect: Effect, model: UnmergedModel, words: int) -> dict[str, Any]:
+    """The two files of an effect, and its entry in the manifest. words: what its prompt is padded to."""
+    tensors = {}
+    for name, axis in model.rank_axes().items():
+        example = model.given()[name].narrow(axis, 0, 1)  # zeros: a layer that this effect leaves as it is
+        tensors[name] = effect.inputs.get(name, example).half()
+    prompt = {}
+    for name, tensor in effect.prompt.items():
+        axis = 1 if name.endswith("hidden") else 2
+        shape = [words - n if i == axis else n for i, n in enumerate(tensor.shape)]
+        padding = torch.full(shape, HIDDEN if name.endswith("hidden") else 0.0)
+        prompt[name] = torch.cat([tensor, padding], axis).half()
+    file, prompt_file = (f"{kind}/{slug(effect.name)}.safetensors" for kind in ("effects", "prompts"))
+    for name, content in ((file, tensors), (prompt_file, prompt)):
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_tensors(folder / name, content)
+    return {
+        "name": effect.name,
+        "prompt": effect.words,
+        "file": file,
+        "bytes": (folder / file).stat().st_size,
+        "sha256": sha256(folder / file),
+        "prompt_file": prompt_file,
+        "prompt_bytes": (folder / prompt_file).stat().st_size,
+        "prompt_sha256": sha256(folder / prompt_file),
+        "size": effect.size,
+        "detail": effect.detail,
+    }
+
+
+def inputs(model: UnmergedModel, words: int) -> list[dict[str, Any]]:
+    """The graph's inputs, as the manifest has them. words: of this folder's prompts; the graph takes any number."""
+    found: list[dict[str, Any]] = [
+        {"name": "photo", "type": "uint8", "shape": [None, None, None, 3], "kind": "photo"},
+        *([{"name": "place", "type": "float32", "shape": [1, 4], "kind": "place"}] if model.place else []),
+        {"name": "strength", "type": "float32", "shape": [], "kind": "strength"},
+        {"name": "weights", "type": "float32", "shape": [None], "kind": "weights"},
+    ]
+    axes = model.rank_axes()
+    for name, example in model.given().items():
+        shape: list[int | None] = list(example.shape)
+        row: dict[str, Any] = {"name": name, "type": "float32", "shape": shape}
+        if name in axes:
+            shape[axes[name]] = None
+            row |= {"kind": "lora", "rank_axis": axes[name]} | ({"scaled": True} if name.endswith(".B") else {})
+        else:
+            shape[0], shape[1 if name.endswith("hidden") else 2] = None, words
+            row["kind"] = "prompt"
+        found.append(row)
+    return found
+
+
+def base_onnx(model: UnmergedModel, order: Order) -> bytes:
+    """The base as the bytes of one ONNX file."""
+    require()
+    import onnx
+
+    program, names = traced(model)
+    with quiet():
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=["edit"],
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert exported is not None
+    proto: ModelProto = exported.model_proto
+    wanted = {key: value for key, value in order.facts.items() if key == "base_sha256"}
+    facts = as_facts(order, versions().get("e2gan", "")) | wanted
+    label(proto, {key: facts[key] for key in ("e2gan", "size", "multiple", "precision", *wanted)})
+    if order.precision == "fp16":
+        store_in_half(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    return proto.SerializeToString(deterministic=True)
+
+
+def store_in_half(proto: ModelProto) -> None:
+    """Large constants in half, each with a cast before it that a runtime does once, as it loads the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, casts = proto.graph, []
+    for constant in graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if constant.data_type == TensorProto.FLOAT and values.size >= SMALL:
+            name = constant.name
+            constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def trials(run: EffectsModel, base: Path, adapters: Sequence[Path]) -> Iterator[Trial]:
+    """Each effect alone; one at half strength; of several, a mix of two that is not even."""
+    named = effect_names(adapters)
+    for name, adapter in named.items():
+        run.set(name)
+        yield Trial(name, run, Model.load(base=base, adapter=adapter), 1.0)
+    first, *others = named
+    run.set(first, strength=0.5)
+    yield Trial(f"{first} at 0.5", run, Model.load(base=base, adapter=named[first]), 0.5)
+    if others:
+        run.set({first: 0.3, others[-1]: 0.7})
+        both = Model.load(base=base, adapter=[named[first], named[others[-1]]], weights=(0.3, 0.7))
+        yield Trial(f"0.3 {first} + 0.7 {others[-1]}", run, both, 1.0)
+
+
+def checks(path: Path) -> list[Check]:
+    """Whether an effect's file is as small as it should be; larger ranks than usual make it larger."""
+    large = [
+        f"{entry['file']} has {entry['bytes'] / 1000:.0f} kB"
+        for entry in read_json(path)["effects"]
+        if entry["bytes"] > MOST_BYTES
+    ]
+    return [Check("an effect of at most 200 kB", not large, large)]
+
+
+def operators(path: Path) -> dict[str, int]:
+    """Name of each operator of the graph, and how often it is there."""
+    import onnx
+
+    nodes: Mapping[str, int] = Counter(node.op_type for node in onnx.load(str(path.parent / BASE)).graph.node)
+    return dict(Counter(nodes).most_common())
+
+
+FORMAT = Format(
+    file=MANIFEST,
+    purpose="many effects on one base, switched and mixed between two frames: ONNX Runtime, in web pages and apps",
+    packages=PACKAGES,
+    require=require,
+    write=write,
+    load=EffectsModel,
+    precisions=("fp16", "fp32"),
+    checks=checks,
+    operators=operators,
+    several=True,
+    trials=trials,
+    beside=(BASE, "effects", "prompts"),
+)

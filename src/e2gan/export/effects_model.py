@@ -1,0 +1,155 @@
+"""A folder of `export --format effects` at work: one base, effects that are switched and mixed between two photos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from e2gan.config.network import MOST_RANK
+from e2gan.config.schemas import EffectsFile, EffectsInput
+from e2gan.core.errors import InputError
+from e2gan.core.files import TensorHeader, read_json, read_tensors, sha256
+from e2gan.core.images import Pixels
+from e2gan.core.names import inside
+from e2gan.export.onnx import open_session
+from e2gan.export.pixel_model import check_sides
+from e2gan.networks.generator import WHOLE
+
+BASE = "base.onnx"
+MOST_STRENGTH = 1.5
+BEFORE_EFFECTS = ("photo", "place", "strength", "weights")  # inputs that are their own kind
+
+Arrays = dict[str, np.ndarray]
+
+
+class EffectsModel:
+    """The base in ONNX Runtime on the CPU, and the effects of its folder: uint8 (N, H, W, 3) → uint8 (N, H, W, 3).
+
+    names: of the effects. size: which each was trained at, by name. It begins with the first effect at strength 1.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        """path: the folder, or its effects.json. threads: 0 takes ONNX Runtime's choice.
+
+        Raises InputError where a file is missing, none of ours, or not the one that effects.json was written with.
+        """
+        path = Path(path)
+        self.path = path / "effects.json" if path.is_dir() else path
+        self.manifest: EffectsFile = read_json(self.path, EffectsFile)
+        told = self.manifest["base"]
+        self.session = open_session(self._whole(told["file"], told["sha256"]), threads)
+        self.providers = list(self.session.get_providers())
+        self.multiple = told["multiple"]
+        self._inputs = {row["name"]: row for row in self.manifest["inputs"]}
+        self._check_inputs()
+        self._entries = {entry["name"]: entry for entry in self.manifest["effects"]}
+        if len(self._entries) != len(self.manifest["effects"]):
+            raise InputError(f"{self.path}: two effects of one name")
+        self.names = list(self._entries)
+        self.size = {name: entry["size"] for name, entry in self._entries.items()}
+        self._loaded: dict[str, tuple[Arrays, Arrays]] = {}
+        self._feed: Arrays = {}
+        self.set(self.names[0])
+
+    def set(self, effects: str | Mapping[str, float], strength: float = 1.0) -> None:
+        """What the next photos become: an effect, or several by their weights, which lie in 0..1 and add to 1.
+
+        strength: 0 is the photo, 1 the edit, up to 1.5. Raises InputError for what is none of these, and where an
+        effect's file is missing or is not the one that effects.json was written with.
+        """
+        given = {effects: 1.0} if isinstance(effects, str) else dict(effects)
+        for name, weight in given.items():
+            if name not in self._entries:
+                raise InputError(f"{self.path} has no effect {name!r}; there are {', '.join(self.names)}")
+            if not (isinstance(weight, (int, float)) and 0 <= weight <= 1):
+                raise InputError(f"weight {weight} of {name}: must lie in 0..1")
+        if not math.isclose(sum(given.values()), 1, abs_tol=1e-3):
+            raise InputError(f"weights {', '.join(map(str, given.values()))}: must add to 1")
+        if not (isinstance(strength, (int, float)) and 0 <= strength <= MOST_STRENGTH):
+            raise InputError(f"strength {strength}: must lie in 0..{MOST_STRENGTH}")
+        # What counts nothing would cost its ranks all the same.
+        mixed = {name: weight for name, weight in given.items() if weight}
+        parts = [self._load(name) for name in mixed]
+        feed = {"strength": np.array(strength, np.float32), "weights": np.array([*mixed.values()], np.float32)}
+        for name, row in self._inputs.items():
+            if row["kind"] == "prompt":
+                feed[name] = np.concatenate([prompt[name] for _, prompt in parts])
+            elif row["kind"] == "lora":
+                scales = mixed.values() if row.get("scaled") else [1.0] * len(parts)
+                each = [lora[name] * np.float32(w) for (lora, _), w in zip(parts, scales, strict=True)]
+                feed[name] = each[0] if len(each) == 1 else np.concatenate(each, row.get("rank_axis", 0))
+        self._feed = feed
+
+    def __call__(self, photos_NHWC: Pixels, place: Sequence[float] = WHOLE) -> Pixels:
+        """place: left, top, right and bottom of what is seen, in parts of the whole photo; without effect where the
+        base has no sense of place. Raises InputError for a height or width that is no multiple of the base's own."""
+        check_sides(photos_NHWC, None, self.multiple)
+        feed = self._feed | {"photo": photos_NHWC}
+        if "place" in self._inputs:
+            feed["place"] = np.array([place], np.float32)
+        (edits,) = self.session.run(["edit"], feed)
+        return edits  # pyright: ignore[reportReturnType]
+
+    def _check_inputs(self) -> None:
+        """Raises InputError where effects.json does not say what the graph is."""
+        graph = {each.name: each for each in self.session.get_inputs()}
+        same = graph.keys() == self._inputs.keys() and len(graph) == len(self.manifest["inputs"])
+        for name, row in self._inputs.items() if same else ():
+            sides = [n if isinstance(n, int) else None for n in graph[name].shape]
+            same &= len(sides) == len(row["shape"]) and row.get("rank_axis", 0) < max(1, len(sides))
+            same &= all(
+                a == b or (a is None and row["kind"] == "prompt") for a, b in zip(sides, row["shape"], strict=False)
+            )
+            same &= {"photo": "tensor(uint8)"}.get(name, "tensor(float)") == f"tensor({row['type'].removesuffix('32')})"
+            same &= row["kind"] == (
+                name if name in BEFORE_EFFECTS else "prompt" if name.startswith("prompt.") else "lora"
+            )
+            same &= row["kind"] != "lora" or name.endswith((".A", ".B"))
+        same &= self.session.get_modelmeta().custom_metadata_map.get("multiple") == str(self.multiple)
+        if not same:
+            raise InputError(f"{self.path}: what it says of the inputs is not what {self.manifest['base']['file']} has")
+
+    def _load(self, name: str) -> tuple[Arrays, Arrays]:
+        """An effect's branches and its prompt, float32, read once."""
+        if name not in self._loaded:
+            entry = self._entries[name]
+            files = (entry["file"], entry["sha256"], "lora"), (entry["prompt_file"], entry["prompt_sha256"], "prompt")
+            lora, prompt = (self._read(self._whole(file, wanted), kind) for file, wanted, kind in files)
+            for layer in [each.removesuffix(".A") for each in lora if each.endswith(".A")]:
+                A, B = (
+                    lora[each].shape[self._inputs[each].get("rank_axis", 0)] for each in (f"{layer}.A", f"{layer}.B")
+                )
+                if A != B:
+                    raise InputError(f"{self.path.parent / entry['file']}: {layer} has A of rank {A} and B of {B}")
+            self._loaded[name] = lora, prompt
+        return self._loaded[name]
+
+    def _read(self, path: Path, kind: str) -> Arrays:
+        wanted = {name: row for name, row in self._inputs.items() if row["kind"] == kind}
+
+        def check(header: Mapping[str, TensorHeader]) -> None:
+            if header.keys() != wanted.keys():
+                raise InputError(f"{path}: its tensors are not the inputs that {self.path} names")
+            for name, found in header.items():
+                if not _fits(found.shape, wanted[name]):
+                    raise InputError(f"{path}: {name[:80]!r} of {found.shape} is no input of {self.path}")
+
+        return {name: tensor.float().numpy() for name, tensor in read_tensors(path, check)[0].items()}
+
+    def _whole(self, name: str, wanted: str) -> Path:
+        """The file that effects.json names, where its bytes are those that were written."""
+        path = inside(self.path.parent, name)
+        if sha256(path) != wanted:
+            raise InputError(f"{path} is not the file that {self.path} was written with: it is damaged, or another's")
+        return path
+
+
+def _fits(shape: tuple[int, ...], row: EffectsInput) -> bool:
+    """Whether a tensor of one effect is of an input's shape: along a free axis it has its rank, or one prompt."""
+    most = MOST_RANK if row["kind"] == "lora" else 1
+    return len(shape) == len(row["shape"]) and all(
+        n == wanted or (wanted is None and 1 <= n <= most) for n, wanted in zip(shape, row["shape"], strict=True)
+    )
