@@ -2,14 +2,16 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 import { defineConfig, type Plugin } from "vite";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const OUT = join(HERE, "../src/e2gan/assets/web");
 const ORT = join(HERE, "node_modules/onnxruntime-web/dist");
-const BUILDS = ["", ".jspi", ".asyncify"]; // WASM alone; WebGPU with and without JSPI
+const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_LGWIN]: 24 } };
+// WASM alone; WebGPU with JSPI, and without, whose larger binary is packed more tightly.
+const BUILDS = { "": "gz", ".jspi": "gz", ".asyncify": "br" };
 
 /**
  * onnxruntime's own files beside the page, their binaries packed: static hosts need not compress them. Only the one that a
@@ -19,15 +21,18 @@ function runtimeFiles(): Plugin {
   return {
     name: "runtime-files",
     generateBundle() {
-      for (const build of BUILDS) {
+      for (const [build, packing] of Object.entries(BUILDS)) {
         const stem = `ort-wasm-simd-threaded${build}`;
-        const binary = gzipSync(readFileSync(join(ORT, `${stem}.wasm`)), { level: 9 });
-        this.emitFile({ type: "asset", fileName: `ort/${stem}.wasm.gz`, source: binary });
+        const binary = readFileSync(join(ORT, `${stem}.wasm`));
+        const source = packing === "gz" ? gzipSync(binary, { level: 9 }) : brotliCompressSync(binary, BROTLI);
+        this.emitFile({ type: "asset", fileName: `ort/${stem}.wasm.${packing}`, source });
         this.emitFile({ type: "asset", fileName: `ort/${stem}.mjs`, source: readFileSync(join(ORT, `${stem}.mjs`)) });
       }
     },
   };
 }
+
+const RUNTIME = /^(ort\/|assets\/(ort|decompress)|licences)/; // kept once a browser has asked for its own
 
 /** The service worker is told the page's own files, all but onnxruntime's. */
 function shell(): Plugin {
@@ -38,7 +43,7 @@ function shell(): Plugin {
       const files = (readdirSync(OUT, { recursive: true, withFileTypes: true }))
         .filter((entry) => entry.isFile())
         .map((entry) => join(entry.parentPath, entry.name).slice(OUT.length + 1).replaceAll("\\", "/"))
-        .filter((file) => file !== "sw.js" && file !== "index.html" && !file.startsWith("ort/"))
+        .filter((file) => file !== "sw.js" && file !== "index.html" && !RUNTIME.test(file))
         .sort();
       const hash = createHash("sha256");
       for (const file of ["index.html", ...files]) hash.update(readFileSync(join(OUT, file)));

@@ -17,7 +17,6 @@ import { problemText } from "./runtime/problem.ts";
 
 const SHOWN_AT_MOST = 2048; // pixels of a photo's longer side on the screen; it is saved at its own size
 
-const worker = new Worker(new URL("./engine/worker.ts", import.meta.url), { type: "module" });
 const compare = new Compare();
 const camera = new Camera();
 const strength = byId<HTMLInputElement>("strength");
@@ -25,6 +24,7 @@ const second = byId<HTMLSelectElement>("second");
 const share = byId<HTMLInputElement>("share");
 const liveSize = byId<HTMLSelectElement>("live-size");
 
+let worker: Worker | null = null;
 let ready: Ready | null = null;
 let strip: EffectStrip | null = null;
 let clip: Clip | null = null;
@@ -33,9 +33,11 @@ let photoName = "photo";
 let saveAs: "image/png" | "image/jpeg" = "image/jpeg";
 let waitingForStill: "photo" | "thumbnails" | null = null;
 let frameTimes: number[] = [];
+const early: [Request, Transferable[]][] = []; // asked for before there is a worker
 
 function ask(request: Request, transfer: Transferable[] = []): void {
-  worker.postMessage(request, transfer);
+  if (worker === null) early.push([request, transfer]);
+  else worker.postMessage(request, transfer);
 }
 
 function choice(): Choice | null {
@@ -49,7 +51,7 @@ function strengthNow(): number {
 
 // What the worker answers
 
-worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
+function hear({ data }: MessageEvent<Reply>): void {
   switch (data.kind) {
     case "progress":
       return showProgress(data);
@@ -70,11 +72,19 @@ worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
     case "failed":
       return failed(data);
   }
-});
-worker.addEventListener("error", (event) => {
-  progress(null);
-  alertOf(`The effects could not be started in this browser: ${event.message || "its worker did not load"}.`);
-});
+}
+
+/** Once what it loads is kept for offline use. */
+function startWorker(): void {
+  worker = new Worker(new URL("./engine/worker.ts", import.meta.url), { type: "module" });
+  worker.addEventListener("message", hear);
+  worker.addEventListener("error", (event) => {
+    progress(null);
+    alertOf(`The effects could not be started in this browser: ${event.message || "its worker did not load"}.`);
+  });
+  ask({ kind: "load", root: new URL("./", location.href).href, backend: asked() });
+  for (const [request, transfer] of early.splice(0)) ask(request, transfer);
+}
 
 function showProgress({ received, expected, step }: Extract<Reply, { kind: "progress" }>): void {
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
@@ -371,4 +381,4 @@ offerInstalling();
 enter("empty");
 progress(NaN, "Getting ready");
 await prepareOffline(() => note("There is a newer version of this page: load it anew to use it."));
-ask({ kind: "load", root: new URL("./", location.href).href, backend: asked() });
+startWorker();

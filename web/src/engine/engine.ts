@@ -9,7 +9,7 @@ import { Problem } from "../runtime/problem.ts";
 import { resize } from "../runtime/resize.ts";
 import { parseSafetensors } from "../runtime/safetensors.ts";
 import { fetchBytes, fetchEntry } from "./fetching.ts";
-import { BUILD_BYTES, findBuild, loadRuntime, Session, type Backend, type Runtime } from "./session.ts";
+import { bytesOf, findBuild, loadRuntime, Session, type Backend, type Runtime } from "./session.ts";
 
 const THUMBNAIL = 128;
 const TRIAL = 64;
@@ -39,7 +39,7 @@ export class Engine {
     const text = new TextDecoder().decode(await fetchBytes(new URL(MANIFEST, root).href));
     const manifest = parseManifest(text);
     const build = await findBuild(forced);
-    const expected = manifest.base.bytes + BUILD_BYTES[build];
+    const expected = manifest.base.bytes + bytesOf(build);
     const received = [0, 0];
     const count = (which: number) => (bytes: number) => {
       received[which] = bytes;

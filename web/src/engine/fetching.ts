@@ -55,9 +55,19 @@ async function agrees(bytes: Uint8Array<ArrayBuffer>, { bytes: wanted, sha256 }:
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
 }
 
-/** Bytes as they are, or unpacked where they are gzip: some servers unpack .gz files themselves, most do not. */
-export async function gunzip(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(unpacked).arrayBuffer());
+/** A WebAssembly binary, packed by gzip or Brotli; or as it is, from a server that unpacks such files itself. */
+export async function unpackBinary(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  if (bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d) return bytes; // "\0asm"
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return unpack(bytes, new DecompressionStream("gzip"));
+  let brotli: DecompressionStream;
+  try {
+    brotli = new DecompressionStream("brotli" as CompressionFormat); // not in each browser
+  } catch {
+    return (await import("brotli/decompress")).default(bytes);
+  }
+  return unpack(bytes, brotli);
+}
+
+async function unpack(bytes: Uint8Array<ArrayBuffer>, by: DecompressionStream): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(by)).arrayBuffer());
 }

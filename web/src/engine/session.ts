@@ -7,7 +7,7 @@ import { emptyPixels, type Pixels } from "../runtime/pixels.ts";
 import type { Place } from "../runtime/predictor.ts";
 import { Problem } from "../runtime/problem.ts";
 import type { Tensor } from "../runtime/safetensors.ts";
-import { fetchBytes, gunzip, type OnBytes } from "./fetching.ts";
+import { fetchBytes, unpackBinary, type OnBytes } from "./fetching.ts";
 
 export type Backend = "webgpu" | "wasm";
 type Build = "jspi" | "asyncify" | "plain";
@@ -19,9 +19,16 @@ export interface Runtime {
 }
 
 const MOST_THREADS = 4; // more are no faster for pictures of this size
-const SUFFIX: Record<Build, string> = { jspi: ".jspi", asyncify: ".asyncify", plain: "" };
-/** Packed bytes of each build, for the progress that is shown. */
-export const BUILD_BYTES: Record<Build, number> = { jspi: 4_130_000, asyncify: 6_590_000, plain: 3_670_000 };
+/** Each build's files, beside the page, and the bytes of its packed binary, for the progress that is shown. */
+const FILES: Record<Build, { stem: string; packed: string; bytes: number }> = {
+  jspi: { stem: "ort-wasm-simd-threaded.jspi", packed: ".wasm.gz", bytes: 4_140_000 },
+  asyncify: { stem: "ort-wasm-simd-threaded.asyncify", packed: ".wasm.br", bytes: 4_620_000 },
+  plain: { stem: "ort-wasm-simd-threaded", packed: ".wasm.gz", bytes: 3_690_000 },
+};
+
+export function bytesOf(build: Build): number {
+  return FILES[build].bytes;
+}
 
 /** Whether a WebGPU adapter can be had, and which build then runs. JSPI's is smaller, and not everywhere. */
 export async function findBuild(forced: Backend | null): Promise<Build> {
@@ -39,12 +46,13 @@ async function hasAdapter(): Promise<boolean> {
 export async function loadRuntime(build: Build, root: string, onBytes: OnBytes): Promise<Runtime> {
   if (typeof WebAssembly === "undefined") throw new Problem("This browser has no WebAssembly, which the effects run on.");
   const ort = await importBuild(build);
-  const stem = new URL(`ort/ort-wasm-simd-threaded${SUFFIX[build]}`, root).href;
+  const { stem, packed } = FILES[build];
   const threads = self.crossOriginIsolated ? Math.max(1, Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1)) : 1;
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = threads;
-  ort.env.wasm.wasmPaths = { mjs: `${stem}.mjs` };
-  ort.env.wasm.wasmBinary = (await gunzip(await fetchBytes(`${stem}.wasm.gz`, onBytes))).buffer;
+  ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${stem}.mjs`, root).href };
+  const binary = await fetchBytes(new URL(`ort/${stem}${packed}`, root).href, onBytes);
+  ort.env.wasm.wasmBinary = (await unpackBinary(binary)).buffer;
   return { ort, backend: build === "plain" ? "wasm" : "webgpu", threads };
 }
 

@@ -15,6 +15,7 @@ export class Compare {
 
   private place(): void {
     this.frame.style.setProperty("--at", `${this.slider.value}%`);
+    this.frame.dataset.at = this.slider.value === "0" ? "start" : this.slider.value === "100" ? "end" : "between";
     this.slider.setAttribute("aria-valuetext", `${this.slider.value} % before`);
   }
 
