@@ -64,17 +64,13 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def chromium(*flags: str) -> Iterator[Any]:
-    """A browser of Playwright's; skips where Playwright or Chromium is missing."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install 'e2gan[dev]'")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is missing: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(flags))
-        try:
-            yield browser
-        finally:
-            browser.close()
+def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
+    """A browser. playwright: as the fixture of that name gives it."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(flags))
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 def until(page: Any, condition: str) -> None:
