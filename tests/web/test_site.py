@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from e2gan import AdaptConfig, ExportConfig, Model, Predictor, TrainingConfig, adapt, export_model
+from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.data.builtin_photos import builtin_pictures
 from tests.conftest import Project
@@ -216,11 +217,12 @@ def test_a_site_that_was_made_anew_replaces_the_former(browser: Any, site: Site,
     with served(folder) as address:
         page = opened(browser, address)
         assert page.get_by_role("radio").count() == 0  # nothing to choose without a picture
-        manifest = json.loads((folder / "effects.json").read_text())
-        manifest["effects"] = manifest["effects"][:1]
-        (folder / "effects.json").write_text(json.dumps(manifest))
-        worker = (folder / "sw.js").read_text()
-        (folder / "sw.js").write_text(worker.replace("`e2gan ", "`e2gan another ", 1))
+        manifest, worker = folder / "effects.json", folder / "sw.js"
+        former = sha256(manifest)
+        told_of = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(told_of | {"effects": told_of["effects"][:1]}))
+        assert former in worker.read_text()
+        worker.write_text(worker.read_text().replace(former, sha256(manifest)))
         page.reload()
         until(page, "document.getElementById('notes').innerText.includes('newer version')")
         page.reload()
@@ -234,7 +236,8 @@ def test_files_that_are_damaged_or_of_another_base_are_told(
     folder = tmp_path / "site"
     shutil.copytree(site.folder, folder)
     damaged = folder / "effects" / "dusk.safetensors"
-    damaged.write_bytes(damaged.read_bytes()[:-100] + bytes(100))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-100] + bytes(100))
     foreign = json.loads((folder / "effects.json").read_text())
     for row in foreign["inputs"]:
         if row["kind"] == "lora" and row["name"].endswith(".A"):
@@ -248,6 +251,7 @@ def test_files_that_are_damaged_or_of_another_base_are_told(
         until(page, "document.querySelectorAll('.strip canvas.drawn').length === 2")  # the others still work
         assert page.get_by_role("button", name="Save").is_enabled()
 
+    damaged.write_bytes(whole)
     (folder / "effects.json").write_text(json.dumps(foreign))
     with served(folder) as address:
         page = opened(browser, address)

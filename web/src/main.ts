@@ -158,8 +158,10 @@ function showFrame({ before, after }: Extract<Reply, { kind: "frame" }>): void {
 }
 
 function refuseEffect(name: string, message: string): void {
+  const before = strip?.chosen;
   strip?.disable(name);
   alertOf(message);
+  if (strip?.chosen !== before) changed();
 }
 
 function saved({ blob, width, height }: Extract<Reply, { kind: "saved" }>): void {
@@ -179,8 +181,10 @@ function failed({ during, message }: Extract<Reply, { kind: "failed" }>): void {
 // What the visitor does
 
 function changed(): void {
-  byId("strength-shown").textContent = `${strength.value} %`;
-  byId("share-shown").textContent = `${share.value} %`;
+  for (const [input, shown] of [[strength, "strength-shown"], [share, "share-shown"]] as const) {
+    byId(shown).textContent = `${input.value} %`;
+    input.setAttribute("aria-valuetext", `${input.value} %`);
+  }
   byId("share-row").hidden = second.value === "";
   const wanted = choice();
   if (wanted === null || mode !== "photo") return;
