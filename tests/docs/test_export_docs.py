@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_every_command_exists(page: Path, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the converters and what they load
-@pytest.mark.parametrize("name", ["onnx", "openvino", "litert", "executorch"])
+@pytest.mark.parametrize("name", ["onnx", "openvino", "litert", "executorch", "effects"])
 def test_the_python_lines_edit_a_photo(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -49,16 +50,18 @@ def test_the_python_lines_edit_a_photo(
     except InputError as error:
         pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
+    kind = find_format(name)
+    folder, size = Path("effects" if kind.several else "effect"), None if kind.several else 256
+    adapters = (project.adapter, shutil.copytree(project.adapter, "other")) if kind.several else (project.adapter,)
     config = ExportConfig(
-        base=project.base, adapter=project.adapter, format=name, size=256, out=Path("effect"), photos=project.photos
+        base=project.base, adapter=adapters, format=name, size=size, out=folder, photos=project.photos
     )
     export_model(config)
     photo = photos(256, 256)[0]
     Image.fromarray(photo).save("photo.jpg", quality=95)
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / f"{name}.md").read_text("utf-8"), re.DOTALL)
     exec(code, {})
-    kind = find_format(name)
     assert kind.load is not None
-    expected = kind.load(Path("effect") / kind.file)(np.asarray(Image.open("photo.jpg"))[None])[0]
+    expected = kind.load(folder / kind.file)(np.asarray(Image.open("photo.jpg"))[None])[0]
     assert np.abs(np.asarray(Image.open("edit.png")).astype(int) - expected).max() <= 1
     assert np.abs(expected.astype(int) - photo).mean() > 0.5

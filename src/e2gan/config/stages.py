@@ -217,8 +217,8 @@ class ExportConfig(Settings):
     """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
     cannot name: clip:NAME."""
     format: str = "onnx"
-    """Kind of the file: onnx, openvino, litert, coreml or executorch (docs/export/); effects: a base and adapters apart;
-    all: each that is installed."""
+    """Kind of the file: onnx, openvino, litert, coreml, executorch; effects: a base and adapters beside it; all: each
+    that is installed (docs/export/)."""
     precision: Literal["fp32", "fp16", "int8"] | None = None
     """Of the weights and what is computed (default: fp16 for coreml and effects, else fp32). int8 is calibrated on
     --photos."""
