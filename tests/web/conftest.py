@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.web.web_tools import CHROMIUM
 def playwright() -> Iterator[Any]:
     """Skips where Playwright or Chromium is missing."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install 'e2gan[dev]'")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is missing: apt-get install chromium")
     with api.sync_playwright() as found:
+        if not CHROMIUM and not Path(found.chromium.executable_path).exists():
+            pytest.skip("Chromium is missing: make browser, or apt-get install chromium")
         yield found

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 WEB = Path(__file__).parents[2] / "web"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
 PATIENCE = 120.0  # seconds that a page may take: two cores that others use as well
 
 
@@ -66,7 +66,7 @@ def served(folder: Path) -> Iterator[str]:
 @contextmanager
 def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
     """A browser. playwright: as the fixture of that name gives it."""
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(flags))
+    browser = playwright.chromium.launch(executable_path=CHROMIUM or None, args=list(flags))
     try:
         yield browser
     finally:
