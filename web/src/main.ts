@@ -243,8 +243,8 @@ function nextFrame(): void {
       if (ready !== null) nextFrame();
       return;
     }
-    const side = liveSize.value === "" ? null : Number(liveSize.value);
-    const settings = { choice: wanted, strength: strengthNow(), side, mirrored: camera.mirrored };
+    const most = liveSize.value === "" ? null : Number(liveSize.value);
+    const settings = { choice: wanted, strength: strengthNow(), most, mirrored: camera.mirrored };
     ask({ kind: "frame", source, ...settings }, [source]);
   });
 }

@@ -89,16 +89,16 @@ export class Engine {
     this.used = key;
   }
 
-  settings(choice: Choice, side?: number | null): Settings {
+  settings(choice: Choice, most?: number | null): Settings {
     const { size, detail } = strongest(choice, this.manifest.effects);
-    return { size, detail, multiple: this.manifest.base.multiple, side: side ?? undefined };
+    return { size, detail, multiple: this.manifest.base.multiple, most: most ?? undefined };
   }
 
   private readonly run = (photo: Pixels, place: Place) => this.session.run(photo, place);
 
-  async working(photo: Pixels, choice: Choice, side?: number | null): Promise<Working> {
+  async working(photo: Pixels, choice: Choice, most?: number | null): Promise<Working> {
     await this.use(choice);
-    return editSmall(photo, this.settings(choice, side), this.run);
+    return editSmall(photo, this.settings(choice, most), this.run);
   }
 
   /** The middle of a photo, small, under one effect. */

@@ -8,7 +8,7 @@ export type Request =
   | { kind: "photo"; source: Blob | ImageBitmap; most: number }
   | { kind: "edit"; choice: Choice; strength: number }
   | { kind: "thumbnails" }
-  | { kind: "frame"; source: VideoFrame | ImageBitmap; choice: Choice; strength: number; side: number | null; mirrored: boolean }
+  | { kind: "frame"; source: VideoFrame | ImageBitmap; choice: Choice; strength: number; most: number | null; mirrored: boolean }
   | { kind: "still"; source: VideoFrame | ImageBitmap; mirrored: boolean; most: number }
   | { kind: "save"; type: "image/png" | "image/jpeg"; choice: Choice; strength: number };
 

@@ -145,14 +145,14 @@ function enlargeShown(shown: Pixels, small: Pixels, edited: Pixels, detail: "gui
 }
 
 async function showFrame(request: Extract<Request, { kind: "frame" }>): Promise<void> {
-  const { source, choice, strength, side, mirrored } = request;
+  const { source, choice, strength, most, mirrored } = request;
   try {
     if (engine === null) return;
     const start = performance.now();
     const [ownWidth, ownHeight] = sizeOf(source);
     const scale = Math.min(1, LIVE_SIDE / Math.max(ownWidth, ownHeight));
     const frame = readPixels(source, Math.round(ownWidth * scale), Math.round(ownHeight * scale), mirrored);
-    const { small, edited } = await engine.working(frame, choice, side);
+    const { small, edited } = await engine.working(frame, choice, most);
     const full = enlarge(frame, small, edited, engine.settings(choice).detail);
     const [before, after] = await Promise.all([toBitmap(frame), toBitmap(mix(frame, full, strength))]);
     reply({ kind: "frame", before, after, milliseconds: performance.now() - start }, [before, after]);

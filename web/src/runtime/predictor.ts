@@ -20,7 +20,7 @@ export interface Settings {
   size: number; // that the effect was trained at
   detail: Detail;
   multiple: number;
-  side?: number; // the shorter side that the network sees, where it is not the default
+  most?: number; // of the shorter side that the network sees, where that is to be less than the default
 }
 
 /** The photo at the size that the network sees, and its edit there. */
@@ -52,10 +52,10 @@ export function enlarge(photo: Pixels, small: Pixels, edited: Pixels, detail: De
 }
 
 /** Width and height that the network sees: the size trained at for light; for paint, midway to the photo's own. */
-export function workingSize(width: number, height: number, { size, detail, side }: Settings): [number, number] {
+export function workingSize(width: number, height: number, { size, detail, most }: Settings): [number, number] {
   const shorter = Math.min(width, height);
-  const wanted = side ?? (detail === "guided" ? size : roundEven(Math.sqrt(size * Math.max(size, shorter))));
-  const scale = Math.min(1, wanted / shorter);
+  const usual = detail === "guided" ? size : roundEven(Math.sqrt(size * Math.max(size, shorter)));
+  const scale = Math.min(1, Math.min(usual, most ?? usual) / shorter);
   return [Math.max(1, roundEven(width * scale)), Math.max(1, roundEven(height * scale))];
 }
 
