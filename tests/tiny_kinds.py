@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -42,13 +43,17 @@ from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import prepare_photos
 from e2gan.editing.edit import edit
 from e2gan.export.all_formats import MISSING, export_all
+from e2gan.export.effects import write as write_effects
+from e2gan.export.effects_model import EffectsModel
 from e2gan.export.export import PARITY, Parity, export_model, hashes, reads_of, settings_of
+from e2gan.export.format import Order
+from e2gan.export.pixel_model import PixelModel
 from e2gan.features.hub import image_statistics, pretrained
 from e2gan.measure.cost import StepFlops
 from e2gan.measure.metrics import NetworkOptions, Score
 from e2gan.measure.segmentation import Palette
 from e2gan.networks.folders import DISCRIMINATOR, MODEL
-from e2gan.networks.models import load_discriminator
+from e2gan.networks.models import Model, load_discriminator
 from e2gan.networks.text import HashedText
 from e2gan.pairs.choose_again import choose_again
 from e2gan.pairs.concept_lists import read_list
@@ -106,11 +111,23 @@ SCORE = Score(1.0, 0.5, 1.5, None, 3)
 STEP = Step(ranks=Ranks(), score=SCORE, parameters=5, steps=2, seconds=1.0)
 
 
+@functools.cache
+def tiny_effects(project: Project) -> Path:
+    """The folder of an effect, not compared; written once."""
+    folder = project.photos.parent / "effects"
+    folder.mkdir()
+    model = Model.load(base=project.base, adapter=project.adapter)
+    order = Order(PixelModel(model.plain(), model.tokens), None, "fp32", {}, (), project.base, [project.adapter])
+    write_effects(order, folder / "effects.json")
+    return folder
+
+
 def build(project: Project, home: Path) -> Path:
     """A folder with everything in it, in which all paths are from there; the stages that take long have been run for
     `project`."""
     for name, folder in vars(project).items():
         shutil.copytree(folder, home / name)
+    shutil.copytree(tiny_effects(project), home / "effects")
     for path in home.rglob("*.json"):
         path.write_text(path.read_text().replace(f"{project.photos.parent}/", ""))
     for path in home.rglob(CONFIG):
@@ -356,6 +373,7 @@ KINDS = {
         lambda root: str(export_all(replace(export_config(root), format="all", out=root / "all"))),
         ("MissingFile",),
     ),
+    "effects": Kind("effects/effects.json", lambda root: EffectsModel(root / "effects"), ("EffectsFile",)),
     "export": Kind("exported/config.json", lambda root: export_model(export_config(root))),
     "metrics": Kind("adapter/metrics.json", verified, ("MetricsFile",)),
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),

@@ -44,14 +44,6 @@ def test_effects_are_switched_mixed_and_weakened_between_two_photos(effects: Pat
     np.testing.assert_array_equal(model(photo), photo)
 
 
-def test_the_place_of_a_part_is_told_to_the_base(effects: Path, project: Project) -> None:
-    photo, part = photos(48, 48), (0.5, 0.0, 1.0, 0.5)
-    model = EffectsModel(effects)
-    expected = Predictor(Model.load(base=project.base, adapter=(project.adapter,)), "cpu").batch(photo, part)
-    assert np.abs(model(photo, part).astype(int) - expected).max() <= 2
-    assert (model(photo, part) != model(photo)).any()
-
-
 def test_what_cannot_be_set_is_told(effects: Path) -> None:
     model = EffectsModel(effects)
     before = model(photos(32, 32))

@@ -11,8 +11,9 @@ from e2gan.config import PRESETS, Ranks
 from e2gan.export.pixel_model import PixelModel
 from e2gan.export.unmerged import HIDDEN, TEXT_LAYERS, UnmergedModel
 from e2gan.networks.fixed_attention import blend_prompts, keys_and_values
-from e2gan.networks.generator import Generator, TransformerBlock
+from e2gan.networks.generator import WHOLE, Generator, TransformerBlock
 from e2gan.networks.lora import attach, lora_layers, merged, rank_of_layers, set_strengths
+from e2gan.networks.pixels import from_pixels, to_pixels
 from tests.export.tiny_export import photos, tiny_generator
 
 WEIGHTS = {"one": 0.3, "two": 0.7}
@@ -55,11 +56,16 @@ def given(model: UnmergedModel, generator: Generator, tokens: dict[str, Tensor])
     return found
 
 
-def pixels(model: UnmergedModel, inputs: dict[str, Tensor], weights: list[float], strength: float = 1.0) -> np.ndarray:
+def pixels(
+    model: UnmergedModel,
+    inputs: dict[str, Tensor],
+    weights: list[float],
+    strength: float = 1.0,
+    place: tuple[float, ...] = WHOLE,
+) -> np.ndarray:
     assert inputs.keys() == model.given().keys()
-    photo = torch.from_numpy(photos(48, 64))
-    place = torch.tensor([[0.0, 0.0, 1.0, 1.0]]) if model.place else None
-    return model(photo, place, torch.tensor(strength), torch.tensor(weights), inputs).numpy().astype(int)
+    photo, seen = torch.from_numpy(photos(48, 64)), torch.tensor([place]) if model.place else None
+    return model(photo, seen, torch.tensor(strength), torch.tensor(weights), inputs).numpy().astype(int)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -88,6 +94,18 @@ def test_a_mixture_is_concatenated_ranks_and_blended_prompts(preset: str) -> Non
     assert blend_prompts(generator, tokens, WEIGHTS) is None
     expected = PixelModel(merged(generator), None).eval()(torch.from_numpy(photos(48, 64))).numpy().astype(int)
     assert np.abs(pixels(model, inputs, list(WEIGHTS.values())) - expected).max() <= 1
+
+
+def test_what_part_of_the_photo_is_seen_is_an_input() -> None:
+    generator, tokens = with_adapters(tiny_generator("small"))
+    model, part = UnmergedModel(tiny_generator("small")), (0.5, 0.0, 1.0, 0.5)
+    inputs = given(model, generator, {"one": tokens["one"]})
+    set_strengths(generator, {"one": 1.0})
+    photo = from_pixels(torch.from_numpy(photos(48, 64)).permute(0, 3, 1, 2))
+    edit = to_pixels(merged(generator)(photo, tokens["one"], None, torch.tensor([part]))).permute(0, 2, 3, 1).numpy()
+    found = pixels(model, inputs, [1.0], place=part)
+    assert np.abs(found - edit).max() <= 1
+    assert (found != pixels(model, inputs, [1.0])).any()
 
 
 def test_layers_of_text_have_no_inputs_and_others_can_be_asked_for() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from e2gan.config.schemas import EffectsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.names import slug
@@ -242,7 +243,7 @@ def checks(path: Path) -> list[Check]:
     """Whether an effect's file is as small as it should be; larger ranks than usual make it larger."""
     large = [
         f"{entry['file']} has {entry['bytes'] / 1000:.0f} kB"
-        for entry in read_json(path)["effects"]
+        for entry in read_json(path, EffectsFile)["effects"]
         if entry["bytes"] > MOST_BYTES
     ]
     return [Check("an effect of at most 200 kB", not large, large)]

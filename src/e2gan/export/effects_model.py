@@ -98,16 +98,14 @@ class EffectsModel:
         graph = {each.name: each for each in self.session.get_inputs()}
         same = graph.keys() == self._inputs.keys() and len(graph) == len(self.manifest["inputs"])
         for name, row in self._inputs.items() if same else ():
-            sides = [n if isinstance(n, int) else None for n in graph[name].shape]
-            same &= len(sides) == len(row["shape"]) and row.get("rank_axis", 0) < max(1, len(sides))
-            same &= all(
-                a == b or (a is None and row["kind"] == "prompt") for a, b in zip(sides, row["shape"], strict=False)
-            )
-            same &= {"photo": "tensor(uint8)"}.get(name, "tensor(float)") == f"tensor({row['type'].removesuffix('32')})"
-            same &= row["kind"] == (
-                name if name in BEFORE_EFFECTS else "prompt" if name.startswith("prompt.") else "lora"
-            )
-            same &= row["kind"] != "lora" or name.endswith((".A", ".B"))
+            kind = name if name in BEFORE_EFFECTS else "prompt" if name.startswith("prompt.") else "lora"
+            type_ = "uint8" if name == "photo" else "float"
+            sides, axis = [n if isinstance(n, int) else None for n in graph[name].shape], row.get("rank_axis", 0)
+            same &= row["kind"] == kind and graph[name].type == f"tensor({type_})" and row["type"].startswith(type_)
+            same &= len(sides) == len(row["shape"])
+            same &= all(a == b or (a is None and kind == "prompt") for a, b in zip(sides, row["shape"], strict=False))
+            if kind == "lora":
+                same &= name.endswith((".A", ".B")) and sides[axis : axis + 1] == [None]
         same &= self.session.get_modelmeta().custom_metadata_map.get("multiple") == str(self.multiple)
         if not same:
             raise InputError(f"{self.path}: what it says of the inputs is not what {self.manifest['base']['file']} has")

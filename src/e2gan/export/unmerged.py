@@ -50,6 +50,11 @@ class Branch(nn.Module):
             stride, padding, output_padding = layer.stride, layer.padding, layer.output_padding
             h = F.conv_transpose2d(x, self.A, None, stride, padding, output_padding)  # pyright: ignore
             return layer(x) + F.conv2d(h, self.B.transpose(0, 1))
+        elif layer.stride == (1, 1) and layer.kernel_size != (1, 1):
+            # The same as a transposed convolution: a runtime multiplies few channels and adds shifted maps, where a
+            # convolution of weights that are no constants copies all of x for each place of the kernel.
+            sides = [k - 1 - p for k, p in zip(layer.kernel_size, layer.padding, strict=True)]
+            h = F.conv_transpose2d(x, self.A.transpose(0, 1).flip(2, 3), None, 1, sides)
         else:
             h = F.conv2d(x, self.A, None, layer.stride, layer.padding)
         return layer(x) + F.conv2d(h, self.B)
