@@ -2,11 +2,11 @@
 
     python benchmarks/web.py SITE [--seconds 10] [--sizes 128 192 fine] [--webgpu] [--photo FILE]
 
-SITE is a folder of `export --format web`. Chromium runs it with its fake camera, which moves, at 1280×720. Prints, for each
-size at which the network sees the camera's picture: frames per second, and the tasks of the page's main thread that took
-longer than 50 ms by the clock, how many and the longest, from the moment that the camera runs; before that, the same of
-loading the page and of opening a photo (--photo, else the camera's own picture is taken). Another program on the same
-cores makes frames fewer and tasks longer: the load of the machine is printed with them.
+SITE is a folder of `export --format web`. Chromium runs it with its fake camera, which moves, at 1280×720. Prints the
+tasks of the page's main thread that took longer than 50 ms by the clock, how many and the longest, while the page loads,
+while a photo is opened (--photo), and while the camera runs, there with the frames per second, for each size at which
+the network sees its picture. Another program on the same cores makes frames fewer and tasks longer: the load of the
+machine is printed too.
 
 --webgpu: in WebGPU by SwiftShader, which is a processor's work too. Needs playwright and Chromium.
 """
@@ -69,7 +69,10 @@ def measure(page: Any, url: str, args: argparse.Namespace) -> None:
     if args.photo:
         page.set_input_files("#file", args.photo)
         until(page, "document.documentElement.dataset.edited")
-        until(page, "document.querySelectorAll('.strip canvas.drawn').length === document.querySelectorAll('.strip canvas').length")
+        until(
+            page,
+            "document.querySelectorAll('.strip canvas.drawn').length === document.querySelectorAll('.strip canvas').length",
+        )
         print(f"opening {page.locator('#badge').inner_text()}, its edit, all thumbnails: {long_tasks(page)}")
     page.locator("button[data-does=camera]:visible").first.click()
     until(page, "Number(document.documentElement.dataset.frames ?? 0) > 5")

