@@ -3,8 +3,8 @@
     python benchmarks/web.py SITE [--seconds 10] [--sizes 128 192 fine] [--webgpu] [--photo FILE]
 
 SITE is a folder of `export --format web`. Chromium runs it with its fake camera, which moves, at 1280×720. Prints the
-tasks of the page's main thread that took longer than 50 ms by the clock, how many and the longest, while the page loads,
-while a photo is opened (--photo), and while the camera runs, there with the frames per second, for each size at which
+tasks of the page's main thread that took longer than 50 ms by the clock, how many and the longest: while the page
+loads, while a photo is opened (--photo), and while the camera runs, there with the frames per second, for each size at which
 the network sees its picture. Another program on the same cores makes frames fewer and tasks longer: the load of the
 machine is printed too.
 
@@ -69,10 +69,7 @@ def measure(page: Any, url: str, args: argparse.Namespace) -> None:
     if args.photo:
         page.set_input_files("#file", args.photo)
         until(page, "document.documentElement.dataset.edited")
-        until(
-            page,
-            "document.querySelectorAll('.strip canvas.drawn').length === document.querySelectorAll('.strip canvas').length",
-        )
+        until(page, "document.querySelector('.strip canvas:not(.drawn)') === null")
         print(f"opening {page.locator('#badge').inner_text()}, its edit, all thumbnails: {long_tasks(page)}")
     page.locator("button[data-does=camera]:visible").first.click()
     until(page, "Number(document.documentElement.dataset.frames ?? 0) > 5")

@@ -50,9 +50,8 @@ def test_a_site_is_the_page_with_the_effects_beside_it(project: Project, page: P
     assert "the runtime is MIT" in told
     assert exported.parity is not None
     assert exported.parity.mean < 0.2
-    assert re.search(
-        r"first visit, compressed: \d+\.\d MB with WASM, \d+\.\d MB with WebGPU, .* on disk \d+\.\d MB", line
-    )
+    figures = r"first visit, compressed: \d+\.\d MB with WASM, \d+\.\d MB with WebGPU, .* on disk \d+\.\d MB"
+    assert re.search(figures, str(exported))
     first = web.bytes_over_the_wire(site, web.KINDS["WASM"])
     assert web.bytes_over_the_wire(site, web.KINDS["WebGPU"]) - first == 2000  # one of the runtimes, not all of them
     assert exported.bytes > first
