@@ -4,9 +4,9 @@
 
 SITE is a folder of `export --format web`. Chromium runs it with its fake camera, which moves, at 1280×720. Prints the
 tasks of the page's main thread that took longer than 50 ms by the clock, how many and the longest: while the page
-loads, while a photo is opened (--photo), and while the camera runs, there with the frames per second, for each size at which
-the network sees its picture. Another program on the same cores makes frames fewer and tasks longer: the load of the
-machine is printed too.
+loads, while a photo is opened (--photo), and while the camera runs; there the frames per second too, for each size at
+which the network sees its picture. Another program on the same cores makes frames fewer and tasks longer: the load of
+the machine is printed too.
 
 --webgpu: in WebGPU by SwiftShader, which is a processor's work too. Needs playwright and Chromium.
 """

@@ -155,9 +155,9 @@ def test_edits_in_webgpu_are_pytorchs(playwright: Any, url: str, site: Site, pho
     with chromium(playwright, *SWIFTSHADER) as browser:
         page = browser.new_page()
         page.goto(url)
+        page.wait_for_selector("html[data-ready]", timeout=300_000)
         if not page.evaluate("navigator.gpu?.requestAdapter().then((adapter) => adapter !== null) ?? false"):
             pytest.skip("this machine's Chromium gives no WebGPU adapter, not even SwiftShader's")
-        page.wait_for_selector("html[data-ready]", timeout=300_000)
         assert page.locator("#notes").inner_text() == ""
         assert page.locator("html").get_attribute("data-ready") == "webgpu"
         show(page, as_file(small))
