@@ -150,16 +150,27 @@ def test_edits_on_the_processor_are_pytorchs(browser: Any, url: str, site: Site,
     assert [address for address in asked if not address.startswith((url, "blob:", "data:"))] == []
 
 
-def test_edits_in_webgpu_are_pytorchs(playwright: Any, url: str, site: Site, photo: Pixels) -> None:
+@pytest.mark.parametrize("build", ["jspi", "asyncify"])
+def test_edits_in_webgpu_are_pytorchs(playwright: Any, site: Site, photo: Pixels, build: str, tmp_path: Path) -> None:
+    """asyncify: for browsers without JSPI, which Chromium has; so the page is made not to see it."""
     small = resize(photo, (64, 64))
-    with chromium(playwright, *SWIFTSHADER) as browser:
+    folder = shutil.copytree(site.folder, tmp_path / "site")
+    if build == "asyncify":
+        (worker,) = (folder / "assets").glob("worker-*.js")
+        seen = worker.read_text()
+        assert seen.count("Suspending") == 1
+        worker.write_text(seen.replace("Suspending", "Nothing"))
+    asked: list[str] = []
+    with served(folder) as url, chromium(playwright, *SWIFTSHADER) as browser:
         page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(url)
         page.wait_for_selector("html[data-ready]", timeout=300_000)
         if not page.evaluate("navigator.gpu?.requestAdapter().then((adapter) => adapter !== null) ?? false"):
             pytest.skip("this machine's Chromium gives no WebGPU adapter, not even SwiftShader's")
         assert page.locator("#notes").inner_text() == ""
         assert page.locator("html").get_attribute("data-ready") == "webgpu"
+        assert any(f"{build}.wasm" in address for address in asked)
         show(page, as_file(small))
         wanted = site.edit(small, "sepia")
         assert far(saved(page), wanted) <= LEVELS < far(small, wanted)
@@ -184,6 +195,23 @@ def test_the_cameras_picture_is_edited_taken_and_recorded(browser: Any, url: str
     seen = np.ascontiguousarray(resize(resize(photo, (240, 320)), found.shape[:2])[:, ::-1])
     assert far(found, site.edit(seen, "sepia")) <= LEVELS
     assert not page.evaluate("document.getElementById('video').srcObject")  # the camera is off again
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_photo_is_dropped_or_pasted(browser: Any, url: str, photo: Pixels, way: str) -> None:
+    page = opened(browser, url)
+    given = """([way, bytes]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(bytes)], "given.png", { type: "image/png" }));
+      const of = { bubbles: true, cancelable: true };
+      if (way === "drop") document.body.dispatchEvent(new DragEvent("drop", { ...of, dataTransfer: data }));
+      else document.body.dispatchEvent(new ClipboardEvent("paste", { ...of, clipboardData: data }));
+    }"""
+    edited(page, lambda: page.evaluate(given, [way, list(as_file(photo)["buffer"])]))
+    assert page.locator("#badge").inner_text() == "402 × 301"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "given-sepia.png"
 
 
 def test_a_photo_is_shown_upright_and_keeps_its_size(browser: Any, url: str, photo: Pixels) -> None:

@@ -82,6 +82,7 @@ export class Session {
       session = await ort.InferenceSession.create(base, {
         executionProviders: backend === "webgpu" ? ["webgpu", "wasm"] : ["wasm"],
         graphOptimizationLevel: "all",
+        logSeverityLevel: 3, // errors only: that some nodes stay on the processor is as it should be
       });
     } catch (error) {
       throw new Problem(`${manifest.base.file} could not be loaded as a model: ${shortly(error)}`);
