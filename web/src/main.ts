@@ -109,7 +109,7 @@ function begin(now: Ready): void {
   document.documentElement.dataset.ready = now.backend;
   say(mode === "empty" ? "Ready." : "");
   if (mode === "photo") changed();
-  if (mode === "photo") ask({ kind: "thumbnails" });
+  if (mode !== "empty") ask({ kind: "thumbnails" });
   if (mode === "live") nextFrame();
 }
 

@@ -12,7 +12,7 @@ const PREFIX = `e2gan ${new URL(self.registration.scope).pathname} `; // other s
 const CACHE = PREFIX + VERSION;
 
 self.addEventListener("install", (event) => {
-  const files = ["./", ...__SHELL__].map((file) => new Request(file, { cache: "no-cache" }));
+  const files = ["./", "effects.json", ...__SHELL__].map((file) => new Request(file, { cache: "no-cache" }));
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(files)).then(() => self.skipWaiting()));
 });
 
@@ -38,9 +38,10 @@ async function answer(event: FetchEvent): Promise<Response> {
   const cache = await caches.open(CACHE);
   const navigated = request.mode === "navigate";
   const key = navigated && isPage(request.url) ? new Request("./") : request;
-  const kept = request.cache === "reload" && !navigated ? undefined : await cache.match(key);
+  const kept = request.cache === "reload" && !navigated ? undefined : await cache.match(key, { ignoreVary: true });
   if (kept !== undefined) return isolated(kept);
-  const fresh = await fetch(request);
+  // Asked for anew: what a host lets browsers keep for a while may be of the site before this one.
+  const fresh = await fetch(request.url, { cache: "no-cache", credentials: "same-origin", signal: request.signal });
   if (fresh.status === 200 && fresh.type === "basic") {
     event.waitUntil(cache.put(key, fresh.clone()).catch(() => {})); // where there is no room, it works online
   }

@@ -45,6 +45,9 @@ async function hasAdapter(): Promise<boolean> {
 /** root: where the folder lies. Throws a Problem where the browser cannot run it at all. */
 export async function loadRuntime(build: Build, root: string, onBytes: OnBytes): Promise<Runtime> {
   if (typeof WebAssembly === "undefined") throw new Problem("This browser has no WebAssembly, which the effects run on.");
+  if (typeof OffscreenCanvas === "undefined" || typeof DecompressionStream === "undefined") {
+    throw new Problem("This browser is too old for this page; its present version is not.");
+  }
   const ort = await importBuild(build);
   const { stem, packed } = FILES[build];
   const threads = self.crossOriginIsolated ? Math.max(1, Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1)) : 1;

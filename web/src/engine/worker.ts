@@ -11,8 +11,10 @@ import type { Reply, Request } from "./protocol.ts";
 
 const MOST_PIXELS = 40e6;
 const LIVE_SIDE = 720; // the longer side of a frame of the camera as it is shown
+type Waiting = Exclude<Request, { kind: "load" }>;
+
 /** What waits, in this order; of each kind only the latest. */
-const ORDER: Request["kind"][] = ["load", "photo", "still", "save", "edit", "frame", "thumbnails"];
+const ORDER: Waiting["kind"][] = ["photo", "still", "save", "edit", "frame", "thumbnails"];
 
 interface Photo {
   pixels: Pixels;
@@ -24,7 +26,7 @@ interface Edit extends Working {
   shown: Pixels;
 }
 
-const waiting = new Map<Request["kind"], Request>();
+const waiting = new Map<Waiting["kind"], Waiting>();
 let busy = false;
 let engine: Engine | null = null;
 let photo: Photo | null = null;
@@ -32,6 +34,7 @@ let edit: Edit | null = null;
 let thumbnailsLeft: string[] = [];
 
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
+  if (data.kind === "load") return void load(data).catch((error) => fail("load", error)); // photos open meanwhile
   const replaced = waiting.get(data.kind);
   if (replaced !== undefined && "source" in replaced && !(replaced.source instanceof Blob)) replaced.source.close();
   waiting.set(data.kind, data);
@@ -45,15 +48,19 @@ async function pump(): Promise<void> {
     try {
       await answer(next);
     } catch (error) {
-      if (!(error instanceof Problem)) console.error(error);
-      reply({ kind: "failed", during: next.kind, message: problemText(error) });
+      fail(next.kind, error);
     }
     await new Promise((resolve) => setTimeout(resolve)); // what has come in meanwhile goes first
   }
   busy = false;
 }
 
-function take(): Request | undefined {
+function fail(during: Request["kind"], error: unknown): void {
+  if (!(error instanceof Problem)) console.error(error);
+  reply({ kind: "failed", during, message: problemText(error) });
+}
+
+function take(): Waiting | undefined {
   const kind = ORDER.find((one) => waiting.has(one));
   if (kind === undefined) return undefined;
   const request = waiting.get(kind);
@@ -65,10 +72,8 @@ function reply(message: Reply, transfer: Transferable[] = []): void {
   self.postMessage(message, { transfer });
 }
 
-async function answer(request: Request): Promise<void> {
+async function answer(request: Waiting): Promise<void> {
   switch (request.kind) {
-    case "load":
-      return load(request);
     case "photo":
       return openPhoto(request.source, request.most);
     case "still":
