@@ -99,7 +99,7 @@ def select(root: Path) -> None:
 
 
 def export_config(root: Path) -> ExportConfig:
-    return ExportConfig(base=root / "base", adapter=root / "adapter", out=root / "exported")
+    return ExportConfig(base=root / "base", adapter=(root / "adapter",), out=root / "exported")
 
 
 def ranks_config(root: Path) -> RanksConfig:

@@ -52,7 +52,9 @@ def test_the_python_lines_edit_a_photo(
     monkeypatch.chdir(tmp_path)
     kind = find_format(name)
     folder, size = Path("effects" if kind.several else "effect"), None if kind.several else 256
-    adapters = (project.adapter, shutil.copytree(project.adapter, "other")) if kind.several else (project.adapter,)
+    adapters = (
+        (project.adapter, shutil.copytree(project.adapter, Path("other"))) if kind.several else (project.adapter,)
+    )
     config = ExportConfig(
         base=project.base, adapter=adapters, format=name, size=size, out=folder, photos=project.photos
     )

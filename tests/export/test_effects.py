@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from e2gan import ExportConfig, InputError, Model, Predictor, export_all, export_model
+from e2gan import ExportConfig, InputError, Model, Predictor, VerifyConfig, export_all, export_model, verify
 from e2gan.core.files import sha256
 from e2gan.export.effects import effect_names, licence
 from e2gan.export.effects_model import EffectsModel
@@ -62,6 +62,13 @@ def test_the_manifest_says_what_the_graph_takes_and_the_files_hold(effects: Path
     # as the adapter has it: the prompt's words are padded to the longest of the folder
     hidden = [load_file(effects / entry["prompt_file"])["prompt.hidden"] for entry in told["effects"]]
     assert sorted(int((row == 0).sum()) for row in hidden) != [hidden[0].shape[1]] * 2
+
+
+@pytest.mark.slow
+def test_verify_finds_all_adapters_and_compares_anew(effects: Path) -> None:
+    found = verify(VerifyConfig(folder=effects))
+    assert not found.wrong
+    assert "levels from PyTorch on average, computed anew" in "\n".join(found.figures)
 
 
 @pytest.mark.slow
@@ -139,7 +146,7 @@ def test_all_has_effects_where_there_is_an_adapter(
 ) -> None:
     only = {name: FORMATS[name] for name in ("onnx", "effects")}
     monkeypatch.setattr("e2gan.export.all_formats.FORMATS", only)
-    one = ExportConfig(base=project.base, adapter=project.adapter, format="all", out=tmp_path / "one")  # pyright: ignore
+    one = ExportConfig(base=project.base, adapter=(project.adapter,), format="all", out=tmp_path / "one")
     found = export_all(replace(one, photos=project.photos))
     assert [exported.format for exported in found.formats] == ["onnx", "effects"]
     assert 'href="effects/effects.json"' in found.page.read_text("utf-8")

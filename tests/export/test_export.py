@@ -73,7 +73,7 @@ def test_a_file_that_differs_is_refused_and_not_kept(
             bias -= 0.5  # pyright: ignore
 
     monkeypatch.setitem(FORMATS, "onnx", lambda: replace(FORMAT, write=broken))
-    config = ExportConfig(base=project.base, adapter=project.adapter, out=tmp_path / "onnx", size=32)
+    config = ExportConfig(base=project.base, adapter=(project.adapter,), out=tmp_path / "onnx", size=32)
     with pytest.raises(InputError, match="differs from PyTorch"):
         export_model(config)
     assert not list(tmp_path.iterdir())

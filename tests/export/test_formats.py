@@ -109,7 +109,7 @@ def test_every_precision_of_a_format_gives_pytorchs_pixels(project: Project, tmp
         out = tmp_path / precision
         config = ExportConfig(
             base=project.base,
-            adapter=project.adapter,
+            adapter=(project.adapter,),
             out=out,
             format=name,
             precision=precision,  # pyright: ignore[reportArgumentType]

@@ -65,7 +65,7 @@ def test_metrics_are_computed_anew(project: Project, tmp_path: Path) -> None:
 def test_an_exports_comparison_is_made_anew(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     adapter, out = copied(project.adapter, tmp_path / "adapter"), tmp_path / "exported"
-    export_model(ExportConfig(base=project.base, adapter=adapter, out=out))
+    export_model(ExportConfig(base=project.base, adapter=(adapter,), out=out))
     assert "from PyTorch on average, computed anew" in found(out)
     tensors, _ = read_tensors(adapter / "adapter_model.safetensors")
     write_tensors(adapter / "adapter_model.safetensors", {name: 3 * tensor for name, tensor in tensors.items()})
@@ -131,7 +131,7 @@ def exported(root: Path, project: Project) -> Path:
     for name in ("base", "adapter"):
         shutil.copytree(getattr(project, name), root / name)
     with chdir(root):
-        export_model(ExportConfig(base=Path("base"), adapter=Path("adapter"), out=Path("exported")))
+        export_model(ExportConfig(base=Path("base"), adapter=(Path("adapter"),), out=Path("exported")))
     return root / "exported"
 
 
@@ -199,7 +199,7 @@ def test_settings_that_are_no_json_any_more_are_a_fault(
 def test_pipes_in_place_of_files_are_not_waited_for(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     exported = tmp_path / "exported"
-    export_model(ExportConfig(base=project.base, adapter=project.adapter, out=exported))
+    export_model(ExportConfig(base=project.base, adapter=(project.adapter,), out=exported))
     adapter = copied(project.adapter, tmp_path / "adapter")
     evaluate(EvaluateConfig(pairs=project.sepia, base=project.base, adapter=adapter, device="cpu"))
     folders = []
@@ -223,7 +223,7 @@ def test_a_run_that_was_stopped_is_not_verified(project: Project, tmp_path: Path
 def test_an_export_whose_settings_lie_is_told(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     out = tmp_path / "exported"
-    export_model(ExportConfig(base=project.base, adapter=project.adapter, out=out))
+    export_model(ExportConfig(base=project.base, adapter=(project.adapter,), out=out))
     config = read_json(out / "config.json")
     config["settings"]["adapter"] = None
     write_json(out / "config.json", config)

@@ -362,12 +362,8 @@ class EffectsBase(TypedDict):
     """The base of `export --format effects`."""
 
     file: FileName
-    bytes: Count
     sha256: str
-    size: Side
     multiple: Annotated[int, Meta(ge=1, le=1024)]
-    licence: str
-    name: str
 
 
 class EffectsInput(TypedDict):
@@ -383,15 +379,12 @@ class EffectsInput(TypedDict):
 
 class EffectEntry(TypedDict):
     name: str
-    prompt: str
     file: FileName
     bytes: Count
     sha256: str
     prompt_file: FileName
-    prompt_bytes: Count
     prompt_sha256: str
     size: Side
-    detail: Literal["guided", "none"]
 
 
 class EffectsFile(TypedDict):

@@ -86,7 +86,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
             ours, stroked = look.evaluate(), strokes.evaluate()
             theirs = evaluate(EvaluateConfig(model=out / "pix2pix", pairs=out / "pairs"))
         with stage("export to ONNX, compared with PyTorch"):
-            export_model(ExportConfig(base=look.base, adapter=out / "adapter", out=out / "onnx"))
+            export_model(ExportConfig(base=look.base, adapter=(out / "adapter",), out=out / "onnx"))
             export_model(ExportConfig(model=out / "pix2pix", out=out / "onnx-pix2pix"))
         with stage("report"):
             content = report(config, look, strokes, [ours, stroked, theirs])
