@@ -75,11 +75,19 @@ def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
 
 def until(page: Any, condition: str) -> None:
     """Waits for a JavaScript expression to hold. Playwright's own waiting needs eval, which the page forbids."""
-    end = time.monotonic() + PATIENCE
-    while not page.evaluate(condition):
-        told = page.evaluate("document.getElementById('alert')?.textContent")
-        assert time.monotonic() < end, f"never: {condition}; the page says: {told!r}"
+    from playwright.sync_api import Error
+
+    end, told = time.monotonic() + PATIENCE, ""
+    while time.monotonic() < end:
+        try:
+            if page.evaluate(condition):
+                return
+            told = page.evaluate("document.getElementById('alert')?.textContent")
+        except Error as error:
+            if "navigation" not in str(error):  # the page loads itself anew once, to be isolated
+                raise
         page.wait_for_timeout(50)
+    raise AssertionError(f"never: {condition}; the page says: {told!r}")
 
 
 def opened(browser: Any, url: str, **context: Any) -> Any:
