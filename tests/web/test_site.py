@@ -315,6 +315,21 @@ def test_what_a_browser_cannot_do_is_said_in_words(playwright: Any, url: str, si
         assert saved(page).shape == photo.shape  # the photo before is still there
 
 
+@pytest.mark.parametrize("size", [(390, 844), (360, 640), (1280, 800)])
+def test_all_of_it_is_in_sight(browser: Any, url: str, photo: Pixels, size: tuple[int, int]) -> None:
+    page = opened(browser, url, viewport={"width": size[0], "height": size[1]})
+    show(page, as_file(photo))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for does in ("picture", "strength"):
+        box = page.locator(f"#{does}").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size[0]
+    picture, save = page.locator("#picture").bounding_box(), page.get_by_role("button", name="Save").bounding_box()
+    assert picture["width"] / picture["height"] == pytest.approx(402 / 301, rel=0.02)
+    assert picture["height"] >= 200
+    assert save["y"] + save["height"] <= size[1]
+
+
 def test_it_is_used_by_keyboard_and_named_for_a_screen_reader(browser: Any, url: str, photo: Pixels) -> None:
     page = opened(browser, url)
     show(page, as_file(photo))
