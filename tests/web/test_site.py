@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from e2gan import AdaptConfig, ExportConfig, Model, Predictor, TrainingConfig, adapt, export_model
@@ -41,11 +43,20 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Made once, where several processes share these tests."""
     built_page()
-    root = tmp_path_factory.mktemp("site")
-    training = TrainingConfig(steps=25, batch=4, lr=5e-3, precision="fp32")
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "site-of-all"
     adapters = {name: root / name for name in ("sepia", "dusk", "plain")}
+    with FileLock(f"{root}.lock"):
+        if not (root / "site").exists():
+            make_site(root, adapters, request.getfixturevalue("project"))
+    return Site(root / "site", adapters)
+
+
+def make_site(root: Path, adapters: dict[str, Path], project: Project) -> None:
+    training = TrainingConfig(steps=25, batch=4, lr=5e-3, precision="fp32")
     for name in ("sepia", "dusk"):
         pairs = getattr(project, name)
         adapt(AdaptConfig(pairs=pairs, base=Path("small"), out=adapters[name], training=training))
@@ -53,7 +64,7 @@ def site(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Site:
     about = json.loads((adapters["plain"] / "e2gan.json").read_text())
     (adapters["plain"] / "e2gan.json").write_text(json.dumps(about | {"detail": "none"}))
     config = ExportConfig(format="web", adapter=tuple(adapters.values()), out=root / "site", photos=project.photos)
-    return Site(export_model(config).folder, adapters)
+    export_model(config)
 
 
 @pytest.fixture(scope="module")
