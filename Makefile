@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test test-fast check lint types audit soak clean
+.PHONY: setup demo web site browser test test-fast check lint types audit soak clean
 
 setup: $(STAMP)
 
@@ -18,6 +18,24 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/e2gan demo --out demo
+
+# The page of `export --format web`, built into the package from web/, with Node from PyPI. Needs the network the first time.
+PAGE := src/e2gan/assets/web/index.html
+web: $(PAGE)
+
+$(PAGE): $(STAMP) $(shell find web -path web/node_modules -prune -o -type f -print)
+	$(BIN)/python web/build.py
+
+# A site of sample effects, for any static host (docs/export/web.md).
+SITE := site
+SAMPLES := golden winter vintage infrared cartoon
+site: $(STAMP) $(PAGE)
+	rm -rf $(SITE)
+	$(BIN)/e2gan export --format web --adapter $(SAMPLES) --out $(SITE)
+
+# Chromium for the tests of the page: the machine's own, else Playwright's.
+browser: $(STAMP)
+	@command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
 
 # One process a core and one thread a process: threads that wait by spinning would take the others' cores.
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
@@ -35,7 +53,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/pyright
 
-check: lint types test
+# The tests of the page skip, and say why, where Node's packages or Chromium cannot be had: without a network, for one.
+check: lint types
+	-$(MAKE) web browser
+	$(MAKE) test
 
 # Known advisories of all that is installed, from PyPI's own service; in an environment of its own. Needs the network.
 AUDIT := $(VENV)/audit
@@ -49,4 +70,4 @@ soak: $(STAMP)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m tests.faults.soak $(SOAK)
 
 clean:
-	rm -rf $(VENV) demo demo.partial soak build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo demo.partial site site.partial soak web/node_modules src/e2gan/assets/web build dist .pytest_cache .ruff_cache

