@@ -100,6 +100,22 @@ def test_a_mistake_is_one_line_and_status_2(arguments: str, words: str, capsys: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "name", "values"),
+    [
+        ("export --adapter A --adapter B --out o", "adapter", ["A", "B"]),
+        ("export --adapter A B --out o --adapter=C --size 64", "adapter", ["A", "B", "C"]),
+        ("edit p.jpg --adapter A --adapter B --out o", "adapter", ["A", "B"]),
+        ("base --pairs A --steps 3 --pairs B C --out o", "pairs", ["A", "B", "C"]),
+    ],
+)
+def test_a_list_may_be_given_in_parts(
+    arguments: str, name: str, values: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments.split(), "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)[name] == values
+
+
 def test_json_is_alone_on_standard_output() -> None:
     answer = run(*["cost", "--width", "8", "--heads", "2", "--size", "32", "--repeat", "1", "--json"])
     assert answer.returncode == 0, answer.stderr
