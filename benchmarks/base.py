@@ -193,8 +193,10 @@ class Concept:
 def training_files(config: Benchmark) -> list[Path]:
     """As many photographs of each source, evenly over it, and only such as recipes/base.py trains on by default."""
     recipe = runpy.run_path(str(RECIPE))
-    folders = [config.photos / name for name in recipe["SOURCES"] if (config.photos / name).is_dir()]
-    names = [str(path.relative_to(config.photos)) for folder in folders for path in recipe["used"](folder)]
+    shipped = {config.photos / name: of for name, of in recipe["SHIPPED"].items() if (config.photos / name).is_dir()}
+    names = [
+        str(path.relative_to(config.photos)) for folder, of in shipped.items() for path in recipe["used"](folder, of[0])
+    ]
     val = set(shuffled(names, 0)[: max(1, round(recipe["VAL"] * len(names)))])
     found = []
     for source, count in zip(SOURCES, (config.train - config.train // 2, config.train // 2), strict=True):
