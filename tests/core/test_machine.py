@@ -21,7 +21,7 @@ from tests.data.tiny_disk import in_small_disk
 
 
 def test_a_fault_of_the_machine_is_told_from_a_files_own() -> None:
-    for number in (errno.ENOSPC, errno.EMFILE, errno.EIO, errno.EROFS, errno.ENOMEM):
+    for number in (errno.ENOSPC, errno.EMFILE, errno.EIO, errno.EROFS, errno.ENOMEM, errno.EFBIG):
         fault = machine_fault(OSError(number, os.strerror(number), "/photos/a.jpg"))
         assert fault is not None
         assert os.strerror(number) in str(fault)

@@ -16,7 +16,7 @@ from e2gan.cli import main
 from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.data.builtin_photos import builtin_pictures
-from tests.conftest import Project
+from tests.conftest import Project, refused
 from tests.core.profiles import LINEAR, WIDE, as_in, smooth
 from tests.editing.test_provenance import described
 from tests.editing.tiny_model import far, noise
@@ -328,3 +328,12 @@ def test_a_folder_that_is_called_as_the_outputs_own_file_is_refused(project: Pro
     with pytest.raises(InputError, match="rename it"):
         edit(config(project, tmp_path / "in", tmp_path / "out"))
     assert not list(tmp_path.glob("out*"))
+
+
+def test_a_file_may_have_the_longest_name_that_there_is(project: Project, tmp_path: Path) -> None:
+    source = save(tmp_path / "photo.png", noise(32, 32))
+    out = tmp_path / f"{'x' * 251}.png"
+    assert edit(config(project, source, out)).out.is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.png", out.name]
+    said = refused(lambda: edit(config(project, source, tmp_path / f"{'x' * 252}.png")))
+    assert "is too long for a path" in said

@@ -201,6 +201,41 @@ def test_a_stopped_run_leaves_what_can_be_watched_and_goes_on(
     assert undisturbed.flicker == found.flicker
 
 
+@pytest.mark.parametrize("damage", ["cut", "zeroed", "gone", "state"])
+def test_what_is_damaged_of_a_stopped_run_is_made_anew(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    source = write_clip(tmp_path / "in" / "clip.mp4", moving(130))
+    out = tmp_path / "clip.mp4"
+    with monkeypatch.context() as patch:
+        Stop(patch, 70, RuntimeError)
+        with pytest.raises(RuntimeError):
+            edit(config(project, source, out))
+    group, state = partial_of(out) / "000000.nut", partial_of(out) / video.STATE
+    data = group.read_bytes()
+    if damage == "gone":
+        group.unlink()
+    elif damage == "state":
+        state.write_bytes(state.read_bytes()[:100])
+    else:
+        half = len(data) // 2
+        group.write_bytes(data[:half] if damage == "cut" else data[:half] + bytes(50) + data[half + 50 :])
+    found = edit(config(project, source, out))
+    assert isinstance(found, EditedVideo)
+    assert (found.frames, found.resumed) == (130, 0)
+    undisturbed = edited(project, source, tmp_path / "in" / "other.mp4")
+    assert undisturbed.out.read_bytes() == out.read_bytes()
+
+
+def test_long_names_and_times_are_told(project: Project, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mp4", moving(3))
+    for length, most in ((251, 242), (240, 242)):
+        said = refused(lambda n=length: edit(config(project, source, tmp_path / f"{'y' * n}.mp4")))
+        assert f"a name of {length + 4} bytes; at most {most} are possible" in said
+    long = write_clip(tmp_path / "long.mkv", moving(3), steps=(3000, 90_000 * 3600 * 24 * 20))
+    assert "its times are not those of a video" in refused(lambda: edit(config(project, long, tmp_path / "out.mp4")))
+
+
 def test_a_run_that_is_done_is_found_and_another_one_is_told_apart(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

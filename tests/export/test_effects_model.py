@@ -57,8 +57,30 @@ def test_what_cannot_be_set_is_told(effects: Path) -> None:
         assert line in refused(lambda value=value: model.set(value))
     for strength in (-0.1, 1.6, float("nan"), "1"):
         assert f"strength {strength}: must lie in 0..1.5" in refused(lambda s=strength: model.set("adapter", s))  # pyright: ignore
+    for value in (3, None, ["adapter"]):
+        assert "an effect's name, or weights by name, are expected" in refused(lambda v=value: model.set(v))  # pyright: ignore
+    for wrong_photos in (
+        np.zeros((1, 32, 32, 5), np.uint8),
+        np.zeros((0, 32, 32, 3), np.uint8),
+        np.zeros((32, 32, 3)),
+        None,
+    ):
+        assert refused(lambda p=wrong_photos: model(p))  # pyright: ignore[reportArgumentType]
+    model.set({"adapter": np.float32(1)})  # pyright: ignore[reportArgumentType]
     assert "must be multiples of 8" in refused(lambda: model(photos(36, 32)))
     np.testing.assert_array_equal(model(photos(32, 32)), before)  # what was set stays
+
+
+def test_weights_that_are_finite_and_too_large_are_told(copy: Path) -> None:
+    file = copy / "effects" / "second.safetensors"
+    save_file({name: tensor.float() * 0 + 3e38 for name, tensor in load_file(file).items()}, file)
+    manifest = json.loads((copy / "effects.json").read_text())
+    manifest["effects"][1]["sha256"] = sha256(file)
+    (copy / "effects.json").write_text(json.dumps(manifest))
+    model = EffectsModel(copy)
+    before = model(photos(32, 32))
+    assert "the edit by second is one flat colour" in refused(lambda: model.set("second", 0.5))
+    np.testing.assert_array_equal(model(photos(32, 32)), before)
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ FLOATS, COUNT, WEIGHTS = ("F16", "BF16", "F32", "F64"), "num_batches_tracked", "
 MOST_TENSORS = 20_000  # of a file: a checkpoint of the largest generator has a few thousand
 TOGETHER = 2**22  # numbers that are looked at together
 MOST_TOML, MOST_DOTS = 2**20, 1000
+LONGEST_NAME = 255  # bytes, on the file systems of today
 BESIDE = ".tmp"  # of the name under which a file is written before it takes its place
 
 
@@ -70,7 +71,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Where to write what becomes `path` at the end, flushed and renamed; removed on any error."""
     # Machines that share a disk may share process numbers.
-    beside = path.with_name(f"{path.name}{BESIDE}{os.getpid()}-{secrets.token_hex(4)}")
+    beside = path.with_name(f"{_beside(path.name)}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with beside.open("wb") as file:
             _hold(file)
@@ -80,6 +81,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _beside(name: str) -> str:
+    """How the names begin under which a file is written before it takes its place; a long name's beginning alone."""
+    return os.fsdecode(os.fsencode(name)[: LONGEST_NAME - len(f"{BESIDE}{2**32}-01234567")]) + BESIDE
+
+
+def check_name(out: Path, margin: int = 0) -> None:
+    """Raises InputError for a file's name that is too long. margin: bytes of what is written beside it."""
+    count, most = len(os.fsencode(out.name)), LONGEST_NAME - margin
+    if count > most:
+        raise InputError(f"--out {out.name[:40]}…: a name of {count} bytes; at most {most} are possible")
 
 
 def _hold(file: BinaryIO) -> bool:
@@ -98,7 +111,7 @@ def _hold(file: BinaryIO) -> bool:
 def clear_beside(*paths: Path) -> None:
     """Remove what processes left that were killed as they wrote one of these files; in a folder, any file of it."""
     for path in paths:
-        found = path.rglob(f"*{BESIDE}*") if path.is_dir() else path.parent.glob(f"{glob.escape(path.name)}{BESIDE}*")
+        found = path.rglob(f"*{BESIDE}*") if path.is_dir() else path.parent.glob(f"{glob.escape(_beside(path.name))}*")
         for left in list(found):
             if re.search(rf"{re.escape(BESIDE)}\d+-[0-9a-f]{{8}}$", left.name):
                 with suppress(OSError), left.open("rb") as file:

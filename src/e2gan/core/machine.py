@@ -14,6 +14,7 @@ PLACE = "choose another place, or make this one writable"
 DISK = "the disk or its connection is failing: mend that"
 FILES = "too many files are open: end other programs, or raise the limit (ulimit -n)"
 MEMORY = "end other programs"
+SIZE = "no file may be so large here: raise the limit (ulimit -f), or choose another place"
 WHAT_TO_DO = {
     errno.ENOSPC: SPACE,
     errno.EDQUOT: SPACE,
@@ -21,6 +22,7 @@ WHAT_TO_DO = {
     errno.EMFILE: FILES,
     errno.ENFILE: FILES,
     errno.ENOMEM: MEMORY,
+    errno.EFBIG: SIZE,
     errno.EIO: DISK,
     errno.ENODEV: DISK,
     errno.ENXIO: DISK,

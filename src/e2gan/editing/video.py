@@ -21,10 +21,10 @@ from torch import Tensor
 
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import clear_beside, read_tensors, sha256, write_tensors
+from e2gan.core.files import check_name, clear_beside, read_tensors, sha256, write_tensors
 from e2gan.core.images import MADE_HERE, is_blank
 from e2gan.core.locks import clear_lock
-from e2gan.core.outputs import discard, growing, partial_of, with_reads
+from e2gan.core.outputs import MARGIN, discard, growing, partial_of, with_reads
 from e2gan.core.progress import Meter, note
 from e2gan.editing.edited import EditedVideo
 from e2gan.editing.flicker import Flicker, Smoother
@@ -81,6 +81,7 @@ def check_out(out: Path) -> None:
     """Raises InputError for what is no name of a video's file."""
     if out.suffix.lower() not in CONTAINERS:
         raise InputError(f"--out {out}: for a video it is a file, whose ending is one of {', '.join(CONTAINERS)}")
+    check_name(out, MARGIN)
     if out.stem.endswith(PLAYABLE):
         raise InputError(f"--out {out}: names that end so are those of runs that are not whole: choose another")
     if out.is_dir():
@@ -101,6 +102,7 @@ class _Job:
         self.smoother = Smoother(config.smooth if config.strength else 0.0)
         self.done, self.last, self.end, self.flat = 0, 1, 0, True
         self.before: tuple[dict[str, Tensor], Flicker] | None = None
+        self.hashes: list[str] = []
         clear_beside(work, config.out, playable_of(config.out))
         self._load()
         self.resumed = self.done
@@ -114,20 +116,28 @@ class _Job:
     def _load(self) -> None:
         if not (self.work / STATE).exists():
             return
-        tensors, texts = read_tensors(self.work / STATE)
+        try:
+            tensors, texts = read_tensors(self.work / STATE)
+        except InputError:  # damaged: all of it is made anew
+            return
         if texts.get("coder") != _version():  # another coder's groups do not go with these
             return
         self.done, self.last, self.end, flat, *sums = map(int, tensors.pop("told").tolist())
         self.flat, self.before = bool(flat), (tensors, Flicker(*sums))
-        if not all(path.is_file() for path in self.groups()):
-            self.done = 0
+        self.hashes = texts.get("groups", "").split()
+        groups = self.groups()
+        if len(self.hashes) != len(groups) or not all(
+            path.is_file() and sha256(path) == known for path, known in zip(groups, self.hashes, strict=True)
+        ):
+            note(f"{self.work}: what is done of it is damaged, and made anew")
+            self.done, self.last, self.end, self.flat, self.before, self.hashes = 0, 1, 0, True, None, []
 
     def _save(self) -> None:
         """After each group: how many frames are done, and what the smoother goes on from."""
         told = self.done, self.last, self.end, self.flat, *self.smoother.flicker.values()
         # Whole numbers of up to 53 bits.
         tensors = self.smoother.state() | {"told": torch.tensor(told, dtype=torch.float64)}
-        write_tensors(self.work / STATE, tensors, {"coder": _version()})
+        write_tensors(self.work / STATE, tensors, {"coder": _version(), "groups": " ".join(self.hashes)})
 
     def run(self) -> None:
         """Edit what is not done yet, a group of frames at a time."""
@@ -135,6 +145,7 @@ class _Job:
         while (first := next(frames, None)) is not None:
             group = chain([first], islice(frames, GROUP - 1))
             written = write_group(self._group(self.done // GROUP), self.coder, group)
+            self.hashes = [*self.hashes[: self.done // GROUP], sha256(self._group(self.done // GROUP))]
             self.done += written.count
             self.last, self.end = written.duration, written.end
             self._save()

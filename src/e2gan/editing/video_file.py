@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -183,6 +184,8 @@ def open_clip(path: Path) -> Iterator[Clip]:
     frames of more than MOST_PIXELS and for more than MOST_SAMPLES of them.
     """
     import_av()
+    from av.error import FFmpegError
+
     with open_file(path) as file:
         if file.read(1) == b"":
             raise InputError(f"{path}: is empty")
@@ -195,7 +198,12 @@ def open_clip(path: Path) -> Iterator[Clip]:
             clip = _clip(path, container)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        yield clip
+        try:
+            yield clip
+        except FFmpegError as error:
+            if error.errno != errno.EIO:
+                raise_machine_fault(error)
+            raise InputError(f"{path}: is damaged, or its times are not those of a video ({error.strerror})") from error
 
 
 def import_av() -> None:
@@ -226,7 +234,8 @@ def _opened(path: Path) -> InputContainer:
     try:
         return open_container(path)
     except FFmpegError as error:
-        raise_machine_fault(error)
+        if error.errno != errno.EIO:  # which it says of damage too, and whose bytes have been read before
+            raise_machine_fault(error)
         if (kind := _kind_of_picture(path)) is not None:
             raise InputError(f"{path}: is a picture ({kind}), not a video: give it its own ending") from None
         raise InputError(f"{path}: is no video that can be read, or is damaged") from None
@@ -249,7 +258,8 @@ def _clip(path: Path, container: InputContainer) -> Clip:
         most = f"up to {MOST_PIXELS // 10**6} million are read"
         raise InputError(f"frames of {context.width}×{context.height} pixels: {most}: make it smaller")
     if stream.frames > MOST_SAMPLES or _seconds(container, stream) > MOST_SECONDS:
-        raise InputError(f"claims {stream.frames:,} frames in {_seconds(container, stream):,.0f} s: more than are read")
+        seconds = float(_seconds(container, stream))
+        raise InputError(f"claims {stream.frames:,} frames in {seconds:,.0f} s: more than are read")
     context.options = {"max_pixels": str(MOST_PIXELS)}
     context.thread_type = "AUTO"
     decoder = Decoder(container, stream)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from e2gan.config.network import MOST_RANK
 from e2gan.config.schemas import EffectsFile, EffectsInput
-from e2gan.core.errors import InputError
+from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.files import TensorHeader, read_json, read_tensors, sha256
 from e2gan.core.images import Pixels
 from e2gan.core.names import inside
+from e2gan.core.pixel_input import Picture, as_batch
 from e2gan.export.onnx import open_session
 from e2gan.export.pixel_model import check_sides
 from e2gan.networks.generator import WHOLE
 
 BASE = "base.onnx"
 MOST_STRENGTH = 1.5
+PROBE = 64  # pixels of a side of the picture that each effect is tried on
 BEFORE_EFFECTS = ("photo", "place", "strength", "weights")  # inputs that are their own kind
 
 Arrays = dict[str, np.ndarray]
@@ -52,6 +55,7 @@ class EffectsModel:
         self.size = {name: entry["size"] for name, entry in self._entries.items()}
         self._loaded: dict[str, tuple[Arrays, Arrays]] = {}
         self._feed: Arrays = {}
+        self._tried: set[str] = set()
         self.set(self.names[0])
 
     def set(self, effects: str | Mapping[str, float], strength: float = 1.0) -> None:
@@ -60,15 +64,17 @@ class EffectsModel:
         strength: 0 is the photo, 1 the edit, up to 1.5. Raises InputError for what is none of these, and where an
         effect's file is missing or is not the one that effects.json was written with.
         """
+        if not isinstance(effects, (str, Mapping)):
+            raise InputTypeError(f"an effect's name, or weights by name, are expected, not {type(effects).__name__}")
         given = {effects: 1.0} if isinstance(effects, str) else dict(effects)
         for name, weight in given.items():
             if name not in self._entries:
                 raise InputError(f"{self.path} has no effect {name!r}; there are {', '.join(self.names)}")
-            if not (isinstance(weight, (int, float)) and 0 <= weight <= 1):
+            if not (_is_number(weight) and 0 <= weight <= 1):
                 raise InputError(f"weight {weight} of {name}: must lie in 0..1")
         if not math.isclose(sum(given.values()), 1, abs_tol=1e-3):
             raise InputError(f"weights {', '.join(map(str, given.values()))}: must add to 1")
-        if not (isinstance(strength, (int, float)) and 0 <= strength <= MOST_STRENGTH):
+        if not (_is_number(strength) and 0 <= strength <= MOST_STRENGTH):
             raise InputError(f"strength {strength}: must lie in 0..{MOST_STRENGTH}")
         # What counts nothing would cost its ranks all the same.
         mixed = {name: weight for name, weight in given.items() if weight}
@@ -81,13 +87,30 @@ class EffectsModel:
                 scales = mixed.values() if row.get("scaled") else [1.0] * len(parts)
                 each = [lora[name] * np.float32(w) for (lora, _), w in zip(parts, scales, strict=True)]
                 feed[name] = each[0] if len(each) == 1 else np.concatenate(each, row.get("rank_axis", 0))
+        if not self._tried >= mixed.keys():
+            self._try(mixed, feed)
         self._feed = feed
 
-    def __call__(self, photos_NHWC: Pixels, place: Sequence[float] = WHOLE) -> Pixels:
-        """place: left, top, right and bottom of what is seen, in parts of the whole photo; without effect where the
-        base has no sense of place. Raises InputError for a height or width that is no multiple of the base's own."""
-        check_sides(photos_NHWC, None, self.multiple)
-        feed = self._feed | {"photo": photos_NHWC}
+    def _try(self, effects: Iterable[str], feed: Arrays) -> None:
+        """Raises InputError where an edit is one colour: the weights are finite, and too large for what they make."""
+        side = -(-PROBE // self.multiple) * self.multiple
+        ramp = np.linspace(0, 255, side).astype(np.uint8)
+        photo = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], ramp[None, ::-1]), -1)[None]
+        if self._run(feed | {"strength": np.array(1, np.float32)}, photo).std(axis=(1, 2)).max() == 0:
+            names = " and ".join(effects)
+            raise InputError(f"{self.path}: the edit by {names} is one flat colour: its weights are damaged")
+        self._tried |= set(effects)
+
+    def __call__(self, photos_NHWC: Picture, place: Sequence[float] = WHOLE) -> Pixels:
+        """photos_NHWC: uint8, or what `core.pixel_input.as_batch` takes. place: left, top, right and bottom of what
+        is seen, in parts of the whole photo; without effect where the base has no sense of place. Raises InputError
+        for what is no such photos, and a height or width that is no multiple of the base's own."""
+        photos = as_batch(photos_NHWC)
+        check_sides(photos, None, self.multiple)
+        return self._run(self._feed, photos, place)
+
+    def _run(self, feed: Arrays, photos_NHWC: Pixels, place: Sequence[float] = WHOLE) -> Pixels:
+        feed = feed | {"photo": photos_NHWC}
         if "place" in self._inputs:
             feed["place"] = np.array([place], np.float32)
         (edits,) = self.session.run(["edit"], feed)
@@ -143,6 +166,10 @@ class EffectsModel:
         if sha256(path) != wanted:
             raise InputError(f"{path} is not the file that {self.path} was written with: it is damaged, or another's")
         return path
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _fits(shape: tuple[int, ...], row: EffectsInput) -> bool:
