@@ -160,6 +160,7 @@ READERS = {
     "core/picture_kinds.py:open_picture": "the one reader",
     "pairs/candidates.py:CandidateFolder._records": "the text inside a PNG of ours, no pixels",
     "benchmarks/duplicates.py:recompressed": "a JPEG that it has just made in memory",
+    "recipes/recording.py:Film.shot": "a picture of the page that it has just made in memory",
 }
 OPENERS = {"imread", "decode_image", "read_file", "decode_jpeg", "decode_png", "imdecode", "frombytes", "frombuffer"}
 
@@ -171,6 +172,7 @@ NAMED = {
     "data/photos.py:_once": "make_id: with the start of the file's hash, and no name twice",
     "benchmarks/base.py:squares": "make_id",
     "recipes/base.py:crops": "make_id",
+    "recipes/base.py:make": "the count in the name of a selection that it wrote",
     "choose/concepts.py:_sheets": "pictures beside concepts.json, which check_beside looks at",
     "choose/photos.py:select_photos": "a picture beside selection.json, which check_beside looks at",
     "editing/video.py:playable_of": "a file beside OUT, which edit_video looks at",

@@ -116,6 +116,7 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
         "teachers/diffusion/presets.py": "the presets that ship",
         "teachers/command.py": "what a teacher's program wrote",
         "export/format.py": "the size of a file that it wrote",
+        "export/web.py": "the bytes of the files of a site that it wrote",
         "train/loop.py": "files that it has just written",
     }
     listing = set()

@@ -19,7 +19,7 @@ def test_a_video_is_told_by_its_frames_and_flicker() -> None:
     lost = [("clip.mov", "its transparency is left out")]
     told = str(EditedVideo(Path("out.mp4"), 0, frames=61, resumed=60, flicker=flicker, lost=lost, blank=["clip.mov"]))
     lines = told.splitlines()
-    assert lines[0] == "61 frames edited: out.mp4"
+    assert lines[0] == "61 frames edited: out.mp4 (by pytorch)"
     assert "60 of them were there" in lines[1]
     assert "one flat colour" in told
     assert "clip.mov: its transparency is left out" in told

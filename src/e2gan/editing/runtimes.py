@@ -16,7 +16,7 @@ from e2gan.core.images import square
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.networks.fixed_attention import FixedAttention, keys_and_values
 from e2gan.networks.generator import WHOLE, TransformerBlock
-from e2gan.networks.pixels import from_pixels, to_pixels
+from e2gan.networks.pixels import from_pixels
 
 Run = Callable[[Tensor, Tensor], Tensor]
 """Photos (N, 3, H, W) float32 in [-1, 1] and their place (1, 4) → their edits, the same."""
@@ -173,5 +173,5 @@ def difference(run: Run, plain: Run, device: torch.device) -> float:
     """Mean difference of two runtimes' edits of a photograph, in 8-bit levels."""
     photo = torch.from_numpy(square(next(iter(builtin_pictures().values())), COMPARED_AT))
     photos, place = from_pixels(photo.permute(2, 0, 1)[None].contiguous()).to(device), torch.tensor([WHOLE]).to(device)
-    edits = [to_pixels(way(photos, place)).float() for way in (run, plain)]
-    return float((edits[0] - edits[1]).abs().mean())
+    edits = [way(photos, place).float().clamp(-1, 1) for way in (run, plain)]
+    return float(127.5 * (edits[0] - edits[1]).abs().mean())
