@@ -195,6 +195,8 @@ NAMED = {
     "research/comparison.py:Comparison.run": OF_TEXTS,
     "research/comparison.py:load_sets": "that refusal",
     "research/tables/models.py:_embedding_name": "with the hash of its path",
+    "export/effects.py:effect_names": "adapters of one name are refused",
+    "export/effects.py:_write_effect": "that refusal",
     "benchmarks/base.py:plan_bases": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,
     "benchmarks/quality.py:place": OF_TEXTS,
