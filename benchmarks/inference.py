@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from e2gan import PRESETS
 from e2gan.config import PIX2PIX
@@ -39,12 +38,12 @@ from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.export.onnx import OnnxModel, to_onnx
 from e2gan.export.onnx_int8 import quantized
 from e2gan.export.pixel_model import PixelModel
-from e2gan.measure.cost import example, multiply_accumulates
+from e2gan.measure.cost import multiply_accumulates
 from e2gan.networks.models import build_generator
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import turns  # noqa: E402 (a script beside this one, found by the line above)
-from small import sized  # noqa: E402
+from small import in_openvino, in_torch, sized, stirred  # noqa: E402
 
 TORCH, ONNX, OPENVINO = "PyTorch", "ONNX Runtime", "OpenVINO"
 RUNTIMES = {TORCH: ("fp32", "bf16", "bf16 compiled"), ONNX: ("fp32", "int8"), OPENVINO: ("fp32", "bf16", "int8")}
@@ -86,48 +85,26 @@ class Row:
 
 
 def pixel_model(name: str, size: int) -> PixelModel:
-    """The model with random weights that move every layer: a frame costs the same whatever it has learned."""
+    """The model with random weights: a frame costs the same whatever it has learned."""
     torch.manual_seed(0)
     kind, config = MODELS[name]
-    generator = build_generator(kind, config, size)
-    for weight in generator.parameters():
-        if not weight.any() and weight.dim() > 1:  # it starts as the identity, in which no fault would show
-            nn.init.normal_(weight, 0.0, 0.02)
-    return PixelModel(generator, example(generator, size, torch.device("cpu"))[1])
+    return stirred(build_generator(kind, config, size), size)
 
 
-def in_torch(row: Row) -> Callable[[Pixels], Pixels]:
+def run_in_torch(row: Row) -> Callable[[Pixels], Pixels]:
     model: Any = pixel_model(row.model, row.size)
     if "compiled" in row.precision:
         model = torch.compile(model, dynamic=False)
-    bf16 = row.precision.startswith("bf16")
-
-    @torch.inference_mode()
-    def run(photos: Pixels) -> Pixels:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            return model(torch.from_numpy(photos)).numpy()
-
-    return run
-
-
-def in_openvino(row: Row, file: Path) -> Callable[[Pixels], Pixels]:
-    core = importlib.import_module("openvino").Core()
-    settings = {
-        "INFERENCE_NUM_THREADS": row.threads,
-        "INFERENCE_PRECISION_HINT": "bf16" if row.precision == "bf16" else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    compiled = core.compile_model(str(file), "CPU", settings)
-    return lambda photos: compiled([photos])[0]
+    return in_torch(model, bf16=row.precision.startswith("bf16"))
 
 
 def serve(row: Row, file: Path) -> None:
     """Load the row, then time frames for as many seconds as each line of the input says; one JSON a line."""
     torch.set_num_threads(row.threads)
     load: dict[str, Callable[[], Callable[[Pixels], Pixels]]] = {
-        TORCH: lambda: in_torch(row),
+        TORCH: lambda: run_in_torch(row),
         ONNX: lambda: OnnxModel(file, row.threads),
-        OPENVINO: lambda: in_openvino(row, file),
+        OPENVINO: lambda: in_openvino(file, row.threads, bf16=row.precision == "bf16"),
     }
     run = load[row.runtime]()
     photos = np.stack([calibration(row.size)[0]] * row.batch)

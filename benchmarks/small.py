@@ -24,11 +24,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from e2gan import PRESETS, GeneratorConfig, InputError
 from e2gan.core.images import Pixels
@@ -59,13 +61,18 @@ class Candidate:
     @classmethod
     def of(cls, name: str, generator: Generator, size: int, folder: Path) -> Candidate:
         """Writes FOLDER/NAME.onnx."""
-        for weight in generator.parameters():
-            if not weight.any() and weight.dim() > 1:  # it starts as the identity, in which no fault would show
-                torch.nn.init.normal_(weight, 0.0, 0.02)
-        model = PixelModel(generator, example(generator, size, torch.device("cpu"))[1])
+        model = stirred(generator, size)
         file = folder / f"{name}.onnx"
         file.write_bytes(to_onnx(model, size, {}))
         return cls(name, generator, model, file)
+
+
+def stirred(generator: nn.Module, size: int) -> PixelModel:
+    """The model with weights that move every layer: as it starts it is the identity, in which no fault would show."""
+    for weight in generator.parameters():
+        if not weight.any() and weight.dim() > 1:
+            nn.init.normal_(weight, 0.0, 0.02)
+    return PixelModel(generator, example(generator, size, torch.device("cpu"))[1])
 
 
 def sized(width: int, fold: int) -> GeneratorConfig:
@@ -136,28 +143,20 @@ class Wasm:
         return self.ask(time=str(candidate.file), seconds=seconds)["ms"]
 
 
-def in_torch(precision: str) -> Callable[[Candidate], Callable[[Pixels], Pixels]]:
-    def load(candidate: Candidate) -> Callable[[Pixels], Pixels]:
-        @torch.inference_mode()
-        def run(photo: Pixels) -> Pixels:
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                return candidate.model(torch.from_numpy(photo)).numpy()
+def in_torch(model: Callable[[torch.Tensor], torch.Tensor], *, bf16: bool) -> Callable[[Pixels], Pixels]:
+    @torch.inference_mode()
+    def run(photos: Pixels) -> Pixels:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return model(torch.from_numpy(photos)).numpy()
 
-        return run
-
-    return load
+    return run
 
 
-def in_openvino(precision: str, threads: int) -> Callable[[Candidate], Callable[[Pixels], Pixels]]:
-    core = importlib.import_module("openvino").Core()
-    hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+def in_openvino(file: Path, threads: int, *, bf16: bool) -> Callable[[Pixels], Pixels]:
+    hint = "bf16" if bf16 else "f32"
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-
-    def load(candidate: Candidate) -> Callable[[Pixels], Pixels]:
-        compiled = core.compile_model(str(candidate.file), "CPU", settings)
-        return lambda photo: compiled([photo])[0]
-
-    return load
+    compiled = importlib.import_module("openvino").Core().compile_model(str(file), "CPU", settings)
+    return lambda photos: compiled([photos])[0]
 
 
 def absent(modules: Path | None) -> dict[str, str]:
@@ -181,10 +180,14 @@ def runtimes(photo: Pixels, threads: int, modules: Path | None, folder: Path) ->
     """Name → runtime, of those that are there."""
     torch.set_num_threads(threads)
     missing = absent(modules)
-    found: dict[str, Runtime] = {f"PyTorch {p}": InProcess(in_torch(p), photo) for p in ("fp32", "bf16")}
+    found: dict[str, Runtime] = {}
+    for p in ("fp32", "bf16"):
+        found[f"PyTorch {p}"] = InProcess(lambda c, bf16=p == "bf16": in_torch(c.model, bf16=bf16), photo)
     found["ONNX Runtime fp32"] = InProcess(lambda candidate: OnnxModel(candidate.file, threads), photo)
     if "OpenVINO" not in missing:
-        found |= {f"OpenVINO {p}": InProcess(in_openvino(p, threads), photo) for p in ("fp32", "bf16")}
+        for p in ("fp32", "bf16"):
+            load = partial(in_openvino, threads=threads, bf16=p == "bf16")
+            found[f"OpenVINO {p}"] = InProcess(lambda c, load=load: load(c.file), photo)
     if WASM in missing or modules is None:
         yield found
         return

@@ -233,26 +233,22 @@ def _joined(settings: type, arguments: list[str]) -> list[str]:
     """The arguments with a list's flag that was given several times (`--adapter A --adapter B`) given once, with all of
     its values: of two, argparse would take the last and not say so."""
     lists = {f.name for f in dataclasses.fields(settings) if re.match(r"tuple\[[^,]+, \.\.\.\]", str(f.type))}
-    groups: list[list[str]] = [[]]
-    first: dict[str, list[str]] = {}
+    group: list[str] = []
+    groups, of_flag = [group], dict[str, list[str]]()
     for argument in arguments:
         flag, _, value = argument.partition("=")
         if not flag.startswith("--"):
-            groups[-1].append(argument)
-            continue
-        is_list = flag.removeprefix("--").replace("-", "_") in lists
-        if is_list and flag in first:
-            groups.append(first[flag])  # what follows is its own too
+            group.append(argument)
+        elif flag in of_flag:
+            group = of_flag[flag]  # what follows is its own too
+            group += [value] if value else []
+        elif flag.removeprefix("--").replace("-", "_") in lists:
+            group = of_flag[flag] = [flag, value] if value else [flag]
+            groups.append(group)
         else:
-            groups.append([flag] if is_list else [argument])
-            first[flag] = groups[-1]
-        if is_list and value:
-            groups[-1].append(value)
-    seen: list[list[str]] = []
-    for group in groups:
-        if not any(group is one for one in seen):
-            seen.append(group)
-    return [argument for group in seen for argument in group]
+            group = [argument]
+            groups.append(group)
+    return [argument for group in groups for argument in group]
 
 
 def _choice(names: Iterable[str], text: str) -> Any:

@@ -12,14 +12,13 @@ import pytest
 from PIL import Image
 
 from e2gan import EditConfig, InputError, Model, PhotosConfig, PhotoSet, Predictor, edit, prepare_photos
-from e2gan.cli import main
 from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.data.builtin_photos import builtin_pictures
 from tests.conftest import Project, refused
 from tests.core.profiles import LINEAR, WIDE, as_in, smooth
 from tests.editing.test_provenance import described
-from tests.editing.tiny_model import far, noise
+from tests.editing.tiny_model import far, noise, told_in_one_line
 
 
 def config(project: Project, source: Path, out: Path, **changes: object) -> EditConfig:
@@ -209,11 +208,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ("good.jpg", "text.jpg/o.png", "cannot write"),
         ("wide.png", "o.webp", "do not go into WEBP"),
     ]:
-        arguments = ["edit", str(tmp_path / source), "--out", str(tmp_path / out), "--model", str(project.model)]
-        assert main(arguments) == 2, (source, out)
-        message = capsys.readouterr().err
-        assert message.count("\n") == 1, message
-        assert reason in message
+        assert reason in told_in_one_line(project, tmp_path / source, tmp_path / out, capsys)
         assert sorted(tmp_path.rglob("*")) == before, (source, out)
 
 

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from e2gan import EditConfig, InputError, Model, Predictor, edit
-from e2gan.cli import main
 from e2gan.core.locks import only_writer
 from e2gan.core.outputs import partial_of
 from e2gan.editing import video
 from e2gan.editing.edited import EditedVideo
 from tests.conftest import Project, refused
 from tests.editing.clips import apart, av, moving, read_clip, sound_of, write_clip
+from tests.editing.tiny_model import told_in_one_line
 
 
 def config(project: Project, source: Path, out: Path, **changes: object) -> EditConfig:
@@ -305,11 +305,7 @@ def test_what_is_no_video_is_refused_in_one_line(
         ("clip.mp4", "clip.mp4", "input itself"),
         ("photos", "o", "1 video is left out (clip.mp4): edit each by itself"),
     ]:
-        arguments = ["edit", str(tmp_path / source), "--out", str(tmp_path / out), "--model", str(project.model)]
-        assert main(arguments) == 2, (source, out)
-        message = capsys.readouterr().err
-        assert message.count("\n") == 1, message
-        assert reason in message
+        assert reason in told_in_one_line(project, tmp_path / source, tmp_path / out, capsys)
         assert sorted(tmp_path.rglob("*")) == before, (source, out)
 
 

@@ -153,3 +153,10 @@ def test_all_has_effects_where_there_is_an_adapter(
     assert (tmp_path / "one" / "effects" / find_format("effects").file).is_file()
     whole = ExportConfig(model=project.model, format="all", out=tmp_path / "whole", photos=project.photos)
     assert "not a --model" in export_all(whole).missing["effects"]
+
+
+@pytest.mark.slow
+def test_an_adapters_folder_may_have_any_name(project: Project, tmp_path: Path) -> None:
+    look = Path(shutil.copytree(project.adapter, tmp_path / "look.v2"))
+    folder = export_model(effects_config(project, look, out=tmp_path / "out")).folder
+    assert EffectsModel(folder).names == ["look.v2"]

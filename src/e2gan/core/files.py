@@ -88,9 +88,14 @@ def _beside(name: str) -> str:
     return os.fsdecode(os.fsencode(name)[: LONGEST_NAME - len(f"{BESIDE}{2**32}-01234567")]) + BESIDE
 
 
-def check_name(out: Path, margin: int = 0) -> None:
-    """Raises InputError for a file's name that is too long. margin: bytes of what is written beside it."""
-    count, most = len(os.fsencode(out.name)), LONGEST_NAME - margin
+def check_name(out: Path, margin: int) -> None:
+    """Raises InputError for an output's name that is too long for its disk. margin: bytes of the longer names beside
+    it."""
+    try:
+        longest = os.pathconf(next(folder for folder in out.absolute().parents if folder.exists()), "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # no POSIX, or a file system that does not tell
+        longest = LONGEST_NAME
+    count, most = len(os.fsencode(out.name)), longest - margin
     if count > most:
         raise InputError(f"--out {out.name[:40]}…: a name of {count} bytes; at most {most} are possible")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, clear_beside, plain, read_json, write_json
+from e2gan.core.files import CONFIG, check_name, clear_beside, plain, read_json, write_json
 from e2gan.core.locks import LOCK, clear_lock, only_writer
 from e2gan.core.record import FORMAT, NOW, place_of, record
 from e2gan.core.schemas import StageConfig, check_form, fits
@@ -311,19 +311,11 @@ def claim_in_place(out: Path, stage: str, settings: Mapping[str, Any], *, reads:
 
 def check_out(out: Path, *, grows: bool = False) -> None:
     """Raises InputError where a stage's folder could not be put in its place at the end. grows: it is not renamed."""
-    name = os.fsencode(out.name)
     try:
-        name.decode("utf-8")
+        os.fsencode(out.name).decode("utf-8")
     except UnicodeDecodeError:
         raise InputError(f"--out {os.fsencode(out)!r}: the name is not UTF-8: choose another one") from None
-    try:
-        longest = os.pathconf(next(folder for folder in out.absolute().parents if folder.exists()), "PC_NAME_MAX")
-    except (AttributeError, OSError, ValueError):  # no POSIX, or a file system that does not tell
-        longest = 255
-    if len(name) + MARGIN > longest:
-        raise InputError(
-            f"--out {out.name[:40]}…: a name of {len(name)} bytes; at most {longest - MARGIN} are possible"
-        )
+    check_name(out, MARGIN)
     if not out.name or out.name == "..":
         raise InputError(f"--out {out}: name a new folder, such as {out / 'NAME'}")
     if not grows and out.name.endswith((PARTIAL, LOCK)):  # a file's stage grows in such a one

@@ -96,10 +96,10 @@ def edit(config: EditConfig) -> Edited:
 
 def _runtime(config: EditConfig) -> RuntimeName:
     """The runtime that is asked for; for auto, that of a folder that is there, so that a rerun finds it, or goes on."""
-    for folder in (config.out, partial_of(config.out)):
+    for folder in (config.out, partial_of(config.out)) if config.runtime == "auto" else ():
         # Where it is no folder of ours, or no name that a folder may have, who writes there says so.
         with suppress(InputError, OSError):
-            if config.runtime == "auto" and (folder / CONFIG).is_file():
+            if (folder / CONFIG).is_file():
                 found = read_json(folder / CONFIG, StageConfig)
                 if found["stage"] == "edit":
                     return fitted(found["settings"].get("runtime", "pytorch"), RuntimeName, "runtime")

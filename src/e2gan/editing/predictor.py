@@ -23,10 +23,9 @@ from e2gan.editing.tiles import Place, edit_in_tiles
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.generator import WHOLE
 from e2gan.networks.models import Model
-from e2gan.networks.pixels import checked_finite, from_pixels, to_pixels
+from e2gan.networks.pixels import LEAST, checked_finite, from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
 
-LEAST = 32
 AT_ONCE, TILE = 2**22, 1024  # pixels that are edited as one, and the side of the tiles beyond
 CHUNK = 16 * 256 * 256  # pixels that run together; more fill no GPU better
 CPU_CHUNK = 2 * 256 * 256  # on a CPU: no slower, in a third of the memory

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from e2gan.core.errors import InputError
 from e2gan.core.images import square
 from e2gan.data.builtin_photos import builtin_pictures
-from e2gan.networks.fixed_attention import FixedAttention, keys_and_values
-from e2gan.networks.generator import WHOLE, TransformerBlock
-from e2gan.networks.pixels import from_pixels
+from e2gan.networks.fixed_attention import fix_prompt
+from e2gan.networks.generator import WHOLE
+from e2gan.networks.pixels import free_sides, from_pixels
 
 Run = Callable[[Tensor, Tensor], Tensor]
 """Photos (N, 3, H, W) float32 in [-1, 1] and their place (1, 4) → their edits, the same."""
@@ -24,7 +24,6 @@ Run = Callable[[Tensor, Tensor], Tensor]
 MOST_LEVELS = 1.0  # of 255, that a runtime's edit may lie from PyTorch's in fp32, in the mean
 OPENVINO_PAYS = 5e8  # of `work`, from which on its preparation is less than what it saves (docs/speed.md)
 COMPARED_AT = 128
-LEAST = 32
 
 
 class FixedGenerator(nn.Module):
@@ -33,10 +32,7 @@ class FixedGenerator(nn.Module):
     def __init__(self, generator: nn.Module, tokens: Tensor | None) -> None:
         super().__init__()
         self.generator = deepcopy(generator).eval()
-        for module in list(self.generator.modules()):
-            if isinstance(module, TransformerBlock) and tokens is not None:
-                prompt = keys_and_values(module.cross_attention, tokens)
-                setattr(module, "cross_attention", FixedAttention(module.cross_attention, [prompt]))  # noqa: B010
+        fix_prompt(self.generator, tokens)
         self.requires_grad_(False)
 
     def forward(self, photos: Tensor, place: Tensor) -> Tensor:
@@ -44,13 +40,9 @@ class FixedGenerator(nn.Module):
 
     def traced(self) -> torch.export.ExportedProgram:
         """The graph for any batch, height and width that the generator takes."""
-        multiple = int(self.generator.multiple)  # pyright: ignore[reportArgumentType]
-        least = -(-LEAST // multiple)
-        # An example with equal sides or one photo would make the exporter take these for constants.
-        photos = torch.zeros(2, 3, least * multiple, (least + 1) * multiple)
-        h, w = (torch.export.Dim(name, min=least) for name in "hw")
-        sides = (multiple * h, multiple * w) if multiple > 1 else (h, w)
-        shape = {0: torch.export.Dim("batch"), 2: sides[0], 3: sides[1]}
+        example, (height, width) = free_sides(int(self.generator.multiple))  # pyright: ignore[reportArgumentType]
+        photos = torch.zeros(2, 3, *example)
+        shape = {0: torch.export.Dim("batch"), 2: height, 3: width}
         return torch.export.export(self, (photos, torch.tensor([WHOLE])), dynamic_shapes=(shape, None))
 
 

@@ -94,8 +94,9 @@ def playable_of(out: Path) -> Path:
 
 
 class _Job:
-    """The work on one video. done: frames in whole groups; last, end: ticks that the last of them is shown for, and
-    until. flat: whether all edits so far are flat. before: what the smoother goes on from."""
+    """The work on one video. done: frames in whole groups; hashes: of the files of these groups; last, end: ticks that
+    the last of them is shown for, and until. flat: whether all edits so far are flat. before: what the smoother goes on
+    from."""
 
     def __init__(self, config: EditConfig, predictor: Predictor, clip: Clip, coder: Coder, work: Path) -> None:
         self.config, self.predictor, self.clip, self.coder, self.work = config, predictor, clip, coder, work
@@ -108,7 +109,7 @@ class _Job:
         self.resumed = self.done
 
     def groups(self) -> list[Path]:
-        return [self._group(i) for i in range(-(-self.done // GROUP))]
+        return [self._group(i) for i in range(len(self.hashes))]
 
     def _group(self, number: int) -> Path:
         return self.work / f"{number:06}.nut"
@@ -122,15 +123,14 @@ class _Job:
             return
         if texts.get("coder") != _version():  # another coder's groups do not go with these
             return
-        self.done, self.last, self.end, flat, *sums = map(int, tensors.pop("told").tolist())
-        self.flat, self.before = bool(flat), (tensors, Flicker(*sums))
-        self.hashes = texts.get("groups", "").split()
-        groups = self.groups()
-        if len(self.hashes) != len(groups) or not all(
-            path.is_file() and sha256(path) == known for path, known in zip(groups, self.hashes, strict=True)
-        ):
+        done, last, end, flat, *sums = map(int, tensors.pop("told").tolist())
+        hashes = texts.get("groups", "").split()
+        groups = [self._group(i) for i in range(-(-done // GROUP))]
+        if [sha256(path) for path in groups if path.is_file()] != hashes or len(groups) != len(hashes):
             note(f"{self.work}: what is done of it is damaged, and made anew")
-            self.done, self.last, self.end, self.flat, self.before, self.hashes = 0, 1, 0, True, None, []
+            return
+        self.done, self.last, self.end, self.flat = done, last, end, bool(flat)
+        self.before, self.hashes = (tensors, Flicker(*sums)), hashes
 
     def _save(self) -> None:
         """After each group: how many frames are done, and what the smoother goes on from."""
@@ -144,8 +144,8 @@ class _Job:
         frames = self._shown(self.clip.frames(since=max(1, self.done)))
         while (first := next(frames, None)) is not None:
             group = chain([first], islice(frames, GROUP - 1))
-            written = write_group(self._group(self.done // GROUP), self.coder, group)
-            self.hashes = [*self.hashes[: self.done // GROUP], sha256(self._group(self.done // GROUP))]
+            written = write_group(self._group(len(self.hashes)), self.coder, group)
+            self.hashes.append(sha256(self._group(len(self.hashes))))
             self.done += written.count
             self.last, self.end = written.duration, written.end
             self._save()

@@ -22,6 +22,7 @@ from e2gan.editing.video_headers import MOST_SAMPLES, check_boxes
 if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
     from av.container import InputContainer
+    from av.error import FFmpegError
 
 MOST_PIXELS = 36_000_000  # of a frame: 8K has 33 million
 DEMUXERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,nut"  # none that opens other files, as playlists do
@@ -60,7 +61,7 @@ class Decoder:
             except StopIteration:
                 return
             except FFmpegError as error:
-                raise_machine_fault(error)
+                raise_fault_of_machine(error)
                 self.damaged += 1
                 return
             yield from self._frames_of(packet)
@@ -201,9 +202,14 @@ def open_clip(path: Path) -> Iterator[Clip]:
         try:
             yield clip
         except FFmpegError as error:
-            if error.errno != errno.EIO:
-                raise_machine_fault(error)
+            raise_fault_of_machine(error)
             raise InputError(f"{path}: is damaged, or its times are not those of a video ({error.strerror})") from error
+
+
+def raise_fault_of_machine(error: FFmpegError) -> None:
+    """As `raise_machine_fault`, but for an input's EIO: FFmpeg says it of bytes that are damaged too."""
+    if error.errno != errno.EIO:
+        raise_machine_fault(error)
 
 
 def import_av() -> None:
@@ -234,8 +240,7 @@ def _opened(path: Path) -> InputContainer:
     try:
         return open_container(path)
     except FFmpegError as error:
-        if error.errno != errno.EIO:  # which it says of damage too, and whose bytes have been read before
-            raise_machine_fault(error)
+        raise_fault_of_machine(error)
         if (kind := _kind_of_picture(path)) is not None:
             raise InputError(f"{path}: is a picture ({kind}), not a video: give it its own ending") from None
         raise InputError(f"{path}: is no video that can be read, or is damaged") from None

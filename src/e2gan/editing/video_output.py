@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import whole_file
-from e2gan.core.machine import raise_machine_fault
 from e2gan.editing.video_colour import Colours, to_frame
-from e2gan.editing.video_file import Clip, Frame, open_container, place
+from e2gan.editing.video_file import Clip, Frame, open_container, place, raise_fault_of_machine
 
 if TYPE_CHECKING:
     from av import AudioStream, VideoStream
@@ -248,7 +247,7 @@ def _sound(source: Any, tracks: Sequence[_Track], start: Fraction) -> Iterator[T
         try:
             packet = next(packets, None)
         except FFmpegError as error:
-            raise_machine_fault(error)
+            raise_fault_of_machine(error)
             packet = None
         if packet is None:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import versions
 from e2gan.export.effects_model import BASE, EffectsModel
 from e2gan.export.format import Check, Format, Order, Trial, as_facts
-from e2gan.export.onnx import OPSET, PACKAGES, label, quiet, require
+from e2gan.export.onnx import PACKAGES, checked_bytes, exported, label, require
 from e2gan.export.unmerged import HIDDEN, UnmergedModel, traced
 from e2gan.networks.fixed_attention import keys_and_values
-from e2gan.networks.generator import TransformerBlock
+from e2gan.networks.generator import Generator, TransformerBlock
 from e2gan.networks.lora import lora_layers, set_strengths
 from e2gan.networks.models import Model, attach_adapter, load_generator
 
@@ -57,13 +58,13 @@ def write(order: Order, path: Path) -> None:
     if order.base is None:
         raise InputError("effects keeps adapters beside their base: name an --adapter")
     folder, names = path.parent, effect_names(order.adapters)
-    effects, more = [], []
-    for name, adapter in names.items():
-        model, layers = _effect(name, order.base, adapter)
-        effects.append(model)
-        more += layers
-    generator, settings = load_generator(order.base)
-    model = UnmergedModel(generator, list(dict.fromkeys(more)))
+    bare, settings = load_generator(order.base)
+    generator = deepcopy(bare)
+    effects = [
+        _effect(name, generator, f"adapter{i}", order.base, adapter, settings["size"])
+        for i, (name, adapter) in enumerate(names.items())
+    ]
+    model = UnmergedModel(bare, list(lora_layers(generator)))
     write_bytes(folder / BASE, base_onnx(model, order))
     card = order.base / "README.md"
     write_bytes(folder / CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
@@ -109,14 +110,14 @@ def licence(card: Path) -> str:
     return f"{found[1].strip() if found else 'not stated'}: see {CARD}"
 
 
-def _effect(name: str, base: Path, adapter: Path) -> tuple[Effect, list[str]]:
-    """An adapter as inputs, and the names of the layers it is on."""
-    generator, settings = load_generator(base)
-    tokens, about = attach_adapter(generator, base, adapter, name)
-    set_strengths(generator, {name: 1.0})
+def _effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:
+    """An adapter as inputs. It is put on the generator under a key of its own. size: where it says none."""
+    tokens, about = attach_adapter(generator, base, adapter, key)
+    set_strengths(generator, {key: 1.0})
     tensors, prompt = {}, {}
     for layer_name, layer in lora_layers(generator).items():
-        tensors |= {f"{layer_name}.{part}": getattr(layer, f"lora_{part}")[name].weight.detach() for part in "AB"}
+        if key in layer.lora_A:
+            tensors |= {f"{layer_name}.{part}": getattr(layer, f"lora_{part}")[key].weight.detach() for part in "AB"}
     for block_name, block in [(n, m) for n, m in generator.named_modules() if isinstance(m, TransformerBlock)]:
         if hasattr(block, "cross_attention"):
             place = block_name.split(".")[1]
@@ -124,8 +125,7 @@ def _effect(name: str, base: Path, adapter: Path) -> tuple[Effect, list[str]]:
                 keys, values = keys_and_values(block.cross_attention, tokens)
             prompt |= {f"prompt.{place}.keys": keys, f"prompt.{place}.values": values}
             prompt["prompt.hidden"] = torch.zeros(1, tokens.shape[1])
-    size, detail = about.get("size", settings["size"]), about.get("detail") or "guided"
-    return Effect(name, about["prompt"], size, detail, tensors, prompt), list(lora_layers(generator))
+    return Effect(name, about["prompt"], about.get("size", size), about.get("detail") or "guided", tensors, prompt)
 
 
 def _write_effect(folder: Path, effect: Effect, model: UnmergedModel, words: int) -> dict[str, Any]:
@@ -183,29 +183,13 @@ def inputs(model: UnmergedModel, words: int) -> list[dict[str, Any]]:
 def base_onnx(model: UnmergedModel, order: Order) -> bytes:
     """The base as the bytes of one ONNX file."""
     require()
-    import onnx
-
-    program, names = traced(model)
-    with quiet():
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=["edit"],
-            external_data=False,
-            optimize=True,
-            verbose=False,
-        )
-    assert exported is not None
-    proto: ModelProto = exported.model_proto
+    proto = exported(*traced(model))
     wanted = {key: value for key, value in order.facts.items() if key == "base_sha256"}
     facts = as_facts(order, versions().get("e2gan", "")) | wanted
     label(proto, {key: facts[key] for key in ("e2gan", "size", "multiple", "precision", *wanted)})
     if order.precision == "fp16":
         store_in_half(proto)
-    onnx.checker.check_model(proto, full_check=True)
-    return proto.SerializeToString(deterministic=True)
+    return checked_bytes(proto)
 
 
 def store_in_half(proto: ModelProto) -> None:

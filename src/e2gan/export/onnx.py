@@ -53,24 +53,34 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
     of the generator's own (8; 16 where it is folded) from 32 on. Raises InputError where a package is missing.
     """
     require()
-    import onnx
+    # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
+    proto = exported(traced(model, size), ["photo"])
+    about = {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), "multiple": str(model.multiple)}
+    label(proto, about | dict(facts))
+    return checked_bytes(proto)
 
+
+def exported(program: torch.export.ExportedProgram, inputs: list[str]) -> ModelProto:
+    """A graph as ONNX, weights inside, with these names of its inputs and the output `edit`."""
     with quiet():
-        # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
-        exported = torch.onnx.export(
-            traced(model, size),
+        found = torch.onnx.export(
+            program,
             dynamo=True,
             opset_version=OPSET,
-            input_names=["photo"],
+            input_names=inputs,
             output_names=["edit"],
             external_data=False,
             optimize=True,
             verbose=False,
         )
-    assert exported is not None
-    proto: ModelProto = exported.model_proto
-    about = {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), "multiple": str(model.multiple)}
-    label(proto, about | dict(facts))
+    assert found is not None
+    return found.model_proto
+
+
+def checked_bytes(proto: ModelProto) -> bytes:
+    """The same for the same graph. Raises what ONNX's checker does for one that is none."""
+    import onnx
+
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)
 

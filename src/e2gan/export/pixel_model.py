@@ -13,21 +13,18 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.networks.fixed_attention import FixedAttention, keys_and_values
-from e2gan.networks.generator import TransformerBlock
-from e2gan.networks.pixels import from_pixels, to_pixels
+from e2gan.networks.fixed_attention import fix_prompt
+from e2gan.networks.pixels import LEAST, free_sides, from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
-
-LEAST = 32
 
 
 class PixelModel(nn.Module):
     """A model as a device needs it: uint8 (N, H, W, 3) → uint8 (N, H, W, 3), no adapter, no tokens, no batch norm,
     resize and convolution as transposed convolution.
 
-    generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None where it
-    takes none or holds its prompts. strength: 0 is the photo itself, 1
-    the edit. multiple: what H and W are multiples of. dtype: what the generator computes in.
+    generator: with its adapters merged; copied. tokens: (1, T, D) float32, or None where it takes none or holds its
+    prompts. strength: 0 is the photo itself, 1 the edit. multiple: what H and W are multiples of. dtype: what the
+    generator computes in.
     """
 
     def __init__(self, generator: nn.Module, tokens: Tensor | None, strength: float = 1.0) -> None:
@@ -37,10 +34,8 @@ class PixelModel(nn.Module):
         self.multiple = int(generator.multiple)  # pyright: ignore[reportArgumentType]
         self.strength = strength
         with torch.no_grad():
+            fix_prompt(self.generator, tokens)
             for module in list(self.generator.modules()):
-                if isinstance(module, TransformerBlock) and tokens is not None:
-                    prompt = keys_and_values(module.cross_attention, tokens)
-                    setattr(module, "cross_attention", FixedAttention(module.cross_attention, [prompt]))  # noqa: B010
                 if isinstance(module, nn.Sequential):
                     fold_batch_norms(module)
         fix_kernels(self.generator)
@@ -63,15 +58,14 @@ class PixelModel(nn.Module):
 
 def traced(model: PixelModel, size: int | None) -> torch.export.ExportedProgram:
     """The model as a graph of any batch; of any height and width that are multiples of its own where size is None."""
-    # An example with equal sides or one photo would make the exporter take these for constants.
-    multiple = model.multiple
-    least = -(-LEAST // multiple)
-    example = torch.zeros(2, size or least * multiple, size or (least + 1) * multiple, 3, dtype=torch.uint8)
     shape: dict[int, Any] = {0: torch.export.Dim("batch")}
     if size is None:
-        h, w = (torch.export.Dim(name, min=least) for name in "hw")
-        shape |= {1: multiple * h, 2: multiple * w} if multiple > 1 else {1: h, 2: w}
-    return torch.export.export(model, (example,), dynamic_shapes=(shape,))
+        sides, (height, width) = free_sides(model.multiple)
+        shape |= {1: height, 2: width}
+    else:
+        sides = size, size
+    # Two photos: the exporter would take one for a constant.
+    return torch.export.export(model, (torch.zeros(2, *sides, 3, dtype=torch.uint8),), dynamic_shapes=(shape,))
 
 
 def check_sides(photos_NHWC: Pixels, size: int | None, multiple: int) -> None:

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.export.exact_forms import plain_attention
-from e2gan.export.pixel_model import LEAST
 from e2gan.networks.generator import Attention, Generator, TransformerBlock, sampling_layers, transformer_layers
-from e2gan.networks.pixels import from_pixels
+from e2gan.networks.pixels import free_sides, from_pixels
 from e2gan.networks.resized_conv import PADDING, STRIDE, SUMS, ResizedConv2d, fix_kernels
 
 HIDDEN = -10000.0  # what a prompt's padding has in place of 0 before the softmax; half precision holds it
@@ -178,9 +177,8 @@ class UnmergedModel(nn.Module):
 
 def traced(model: UnmergedModel) -> tuple[torch.export.ExportedProgram, list[str]]:
     """The model as a graph of any batch, height and width, number of effects, words and ranks; its inputs' names."""
-    least = -(-LEAST // model.multiple)
-    photo = torch.zeros(2, least * model.multiple, (least + 1) * model.multiple, 3, dtype=torch.uint8)
-    h, w = (torch.export.Dim(name, min=least) for name in "hw")
+    sides, (height, width) = free_sides(model.multiple)
+    photo = torch.zeros(2, *sides, 3, dtype=torch.uint8)
     effects, words = torch.export.Dim("effects"), torch.export.Dim("words")
     given, axes = model.given(), model.rank_axes()
     ranks = {name: torch.export.Dim(f"rank{number}") for number, name in enumerate(model.layers)}
@@ -192,7 +190,7 @@ def traced(model: UnmergedModel) -> tuple[torch.export.ExportedProgram, list[str
         model,
         (photo, torch.zeros(1, 4) if model.place else None, torch.ones(()), torch.ones(EXAMPLE) / EXAMPLE, given),
         dynamic_shapes=(
-            {0: torch.export.Dim("batch"), 1: model.multiple * h, 2: model.multiple * w},
+            {0: torch.export.Dim("batch"), 1: height, 2: width},
             {} if model.place else None,
             {},
             {0: effects},

@@ -47,6 +47,21 @@ class FixedAttention(nn.Module):
         return (queries @ self.get_buffer(f"keys{i}")).softmax(-1) @ self.get_buffer(f"values{i}")
 
 
+@torch.no_grad()
+def fix_prompt(network: nn.Module, tokens: Tensor | None) -> None:
+    """Put a prompt's keys and values, of its tokens (1, T, D), into the network as constants. Changes `network` in
+    place; its function of this prompt stays the same."""
+    if tokens is None:
+        return
+    for block in _blocks(network):
+        prompt = keys_and_values(block.cross_attention, tokens)
+        setattr(block, "cross_attention", FixedAttention(block.cross_attention, [prompt]))  # noqa: B010
+
+
+def _blocks(network: nn.Module) -> list[TransformerBlock]:
+    return [module for module in network.modules() if isinstance(module, TransformerBlock)]
+
+
 def blend_prompts(generator: Generator, tokens: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor | None:
     """Let the adapters of a generator act together at their weights, each with its own prompt.
 
@@ -59,7 +74,7 @@ def blend_prompts(generator: Generator, tokens: Mapping[str, Tensor], weights: M
     total = sum(weight for weight in weights.values() if weight > 0)
     shares = {name: weight / total for name, weight in weights.items() if weight > 0}
     if generator.config.takes_prompt and len(shares) > 1:
-        for block in [module for module in generator.modules() if isinstance(module, TransformerBlock)]:
+        for block in _blocks(generator):
             prompts = []
             for name in shares:
                 set_strengths(generator, {name: total})

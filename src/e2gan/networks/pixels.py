@@ -1,11 +1,15 @@
-"""Pixels as a network takes and gives them: the one place of this conversion."""
+"""Pixels as a network takes and gives them: the one place of this conversion, and the sides that it takes."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from e2gan.core.errors import NotFiniteError
+
+LEAST = 32  # pixels of a side, which a network takes
 
 
 def from_pixels(pixels: Tensor) -> Tensor:
@@ -30,3 +34,13 @@ def checked_finite(image: Tensor) -> Tensor:
 def to_pixels(image: Tensor) -> Tensor:
     """float in [-1, 1] → uint8 in 0..255, rounded."""
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def free_sides(multiple: int) -> tuple[tuple[int, int], tuple[Any, Any]]:
+    """Height and width as an exporter is shown them, and as it is told that they may be any multiples from LEAST on.
+
+    Those of the example differ, and neither is 1: equal ones would be taken for one, and 1 for a constant.
+    """
+    least = -(-LEAST // multiple)
+    h, w = (torch.export.Dim(name, min=least) for name in "hw")
+    return (least * multiple, (least + 1) * multiple), ((multiple * h, multiple * w) if multiple > 1 else (h, w))
