@@ -375,6 +375,7 @@ KINDS = {
     ),
     "effects": Kind("effects/effects.json", lambda root: EffectsModel(root / "effects"), ("EffectsFile",)),
     "export": Kind("exported/config.json", lambda root: export_model(export_config(root))),
+    "what is told of edits": Kind("edits/edits.jsonl", edit_folder, ("EditedPhoto",)),
     "metrics": Kind("adapter/metrics.json", verified, ("MetricsFile",)),
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),
     "concept list": Kind("list.toml", lambda root: read_list(root / "list.toml"), ("ConceptListFile",)),

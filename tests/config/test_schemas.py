@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import e2gan
-from e2gan.config import schemas
+from e2gan.config import export_schemas, schemas
 
 ROOT = Path(e2gan.__file__).parent
-READERS = ("read_json", "read_jsonl", "read_toml", "parse_json")
+READERS = ("read_json", "read_jsonl", "read_begun", "read_toml", "parse_json")
 # What may be of any form, and why.
 WITHOUT_FORM = {
     "core/outputs.py": "the stage tells the form; and a file that may be of any program",
@@ -54,7 +54,8 @@ def test_every_file_that_is_read_has_a_form_which_stands_in_one_place() -> None:
         if form == "Any":
             assert files <= WITHOUT_FORM.keys()
         elif form != "StageConfig":
-            assert hasattr(schemas, form), f"{form}, which {files} read, is not in config/schemas.py"
+            place = export_schemas if all(file.startswith("export/") for file in files) else schemas
+            assert hasattr(place, form), f"{form}, which {files} read, is not in {place.__name__}"
 
 
 def test_no_module_has_a_reader_of_its_own() -> None:

@@ -73,7 +73,7 @@ def test_a_folder_keeps_its_shape_and_skips_what_is_no_photo(project: Project, t
     (root / "notes.txt").write_text("not looked at")
     out = tmp_path / "out"
     found = edit(config(project, root, out))
-    written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} - {"config.json"}
+    written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} - {"config.json", "edits.jsonl"}
     assert written == {"a.jpg", "deep/er/b.png", "c.png"}
     assert found.photos == 3
     assert [name for name, _ in found.skipped] == ["d.jpg"]
@@ -259,6 +259,49 @@ def test_a_folder_is_gone_on_with_where_it_was_stopped(
     edit(config(project, tmp_path / "in", tmp_path / "whole"))
     for path in (tmp_path / "whole").glob("*.png"):
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+
+
+def test_what_a_stopped_run_told_is_told_again_by_the_next_ones(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the one that goes on, and by the one that finds all of it done, which prepares no network for it."""
+    root, frames = tmp_path / "in", [Image.fromarray(noise(40, 40)), Image.fromarray(255 - noise(40, 40))]
+    root.mkdir()
+    frames[0].save(root / "a.webp", save_all=True, append_images=frames[1:])
+    (root / "b.jpg").write_text("no photo")
+    for name in ("c", "d"):
+        save(root / f"{name}.png", noise(40, 40))
+    plain, stops = Predictor.edit, iter((False, False, True))
+
+    def stopped(self: Predictor, *arguments: Any, **settings: Any) -> Any:
+        if next(stops, False):
+            raise KeyboardInterrupt
+        return plain(self, *arguments, **settings)
+
+    monkeypatch.setattr(Predictor, "edit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        edit(config(project, root, tmp_path / "out"))
+    rows = tmp_path / "out.partial/edits.jsonl"
+    rows.write_bytes(rows.read_bytes() + b'{"edit": "d.png", "pho')  # cut off by a kill
+    after = edit(config(project, root, tmp_path / "out"))
+    whole = edit(config(project, root, tmp_path / "whole"))
+    assert (after.resumed, whole.resumed) == (2, 0)
+    assert (tmp_path / "out/edits.jsonl").read_bytes() == (tmp_path / "whole/edits.jsonl").read_bytes()
+
+    def unwanted(*_: object) -> None:
+        raise AssertionError("prepared")
+
+    monkeypatch.setattr(Predictor, "__init__", unwanted)
+    done = edit(config(project, root, tmp_path / "out"))
+    assert done.already_done
+    for found in (after, whole, done):
+        assert found.photos == 3
+        assert [name for name, _ in found.skipped] == ["b.jpg"]
+        assert found.lost == [("a.webp", "only the first of its 2 frames is edited")]
+    for line in ("edited already, nothing to do", "skipped b.jpg: ", "only the first of its 2 frames"):
+        assert line in str(done)
+    (tmp_path / "out/edits.jsonl").unlink()  # as an earlier version left it
+    assert edit(config(project, root, tmp_path / "out")).already_done
 
 
 def test_our_own_edits_are_no_photos_unless_there_is_nothing_else(project: Project, tmp_path: Path) -> None:

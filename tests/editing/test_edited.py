@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from e2gan.editing.edited import Edited, EditedVideo
+from e2gan.editing.edited import EDITS, Edited, EditedVideo, Told
 
 
 def test_what_a_folder_has_beside_photos_is_named() -> None:
@@ -25,3 +25,18 @@ def test_a_video_is_told_by_its_frames_and_flicker() -> None:
     assert "clip.mov: its transparency is left out" in told
     assert "25 % of it" in lines[-1]
     assert "0.75; before smoothing 1.50, of the video itself 0.50" in lines[-1]
+
+
+def test_rows_are_kept_as_they_are_told_and_stand_in_order_at_the_end(tmp_path: Path) -> None:
+    told = Told.of_work(tmp_path)
+    told.add("b.png", "b.png", lost=["its captions"], blank=True)
+    told.add("a.png", "a.heic", skipped="no photo")
+    told.add("a.png", "a.heic", lost=[], blank=False)  # tried again
+    again = Told.of_work(tmp_path)
+    assert again.rows == told.rows
+    again.finish(["a.png", "b.png"])
+    lines = (tmp_path / EDITS).read_text().splitlines()
+    assert lines[0] == '{"edit": "a.png", "photo": "a.heic"}'
+    assert len(lines) == 2
+    summary = {"photos": 2, "skipped": [], "lost": [("b.png", "its captions")], "blank": ["b.png"]}
+    assert Told.of_result(tmp_path).summary() == summary

@@ -227,13 +227,19 @@ def test_what_is_damaged_of_a_stopped_run_is_made_anew(
     assert undisturbed.out.read_bytes() == out.read_bytes()
 
 
-def test_long_names_and_times_are_told(project: Project, tmp_path: Path) -> None:
+def test_long_names_are_told(project: Project, tmp_path: Path) -> None:
     source = write_clip(tmp_path / "clip.mp4", moving(3))
     for length, most in ((251, 242), (240, 242)):
         said = refused(lambda n=length: edit(config(project, source, tmp_path / f"{'y' * n}.mp4")))
         assert f"a name of {length + 4} bytes; at most {most} are possible" in said
-    long = write_clip(tmp_path / "long.mkv", moving(3), steps=(3000, 90_000 * 3600 * 24 * 20))
-    assert "its times are not those of a video" in refused(lambda: edit(config(project, long, tmp_path / "out.mp4")))
+
+
+def test_times_that_jump_are_told_where_they_do_and_nothing_is_left(project: Project, tmp_path: Path) -> None:
+    """After a group of frames is written already."""
+    clip = write_clip(tmp_path / "clip.mkv", moving(66), steps=[*[3000] * 63, 90_000 * 86_400 * 3, 3000, 3000])
+    line = refused(lambda: edit(config(project, clip, tmp_path / "edit.mp4")))
+    assert "its times jump by 4,320 minutes at frame 65" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
 
 
 def test_a_run_that_is_done_is_found_and_another_one_is_told_apart(

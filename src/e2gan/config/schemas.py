@@ -324,81 +324,15 @@ class MetricsFile(TypedDict):
     sheet_sha256: NotRequired[str]
 
 
-class ExportCheck(TypedDict):
-    name: str
-    passed: bool
-    reasons: list[str]
+class EditedPhoto(TypedDict):
+    """A line of edits.jsonl, of a folder that `edit` wrote. skipped: why there is no such edit. lost: what of the photo
+    it does not have."""
 
-
-class ComparedFile(TypedDict):
-    """parity.json of a file that was compared with PyTorch."""
-
-    max: int
-    mean: float
-    photos: Count
-    sizes: list[tuple[int, int]]
-    runs: list[Table]
-    providers: list[str]
-
-
-class ParityFile(TypedDict):
-    """parity.json."""
-
-    max: NotRequired[int]  # this and what follows: not of a file that could not be run
-    mean: NotRequired[float]
-    photos: NotRequired[Count]
-    sizes: NotRequired[list[tuple[int, int]]]
-    runs: NotRequired[list[Table]]
-    providers: NotRequired[list[str]]
-    versions: dict[str, str]
-    contrast: NotRequired[float | None]
-    format: NotRequired[str]
-    precision: NotRequired[str]
-    compared: NotRequired[bool]
-    checks: NotRequired[list[ExportCheck]]
-
-
-class EffectsBase(TypedDict):
-    """The base of `export --format effects`."""
-
-    file: FileName
-    sha256: str
-    multiple: Annotated[int, Meta(ge=1, le=1024)]
-
-
-class EffectsInput(TypedDict):
-    """An input of its graph; None in a shape: of any length."""
-
-    name: str
-    type: Literal["uint8", "float32"]
-    shape: list[Annotated[int, Meta(ge=1, le=2**20)] | None]
-    kind: Literal["photo", "place", "strength", "weights", "prompt", "lora"]
-    rank_axis: NotRequired[Annotated[int, Meta(ge=0, le=3)]]
-    scaled: NotRequired[bool]
-
-
-class EffectEntry(TypedDict):
-    name: str
-    file: FileName
-    bytes: Count
-    sha256: str
-    prompt_file: FileName
-    prompt_sha256: str
-    size: Side
-
-
-class EffectsFile(TypedDict):
-    """effects.json."""
-
-    format: Literal["e2gan effects"]
-    version: Literal[1]
-    base: EffectsBase
-    inputs: Annotated[list[EffectsInput], Meta(min_length=1)]
-    effects: Annotated[list[EffectEntry], Meta(min_length=1)]
-
-
-MissingFile = dict[str, str]
-"""missing.json of `export --format all`: a format → why it is left out."""
+    edit: FileName
+    photo: str
+    skipped: NotRequired[str]
+    lost: NotRequired[list[str]]
+    blank: NotRequired[bool]
 
 
 # -- what users write, and other programs -----------------------------------------------------------------------------

@@ -218,6 +218,29 @@ def read_lines(path: Path) -> Iterator[bytes]:
             yield line
 
 
+def read_begun(path: Path, form: Any) -> list[dict[str, Any]]:
+    """The rows of a JSON lines file that a stopped run was writing, none where it had not begun. The first that was cut
+    off, or is not of the form, is removed with all that follow: what is written next goes in its place."""
+    rows, whole = [], 0
+    for line in read_lines(path) if os.path.lexists(path) else ():
+        try:
+            row = parse_json(line, form, str(path), folder=path.parent)
+        except InputError:
+            row = None
+        if row is None or not line.endswith(b"\n"):
+            os.truncate(path, whole)
+            break
+        whole += len(line)
+        rows.append(row)
+    return rows
+
+
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    """A row more, which a kill may cut off: `read_begun`."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
 def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(), finite: bool = True) -> Any:
     """As `read_json`, of a text. where: what a message begins with. folder: where the names in it must lie."""
     if _values(text) > MOST_VALUES:

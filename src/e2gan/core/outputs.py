@@ -398,7 +398,7 @@ def growing(out: Path, stage: str, settings: Mapping[str, Any], *, reads: Reads)
         try:
             yield
         except InputError:
-            if all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
+            if out.exists() and all(path.is_dir() or path == out / CONFIG for path in out.rglob("*")):
                 shutil.rmtree(out)
             raise
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from e2gan.config.schemas import KeptPhoto
 from e2gan.core.errors import InputError
-from e2gan.core.files import parse_json, read_lines, sha256
+from e2gan.core.files import append_jsonl, read_begun, sha256
 from e2gan.core.images import Pixels, read_square
 
 KEPT = "kept.jsonl"  # in the partial folder, until all photos are read
@@ -31,16 +29,7 @@ class KeptPhotos:
     found: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        path, whole = self.folder / KEPT, 0
-        for line in read_lines(path) if os.path.lexists(path) else ():
-            try:
-                row = parse_json(line, KeptPhoto, str(path), folder=self.folder)
-            except InputError:
-                row = None
-            if row is None or not line.endswith(b"\n"):  # cut off as it was written: what follows goes in its place
-                os.truncate(path, whole)
-                break
-            whole += len(line)
+        for row in read_begun(self.folder / KEPT, KeptPhoto):
             self.rows[row["source"], row["sha256"]] = row
 
     def image(self, id: str) -> Path:
@@ -64,8 +53,7 @@ class KeptPhotos:
     def write(self, row: dict[str, Any]) -> None:
         if (row["source"], row["sha256"]) in self.rows:
             return
-        with (self.folder / KEPT).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_jsonl(self.folder / KEPT, row)
 
     def done(self) -> list[str]:
         """All photos are read: what lies in the folder tells the rest. Returns a note where some were there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from e2gan.core.outputs import partial_of, versions, writing
 from e2gan.core.picture_kinds import VIDEO_SUFFIXES
 from e2gan.core.progress import track
 from e2gan.core.schemas import StageConfig
-from e2gan.editing.edited import Edited, video_lines
+from e2gan.editing.edited import EDITS, Edited, Told, video_lines
 from e2gan.editing.photo_file import FORMATS, check_sides, encode, ending, kept_exif, own_colours, with_alpha
 from e2gan.editing.predictor import Predictor
 from e2gan.editing.provenance import Provenance
@@ -68,13 +68,19 @@ def edit(config: EditConfig) -> Edited:
     )
     photos = _Photos.of(config) if len(config.input) > 1 or photo.is_dir() else None
     count = len(photos.files) if photos is not None else FRAMES if is_video(photo) else 1
-    predictor = Predictor(model, config.device, _runtime(config), count)
-    predictor.check_tile(config.tile)
+    runtime = _runtime(config)
+
+    def prepared() -> Predictor:
+        predictor = Predictor(model, config.device, runtime, count)
+        predictor.check_tile(config.tile)
+        return predictor
+
+    if photos is not None:
+        return _edit_several(config, model, prepared, runtime, photos)
+    predictor = prepared()
     if is_video(photo):
         made_by = _provenance(config, model, predictor, _weights(config)) if config.provenance else None
         return edit_video(config, predictor, reads_of(config), made_by)
-    if photos is not None:
-        return _edit_several(config, model, predictor, photos)
     if config.out.suffix.lower() not in FORMATS:
         raise InputError(f"--out {config.out}: for one photo it is a file, whose ending is one of {', '.join(FORMATS)}")
     if config.out.is_dir():
@@ -191,60 +197,60 @@ class _Photos:
         if not files:
             raise InputError("; ".join([f"{folder} holds no photos", *video_lines(videos)]))
         own = [file.relative_to(folder) for file in files]
-        if taken := next((path for path in own if file_key(path.parts[0]) == CONFIG), None):
+        if taken := next((path for path in own if file_key(path.parts[0]) in (CONFIG, EDITS)), None):
             raise InputError(f"{folder / taken.parts[0]} has the name of a file that the output has: rename it")
         return cls(files, own, str(folder), folder, videos)
 
 
-def _edit_several(config: EditConfig, model: Model, predictor: Predictor, photos: _Photos) -> Edited:
+def _edit_several(
+    config: EditConfig, model: Model, prepared: Callable[[], Predictor], runtime: RuntimeName, photos: _Photos
+) -> Edited:
+    """prepared: the predictor, which takes a while to make; runtime: what it would run on."""
     files, own = photos.files, photos.own
-    names = output_names(own, ending)
+    names = [name.as_posix() for name in output_names(own, ending)]
     fields = ("base", "adapter", "weights", "model", "strength", "side", "tile", "metadata", "provenance")
     settings = {name: getattr(config, name) for name in fields}
     weights = _weights(config)
     settings |= {"weights_sha256": weights, "photos_sha256": _state(files)}
     reads = reads_of(config)
     reads |= {"input": hash_pictures((name.as_posix(), file) for name, file in zip(own, files, strict=True))}
-    detail = predictor.detail if config.detail == "auto" else config.detail
-    skipped: list[tuple[str, str]] = []
-    lost: list[tuple[str, str]] = []
-    blank: list[str] = []
-    xmp = _provenance(config, model, predictor, weights).xmp() if config.provenance else None
+    # A folder that is there already is most often what is asked for: it says what ran.
+    predictor = None if runtime != "auto" and (config.out / CONFIG).is_file() else prepared()
+    detail = model.detail if config.detail == "auto" else config.detail
+    ran = runtime if predictor is None else predictor.runtime
     resumed = 0
-    settings |= {"input": photos.given, "detail": detail, "runtime": predictor.runtime}
+    settings |= {"input": photos.given, "detail": detail, "runtime": ran}
     with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
         if partial is None:
-            return Edited(out=config.out, photos=0, already_done=True, videos=photos.videos)
+            told = Told.of_result(config.out).summary()
+            return Edited(out=config.out, already_done=True, videos=photos.videos, runtime=ran, **told)
+        predictor = predictor or prepared()
+        xmp = _provenance(config, model, predictor, weights).xmp() if config.provenance else None
+        told = Told.of_work(partial)
         for file, source, name in track(list(zip(files, own, names, strict=True)), "editing"):
+            shown = os.fsencode(source).decode("utf-8", "replace")
             if (partial / name).exists():  # of a run that was stopped; files are whole or not there
                 resumed += 1
+                if name not in told.rows:  # an earlier version's
+                    told.add(name, shown)
                 continue
             try:
                 picture = read_picture(file)
                 check_sides(picture.pixels, Path(name).suffix)
             except InputError as error:
-                skipped.append((str(source), str(error)))
+                told.add(name, shown, skipped=str(error))
                 continue
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
             made = _edited(config, predictor, picture, target.suffix, xmp)
+            told.add(name, shown, lost=made.lost, blank=made.blank)
             write_bytes(target, made.data)
-            lost += [(str(source), what) for what in made.lost]
-            if made.blank:
-                blank.append(str(source))
-        if len(skipped) == len(files):
-            raise InputError(f"no photo of {photos.shown} could be read ({skipped[0][0]}: {skipped[0][1]})")
-    return Edited(
-        config.out,
-        len(files) - len(skipped),
-        skipped=skipped,
-        lost=lost,
-        blank=blank,
-        resumed=resumed,
-        videos=photos.videos,
-        runtime=predictor.runtime,
-        notes=predictor.notes,
-    )
+        found = told.summary()
+        if not found["photos"]:
+            name, reason = found["skipped"][0]
+            raise InputError(f"no photo of {photos.shown} could be read ({name}: {reason})")
+        told.finish(names)
+    return Edited(config.out, resumed=resumed, videos=photos.videos, runtime=ran, notes=predictor.notes, **found)
 
 
 def reads_of(config: EditConfig) -> dict[str, Any]:

@@ -1,13 +1,18 @@
-"""What `edit` wrote, of photos and of a video, and how it is told."""
+"""What `edit` wrote, of photos and of a video, how it is told, and how a rerun comes to tell it again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from e2gan.config.schemas import EditedPhoto
+from e2gan.core.files import append_jsonl, read_begun, read_jsonl, write_jsonl
 from e2gan.core.summary import skipped_lines
 from e2gan.editing.flicker import flicker_lines
+
+EDITS = "edits.jsonl"
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,12 @@ class Edited:
     notes: Sequence[str] = ()
 
     def __str__(self) -> str:
+        lines = [f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out} (by {self.runtime})", *self.notes]
         if self.already_done:
-            return "\n".join([f"{self.out}: edited already, nothing to do", *video_lines(self.videos)])
+            lines = [f"{self.out}: edited already, nothing to do"]
         return "\n".join(
             [
-                f"{self.photos} photo{'s' * (self.photos != 1)} edited: {self.out} (by {self.runtime})",
-                *self.notes,
+                *lines,
                 *([f"{self.resumed} of them were there from a run that was stopped"] if self.resumed else []),
                 *skipped_lines(self.skipped),
                 *skipped_lines(self.lost, verb=""),
@@ -41,6 +46,50 @@ class Edited:
                 *video_lines(self.videos),
             ]
         )
+
+
+class Told:
+    """What there is to tell of each photo of a folder, in EDITS of the folder that it is edited into: a row for each.
+
+    A row is written before its edit, so that each edit that is there has one.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), folder: Path | None = None) -> None:
+        """folder: where rows are added, as long as the work lasts."""
+        self.rows: dict[str, Mapping[str, Any]] = {row["edit"]: row for row in rows}
+        self.folder = folder
+
+    @classmethod
+    def of_work(cls, partial: Path) -> Told:
+        """What a run that was stopped has told so far."""
+        return cls(read_begun(partial / EDITS, EditedPhoto), partial)
+
+    @classmethod
+    def of_result(cls, out: Path) -> Told:
+        """What a folder says that is done; earlier versions wrote none. Raises InputError where it is damaged."""
+        return cls(read_jsonl(out / EDITS, EditedPhoto) if (out / EDITS).exists() else ())
+
+    def add(self, edit: str, photo: str, **facts: Any) -> None:
+        """facts: as `EditedPhoto` has them; those that say nothing are left out."""
+        row = {"edit": edit, "photo": photo, **{name: fact for name, fact in facts.items() if fact}}
+        if self.folder is not None and self.rows.get(edit) != row:
+            append_jsonl(self.folder / EDITS, row)
+        self.rows[edit] = row
+
+    def finish(self, edits: Sequence[str]) -> None:
+        """All edits are there: their rows in their order, each once."""
+        if self.folder is not None:
+            write_jsonl(self.folder / EDITS, [self.rows[edit] for edit in edits])
+
+    def summary(self) -> dict[str, Any]:
+        """The fields of `Edited` that it tells."""
+        skipped = [(row["photo"], row["skipped"]) for row in self.rows.values() if "skipped" in row]
+        return {
+            "photos": len(self.rows) - len(skipped),
+            "skipped": skipped,
+            "lost": [(row["photo"], what) for row in self.rows.values() for what in row.get("lost", ())],
+            "blank": [row["photo"] for row in self.rows.values() if row.get("blank")],
+        }
 
 
 def blank_lines(blank: Sequence[str], edits: int) -> list[str]:

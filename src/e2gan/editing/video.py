@@ -188,6 +188,9 @@ def _made(job: _Job, texts: Mapping[str, str]) -> EditedVideo:
             join(playable_of(out), clip, coder, job.groups(), last=job.last, texts=texts, until=until)
             note(f"{playable_of(out)}: the first {job.done} frames, to be watched")
         raise
+    except InputError:  # it would end the same next time
+        discard(job.work)
+        raise
     _clear_up(out)
     lost = [*clip.lost, *sound]
     if coder.even and (clip.width % 2 or clip.height % 2):

@@ -32,6 +32,7 @@ DECODERS = frozenset(
     | {"ffv1", "huffyuv", "ffvhuff", "utvideo", "qtrle", "png", "rawvideo", "cfhd", "rv40"}
 )
 MOST_SECONDS = 30 * 24 * 3600
+MOST_PAUSE = 1800  # seconds from one frame to the next; containers have no room for much more
 GUESSED = Fraction(25)  # frames a second of a stream that does not say
 MICROSECONDS = Fraction(1, 1_000_000)
 INSTALL = "pip install 'e2gan[video]'"
@@ -118,11 +119,16 @@ class Clip:
 
     def frames(self, since: int = 1) -> Iterator[Frame]:
         """The frames from this number on, 1 for the first, in the order of time; once. What is damaged is passed over,
-        and told in `lost`."""
+        and told in `lost`. Raises InputError where the time between two of them is more than MOST_PAUSE."""
         last, resized, number = None, False, 0
         shift = round(self.start / self.time_base)
         for number, frame in enumerate(chain([self.first], self.others), 1):
             pts = (0 if last is None else last + self.usual) if frame.pts is None else frame.pts - shift
+            if last is not None and abs(pts - last) * self.time_base > MOST_PAUSE:
+                jump = f"{float(abs(pts - last) * self.time_base) / 60:,.0f} minutes"
+                raise InputError(
+                    f"{self.path}: its times jump by {jump} at frame {number:,}: write it anew, or cut it there"
+                )
             last = pts if last is None else max(pts, last + 1)
             resized |= (frame.width, frame.height) != self.coded
             if number >= since:

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from e2gan.config import ExportConfig
-from e2gan.config.schemas import MissingFile
+from e2gan.config.export_schemas import MissingFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_bytes, write_json
 from e2gan.core.outputs import writing

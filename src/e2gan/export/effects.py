@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from e2gan.config.schemas import EffectsFile
+from e2gan.config.export_schemas import EffectsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.names import slug
@@ -91,11 +91,16 @@ def write(order: Order, path: Path) -> None:
 
 def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
     """Adapters by the names of their folders. Raises InputError where two have the same, or one that a file's name
-    cannot be told from."""
+    cannot be told from, and for one that cannot be shown."""
     named: dict[str, Path] = {}
     files: dict[str, Path] = {}
     for adapter in adapters:
         name = adapter.resolve().name
+        if not name.isprintable():
+            raise InputError(
+                f"--adapter {adapter}: its folder's name, which the effect is shown by, has characters that "
+                "cannot be shown: rename it"
+            )
         if (other := files.get(slug(name))) is not None:
             raise InputError(f"--adapter {adapter} and {other}: two effects of the name {name}: rename a folder")
         named[name] = files[slug(name)] = adapter

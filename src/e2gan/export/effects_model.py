@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from e2gan.config.export_schemas import EffectsFile, EffectsInput
 from e2gan.config.network import MOST_RANK
-from e2gan.config.schemas import EffectsFile, EffectsInput
 from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.files import TensorHeader, read_json, read_tensors, sha256
 from e2gan.core.images import Pixels

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from e2gan.config import ExportConfig
-from e2gan.config.schemas import AdapterFacts, ComparedFile, ParityFile
+from e2gan.config.export_schemas import ComparedFile, ParityFile
+from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.identity import Reads, hash_below

@@ -18,6 +18,7 @@ from e2gan.core.images import Pixels
 from e2gan.core.outputs import versions
 from e2gan.export.format import Check, Format, Order, as_facts, require_packages
 from e2gan.export.lens_studio import lens_studio
+from e2gan.export.onnx_graph import read_graph
 from e2gan.export.pixel_model import PixelModel, check_sides, traced
 
 if TYPE_CHECKING:
@@ -121,19 +122,19 @@ def quiet() -> Iterator[None]:
 def open_session(path: Path, threads: int = 0) -> InferenceSession:
     """An exported file in ONNX Runtime on the CPU. threads: 0 takes ONNX Runtime's choice.
 
-    Raises InputError where the file is missing, or is none of ours.
+    Raises InputError where the file is missing, is none of ours, or has what no export has (`read_graph`).
     """
     require()
     import onnxruntime
 
+    data = read_graph(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
-        reason = " ".join(str(error).split()) if Path(path).is_file() else "there is no such file"
-        raise InputError(f"{path}: {reason}") from None
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from None
     if "e2gan" not in session.get_modelmeta().custom_metadata_map:
         raise InputError(f"{path}: was not exported by e2gan")
     return session
