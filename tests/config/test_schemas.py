@@ -22,6 +22,7 @@ WITHOUT_FORM = {
 OWN_READERS = {
     "core/files.py": {"json.loads", "tomllib.loads"},
     "features/converted.py": {"torch.load"},
+    "export/coreml.py": {"json.loads"},
     "export/litert.py": {"json.loads"},
     "features/embeddings.py": {"np.load"},
 }

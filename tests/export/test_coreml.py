@@ -37,6 +37,14 @@ def test_a_package_has_an_image_in_and_an_image_out(tmp_path: Path) -> None:
     assert sizes[0] < 0.75 * sizes[1]
 
 
+def test_the_same_model_has_the_same_bytes_again(tmp_path: Path) -> None:
+    model, packages = pixel_model("device"), (tmp_path / "a.mlpackage", tmp_path / "b.mlpackage")
+    for path in packages:
+        coreml.write(Order(model, 32, "fp16", {"prompt": "fog"}), path)
+    a, b = ({p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()} for path in packages)
+    assert a == b
+
+
 def test_weights_that_half_cannot_hold_are_refused(tmp_path: Path) -> None:
     model = pixel_model("device")
     with torch.no_grad():

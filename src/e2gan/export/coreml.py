@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import torch
 
 from e2gan.core.errors import InputError
+from e2gan.core.files import write_json
 from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Check, Format, Order, as_facts, quiet, require_packages
@@ -48,6 +51,17 @@ def write(order: Order, path: Path) -> None:
         package.version = about["e2gan"]
         package.user_defined_metadata.update(about)
         package.save(str(path))
+    name_parts(path / "Manifest.json")
+
+
+def name_parts(manifest: Path) -> None:
+    """Call a package's parts by where they lie, not by chance, so that the same model has the same bytes again."""
+    found = json.loads(manifest.read_text("utf-8"))
+    parts = sorted(found["itemInfoEntries"].items(), key=lambda item: item[1]["path"])
+    names = {name: str(uuid5(NAMESPACE_OID, part["path"])).upper() for name, part in parts}
+    found["itemInfoEntries"] = {names[name]: part for name, part in parts}
+    found["rootModelIdentifier"] = names[found["rootModelIdentifier"]]
+    write_json(manifest, found)
 
 
 def checks(path: Path) -> list[Check]:
