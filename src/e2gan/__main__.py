@@ -13,9 +13,10 @@ def run() -> NoReturn:
         from e2gan.cli import main
 
         status = main()
-    except Stopped as stop:  # while modules were imported
+        ending(status)
+    except Stopped as stop:  # while modules were imported, or just now
         status = 128 + stop.number
-    ending(status)
+        ending(status)
     sys.exit(status)
 
 
