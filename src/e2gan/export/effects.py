@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -27,6 +26,7 @@ from e2gan.networks.fixed_attention import keys_and_values
 from e2gan.networks.generator import Generator, TransformerBlock
 from e2gan.networks.lora import lora_layers, set_strengths
 from e2gan.networks.models import Model, attach_adapter, load_generator
+from e2gan.sharing.model_card import stated_licence
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -104,10 +104,7 @@ def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
 
 def licence(card: Path) -> str:
     """What a base's model card says in its head, and where to read on."""
-    text = card.read_text("utf-8", errors="replace")
-    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license: *(\S.*)$", head[1], re.MULTILINE) if head else None
-    return f"{found[1].strip() if found else 'not stated'}: see {CARD}"
+    return f"{stated_licence(card) or 'not stated'}: see {CARD}"
 
 
 def _effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:
