@@ -67,14 +67,15 @@ def find_model(name: str | Path, *, revision: str | None = None, base: str | Pat
 def model_folder(name: str | Path, revision: str | None = None) -> Path:
     """The folder that a name means, downloaded where it is a hub's. Raises InputError where it means none."""
     path = fitted(name, Path, "the model's name").expanduser()
+    text = name if isinstance(name, str) else str(path)  # as it was typed: ./a/b is no repository
     revision = fitted(revision, str | None, "revision")
-    local = path if path.is_dir() else ({**shipped_bases(), **shipped_adapters()}).get(str(path))
-    if local is None and is_repository(str(path)):
-        return download(str(path), revision)
+    local = path if text and path.is_dir() else ({**shipped_bases(), **shipped_adapters()}).get(text)
+    if local is None and is_repository(text):
+        return download(text, revision)
     if local is None:
         shipped = ", ".join((*shipped_bases(), *shipped_adapters()))
         what = "is a file, not a model's folder" if path.is_file() else "there is no such folder"
-        raise InputError(f"{name}: {what}; there ship {shipped}; and a repository of a hub is OWNER/NAME")
+        raise InputError(f"{text or 'an empty name'}: {what}; there ship {shipped}; and a repository of a hub is OWNER/NAME")
     if revision is not None:
         raise InputError(f"{name} is a folder here, which has no revision {revision}: leave it out")
     return local
