@@ -117,7 +117,11 @@ def test_every_public_method_that_takes_images_is_among_these() -> None:
         for name, method in inspect.getmembers(PUBLIC[owner], inspect.isfunction):
             if not name.startswith("_"):
                 texts = [str(p.annotation) for p in inspect.signature(method).parameters.values()]
-                if any(word in text for text in texts for word in ("Pixels", "Picture", "Pictures", "NDArray", "Tensor", "Image")):
+                if any(
+                    word in text
+                    for text in texts
+                    for word in ("Pixels", "Picture", "Pictures", "NDArray", "Tensor", "Image")
+                ):
                     takers.add(f"{owner}.{name}")
     assert takers == TAKE_IMAGES
     assert Pixels is not None

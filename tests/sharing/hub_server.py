@@ -48,7 +48,8 @@ class Repository:
 
 @dataclass
 class Hub:
-    """url: its endpoint. storage: of large files, at another host, to which no token goes. asked: METHOD path of each request. down: whether it answers 503 to all."""
+    """url: its endpoint. storage: of large files, at another host, to which no token goes. asked: METHOD path of each
+    request. down: whether it answers 503 to all."""
 
     url: str = ""
     storage: str = ""
@@ -68,7 +69,7 @@ class Hub:
         return {match[1] for match in found if match}
 
 
-class _Refused(Exception):
+class RefusedError(Exception):
     def __init__(self, status: int, code: str = "", text: str = "no") -> None:
         self.status, self.code, self.text = status, code, text
 
@@ -77,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002
         pass
 
     def _body(self) -> bytes:
@@ -90,11 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
             return b"".join(parts)
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def _answer(self, status: int, body: bytes = b"", size: int | None = None, **headers: str) -> None:
+    def _answer(self, status: int, body: bytes = b"", /, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body) if size is None else size))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -108,13 +109,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} {parts.path}")
         try:
             if self.hub.down:
-                raise _Refused(503, text="out of order")
+                raise RefusedError(503, text="out of order")
             for method, pattern, do in WAYS:
                 if (found := re.fullmatch(pattern, parts.path)) and self.command in method:
                     do(self, body, parse_qs(parts.query), **{k: unquote(v) for k, v in found.groupdict().items() if v})
                     return
-            raise _Refused(404)
-        except _Refused as refused:
+            raise RefusedError(404)
+        except RefusedError as refused:
             text = json.dumps({"error": refused.text}).encode()
             told = {"X_Error_Code": refused.code, "X_Error_Message": refused.text} if refused.code else {}
             self._answer(refused.status, text, Content_Type="application/json", **told)
@@ -130,19 +131,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _repository(self, repo: str) -> Repository:
         found = self.hub.repositories.get(repo)
         if found is None or (found.private and not self.owner):
-            raise _Refused(404 if self.owner else 401, "RepoNotFound", "Repository not found")
+            raise RefusedError(404 if self.owner else 401, "RepoNotFound", "Repository not found")
         return found
 
     def _commit(self, repo: str, rev: str) -> tuple[Repository, str]:
         repository = self._repository(repo)
         sha = repository.branches.get(rev, rev)
         if sha not in repository.commits:
-            raise _Refused(404, "RevisionNotFound", f"Invalid rev id: {rev}")
+            raise RefusedError(404, "RevisionNotFound", f"Invalid rev id: {rev}")
         return repository, sha
 
     def _writes(self) -> None:
         if not self.owner:
-            raise _Refused(401, text="Invalid username or password.")
+            raise RefusedError(401, text="Invalid username or password.")
 
     def info(self, _: bytes, query: dict[str, list[str]], repo: str, rev: str = "main") -> None:
         repository, sha = self._commit(repo, rev)
@@ -164,10 +165,10 @@ class _Handler(BaseHTTPRequestHandler):
     def resolve(self, _: bytes, __: dict[str, list[str]], repo: str, rev: str, file: str) -> None:
         repository, sha = self._commit(repo, rev)
         if repository.gated and not self.owner:
-            raise _Refused(403 if self.headers.get("Authorization") else 401, "GatedRepo", "Access is restricted")
+            raise RefusedError(403 if self.headers.get("Authorization") else 401, "GatedRepo", "Access is restricted")
         data = repository.commits[sha].get(file)
         if data is None:
-            raise _Refused(404, "EntryNotFound", "Entry not found")
+            raise RefusedError(404, "EntryNotFound", "Entry not found")
         if not is_large(file):
             self._answer(200, data, X_Repo_Commit=sha, ETag=f'"{blob_id(data)}"')
             return
@@ -192,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._writes()
         repository = self._repository(repo)
         if rev in repository.branches:
-            raise _Refused(409, text="Reference already exists")
+            raise RefusedError(409, text="Reference already exists")
         repository.branches[rev] = repository.branches["main"]
         self._json({})
 
@@ -222,20 +223,22 @@ class _Handler(BaseHTTPRequestHandler):
         objects = []
         for thing in json.loads(body)["objects"]:
             new = thing["oid"] not in self.hub.store
-            upload = {"actions": {"upload": {"href": f"{self.hub.url}/lfs/{thing['oid']}", "header": {}}}} if new else {}
+            upload = (
+                {"actions": {"upload": {"href": f"{self.hub.url}/lfs/{thing['oid']}", "header": {}}}} if new else {}
+            )
             objects.append({"oid": thing["oid"], "size": thing["size"]} | upload)
         self._json({"transfer": "basic", "objects": objects})
 
     def lfs(self, body: bytes, _: dict[str, list[str]], oid: str) -> None:
         if self.command == "PUT":
             if sha256(body) != oid:
-                raise _Refused(400, text="not the bytes of this hash")
+                raise RefusedError(400, text="not the bytes of this hash")
             self.hub.store[oid] = body
             self._answer(200)
         elif oid in self.hub.store:
             self._answer(200, self.hub.store[oid], ETag=f'"{oid}"')
         else:
-            raise _Refused(404)
+            raise RefusedError(404)
 
     def commit(self, body: bytes, _: dict[str, list[str]], repo: str, rev: str) -> None:
         self._writes()
@@ -251,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif item["key"] == "lfsFile":
                 files[value["path"]] = self.hub.store[value["oid"]]
             else:
-                raise _Refused(400, text=f"{item['key']} is not known here")
+                raise RefusedError(400, text=f"{item['key']} is not known here")
         sha = repository.commit(files, message, rev)
         self._json({"success": True, "commitOid": sha, "commitUrl": f"{self.hub.url}/{repo}/commit/{sha}"})
 

@@ -26,9 +26,10 @@ TAKEN = "a path, a PIL image, an array (H, W, 3), or a tensor (3, H, W)"
 def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     """A picture as uint8 (H, W, 3) RGB, by the rules for files (images.py).
 
-    A text or a path: the file of that name. PIL image: any mode, upright by its EXIF orientation, transparency over white. NumPy array: (H, W), or (H, W, C)
-    with 1 channel for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha. Tensor: the same channels first,
-    (C, H, W), as torchvision has them. The range is a rule by type: uint8 0..255, uint16 0..65535, floats 0..1.
+    A text or a path: the file of that name. PIL image: any mode, upright by its EXIF orientation, transparency over
+    white. NumPy array: (H, W), or (H, W, C) with 1 channel for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and
+    alpha. Tensor: the same channels first, (C, H, W), as torchvision has them. The range is a rule by type: uint8
+    0..255, uint16 0..65535, floats 0..1.
 
     Raises InputTypeError for what is no picture and for numbers of another type, InputError for another shape, numbers
     that are outside of the range or not finite, an empty picture, one of more than MAX_PIXELS, and a file that cannot
@@ -86,8 +87,8 @@ class Given:
 
 
 def as_given(pictures: Pictures, what: str = "the photo") -> Given:
-    """One picture, as `as_pixels` takes it; or several: a list or tuple of such, of any sizes, an array (N, H, W, C), or
-    a tensor (N, C, H, W).
+    """One picture, as `as_pixels` takes it; or several: a list or tuple of such, of any sizes, an array (N, H, W, C),
+    or a tensor (N, C, H, W).
 
     Their edits have the kind of the picture: a PIL image (mode RGB) for one and for a path, an array of its type
     (H, W, 3), a tensor (3, H, W) of its type on its device; floats are 0..1, uint16 0..65535. Raises as `as_pixels`.

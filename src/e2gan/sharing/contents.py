@@ -57,7 +57,10 @@ def adapter_contents(adapter: Path, base: tuple[str, str] | None) -> Contents:
 
 def model_contents(folder: Path) -> Contents:
     """A base's files, or those of a model from scratch. Of its discriminator adapters begin theirs."""
-    files: Contents = {CONFIG: json_bytes(public_config(read_json(folder / CONFIG, StageConfig))), MODEL: folder / MODEL}
+    files: Contents = {
+        CONFIG: json_bytes(public_config(read_json(folder / CONFIG, StageConfig))),
+        MODEL: folder / MODEL,
+    }
     return files | ({DISCRIMINATOR: folder / DISCRIMINATOR} if (folder / DISCRIMINATOR).is_file() else {})
 
 

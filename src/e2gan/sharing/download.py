@@ -14,6 +14,7 @@ from e2gan.core.files import CONFIG, MOST_JSON, MOST_WEIGHTS, read_json, sha256
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import is_no_memory
 from e2gan.core.outputs import read_settings
+from e2gan.core.schemas import StageConfig
 from e2gan.features.hub import brief, causes, unreachable
 from e2gan.networks.folders import (
     ABOUT,
@@ -75,7 +76,9 @@ def model_folder(name: str | Path, revision: str | None = None) -> Path:
     if local is None:
         shipped = ", ".join((*shipped_bases(), *shipped_adapters()))
         what = "is a file, not a model's folder" if path.is_file() else "there is no such folder"
-        raise InputError(f"{text or 'an empty name'}: {what}; there ship {shipped}; and a repository of a hub is OWNER/NAME")
+        raise InputError(
+            f"{text or 'an empty name'}: {what}; there ship {shipped}; and a repository of a hub is OWNER/NAME"
+        )
     if revision is not None:
         raise InputError(f"{name} is a folder here, which has no revision {revision}: leave it out")
     return local
@@ -88,7 +91,7 @@ def kind_of(folder: Path) -> Kind:
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder} is no e2gan model: it has neither {ABOUT} nor {CONFIG}")
     read_settings(folder, MODEL_SETTINGS, "trained model")
-    return "base" if read_json(folder / CONFIG)["stage"] == "base" else "model"
+    return "base" if read_json(folder / CONFIG, StageConfig)["stage"] == "base" else "model"
 
 
 def base_of(adapter: Path, base: str | Path | None = None) -> Path:
@@ -158,7 +161,7 @@ class _Repository:
         """The folder with these files, downloaded where they are not in the cache. Raises InputError as `download`."""
         for file in files:
             if not self.has(file):
-                raise InputError(f"{self.name} is not whole: it has no {file}" + " in the cache" * (not self.sizes))
+                raise InputError(f"{self.name} is not whole: it has no {file}" + " in the cache" * (self.sizes is None))
             most = MOST_JSON if file.endswith(".json") else MOST_WEIGHTS
             if self.sizes is not None and self.sizes[file] > most:
                 raise InputError(f"{self.name}: {file} has {self.sizes[file]:,} bytes, and up to {most:,} are loaded")
@@ -166,8 +169,9 @@ class _Repository:
         if folder is None:
             first = self._kept(files[0])
             folder = None if first is None else first.parents[files[0].count("/")]
-        if folder is None or (missing := next((file for file in files if not (folder / file).is_file()), None)):
-            raise InputError(f"{self.name}: the hub's answers ended, and the cache lacks {missing if folder else files[0]}")
+        missing = next((file for file in files if folder is None or not (folder / file).is_file()), None)
+        if folder is None or missing is not None:
+            raise InputError(f"{self.name}: the hub has ceased to answer, and the cache lacks {missing}: try again")
         return folder
 
     def _downloaded(self, files: tuple[str, ...]) -> Path:

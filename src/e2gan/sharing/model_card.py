@@ -58,7 +58,7 @@ def adapter_card(adapter: Path, shown: Shown) -> str:
     facts = {
         "prompt": _line(about["prompt"]),
         "base": f"`{_named(shown.base)}`, {where} (SHA-256 `{about['base_sha256'][:16]}…`)",
-        "size": f"{parameters:,} parameters, {size / 1000:,.0f} kB, on a base of {_parameters(shown.base / MODEL)[0]:,}",
+        "size": f"{parameters:,} parameters, {size / 1000:,.0f} kB; its base has {_parameters(shown.base / MODEL)[0]:,}",
         "trained at": f"{about['size']} pixels of the shorter side" if "size" in about else None,
         "trained on": f"{about['pairs']:,} pairs, {about.get('steps', 0):,} steps" if "pairs" in about else None,
         "LoRA ranks": ranks or None,
