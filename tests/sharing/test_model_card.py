@@ -30,7 +30,7 @@ def test_an_adapters_card_says_what_a_hub_asks() -> None:
     told = head(card)
     assert told["library_name"] == "e2gan"
     assert told["pipeline_tag"] == "image-to-image"
-    assert told["license"] == "other"  # its base's
+    assert (told["license"], told["license_link"]) == ("other", "base.md")  # its base's
     assert told["instance_prompt"] == "make it golden hour"
     assert {"e2gan", "lora"} <= {*told["tags"]}
     assert "base_model" not in told  # it is on no hub

@@ -25,7 +25,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),  # huggingface_hub's own, as it uploads
 ]
 PHOTO = noise(48, 64)
-ADAPTER = {"adapter_config.json", "adapter_model.safetensors", "concept.safetensors", "e2gan.json", "README.md"}
+ADAPTER = {
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "concept.safetensors",
+    "e2gan.json",
+    "README.md",
+    "base.md",
+}
 
 
 def edited(name: str, **given: Any) -> Pixels:
@@ -68,6 +75,8 @@ def test_an_adapter_names_the_repository_of_its_base(hub: Hub, project: Project)
     told = json.loads(hub.repositories["me/look"].tree()["adapter_config.json"])
     assert (told["base_model_name_or_path"], told["revision"]) == ("me/base", first.commit)
     hub.repositories["me/base"].commit({MODEL: b"of a later training"})
+    assert np.array_equal(edited("me/look"), own(project.base, project.adapter))
+    hub.down = True  # both are in the cache
     assert np.array_equal(edited("me/look"), own(project.base, project.adapter))
 
 

@@ -15,6 +15,7 @@ from e2gan.core.schemas import StageConfig
 from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_bases
 
 README = "README.md"
+BASE_CARD = "base.md"  # of an adapter's base, beside the adapter: it says what it may be used for
 LICENCE_OF_BASE = "An adapter is made of its base, whose licence it has"
 
 
@@ -50,21 +51,22 @@ def adapter_card(adapter: Path, shown: Shown) -> str:
     assert shown.base is not None
     about: Mapping[str, Any] = read_json(adapter / ABOUT, AdapterFacts)
     licence = stated_licence(shown.base / README)
-    parameters, size = _parameters(adapter / ADAPTER)
+    (parameters, size), (of_base, _) = _parameters(adapter / ADAPTER), _parameters(shown.base / MODEL)
     where = "which lies in `base/`" if shown.inside else "which ships with e2gan"
     if shown.base_repository is not None:
         where = f"which is [{shown.base_repository}](https://huggingface.co/{shown.base_repository})"
+    see = f": see [{BASE_CARD}]({BASE_CARD})" if (shown.base / README).is_file() else ""
     ranks = ", ".join(f"{name} {rank}" for name, rank in (about.get("ranks") or {}).items())
     facts = {
         "prompt": _line(about["prompt"]),
         "base": f"`{_named(shown.base)}`, {where} (SHA-256 `{about['base_sha256'][:16]}…`)",
-        "size": f"{parameters:,} parameters, {size / 1000:,.0f} kB; its base has {_parameters(shown.base / MODEL)[0]:,}",
+        "size": f"{parameters:,} parameters, {size / 1000:,.0f} kB; its base has {of_base:,}",
         "trained at": f"{about['size']} pixels of the shorter side" if "size" in about else None,
         "trained on": f"{about['pairs']:,} pairs, {about.get('steps', 0):,} steps" if "pairs" in about else None,
         "LoRA ranks": ranks or None,
-        "licence": f"{licence or 'not stated'}. {LICENCE_OF_BASE}.",
+        "licence": f"{licence or 'not stated'}{see}. {LICENCE_OF_BASE}.",
     }
-    head = _head(licence, shown.base_repository, ["lora", "peft"], _flat(about["prompt"]))
+    head = _head(licence, shown.base_repository, ["lora", "peft"], _flat(about["prompt"]), BASE_CARD if see else None)
     about_it = f"An adapter that edits photos and camera pictures with [e2gan]({PAGE}): *{_line(about['prompt'])}*."
     return _card(head, _title(shown), [about_it, "", *_list(facts), *_measured(adapter, about, shown), *_use(shown)])
 
@@ -91,10 +93,15 @@ def model_card(folder: Path, shown: Shown) -> str:
 PAGE = "https://pypi.org/project/e2gan"
 
 
-def _head(licence: str | None, base: str | None, tags: Sequence[str], prompt: str | None) -> list[str]:
-    """The YAML between two lines of dashes. JSON's texts are YAML's."""
+def _head(
+    licence: str | None, base: str | None, tags: Sequence[str], prompt: str | None, link: str | None = None
+) -> list[str]:
+    """The YAML between two lines of dashes. JSON's texts are YAML's. link: where a licence of no common name is."""
     lines = ["library_name: e2gan", "pipeline_tag: image-to-image"]
-    lines += [f"license: {licence if re.fullmatch(r'[a-z0-9.-]+', licence) else 'other'}"] if licence else []
+    if licence:
+        common = re.fullmatch(r"[a-z0-9.-]+", licence) is not None and licence != "other"
+        lines += [f"license: {licence if common else 'other'}"]
+        lines += ["license_name: of-its-base", f"license_link: {link}"] if link and not common else []
     lines += [f"base_model: {base}", "base_model_relation: adapter"] if base else []
     lines += [f"instance_prompt: {json.dumps(prompt, ensure_ascii=False)}"] if prompt else []
     return ["---", *lines, "tags:", *(f"- {tag}" for tag in ("e2gan", "image-to-image", *tags)), "---"]

@@ -16,7 +16,7 @@ from e2gan.networks.folders import DISCRIMINATOR, SHEET, shipped_base_of
 from e2gan.networks.models import Model, load_discriminator, load_network
 from e2gan.sharing.contents import Contents, adapter_contents, check_whole, inner_base, model_contents
 from e2gan.sharing.download import base_of, kind_of, model_folder, out_of_reach, refusal
-from e2gan.sharing.model_card import README, Shown, adapter_card, model_card
+from e2gan.sharing.model_card import BASE_CARD, README, Shown, adapter_card, model_card
 
 Result = TypeVar("Result")
 
@@ -70,6 +70,7 @@ def _adapter(config: PushConfig, adapter: Path) -> Contents:
     # The cache of a hub has a folder for each commit, of its name.
     files = adapter_contents(adapter, None if named is None else (named, base.resolve().name))
     files |= inner_base(base) if inside else {}
+    files |= {BASE_CARD: base / README} if (base / README).is_file() else {}
     shown = Shown(repository=config.repo, base=base, base_repository=named, inside=inside, sheet=config.sheet)
     return files | {README: adapter_card(adapter, shown).encode()}
 
