@@ -74,6 +74,7 @@ def test_an_adapter_names_the_repository_of_its_base(hub: Hub, project: Project)
     assert gone(hub) == ADAPTER
     told = json.loads(hub.repositories["me/look"].tree()["adapter_config.json"])
     assert (told["base_model_name_or_path"], told["revision"]) == ("me/base", first.commit)
+    assert hub.repositories["me/look"].tree()["base.md"] == hub.repositories["me/base"].tree()["README.md"]
     hub.repositories["me/base"].commit({MODEL: b"of a later training"})
     assert np.array_equal(edited("me/look"), own(project.base, project.adapter))
     hub.down = True  # both are in the cache

@@ -27,6 +27,7 @@ from e2gan.networks.folders import (
     shipped_base_of,
     shipped_bases,
 )
+from e2gan.sharing.model_card import README
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -110,11 +111,12 @@ def base_of(adapter: Path, base: str | Path | None = None) -> Path:
     raise InputError(f"{adapter}: its base ({wanted}…) neither ships nor lies in it: name its folder or repository")
 
 
-def download(repository: str, revision: str | None = None) -> Path:
+def download(repository: str, revision: str | None = None, *, card: bool = False) -> Path:
     """A folder of the hub's cache with what a repository's model needs: safetensors and JSON, of names that are known.
 
-    Where the hub is out of reach, what is in the cache is taken. Raises InputError for a repository that is missing,
-    closed, no model of this program, larger than one can be, or neither in reach nor in the cache.
+    card: with the README.md of a base or a model too, where there is one. Where the hub is out of reach, what is in the
+    cache is taken. Raises InputError for a repository that is missing, closed, no model of this program, larger than
+    one can be, or neither in reach nor in the cache.
     """
     files = _Repository(repository, revision)
     if files.has(ABOUT):
@@ -129,7 +131,7 @@ def download(repository: str, revision: str | None = None) -> Path:
             + ("" if files.sizes is not None else ", as far as it is in the cache (the hub is out of reach)")
         )
     kind_of(files.fetch(CONFIG))  # before its weights are asked for
-    return files.fetch(*MODEL_FILES)
+    return files.fetch(*MODEL_FILES, *([README] if card and files.has(README) else []))
 
 
 class _Repository:
@@ -162,7 +164,7 @@ class _Repository:
         for file in files:
             if not self.has(file):
                 raise InputError(f"{self.name} is not whole: it has no {file}" + " in the cache" * (self.sizes is None))
-            most = MOST_JSON if file.endswith(".json") else MOST_WEIGHTS
+            most = MOST_WEIGHTS if file.endswith(".safetensors") else MOST_JSON
             if self.sizes is not None and self.sizes[file] > most:
                 raise InputError(f"{self.name}: {file} has {self.sizes[file]:,} bytes, and up to {most:,} are loaded")
         folder = None if self.sizes is None else self._asked(lambda: self._downloaded(files))

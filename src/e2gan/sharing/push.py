@@ -12,10 +12,10 @@ from e2gan.config.checks import is_repository
 from e2gan.core.errors import InputError
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import is_no_memory
-from e2gan.networks.folders import DISCRIMINATOR, SHEET, shipped_base_of
+from e2gan.networks.folders import DISCRIMINATOR, SHEET, base_folder, shipped_base_of
 from e2gan.networks.models import Model, load_discriminator, load_network
 from e2gan.sharing.contents import Contents, adapter_contents, check_whole, inner_base, model_contents
-from e2gan.sharing.download import base_of, kind_of, model_folder, out_of_reach, refusal
+from e2gan.sharing.download import base_of, download, kind_of, model_folder, out_of_reach, refusal
 from e2gan.sharing.model_card import BASE_CARD, README, Shown, adapter_card, model_card
 
 Result = TypeVar("Result")
@@ -61,9 +61,9 @@ def push_to_hub(config: PushConfig) -> Pushed:
 
 
 def _adapter(config: PushConfig, adapter: Path) -> Contents:
-    base = base_of(adapter, config.base)
-    Model.load(base=base, adapter=adapter)
     named = config.base if config.base and is_repository(config.base) and not Path(config.base).is_dir() else None
+    base = base_of(adapter, config.base) if named is None else base_folder(download(named, card=True))
+    Model.load(base=base, adapter=adapter)
     inside = named is None and shipped_base_of(adapter) is None
     if inside:
         check_whole(base)
