@@ -36,6 +36,7 @@ from e2gan.core.images import read_image, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
+from e2gan.core.schemas import StageConfig
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
 from e2gan.measure.colour_table import table_edits
@@ -43,6 +44,7 @@ from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_edit_content, base
 from e2gan.networks.models import load_generator
 from e2gan.networks.pixels import from_pixels
 from e2gan.pairs.make import make_pairs
+from e2gan.sharing.contents import public_config
 from e2gan.teachers.filters.filters import FILTERS, find
 from e2gan.train.base import train_base
 from e2gan.train.lut import pair_files
@@ -314,9 +316,7 @@ def train(recipe: Recipe) -> Path:
 def ship(base: Path, out: Path) -> None:
     """The base as the package carries it: networks in half precision, settings without paths, the model card."""
     shutil.rmtree(out, ignore_errors=True)
-    found = read_json(base / CONFIG)
-    kept = ("generator", "text", "text_fingerprint", "training", "concepts", "size", "pairs_total")
-    config = found | {"settings": {name: found["settings"][name] for name in kept}}
+    found = read_json(base / CONFIG, StageConfig)
     with writing(out, "base", {}, reads={"base": base_edit_content(base)}) as folder:
         assert folder is not None
         adversarial = found["settings"]["training"]["gan"]
@@ -325,7 +325,7 @@ def ship(base: Path, out: Path) -> None:
             write_tensors(
                 folder / file, {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
             )
-        write_json(folder / CONFIG, config)
+        write_json(folder / CONFIG, public_config(found))
         write_bytes(folder / "README.md", (base / "README.md").read_bytes())
 
 

@@ -93,6 +93,7 @@ ALWAYS_ANEW = {
     "evaluate": "measures each time",
     "verify": "hashes and measures each time",
     "cost": "counts each time",
+    "push": "uploads what the hub has not",
     "demo": "reads built-in pictures and shipped bases alone",
     "reproduce": "is made of the other commands",
 }

@@ -19,6 +19,7 @@ from e2gan import InputError, Model, PairSet, PhotoSet, Predictor
 from e2gan.cli import COMMANDS
 from e2gan.config.settings import Settings
 from e2gan.core.images import Pixels
+from e2gan.core.pixel_input import as_pixels
 from tests.config.test_settings import made
 from tests.conftest import refused
 from tests.editing.tiny_model import model, noise
@@ -88,10 +89,25 @@ FORMS: dict[str, Any] = {
 @pytest.mark.parametrize("form", list(FORMS))
 def test_every_form_of_a_photo_gives_the_same_edit(predictor: Predictor, form: str) -> None:
     expected = predictor.edit(PHOTO)
-    assert np.array_equal(predictor.edit(FORMS[form]), expected)
-    assert np.array_equal(predictor.edit(FORMS[form], strength=0), PHOTO)
+    edited = predictor.edit(FORMS[form])
+    assert isinstance(edited, type(FORMS[form]))
+    assert np.array_equal(as_pixels(edited), expected)
+    assert np.array_equal(as_pixels(predictor.edit(FORMS[form], strength=0)), PHOTO)
     batch = predictor.batch(PHOTO[None])
     assert np.array_equal(predictor.batch([FORMS[form]]), batch)
+
+
+def test_a_path_and_several_of_any_size_give_the_same_edits(predictor: Predictor, tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    expected = predictor.edit(PHOTO)
+    assert np.array_equal(np.asarray(predictor.edit(tmp_path / "a.png")), expected)
+    small, other = PHOTO[:50, :60], 255 - PHOTO
+    edits = predictor.edit([PHOTO, str(tmp_path / "a.png"), small, other, *FORMS.values()])
+    assert [as_pixels(edit).shape for edit in edits] == [PHOTO.shape, PHOTO.shape, small.shape, *[PHOTO.shape] * 6]
+    for edit, photo in zip(edits, [PHOTO, PHOTO, small, other, *[PHOTO] * 5], strict=True):
+        assert np.abs(as_pixels(edit).astype(int) - predictor.edit(photo)).max() <= 1  # together, and alone
+    stack = np.stack([PHOTO, other])
+    assert np.array_equal(predictor.edit(stack), predictor.edit_frames(stack))
 
 
 def test_every_public_method_that_takes_images_is_among_these() -> None:
@@ -101,7 +117,11 @@ def test_every_public_method_that_takes_images_is_among_these() -> None:
         for name, method in inspect.getmembers(PUBLIC[owner], inspect.isfunction):
             if not name.startswith("_"):
                 texts = [str(p.annotation) for p in inspect.signature(method).parameters.values()]
-                if any(word in text for text in texts for word in ("Pixels", "Picture", "NDArray", "Tensor", "Image")):
+                if any(
+                    word in text
+                    for text in texts
+                    for word in ("Pixels", "Picture", "Pictures", "NDArray", "Tensor", "Image")
+                ):
                     takers.add(f"{owner}.{name}")
     assert takers == TAKE_IMAGES
     assert Pixels is not None

@@ -16,6 +16,7 @@ from .config import ExportConfig as ExportConfig
 from .config import GeneratorConfig as GeneratorConfig
 from .config import PairsConfig as PairsConfig
 from .config import PhotosConfig as PhotosConfig
+from .config import PushConfig as PushConfig
 from .config import Ranks as Ranks
 from .config import RanksConfig as RanksConfig
 from .config import ReproduceConfig as ReproduceConfig
@@ -48,6 +49,7 @@ from .research.ranks import find_ranks as find_ranks
 from .research.reproduce import reproduce as reproduce
 from .research.tables.run import run_table as run_table
 from .research.verify import verify as verify
+from .sharing.push import push_to_hub as push_to_hub
 from .teachers.function import FunctionTeacher as FunctionTeacher
 from .teachers.teacher import Ask as Ask
 from .teachers.teacher import Failed as Failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from e2gan.config.checks import at_least, positive, side
+from e2gan.config.checks import at_least, is_repository, positive, side
 from e2gan.core.errors import InputError
 
 
@@ -22,3 +22,22 @@ def test_what_is_not_set_is_not_checked_and_no_number_is_refused() -> None:
     for check in (lambda: at_least("l1", float("nan"), 0), lambda: positive("minutes", float("nan"))):
         with pytest.raises(InputError, match="nan"):
             check()
+
+
+def test_a_repository_is_an_owner_and_a_name() -> None:
+    for good in ("me/look", "Me-2/look_1.5", "a/b"):
+        assert is_repository(good)
+    for bad in (
+        "look",
+        "me/",
+        "/look",
+        "a/b/c",
+        "me/../look",
+        "./look",
+        "me/lo ok",
+        "me/-look",
+        "me/a--b",
+        "me/look\n",
+        "~/a",
+    ):
+        assert not is_repository(bad), bad

@@ -12,7 +12,7 @@ from PIL import Image
 
 from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.images import read_image
-from e2gan.core.pixel_input import as_batch, as_pixels
+from e2gan.core.pixel_input import as_batch, as_given, as_pixels
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 GREY = PHOTO[..., 0]
@@ -81,8 +81,8 @@ def test_pixels_that_must_not_be_written_to_are_copied() -> None:
 
 WRONG: dict[str, tuple[Any, type[InputError], str]] = {
     "nothing": (None, InputTypeError, "NoneType"),
-    "a path": ("photo.jpg", InputTypeError, "a str"),
-    "a Path": (Path("photo.jpg"), InputTypeError, "Path"),
+    "a path of bytes": (b"photo.jpg", InputTypeError, "a bytes"),
+    "a path without end": ("a" * 300, InputError, "no path"),
     "a list": (PHOTO.tolist(), InputTypeError, "a list"),
     "truth": (PHOTO > 3, InputTypeError, "bool"),
     "int64": (PHOTO.astype(np.int64), InputTypeError, "int64"),
@@ -117,6 +117,65 @@ def test_what_is_no_photo_is_refused_with_what_is_expected(kind: str) -> None:
     assert isinstance(caught.value, TypeError) == (error is InputTypeError)
     assert str(caught.value).startswith("the photo")
     assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_is_its_file(tmp_path: Path) -> None:
+    Image.fromarray(RGBA).save(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert np.array_equal(as_pixels(path), read_image(tmp_path / "a.png"))
+    (tmp_path / "b.jpg").write_bytes(b"no picture")
+    for wrong, told in (("none.jpg", "there is no such file"), ("b.jpg", "b.jpg"), (".", "is no file")):
+        with pytest.raises(InputError, match=told):
+            as_pixels(tmp_path / wrong)
+
+
+KINDS = {kind: value for kind, value in SAME.items() if kind not in ("not contiguous", "opaque")}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_edits_are_of_the_kind_that_was_given(kind: str) -> None:
+    given = as_given(KINDS[kind])
+    back = given.like([255 - pixels for pixels in given.pixels])
+    assert type(back) is (Image.Image if kind == "PIL" else type(KINDS[kind]))
+    if kind != "PIL":
+        assert back.dtype == KINDS[kind].dtype
+        assert back.shape == KINDS[kind].shape
+    assert np.abs(as_pixels(back).astype(int) - (255 - PHOTO)).max() <= (kind == "float16")  # again the same pixels
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.uint8])
+def test_a_tensor_comes_back_in_its_own_type(dtype: torch.dtype) -> None:
+    batch = (tensor(np.stack([PHOTO, 255 - PHOTO])) / 255 * (255 if dtype == torch.uint8 else 1)).to(dtype)
+    back = as_given(batch).like(as_given(batch).pixels)
+    assert back.dtype == dtype
+    assert back.shape == batch.shape
+    assert not back.requires_grad
+    assert torch.allclose(back.double(), batch.double(), rtol=0, atol=1 / 500)  # half a level
+
+
+def test_grey_and_transparent_pictures_come_back_as_colours() -> None:
+    for picture in (GREY, GREY[..., None], RGBA, RGBA / 255):
+        given = as_given(picture)
+        assert given.like(given.pixels).shape == PHOTO.shape
+
+
+def test_several_come_back_as_several(tmp_path: Path) -> None:
+    Image.fromarray(PHOTO).save(tmp_path / "a.png")
+    pictures = [PHOTO[2:], Image.fromarray(PHOTO), tensor(PHOTO) / 255, tmp_path / "a.png", str(tmp_path / "a.png")]
+    given = as_given(pictures)
+    back = given.like(given.pixels)
+    assert [type(one) for one in back] == [np.ndarray, Image.Image, torch.Tensor, Image.Image, Image.Image]
+    assert [one.shape for one in map(as_pixels, back)] == [(10, 20, 3)] + [(12, 20, 3)] * 4
+    assert isinstance(as_given(tuple(pictures)).like(given.pixels), tuple)
+    stacked = np.stack([PHOTO, PHOTO])
+    assert np.array_equal(as_given(stacked).like(as_given(stacked).pixels), stacked)
+
+
+@pytest.mark.parametrize("wrong", [[], (), [[PHOTO]], [PHOTO, None], {"a": PHOTO}, {1}, iter([PHOTO]), 5, object()])
+def test_what_is_no_picture_and_no_several_is_refused(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"^the photo") as caught:
+        as_given(wrong)
     assert "\n" not in str(caught.value)
 
 

@@ -102,6 +102,7 @@ RUNS: dict[str, Run] = {
     "verify": Run("verify adapter --device cpu", (*TRAINS, "adapter")),
 }
 
+NOT_KILLED = {"push": "writes nothing on this disk, and one commit on the hub, which is whole or not there"}
 LONG = ("export, all", "reproduce", "demo")  # a minute each
 
 Program = Callable[[Sequence[str], Path], None]

@@ -43,6 +43,7 @@ from e2gan.config.stages import (
     ExportConfig,
     Init,
     Metadata,
+    PushConfig,
     RuntimeName,
     ScratchConfig,
     VerifyConfig,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -70,3 +71,9 @@ def one_model(config: Any, *, required: bool = False) -> None:
     """Either a base with its adapter, or a whole model; at least one of adapter and model where it is required."""
     need(config.model is None or not (config.base or config.adapter), "--model excludes --base and --adapter")
     need(not required or bool(config.model or config.adapter), "name an --adapter, or a --model from scratch")
+
+
+def is_repository(name: str) -> bool:
+    """Whether a text has the form of a hub's repository, OWNER/NAME."""
+    part = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+    return re.fullmatch(f"{part}/{part}", name) is not None

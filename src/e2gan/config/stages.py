@@ -8,7 +8,17 @@ from typing import Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from e2gan.config.checks import at_least, editing, mixture, need, one_model, positive, side, strength
+from e2gan.config.checks import (
+    at_least,
+    editing,
+    is_repository,
+    mixture,
+    need,
+    one_model,
+    positive,
+    side,
+    strength,
+)
 from e2gan.config.network import DEVICE, GeneratorConfig, Ranks
 from e2gan.config.settings import Settings
 from e2gan.config.shared import OnDevice
@@ -245,6 +255,33 @@ class VerifyConfig(OnDevice):
     """A folder that any command wrote."""
     figures: bool = True
     """Compute metrics.json and parity.json anew; --no-figures checks the files alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushConfig(Settings):
+    """Upload an adapter, a base or a model to a hub, with a model card."""
+
+    folder: Positional[Path]
+    """Folder of `adapt`, `base` or `scratch`; or the name of an adapter or base that ships."""
+    repo: Positional[str]
+    """Repository to upload to, OWNER/NAME, which is made where there is none."""
+    base: str | None = None
+    """Base of the adapter: a folder, which is uploaded too, or a repository, which is named (default: the one that
+    ships, by its SHA-256)."""
+    private: bool = False
+    """Only its owner sees the repository."""
+    revision: str | None = None
+    """Branch to commit to, made where there is none (default: main)."""
+    message: str | None = None
+    """The commit's message."""
+    sheet: bool = False
+    """Upload the evaluation's sheet.png too, which shows photos."""
+
+    def check(self) -> None:
+        need(is_repository(self.repo), f"{self.repo[:200]!r} is no repository's name: OWNER/NAME")
+        for name in ("base", "revision", "message"):
+            value = getattr(self, name)
+            need(value is None or bool(value.strip()), f"--{name} is empty: leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)

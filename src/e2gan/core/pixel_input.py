@@ -1,8 +1,13 @@
-"""Pictures that Python code hands over: a PIL image, an array or a tensor, as a file of it would be read."""
+"""Pictures that Python code hands over: a file, a PIL image, an array or a tensor, all read as files are; and edits of
+them as what was handed over."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,23 +15,28 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from e2gan.core.errors import InputError, InputTypeError
-from e2gan.core.images import MAX_PIXELS, Pixels, pixels_of, profile_in_file
+from e2gan.core.images import MAX_PIXELS, Pixels, pixels_of, profile_in_file, read_image
 from e2gan.core.values import eight_bits
 
-Picture = Any  # PIL.Image.Image, a NumPy array or a torch tensor: see as_pixels
-TAKEN = "a PIL image, an array (H, W, 3), or a tensor (3, H, W)"
+Picture = Any  # a path, PIL.Image.Image, NumPy array or torch tensor: see as_pixels
+Pictures = Any  # a picture, or several of them: see as_given
+TAKEN = "a path, a PIL image, an array (H, W, 3), or a tensor (3, H, W)"
 
 
 def as_pixels(picture: Picture, what: str = "the photo") -> Pixels:
     """A picture as uint8 (H, W, 3) RGB, by the rules for files (images.py).
 
-    PIL image: any mode, upright by its EXIF orientation, transparency over white. NumPy array: (H, W), or (H, W, C)
-    with 1 channel for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and alpha. Tensor: the same channels first,
-    (C, H, W), as torchvision has them. The range is a rule by type: uint8 0..255, uint16 0..65535, floats 0..1.
+    A text or a path: the file of that name. PIL image: any mode, upright by its EXIF orientation, transparency over
+    white. NumPy array: (H, W), or (H, W, C) with 1 channel for grey, 2 for grey and alpha, 3 for RGB, 4 for RGB and
+    alpha. Tensor: the same channels first, (C, H, W), as torchvision has them. The range is a rule by type: uint8
+    0..255, uint16 0..65535, floats 0..1.
 
     Raises InputTypeError for what is no picture and for numbers of another type, InputError for another shape, numbers
-    that are outside of the range or not finite, an empty picture, and one of more than MAX_PIXELS.
+    that are outside of the range or not finite, an empty picture, one of more than MAX_PIXELS, and a file that cannot
+    be read.
     """
+    if isinstance(picture, (str, os.PathLike)):
+        return _of_file(picture, what)
     if isinstance(picture, Image.Image):
         _check_size(picture.height, picture.width, what)
         try:
@@ -65,6 +75,62 @@ def as_batch(pictures: Any, what: str = "the photos") -> Pixels:
     if values.shape[-1] not in (1, 2, 3, 4):
         raise InputError(f"{what} have {values.shape[-1]} channels: expected are 1, 2, 3 (RGB) or 4")
     return _rgb(values, what)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Pictures that were handed over. pixels: uint8 (H, W, 3) of each. like: their edits, as many and of the same sizes
+    → what was handed over, of the edits."""
+
+    pixels: Sequence[Pixels]
+    like: Callable[[Sequence[Pixels]], Any]
+
+
+def as_given(pictures: Pictures, what: str = "the photo") -> Given:
+    """One picture, as `as_pixels` takes it; or several: a list or tuple of such, of any sizes, an array (N, H, W, C),
+    or a tensor (N, C, H, W).
+
+    Their edits have the kind of the picture: a PIL image (mode RGB) for one and for a path, an array of its type
+    (H, W, 3), a tensor (3, H, W) of its type on its device; floats are 0..1, uint16 0..65535. Raises as `as_pixels`.
+    """
+    if isinstance(pictures, (list, tuple)):
+        if not pictures:
+            raise InputError(f"{what}: the {type(pictures).__name__} is empty")
+        pixels = [as_pixels(picture, f"{what}: number {i}") for i, picture in enumerate(pictures)]
+        kind = list if isinstance(pictures, list) else tuple
+        return Given(pixels, lambda edits: kind(_like(p, edit) for p, edit in zip(pictures, edits, strict=True)))
+    if (isinstance(pictures, np.ndarray) or _is_tensor(pictures)) and pictures.ndim == 4:
+        return Given([*as_batch(pictures, what)], lambda edits: _like(pictures, np.stack(edits)))
+    return Given([as_pixels(pictures, what)], lambda edits: _like(pictures, edits[0]))
+
+
+def _like(picture: Picture, edit: Pixels) -> Any:
+    """An edit (…, H, W, 3) as what the picture is."""
+    if isinstance(picture, np.ndarray):
+        return _in_range(edit, picture.dtype)
+    if not _is_tensor(picture):
+        return Image.fromarray(edit)
+    torch: Any = sys.modules["torch"]
+    name = str(picture.dtype).removeprefix("torch.")
+    values = _in_range(edit, np.dtype("float32" if name == "bfloat16" else name))
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, -3))).to(picture.device, picture.dtype)
+
+
+def _in_range(pixels: Pixels, kind: np.dtype[Any]) -> NDArray[Any]:
+    """Pixels as numbers of another type, in the range that it has."""
+    if kind.kind == "f":
+        return (pixels / np.float64(255)).astype(kind)
+    return pixels.astype(kind) * kind.type(257) if kind.itemsize == 2 else pixels
+
+
+def _of_file(path: str | os.PathLike[str], what: str) -> Pixels:
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise InputTypeError(f"{what} is a path of bytes: expected is {TAKEN}")
+    try:
+        return read_image(Path(name).expanduser())
+    except (OSError, RuntimeError) as error:  # a name that no disk holds; no home folder
+        raise InputError(f"{what}: {name[:80]!r} is no path here ({error.__class__.__name__})") from None
 
 
 def _is_tensor(value: object) -> bool:

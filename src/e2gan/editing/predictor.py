@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from e2gan.config import RuntimeName, checks
@@ -15,7 +18,7 @@ from e2gan.config.settings import fitted
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError, InputTypeError
 from e2gan.core.images import Pixels, resize
-from e2gan.core.pixel_input import Picture, as_batch, as_pixels
+from e2gan.core.pixel_input import Picture, Pictures, as_batch, as_given
 from e2gan.core.values import bands
 from e2gan.editing.detail import guided
 from e2gan.editing.runtimes import fastest, load_runtime, work
@@ -25,10 +28,24 @@ from e2gan.networks.generator import WHOLE
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import LEAST, checked_finite, from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
+from e2gan.sharing.download import find_model
 
 AT_ONCE, TILE = 2**22, 1024  # pixels that are edited as one, and the side of the tiles beyond
 CHUNK = 16 * 256 * 256  # pixels that run together; more fill no GPU better
 CPU_CHUNK = 2 * 256 * 256  # on a CPU: no slower, in a third of the memory
+TOGETHER = 2**24  # pixels of given pictures of one size that are edited together
+
+
+class How(TypedDict, total=False):
+    """The settings of one edit, as `Predictor.edit` explains them."""
+
+    strength: float
+    side: int | None
+    tile: int | None
+    detail: Literal["auto", "guided", "none"]
+
+
+Kind = TypeVar("Kind", bound=np.ndarray[Any, Any] | Tensor | Image.Image | list[Any] | tuple[Any, ...])
 
 
 class Predictor:
@@ -36,6 +53,33 @@ class Predictor:
 
     runtime: what runs it, by its name in RUNTIMES. notes: a line on why that is another than was chosen for it.
     """
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        base: str | Path | None = None,
+        prompt: str | None = None,
+        text: str | None = None,
+        device: str = "auto",
+        runtime: RuntimeName = "pytorch",
+        photos: int = 1,
+    ) -> Predictor:
+        """A Predictor of an adapter, a base or a model from scratch.
+
+        name: its folder; the name of one that ships; or its repository on a hub, `owner/name`, of which the files that
+        are needed, safetensors and JSON alone, are downloaded into the hub's cache; without a network, what is there is
+        taken. revision: a branch, tag or commit of the repository. base: the adapter's, named alike, where it is
+        neither one that ships nor one that its repository has or names (`sharing.download.find_model`). prompt: what a
+        base alone edits by; text: as `Model.load`. device, runtime, photos: as the constructor.
+
+        Raises InputError for a name that is nothing of these, a repository that is missing, closed or unreachable, and
+        as `Model.load` for what it holds: another base, shapes and types that do not fit, values that are not finite.
+        """
+        found = find_model(name, revision=revision, base=base)
+        return cls(Model.load(**found, prompt=prompt, text=text), device, runtime, photos)
 
     def __init__(self, model: Model, device: str = "auto", runtime: RuntimeName = "pytorch", photos: int = 1) -> None:
         """runtime: pytorch, in fp32, which the metrics are measured by; auto is the fastest for so many photos.
@@ -110,19 +154,25 @@ class Predictor:
         rows = max(LEAST, CHUNK // photo.shape[1])
         return np.concatenate([self._batch(photo[None, top : top + rows])[0] for top in range(0, photo.shape[0], rows)])
 
+    @overload
+    def edit(self, photo: str | Path, **how: Unpack[How]) -> Image.Image: ...
+    @overload
+    def edit(self, photo: Kind, **how: Unpack[How]) -> Kind: ...
     def edit(
         self,
-        photo: Picture,
+        photo: Pictures,
         *,
         strength: float = 1.0,
         side: int | None = None,
         tile: int | None = None,
         detail: Literal["auto", "guided", "none"] = "auto",
-    ) -> Pixels:
-        """The photo's edit at the photo's own size, uint8 (H, W, 3).
+    ) -> Any:
+        """The edit of a photo, or of several, each at its own size; of the kind that was given.
 
-        photo: uint8 (H, W, 3) RGB; or a PIL image, another array (H, W, C) or a tensor (C, H, W), read as a file of it
-        would be: floats are 0..1, uint16 is 0..65535 (`core.pixel_input.as_pixels`).
+        photo: a path, whose edit is a PIL image; a PIL image; an array (H, W) or (H, W, C), uint8, uint16 or floats in
+        0..1; a tensor (C, H, W) of such. Or several: a list or a tuple of these, of any sizes; an array (N, H, W, C); a
+        tensor (N, C, H, W). Each is read as a file of it would be, in 8 bits (`core.pixel_input.as_given`), and its
+        edit is RGB, of its type, a tensor on its device: equal pictures of any kind have equal edits.
         strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
         side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at,
         which looks most like the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
@@ -136,11 +186,26 @@ class Predictor:
 
         A colour table (`scratch --model lut`) sees one pixel at a time: it runs at the photo's own size, and side, tile
         and detail mean nothing to it. Raises InputError for what is no photo, and settings that are none of these;
-        NotFiniteError where the network's output is not finite.
+        it is a ValueError, and for another type a TypeError too. NotFiniteError where the network's output is not
+        finite.
         """
         how = SimpleNamespace(strength=strength, side=side, tile=tile, detail=detail)
         self._check(how)
-        return self._edits(as_pixels(photo)[None], how)[0]
+        given = as_given(photo)
+        return given.like(self._edits_of_sizes(given.pixels, how))
+
+    def _edits_of_sizes(self, photos: Sequence[Pixels], how: SimpleNamespace) -> list[Pixels]:
+        """The edits of photos of several sizes, those of one size together."""
+        of_size: dict[tuple[int, ...], list[int]] = {}
+        for i, photo in enumerate(photos):
+            of_size.setdefault(photo.shape, []).append(i)
+        edits: dict[int, Pixels] = {}
+        for (height, width, _), members in of_size.items():
+            count = max(1, TOGETHER // (height * width))
+            for some in (members[start : start + count] for start in range(0, len(members), count)):
+                together = photos[some[0]][None] if len(some) == 1 else np.stack([photos[i] for i in some])
+                edits |= zip(some, self._edits(together, how), strict=True)
+        return [edits[i] for i in range(len(photos))]
 
     def edit_frames(
         self,

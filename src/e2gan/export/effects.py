@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -27,12 +26,12 @@ from e2gan.networks.fixed_attention import keys_and_values
 from e2gan.networks.generator import Generator, TransformerBlock
 from e2gan.networks.lora import lora_layers, set_strengths
 from e2gan.networks.models import Model, attach_adapter, load_generator
+from e2gan.sharing.model_card import BASE_CARD, stated_licence
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 MANIFEST = "effects.json"
-CARD = "base.md"  # the base's model card, which says what it may be used for
 MOST_BYTES = 200_000  # of an effect
 SMALL = 1024  # numbers of a constant that is worth no cast
 
@@ -67,14 +66,14 @@ def write(order: Order, path: Path) -> None:
     model = UnmergedModel(bare, list(lora_layers(generator)))
     write_bytes(folder / BASE, base_onnx(model, order))
     card = order.base / "README.md"
-    write_bytes(folder / CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
+    write_bytes(folder / BASE_CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
     told = {
         "file": BASE,
         "bytes": (folder / BASE).stat().st_size,
         "sha256": sha256(folder / BASE),
         "size": settings["size"],
         "multiple": model.multiple,
-        "licence": licence(folder / CARD),
+        "licence": licence(folder / BASE_CARD),
         "name": order.base.resolve().name,
     }
     words = max((e.prompt["prompt.hidden"].shape[1] for e in effects if e.prompt), default=0)
@@ -109,10 +108,7 @@ def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
 
 def licence(card: Path) -> str:
     """What a base's model card says in its head, and where to read on."""
-    text = card.read_text("utf-8", errors="replace")
-    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license: *(\S.*)$", head[1], re.MULTILINE) if head else None
-    return f"{found[1].strip() if found else 'not stated'}: see {CARD}"
+    return f"{stated_licence(card) or 'not stated'}: see {BASE_CARD}"
 
 
 def _effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:

@@ -12,6 +12,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
 from e2gan.export import effects
 from e2gan.export.format import Check, Order, bytes_of
+from e2gan.sharing.model_card import BASE_CARD
 
 SERVICE_WORKER = "sw.js"
 VERSION = "__E2GAN_VERSION__"  # in it: another for each site, so that a browser takes the files of one site only
@@ -49,8 +50,8 @@ def write(order: Order, path: Path) -> None:
 
 def licences(manifest: Path, notices: str) -> str:
     """What the base may be used for, by its own model card, and what the page is made of."""
-    card = (manifest.parent / effects.CARD).read_text("utf-8", errors="replace")
-    head = f"The effects' base: {effects.licence(manifest.parent / effects.CARD)}, which is here:"
+    card = (manifest.parent / BASE_CARD).read_text("utf-8", errors="replace")
+    head = f"The effects' base: {effects.licence(manifest.parent / BASE_CARD)}, which is here:"
     return f"{head}\n\n{card.strip()}\n\n\n{notices}"
 
 
@@ -71,7 +72,7 @@ def bytes_over_the_wire(folder: Path, stem: str) -> int:
     total = 0
     for file in folder.rglob("*"):
         others = file.parent.name == RUNTIME and file.name.split(".wasm")[0].removesuffix(".mjs") != stem
-        if not file.is_file() or others or file.name in (LICENCE, effects.CARD, "parity.json", "config.json"):
+        if not file.is_file() or others or file.name in (LICENCE, BASE_CARD, "parity.json", "config.json"):
             continue
         data = file.read_bytes()
         total += len(data) if file.suffix in PACKED else len(gzip.compress(data, 6))

@@ -19,7 +19,8 @@ from e2gan.core.memory import is_no_memory
 from e2gan.features.converted import converted_model
 
 MOST_TEXT = 256 * 2**20  # bytes of a file that is text: a vocabulary is a few millions
-UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ConnectionError"}
+UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ReadTimeout"}
+UNREACHABLE |= {"ConnectionError"}
 
 
 def need_transformers(why: str) -> ModuleType:
@@ -70,8 +71,7 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
         reason = "its weights have other shapes than its config.json says"
     if not folder.is_dir():
         mend = f"connect to the hub once, or name a local copy of the folder with {option}"
-        causes = {type(error).__name__ for error in _causes(errors[-1])}
-        if causes & UNREACHABLE and "HfHubHTTPError" not in causes:  # the latter: the hub has answered
+        if unreachable(errors[-1]):
             here = cached(f"{name}@{arguments['revision']}" if arguments.get("revision") else name)
             reason = f"no network, and {'the copy in the cache is not whole' if here else 'not in the cache'}"
     raise InputError(f"cannot load {name} ({reason}): {mend}")
@@ -116,7 +116,14 @@ def _of_the_hub(name: str) -> bool:
     return not name.startswith((".", "/", "~")) and name.count("/") <= 1 and bool(name.strip())
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def unreachable(error: BaseException) -> bool:
+    """Whether the hub has not answered at all: no network, or it is not asked."""
+    names = {type(cause).__name__ for cause in causes(error)}
+    return bool(names & UNREACHABLE) and "HfHubHTTPError" not in names  # the latter: it has answered
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it comes of, one by one."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

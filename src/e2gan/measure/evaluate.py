@@ -30,12 +30,10 @@ from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
 from e2gan.measure.sliced import SlicedDistance
 from e2gan.networks.baselines.lut import LookUpTable
-from e2gan.networks.folders import ASSETS
+from e2gan.networks.folders import ASSETS, METRICS_FILE, SHEET
 from e2gan.networks.models import Model
 
 PSNR_CAP = 100.0  # dB, for identical images
-METRICS_FILE = "metrics.json"
-SHEET = "sheet.png"
 SEAL = "sha256"  # in metrics.json: its own hash
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 

@@ -22,6 +22,7 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 CONCEPT = "concept.safetensors"
 ABOUT = "e2gan.json"
+METRICS_FILE, SHEET = "metrics.json", "sheet.png"  # of an evaluation
 OF_TRAINING = ("pairs", "start", "selection", "content")  # settings: what a network was trained on, and where that lay
 ASSETS = Path(str(package_files("e2gan") / "assets"))
 
@@ -39,7 +40,7 @@ def base_folder(base: Path | None, adapter: Path | None = None) -> Path:
     if base is None:
         if not shipped:
             raise InputError("no base ships with this version: train one (e2gan base --help) and name it with --base")
-        return _base_of(adapter) or next(iter(shipped.values()))
+        return shipped_base_of(adapter) or next(iter(shipped.values()))
     if (base / MODEL).is_file():
         return base
     if str(base) in shipped and not base.exists():
@@ -48,7 +49,7 @@ def base_folder(base: Path | None, adapter: Path | None = None) -> Path:
     raise InputError(f"{base} is no base: it has no {MODEL} (train one with: e2gan base --pairs … --out {base}){also}")
 
 
-def _base_of(adapter: Path | None) -> Path | None:
+def shipped_base_of(adapter: Path | None) -> Path | None:
     """The shipped base that an adapter belongs to, if it is one of them."""
     if adapter is None or not (folder := adapter_folder(adapter) / ABOUT).is_file():
         return None

@@ -20,8 +20,8 @@ from e2gan.core.schemas import StageConfig
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import INDEX
 from e2gan.export.export import PARITY, compare_again
-from e2gan.measure.evaluate import METRICS_FILE, SEAL, SHEET, measure
-from e2gan.networks.folders import ABOUT, shipped_adapters, shipped_bases
+from e2gan.measure.evaluate import SEAL, measure
+from e2gan.networks.folders import ABOUT, METRICS_FILE, SHEET, shipped_adapters, shipped_bases
 from e2gan.research.tables.experiments import ALL
 from e2gan.train.loop import METRICS as LOG
 

@@ -1,0 +1,1 @@
+"""Models from a hub, and to it: adapters, bases and models from scratch, as their repositories hold them."""

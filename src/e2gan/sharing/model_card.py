@@ -1,0 +1,173 @@
+"""README.md of a repository: what hubs read of a model in its head, and what people do below."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2gan.config.schemas import AdapterFacts, MetricsFile
+from e2gan.core.files import CONFIG, read_json, read_tensors
+from e2gan.core.schemas import StageConfig
+from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_bases
+
+README = "README.md"
+BASE_CARD = "base.md"  # of an adapter's base, beside the adapter: it says what it may be used for
+LICENCE_OF_BASE = "An adapter is made of its base, whose licence it has"
+
+
+def stated_licence(card: Path) -> str | None:
+    """The licence that a model card states in its head; None where there is no card, or it states none."""
+    head, _ = _split(card)
+    found = re.search(r"^license: *(\S.*)$", head, re.MULTILINE)
+    return found[1].strip() if found else None
+
+
+def _split(card: Path) -> tuple[str, str]:
+    """A card's head without its lines of dashes, and the rest; both empty where there is no card."""
+    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+    found = re.match(r"---\n(.*?)\n---\n?(.*)", text, re.DOTALL)
+    return (found[1], found[2]) if found else ("", text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a card tells beside what the folder says. repository: where it goes. base: the folder of an adapter's base;
+    base_repository: where that lies on a hub; inside: whether it lies in the adapter's repository. sheet: whether the
+    evaluation's sheet goes too."""
+
+    repository: str
+    base: Path | None = None
+    base_repository: str | None = None
+    inside: bool = False
+    sheet: bool = False
+
+
+def adapter_card(adapter: Path, shown: Shown) -> str:
+    """The card of an adapter: its prompt, base, licence, sizes, metrics where the folder has them, and its use."""
+    assert shown.base is not None
+    about: Mapping[str, Any] = read_json(adapter / ABOUT, AdapterFacts)
+    licence = stated_licence(shown.base / README)
+    (parameters, size), (of_base, _) = _parameters(adapter / ADAPTER), _parameters(shown.base / MODEL)
+    where = "which lies in `base/`" if shown.inside else "which ships with e2gan"
+    if shown.base_repository is not None:
+        where = f"which is [{shown.base_repository}](https://huggingface.co/{shown.base_repository})"
+    see = f": see [{BASE_CARD}]({BASE_CARD})" if (shown.base / README).is_file() else ""
+    ranks = ", ".join(f"{name} {rank}" for name, rank in (about.get("ranks") or {}).items())
+    facts = {
+        "prompt": _line(about["prompt"]),
+        "base": f"`{_named(shown.base)}`, {where} (SHA-256 `{about['base_sha256'][:16]}…`)",
+        "size": f"{parameters:,} parameters, {size / 1000:,.0f} kB; its base has {of_base:,}",
+        "trained at": f"{about['size']} pixels of the shorter side" if "size" in about else None,
+        "trained on": f"{about['pairs']:,} pairs, {about.get('steps', 0):,} steps" if "pairs" in about else None,
+        "LoRA ranks": ranks or None,
+        "licence": f"{licence or 'not stated'}{see}. {LICENCE_OF_BASE}.",
+    }
+    head = _head(licence, shown.base_repository, ["lora", "peft"], _flat(about["prompt"]), BASE_CARD if see else None)
+    about_it = f"An adapter that edits photos and camera pictures with [e2gan]({PAGE}): *{_line(about['prompt'])}*."
+    return _card(head, _title(shown), [about_it, "", *_list(facts), *_measured(adapter, about, shown), *_use(shown)])
+
+
+def model_card(folder: Path, shown: Shown) -> str:
+    """The card of a base, or of a model from scratch: its own, where it has one, with how to use it from a hub."""
+    config = read_json(folder / CONFIG, StageConfig)
+    settings: Mapping[str, Any] = config["settings"]
+    head_there, own = _split(folder / README)
+    licence = stated_licence(folder / README)
+    prompts = [*(settings.get("concepts") or ())]
+    parameters, size = _parameters(folder / MODEL)
+    facts = {
+        "prompts" if prompts else "prompt": "; ".join(map(_line, prompts)) or _line(settings.get("prompt", "")) or None,
+        "size": f"{parameters:,} parameters, {size / 1e6:,.1f} MB",
+        "trained at": f"{settings['size']} pixels of the shorter side",
+        "licence": licence or "not stated",
+    }
+    head = _head(licence, None, ["base"] if config["stage"] == "base" else [], None)
+    body = own.strip().splitlines() if head_there or own.strip() else [_title(shown), "", *_list(facts)]
+    return _card(head, "", [*body, *_measured(folder, {}, shown), *_use(shown, *prompts[:1])])
+
+
+PAGE = "https://pypi.org/project/e2gan"
+
+
+def _head(
+    licence: str | None, base: str | None, tags: Sequence[str], prompt: str | None, link: str | None = None
+) -> list[str]:
+    """The YAML between two lines of dashes. JSON's texts are YAML's. link: where a licence of no common name is."""
+    lines = ["library_name: e2gan", "pipeline_tag: image-to-image"]
+    if licence:
+        common = re.fullmatch(r"[a-z0-9.-]+", licence) is not None and licence != "other"
+        lines += [f"license: {licence if common else 'other'}"]
+        lines += ["license_name: of-its-base", f"license_link: {link}"] if link and not common else []
+    lines += [f"base_model: {base}", "base_model_relation: adapter"] if base else []
+    lines += [f"instance_prompt: {json.dumps(prompt, ensure_ascii=False)}"] if prompt else []
+    return ["---", *lines, "tags:", *(f"- {tag}" for tag in ("e2gan", "image-to-image", *tags)), "---"]
+
+
+def _card(head: Sequence[str], title: str, body: Sequence[str]) -> str:
+    return "\n".join([*head, *([title, ""] if title else []), *body, ""])
+
+
+def _title(shown: Shown) -> str:
+    return f"# {shown.repository.rpartition('/')[2]}"
+
+
+def _list(facts: Mapping[str, str | None]) -> list[str]:
+    return [f"- {name}: {value}" for name, value in facts.items() if value]
+
+
+def _use(shown: Shown, *prompt: str) -> list[str]:
+    told = f", prompt={json.dumps(_flat(prompt[0]), ensure_ascii=False)}" if prompt else ""
+    return [
+        "",
+        "## Use",
+        "",
+        "```python",
+        "from e2gan import Predictor  # pip install e2gan",
+        f'predictor = Predictor.from_pretrained("{shown.repository}"{told})',
+        'predictor.edit("photo.jpg").save("edited.jpg")',
+        "```",
+    ]
+
+
+def _measured(folder: Path, about: Mapping[str, Any], shown: Shown) -> list[str]:
+    """What the folder tells of how good it is: its last training loss, and an evaluation's figures."""
+    lines, trained = [], (about.get("metrics") or {}).get("train_l1")
+    if isinstance(trained, (int, float)):
+        lines.append(f"Mean L1 to the teacher at the end of the training: {trained:.1f} of 255.")
+    if (folder / METRICS_FILE).is_file():
+        found = read_json(folder / METRICS_FILE, MetricsFile)
+        figures = {name: value for name, value in found["model"].items() if isinstance(value, (int, float))}
+        photo = found["photo"]
+        lines += ["", "| | edit | photo as it is |", "|---|---|---|"] if figures else []
+        lines += [f"| {name} | {_figure(value)} | {_figure(photo.get(name))} |" for name, value in figures.items()]
+    if shown.sheet:
+        lines += ["", f"![photo, teacher, edit]({SHEET})"]
+    return ["", "## Measured", "", *lines] if lines else []
+
+
+def _figure(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else ""
+
+
+def _line(text: object) -> str:
+    """A text as part of a line of Markdown."""
+    return re.sub(r"([\\`*_<>\[\]|])", r"\\\1", _flat(text))
+
+
+def _flat(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _named(base: Path) -> str:
+    """A base as `--base` takes it, or the name of its folder."""
+    return next((name for name, folder in shipped_bases().items() if folder == base), base.name)
+
+
+def _parameters(path: Path) -> tuple[int, int]:
+    """How many numbers a file of weights has, and bytes."""
+    tensors, _ = read_tensors(path)
+    return sum(tensor.numel() for tensor in tensors.values() if tensor.is_floating_point()), path.stat().st_size

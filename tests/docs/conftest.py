@@ -1,0 +1,3 @@
+"""The hub on localhost, for pages that tell of one."""
+
+from tests.sharing.conftest import hub as hub
