@@ -87,17 +87,19 @@ def test_a_copy_in_the_cache_that_is_not_whole_is_told(hub: Hub) -> None:
     assert np.array_equal(load(), load("golden"))
 
 
-def test_missing_private_and_gated_repositories_are_told_apart(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_private_and_gated_repositories_are_told_apart(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.add("me/private", FILES, private=True)
     hub.add("me/gated", FILES, gated=True)
     for name in ("me/private", "me/gated"):
         assert np.array_equal(load(name), load("golden"))  # the owner's
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "elsewhere")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_stranger")
     for name in ("me/private", "me/nothing"):
         assert "has no such repository, or a private one" in refused(lambda name=name: load(name))
     assert "is gated: ask for access on" in refused(lambda: load("me/gated"))
-    assert not Path("elsewhere/models--me--gated/snapshots").exists()
+    assert not (tmp_path / "elsewhere/models--me--gated/snapshots").exists()
 
 
 def without(name: str) -> dict[str, bytes]:
