@@ -196,7 +196,7 @@ NAMED = {
     "research/comparison.py:load_sets": "that refusal",
     "research/tables/models.py:_embedding_name": "with the hash of its path",
     "export/effects.py:effect_names": "adapters of one name are refused",
-    "export/effects.py:_write_effect": "that refusal",
+    "export/effects.py:write_effect": "that refusal",
     "benchmarks/base.py:plan_bases": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,
     "benchmarks/quality.py:place": OF_TEXTS,

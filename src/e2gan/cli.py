@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
     "export": (c.ExportConfig, "e2gan.export.all_formats:export"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
+    "app": (c.AppConfig, "e2gan.app.app:run_app"),
     "verify": (c.VerifyConfig, "e2gan.research.verify:verify"),
 }
 
