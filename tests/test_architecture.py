@@ -12,7 +12,7 @@ import e2gan
 ROOT = Path(e2gan.__file__).parent
 # Low to high: a room imports from those before it.
 ROOMS = ("core", "config", "data", "features", "networks", "teachers", "pairs", "choose", "editing", "train")
-ROOMS += ("measure", "export", "research", "demo", "cli")
+ROOMS += ("measure", "export", "app", "research", "demo", "cli")
 TESTS = Path(__file__).parent
 WITHOUT_TESTS = {
     "core/errors": "an exception without code of its own",

@@ -20,8 +20,9 @@ from e2gan import AdaptConfig, ExportConfig, Model, Predictor, TrainingConfig, a
 from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.data.builtin_photos import builtin_pictures
+from e2gan.export.preview import served
 from tests.conftest import Project
-from tests.web.web_tools import built_page, chromium, opened, served, until
+from tests.web.web_tools import built_page, chromium, opened, until
 
 pytestmark = pytest.mark.slow
 

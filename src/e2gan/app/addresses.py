@@ -51,7 +51,7 @@ def bind(host: str, port: int, more: Sequence[str] = ()) -> Place:
     Raises InputError for a host that is no name or not this machine's, a port that is taken or not allowed, and names
     that are none.
     """
-    host = host.removeprefix("[").removesuffix("]")
+    host, more = host.removeprefix("[").removesuffix("]"), [_checked(name) for name in more]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError) as error:
@@ -70,7 +70,7 @@ def bind(host: str, port: int, more: Sequence[str] = ()) -> Place:
     everywhere = any(ipaddress.ip_address(_scopeless(a)).is_unspecified for a in addresses)
     private = all(ipaddress.ip_address(_scopeless(a)).is_loopback for a in addresses)
     own = [*LOCAL, *(own_names() if everywhere else () if private else addresses)]
-    names = dict.fromkeys(_checked(name) for name in [*own, *(() if everywhere else (host,)), *more])
+    names = dict.fromkeys([*map(_plain, [*own, *(() if everywhere else (host,))]), *more])
     shown = next(iter(own[len(LOCAL) :]), LOCAL[1]) if everywhere else host
     return Place(tuple(sockets), sockets[0].getsockname()[1], tuple(names), shown, private)
 
@@ -128,10 +128,16 @@ def _is_name(name: str) -> bool:
 
 
 def _checked(name: str) -> str:
-    """In small letters; an address in its short form."""
-    plain = _scopeless(name.lower().removeprefix("[").removesuffix("]"))
+    """As `_plain`. Raises InputError for what is no name."""
+    plain = _plain(name.removeprefix("[").removesuffix("]"))
     if not _is_name(plain):
         raise InputError(f"--names {name[:80]!r}: is no name of a host, and no address")
+    return plain
+
+
+def _plain(name: str) -> str:
+    """In small letters; an address in its short form."""
+    plain = _scopeless(name.lower())
     with suppress(ValueError):
         return str(ipaddress.ip_address(plain))
     return plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
@@ -35,12 +35,14 @@ from e2gan.editing.predictor import AT_ONCE, checked_place
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg"}
 MOST_REQUESTS = 24  # with pictures, that are received, wait or are at work; who comes then is told to wait
 MOST_SIDE = 2**14
+MOST_AT_ONCE = 2 * AT_ONCE  # pixels: the page pads what it sends
+DIGITS = re.compile(r"[0-9]{1,12}")
+EXPORTED = re.compile(r"effects\.json|base\.onnx|(effects|prompts)/[\w.-]+\.safetensors", re.ASCII)
 IDLE, WHOLE = 10.0, 180.0  # seconds in which the next part of an upload, and all of it, has to come
 AGAIN = "1"  # seconds after which one who was told to wait may ask again
 FRESH = 1.0  # seconds for which what was found in the folder counts
 
 Result = TypeVar("Result")
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Desk:
         most = self.most_bytes if most is None else most
         too_long = HTTPException(413, f"that is more than the {most / 1e6:.0f} MB that are taken")
         told = request.headers.get("content-length", "0")
-        if not told.isdecimal() or int(told) > most:
+        if not DIGITS.fullmatch(told) or int(told) > most:
             raise too_long
         parts, received = request.stream().__aiter__(), 0
         try:
@@ -221,6 +223,7 @@ async def library(desk: Desk, _: Request) -> Response:
             "size": shelf.size,
             "multiple": shelf.multiple,
             "browser": desk.exports.state(shelf),
+            "made": desk.exports.made(shelf.id),
             "effects": [
                 {"name": e.name, "prompt": e.prompt, "size": e.size, "detail": e.detail, "state": e.state}
                 for e in shelf.effects.values()
@@ -230,9 +233,7 @@ async def library(desk: Desk, _: Request) -> Response:
     ]
     content: dict[str, Any] = {"bases": bases, "problems": sorted({*found.problems, *desk.exports.problems()})}
     content |= {"most": {"bytes": desk.most_bytes, "pixels": desk.most_pixels}, "why_not": desk.exports.missing}
-    manifests = [desk.exports.manifest(base) for base in found.shelves]
-    stamps = [path.stat().st_mtime_ns if path is not None else 0 for path in manifests]
-    version = hashlib.sha256(json.dumps([content, stamps]).encode()).hexdigest()[:16]
+    version = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     return JSONResponse({"version": version} | content)
 
 
@@ -241,8 +242,8 @@ async def network(desk: Desk, request: Request) -> Response:
 
     Query: base, effect and weight (once for each effect), width, height, and place as left,top,right,bottom."""
     width, height = (_whole(request, name, MOST_SIDE) for name in ("width", "height"))
-    if width * height > AT_ONCE:
-        raise InputError(f"{width}×{height} pixels are more than the {AT_ONCE:,} of one part")
+    if width * height > MOST_AT_ONCE:
+        raise InputError(f"{width}×{height} pixels are more than the {MOST_AT_ONCE:,} of one part")
     place = checked_place([_number(text) for text in request.query_params.get("place", "0,0,1,1").split(",")])
     async with desk.place(request):
         choice = await _choice(desk, request)
@@ -276,8 +277,7 @@ async def edit(desk: Desk, request: Request) -> Response:
             raise InputError(str(error).replace(str(photo), "this photo")) from None
         finally:
             photo.unlink(missing_ok=True)
-    headers = {"X-Blank": "1"} if made.blank else {}
-    return Response(made.data, media_type=query.get("type", "image/png"), headers=headers)
+    return Response(made.data, media_type=query.get("type", "image/png"))
 
 
 async def exported(desk: Desk, request: Request) -> Response:
@@ -295,9 +295,11 @@ async def exported(desk: Desk, request: Request) -> Response:
             raise InputError(desk.exports.missing or "this base cannot be made ready for browsers")
         raise BusyError
     try:
-        return file_response(request, inside(manifest.parent, file))
-    except (InputError, OSError):
-        raise HTTPException(404, "there is nothing of that name") from None
+        if EXPORTED.fullmatch(file):
+            return file_response(request, inside(manifest.parent, file))
+    except OSError:
+        pass
+    raise HTTPException(404, "there is nothing of that name")
 
 
 async def _choice(desk: Desk, request: Request) -> Choice:
@@ -308,7 +310,7 @@ async def _choice(desk: Desk, request: Request) -> Choice:
 
 def _whole(request: Request, name: str, most: int) -> int:
     text = request.query_params.get(name, "")
-    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= most:
+    if not DIGITS.fullmatch(text) or not 1 <= int(text) <= most:
         raise InputError(f"{name}: a whole number from 1 to {most} is expected")
     return int(text)
 

@@ -83,6 +83,11 @@ class Exports:
         folder = self._folders.get(base)
         return folder.place / effects.MANIFEST if folder is not None and folder.state is not None else None
 
+    def made(self, base: str) -> str | None:
+        """A text that is another one where effects.json is another."""
+        path = self.manifest(base)
+        return None if path is None else f"{path.stat().st_mtime_ns:x}"
+
     def was_asked_for(self, base: str) -> bool:
         return base in self._wanted
 

@@ -102,6 +102,7 @@ class Search:
         if not folder.is_dir():
             raise InputError(f"{folder} {'is no folder' if folder.exists() else 'does not exist'}")
         self.folder, self.check, self.samples = folder, check, samples
+        self._seen: dict[Path, int] = {}  # adapters in the order in which they came: the first keeps its name
         self._read: dict[tuple[Path, ...], tuple[object, object]] = {}
 
     def look(self) -> Library:
@@ -119,6 +120,8 @@ class Search:
             adapters += shipped_adapters().values()
         found: dict[str, dict[str, Effect]] = {}
         for place in sorted(adapters, key=_age):
+            self._seen.setdefault(place, len(self._seen))
+        for place in sorted(adapters, key=self._seen.__getitem__):
             name = name_of(place)
             adapter = self._facts(place, OF_ADAPTER, problems, name, lambda at, name=name: _read_adapter(name, at))
             if adapter is None:
