@@ -93,6 +93,7 @@ ALWAYS_ANEW = {
     "evaluate": "measures each time",
     "verify": "hashes and measures each time",
     "cost": "counts each time",
+    "app": "serves, and looks at its folder again each time that it is asked",
     "demo": "reads built-in pictures and shipped bases alone",
     "reproduce": "is made of the other commands",
 }

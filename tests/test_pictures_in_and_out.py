@@ -107,6 +107,7 @@ NO_PICTURES = {
     **dict.fromkeys(("ranks", "crucial", "table"), "pair sets of distinct names (load_sets)"),
     "reproduce": "photo sets, and concepts of distinct names",
     "cost": "no picture at all",
+    "app": "one picture at a time, which has no name",
     "verify": "folders that this program wrote",
 }
 CLASHING = ["a.png", "a.bmp", "a.tif", "a-bmp.png", "A.PNG", "b/a.png", "B/a.png", "b.png", "\u00e9.png", "e\u0301.png"]

@@ -49,7 +49,8 @@ def network(address: str, of: str, body: bytes, **settings: object) -> Answer:
 def test_the_library_tells_bases_and_effects_by_name_alone(address: str, shelf: Shelf) -> None:
     answer = ask(address, "/api/library")
     (found,) = answer.json["bases"]
-    assert (found["name"], found["size"], found["browser"]) == ("base", 32, "possible")
+    assert (found["name"], found["size"]) == ("base", 32)
+    assert found["browser"] in ("possible", "preparing", "ready")  # another test may have asked for it
     assert [effect["name"] for effect in found["effects"]] == ["adapter", "second"]
     assert str(shelf.folder).encode() not in answer.body
     assert b"/" not in answer.body.replace(b"\\/", b"")
@@ -87,7 +88,9 @@ def bomb(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,9 +103,7 @@ def bomb(width: int, height: int) -> bytes:
         (as_file(np.zeros((1001, 1000, 3), np.uint8)), "this photo: 1000×1001 pixels are more than the 1 million"),
     ],
 )
-def test_what_is_no_photo_that_is_taken_is_refused_in_one_line(
-    address: str, base: str, shelf: Shelf, body: bytes, line: str
-) -> None:
+def test_what_is_no_photo_that_is_taken_is_refused_in_one_line(address: str, base: str, body: bytes, line: str) -> None:
     answer = edited(address, base, body)
     assert answer.status == 400
     assert answer.error.startswith(line)
@@ -155,9 +156,7 @@ def test_other_methods_are_refused(address: str) -> None:
     assert ask(address, "/api/library", method="POST").status == 405
 
 
-def test_an_upload_that_does_not_go_on_is_given_up(
-    address: str, base: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_that_does_not_go_on_is_given_up(address: str, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from e2gan.app import api
 
     monkeypatch.setattr(api, "IDLE", 0.3)

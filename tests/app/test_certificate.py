@@ -15,12 +15,12 @@ from tests.conftest import refused
 
 pytest.importorskip("cryptography", reason="cryptography is missing: pip install 'e2gan[app]'")
 
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
-from cryptography.x509.oid import NameOID  # noqa: E402
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
-from e2gan.app import certificate  # noqa: E402
-from e2gan.app.certificate import named_certificate, own_certificate, own_place  # noqa: E402
+from e2gan.app import certificate
+from e2gan.app.certificate import named_certificate, own_certificate, own_place
 
 NAMES = ("127.0.0.1", "::1", "localhost", "my-machine.local")
 
@@ -38,9 +38,10 @@ def served(context: ssl.SSLContext, name: str, trusted: Path) -> bytes:
         thread.start()
         client = ssl.create_default_context(cafile=trusted)
         try:
-            with socket.create_connection(server.getsockname()[:2]) as plain, client.wrap_socket(
-                plain, server_hostname=name
-            ) as secure:
+            with (
+                socket.create_connection(server.getsockname()[:2]) as plain,
+                client.wrap_socket(plain, server_hostname=name) as secure,
+            ):
                 return secure.getpeercert(binary_form=True) or b""
         finally:
             thread.join()
@@ -48,9 +49,8 @@ def served(context: ssl.SSLContext, name: str, trusted: Path) -> bytes:
 
 def test_one_of_its_own_making_is_for_all_names_and_has_the_fingerprint_that_is_told(tmp_path: Path) -> None:
     made = own_certificate(NAMES, tmp_path / "place")
-    for name in NAMES:
-        found = served(made.context(), name, made.file)
-        assert hashlib.sha256(found).hexdigest() == made.fingerprint.replace(":", "").lower()
+    (found,) = {served(made.context(), name, made.file) for name in NAMES}
+    assert hashlib.sha256(found).hexdigest() == made.fingerprint.replace(":", "").lower()
     assert len(made.fingerprint.split(":")) == 32
     parsed = x509.load_der_x509_certificate(found)
     assert parsed.not_valid_after_utc - parsed.not_valid_before_utc < datetime.timedelta(days=398)

@@ -32,7 +32,13 @@ def test_other_names_and_other_origins_are_refused(address: str, method: str, pa
     port = address.rstrip("/").rpartition(":")[2]
     for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port}.evil.example", "", "[::1"):
         assert ask(address, path, method=method, headers={"Host": host}).status == 403, host
-    origins = ["https://evil.example", "null", f"https://127.0.0.1:{port}", "http://127.0.0.1:1", f"http://localhost:{port}"]
+    origins = [
+        "https://evil.example",
+        "null",
+        f"https://127.0.0.1:{port}",
+        "http://127.0.0.1:1",
+        f"http://localhost:{port}",
+    ]
     for origin in origins:
         answer = ask(address, path, method=method, headers={"Origin": origin})
         assert answer.status == 403, origin

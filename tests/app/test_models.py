@@ -48,9 +48,7 @@ def test_a_file_is_what_the_command_writes(library: Library, shelf: Shelf, tmp_p
     )
     made = Models("cpu").file(chosen(library, "adapter"), 0.7, photo, ".jpg", 10**6)
     assert made.data == out.read_bytes()
-    assert "more than the" in refused(
-        lambda: Models("cpu").file(chosen(library, "adapter"), 0.7, photo, ".jpg", 1000)
-    )
+    assert "more than the" in refused(lambda: Models("cpu").file(chosen(library, "adapter"), 0.7, photo, ".jpg", 1000))
 
 
 def test_a_network_is_loaded_once_and_the_last_few_are_kept(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

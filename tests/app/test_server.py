@@ -11,10 +11,10 @@ from tests.app.app_tools import ask
 
 pytest.importorskip("uvicorn", reason="uvicorn is missing: pip install 'e2gan[app]'")
 
-from starlette.responses import PlainTextResponse  # noqa: E402
+from starlette.responses import PlainTextResponse
 
-from e2gan.app import server  # noqa: E402
-from e2gan.app.addresses import bind  # noqa: E402
+from e2gan.app import server
+from e2gan.app.addresses import bind
 
 
 @contextlib.contextmanager
@@ -50,7 +50,9 @@ def test_a_request_whose_head_does_not_come_is_given_up(monkeypatch: pytest.Monk
                 assert closed_after(slow, 10)
         with socket.create_connection(("127.0.0.1", port)) as second:
             second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert second.recv(1000).endswith(b"yes")
+            received = b""
+            while not received.endswith(b"yes"):
+                received += second.recv(1000)
             second.sendall(b"GET / HT")
             assert closed_after(second, 10)
         with socket.create_connection(("127.0.0.1", port)) as dripping:
@@ -65,7 +67,8 @@ def test_a_request_whose_head_does_not_come_is_given_up(monkeypatch: pytest.Monk
 def test_heads_that_are_too_long_and_connections_beyond_the_most_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
     with answering() as port, contextlib.ExitStack() as stack:
-        assert ask(f"http://127.0.0.1:{port}/", headers={"X": "x" * 40_000}).status in (400, 431)
+        with contextlib.suppress(ConnectionError):  # it may hang up before the rest came
+            assert ask(f"http://127.0.0.1:{port}/", headers={"X": "x" * 600_000}).status in (400, 431)
         held = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
         time.sleep(0.3)
         with socket.create_connection(("127.0.0.1", port)) as another:
@@ -76,7 +79,7 @@ def test_heads_that_are_too_long_and_connections_beyond_the_most_are_refused(mon
 
 
 def test_what_it_fails_by_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         raise OSError("no more")
 
     monkeypatch.setattr(server.Server, "startup", fails)

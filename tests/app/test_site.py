@@ -21,7 +21,13 @@ def test_the_pages_files_are_served_as_they_are_and_nothing_else(address: str) -
             assert "content-encoding" not in answer.headers  # the page unpacks what is packed itself
             tag = answer.headers["etag"]
             assert ask(address, f"/{name}", headers={"If-None-Match": tag}).status == 304
-    for path in ("/index.html", "/../pyproject.toml", "/..%2f..%2fbase/config.json", "/assets/", "/%2e%2e/base/README.md"):
+    for path in (
+        "/index.html",
+        "/../pyproject.toml",
+        "/..%2f..%2fbase/config.json",
+        "/assets/",
+        "/%2e%2e/base/README.md",
+    ):
         assert ask(address, path).status == 404, path
         assert ask(address, path, method="POST").status == 405
 

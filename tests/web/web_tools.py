@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import time
@@ -12,10 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from e2gan.core.images import Pixels, read_image
 
 WEB = Path(__file__).parents[2] / "web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+SWIFTSHADER = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 PATIENCE = 120.0  # seconds that a page may take: two cores that others use as well
 
 
@@ -74,3 +80,36 @@ def opened(browser: Any, url: str, **context: Any) -> Any:
     page.goto(url)
     page.wait_for_selector("html[data-ready]", timeout=PATIENCE * 1000)
     return page
+
+
+def as_file(photo: Pixels, kind: str = "png", **how: Any) -> dict[str, Any]:
+    data = io.BytesIO()
+    Image.fromarray(photo).save(data, kind, **how)
+    return {"name": f"photo.{kind}", "mimeType": f"image/{kind}", "buffer": data.getvalue()}
+
+
+def show(page: Any, file: dict[str, Any]) -> None:
+    """Opens a photo, and waits for its edit."""
+    edited(page, lambda: page.set_input_files("#file", file))
+
+
+def edited(page: Any, does: Any) -> None:
+    before = page.evaluate("Number(document.documentElement.dataset.edited ?? 0)")
+    does()
+    until(page, f"Number(document.documentElement.dataset.edited ?? 0) > {before}")
+    until(page, "document.getElementById('stage').ariaBusy !== 'true'")
+
+
+def saved(page: Any) -> Pixels:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save").click()
+    return read_image(Path(download.value.path()))
+
+
+def far(found: Pixels, wanted: Pixels) -> float:
+    assert found.shape == wanted.shape
+    return float(np.abs(found.astype(np.int16) - wanted).mean())
+
+
+def told(page: Any) -> str:
+    return page.locator("#alert").inner_text() if page.locator("#alert").is_visible() else ""

@@ -35,7 +35,6 @@ from e2gan.editing.predictor import AT_ONCE, checked_place
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg"}
 MOST_REQUESTS = 24  # with pictures, that are received, wait or are at work; who comes then is told to wait
 MOST_SIDE = 2**14
-MOST_AT_ONCE = 2 * AT_ONCE  # pixels: the page pads what it sends
 DIGITS = re.compile(r"[0-9]{1,12}")
 EXPORTED = re.compile(r"effects\.json|base\.onnx|(effects|prompts)/[\w.-]+\.safetensors", re.ASCII)
 IDLE, WHOLE = 10.0, 180.0  # seconds in which the next part of an upload, and all of it, has to come
@@ -231,7 +230,10 @@ async def library(desk: Desk, _: Request) -> Response:
         }
         for shelf in found.shelves.values()
     ]
-    content: dict[str, Any] = {"bases": bases, "problems": sorted({*found.problems, *desk.exports.problems()})}
+    content: dict[str, Any] = {
+        "bases": bases,
+        "problems": sorted({*found.problems, *desk.exports.problems(found.shelves.values())}),
+    }
     content |= {"most": {"bytes": desk.most_bytes, "pixels": desk.most_pixels}, "why_not": desk.exports.missing}
     version = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     return JSONResponse({"version": version} | content)
@@ -242,8 +244,8 @@ async def network(desk: Desk, request: Request) -> Response:
 
     Query: base, effect and weight (once for each effect), width, height, and place as left,top,right,bottom."""
     width, height = (_whole(request, name, MOST_SIDE) for name in ("width", "height"))
-    if width * height > MOST_AT_ONCE:
-        raise InputError(f"{width}×{height} pixels are more than the {MOST_AT_ONCE:,} of one part")
+    if width * height > AT_ONCE:
+        raise InputError(f"{width}×{height} pixels are more than the {AT_ONCE:,} of one part")
     place = checked_place([_number(text) for text in request.query_params.get("place", "0,0,1,1").split(",")])
     async with desk.place(request):
         choice = await _choice(desk, request)
@@ -270,9 +272,7 @@ async def edit(desk: Desk, request: Request) -> Response:
         try:
             with photo.open("xb") as file:
                 await desk.receive(request, file.write)
-            made = await desk.edited(
-                request, lambda: desk.models.file(choice, strength, photo, kind, desk.most_pixels)
-            )
+            made = await desk.edited(request, lambda: desk.models.file(choice, strength, photo, kind, desk.most_pixels))
         except InputError as error:
             raise InputError(str(error).replace(str(photo), "this photo")) from None
         finally:

@@ -133,4 +133,3 @@ def told(config: AppConfig, running: Running) -> list[str]:
         lines += [f"It also goes by {', '.join(others)}."] if others else []
         lines.append("Who has the address may edit here: it holds the token.")
     return [*lines, "Ctrl-C ends it."]
-

@@ -108,9 +108,10 @@ def _kept(place: Path, names: Collection[str]) -> x509.Certificate | None:
         listed = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound):
         return None
-    good = found.not_valid_before_utc <= (now := datetime.datetime.now(datetime.UTC)) < found.not_valid_after_utc - SPARE
+    now = datetime.datetime.now(datetime.UTC)
+    good = found.not_valid_before_utc <= now < found.not_valid_after_utc - SPARE
     has = {*listed.get_values_for_type(x509.DNSName), *map(str, listed.get_values_for_type(x509.IPAddress))}
-    return found if good and now and set(map(_plain, names)) <= has else None
+    return found if good and set(map(_plain, names)) <= has else None
 
 
 def _make(place: Path, names: Collection[str]) -> x509.Certificate:

@@ -1,12 +1,13 @@
 """Bases and effects for browsers that compute themselves: written as `export --format effects` does, when asked for.
 
-A base's graph takes half a minute, and is written once. An effect takes a moment, and is compared with PyTorch before it
-counts.
+A base's graph takes half a minute, and is written once. An effect takes a moment, and is compared with PyTorch before
+it counts.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,9 +75,14 @@ class Exports:
             return "ready"
         return "preparing" if shelf.id in self._wanted else "possible"
 
-    def problems(self) -> list[str]:
-        refused = [line for folder in self._folders.values() for line in folder.refused.values()]
-        return [*self._failed.values(), *refused]
+    def problems(self, shelves: Iterable[Shelf]) -> list[str]:
+        """A line on each base, and each effect, of these that cannot be had in a browser."""
+        found = []
+        for shelf in shelves:
+            refused = self._folders[shelf.id].refused if shelf.id in self._folders else {}
+            here = [refused.get(effect.state) for effect in shelf.effects.values()]
+            found += [line for line in (self._failed.get(shelf.id), *here) if line]
+        return found
 
     def manifest(self, base: str) -> Path | None:
         """effects.json of a base, by its id, once it is there."""
@@ -111,8 +117,7 @@ class Exports:
             self._write_base(folder)
             found = [e for e in shelf.effects.values() if e.state in folder.read]
             if self._write_manifest(folder, shelf, found, UNTRIED):
-                self._compare(folder, shelf, found)
-                found = [e for e in found if e.state not in folder.refused]
+                self._compare(folder, shelf, [e for e in found if e.state not in folder.refused])
             folder.state = state if self._write_manifest(folder, shelf, found, effects.MANIFEST) else None
             self._failed.pop(shelf.id, None)
         except (InputError, OSError) as error:
@@ -151,12 +156,15 @@ class Exports:
     def _write_manifest(self, folder: _Folder, shelf: Shelf, found: list[Found], name: str) -> bool:
         """Files keep their names as long as they are the same: a page that has the manifest before this one still finds
         its own. Returns whether there is an effect at all."""
-        made = [folder.read[effect.state] for effect in found]
-        words = max((effect.words for effect in made), default=0)
-        entries = [
-            effects.write_effect(folder.place, one, folder.model, words, f"-{effect.state}-{words}")
-            for effect, one in zip(found, made, strict=True)
-        ]
+        found = [effect for effect in found if effect.state not in folder.refused]
+        words = max((folder.read[effect.state].words for effect in found), default=0)
+        entries = []
+        for effect in found:
+            made, tag = folder.read[effect.state], f"-{effect.state}-{words}"
+            try:
+                entries.append(effects.write_effect(folder.place, made, folder.model, words, tag))
+            except InputError as error:
+                folder.refused[effect.state] = about(effect.name, error, folder.place)
         if entries:
             content = effects.manifest(folder.place, shelf.name, folder.size, folder.model, words, entries)
             write_json(folder.place / name, content)

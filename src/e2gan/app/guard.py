@@ -88,7 +88,7 @@ class Guard:
         if scope["path"] == "/" and (given := query.get("token")):
             if not _same(given[-1], self.token):
                 return _told(401, "That token is not this server's: open the address that `e2gan app` printed last.")
-            # A page, not a redirect: a browser that comes from another site's link would follow that without the cookie.
+            # A page, no redirect: a browser that comes from another site's link would follow that without the cookie.
             answer = HTMLResponse(OPENS)
             secure = self.scheme == "https"
             answer.set_cookie(self.cookie, self.session, httponly=True, samesite="strict", secure=secure)

@@ -173,14 +173,12 @@ class Search:
 
 def _below(root: Path) -> Iterator[tuple[Path, set[str]]]:
     """Folders, and the names in each, without links to folders, hidden ones, and what is half-written."""
-    seen = 0
-    for place, folders, files in os.walk(root):
+    for seen, (place, folders, files) in enumerate(os.walk(root), 1):
         path = Path(place)
         deep = len(path.relative_to(root).parts) >= DEPTH
         kept = [] if deep else [n for n in folders if n[0] != "." and n not in SKIPPED and not n.endswith(PARTIAL)]
         folders[:] = sorted(kept)
         yield path, set(files)
-        seen += 1
         if seen >= MOST_FOLDERS:
             return
 

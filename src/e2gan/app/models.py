@@ -27,7 +27,8 @@ MOST_LOADED = 8  # networks with their adapters merged: up to 28 MB each
 MOST_BARE = 2  # bases that adapters are tried on
 MOST_MIXED = 4
 
-Key, Value = TypeVar("Key"), TypeVar("Value")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class StoppedError(Exception):
@@ -86,7 +87,7 @@ class Models:
 
     def get(self, choice: Choice) -> tuple[Model, Predictor]:
         """Loaded the first time. Raises InputError where a file is damaged, or went away meanwhile."""
-        return self._loaded.get(choice.key, lambda: self._load(choice))
+        return self._loaded.of(choice.key, lambda: self._load(choice))
 
     def _load(self, choice: Choice) -> tuple[Model, Predictor]:
         model = Model.load(base=choice.shelf.folder, adapter=choice.adapters, weights=choice.mixture)
@@ -130,7 +131,7 @@ class Trials:
 
     def __call__(self, base: Path, adapter: Path) -> None:
         """Raises InputError where the adapter is damaged, or does not fit."""
-        generator = self._bare.get(sha256(base / MODEL), lambda: load_generator(base)[0])
+        generator = self._bare.of(sha256(base / MODEL), lambda: load_generator(base)[0])
         attach_adapter(deepcopy(generator), base, adapter, "tried")
 
 
@@ -141,7 +142,7 @@ class _Kept(OrderedDict[Key, Value]):
         super().__init__()
         self.most = most
 
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def of(self, key: Key, make: Callable[[], Value]) -> Value:
         if key not in self:
             while len(self) >= self.most:
                 self.popitem(last=False)

@@ -73,4 +73,5 @@ class Worker:
 def stop_all(workers: list[Worker], patience: float) -> bool:
     """Whether all ended within so many seconds."""
     end = time.monotonic() + patience
-    return all([worker.stop(max(0.0, end - time.monotonic())) for worker in workers])
+    ended = [worker.stop(max(0.0, end - time.monotonic())) for worker in workers]
+    return all(ended)

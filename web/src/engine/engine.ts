@@ -4,7 +4,7 @@ import { strongest, type Choice } from "../runtime/choice.ts";
 import type { EffectFacts, ServedBase } from "../runtime/library.ts";
 import { MANIFEST, parseManifest } from "../runtime/manifest.ts";
 import { crop, isFlat, type Pixels } from "../runtime/pixels.ts";
-import { editPadded, editSmall, WHOLE, type Place, type Settings, type Working } from "../runtime/predictor.ts";
+import { editSmall, WHOLE, type Place, type Settings, type Working } from "../runtime/predictor.ts";
 import { Problem } from "../runtime/problem.ts";
 import { resize } from "../runtime/resize.ts";
 import { fetchBytes } from "./fetching.ts";
@@ -95,7 +95,7 @@ export class Engine {
   async thumbnail(photo: Pixels, name: string): Promise<Pixels> {
     if (this.network instanceof ServerNetwork) this.network.patient = true;
     await this.network.use([{ name, weight: 1 }]);
-    return editPadded(middle(photo), this.base.multiple, this.run, WHOLE);
+    return this.run(middle(photo), WHOLE);
   }
 }
 

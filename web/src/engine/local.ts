@@ -4,7 +4,7 @@ import { keyOf, type Choice } from "../runtime/choice.ts";
 import { checkEffect, effectInputs, type LoadedEffect } from "../runtime/lora.ts";
 import type { Effect, Manifest } from "../runtime/manifest.ts";
 import { emptyPixels, type Pixels } from "../runtime/pixels.ts";
-import { WHOLE, type Place } from "../runtime/predictor.ts";
+import { padded, WHOLE, type Place } from "../runtime/predictor.ts";
 import { Problem } from "../runtime/problem.ts";
 import { parseSafetensors } from "../runtime/safetensors.ts";
 import { fetchEntry } from "./fetching.ts";
@@ -92,7 +92,7 @@ export class LocalNetwork implements Network {
   }
 
   run(photo: Pixels, place: Place): Promise<Pixels> {
-    return this.session.run(photo, place);
+    return padded(this.manifest.base.multiple, (part, seen) => this.session.run(part, seen))(photo, place);
   }
 
   release(): Promise<void> {

@@ -11,7 +11,7 @@ export interface Network {
   readonly threads: number;
   /** What the next runs apply. Throws a Problem for an effect that cannot be loaded. */
   use(choice: Choice): Promise<void>;
-  /** The edit at full strength. photo: of sides that are multiples of the base's own. */
+  /** The edit at full strength, of a picture of any size that is edited as one. */
   run(photo: Pixels, place: Place): Promise<Pixels>;
   release(): Promise<void>;
 }
