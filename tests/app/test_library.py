@@ -107,6 +107,32 @@ def test_samples_are_shown_where_there_is_no_adapter_or_when_asked(shelf: Shelf,
     assert len(both.shelves) == 2
 
 
+def test_two_bases_of_one_name_are_told_apart(shelf: Shelf, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    copy = shelf.copy(tmp_path / "own")
+    other = shutil.copytree(copy.base, copy.folder / "x/base")
+    tensors = load_file(other / "model.safetensors")
+    save_file(
+        {name: value * 2 if value.ndim == 4 else value for name, value in tensors.items()}, other / "model.safetensors"
+    )
+    mine = shutil.copytree(copy.second, copy.folder / "x/mine")
+    about = json.loads((mine / "e2gan.json").read_text())
+    (mine / "e2gan.json").write_text(json.dumps(about | {"base_sha256": sha256(file)}))
+    first, second = Search(copy.folder, Trials()).look().shelves.values()
+    assert (first.name, [*first.effects]) == ("base", ["adapter", "second"])
+    assert (second.name, [*second.effects]) == (f"base {second.id[:6]}", ["mine"])
+
+
+def test_of_many_that_are_broken_a_few_are_told(tmp_path: Path) -> None:
+    for i in range(30):
+        (tmp_path / f"{i:02}").mkdir()
+        (tmp_path / f"{i:02}/adapter_model.safetensors").write_bytes(b"")
+    told = Search(tmp_path, Trials()).look().problems
+    assert told[-1] == "10 more"
+    assert len(told) == 21
+
+
 def test_a_model_from_scratch_is_no_base_and_a_link_is_not_followed(project: Project, tmp_path: Path) -> None:
     shutil.copytree(project.model, tmp_path / "model")
     (tmp_path / "round").symlink_to(tmp_path)

@@ -208,7 +208,7 @@ def test_effects_come_and_go_and_what_is_broken_is_told(
         (copy.folder / "dusty/adapter_model.safetensors").write_bytes(b"no weights")
         until(page, "document.querySelectorAll('#problems li').length === 1")
         line = page.locator("#problems").inner_text()
-        assert line.startswith("Left out: dusty: ")
+        assert line.startswith("dusty: ")
         assert str(tmp_path) not in line
         edited(page, lambda: page.get_by_role("radio", name="Second").check(force=True))  # the others go on
         shutil.rmtree(copy.folder / "dusty")

@@ -80,6 +80,11 @@ class Desk:
             return found
         return self._library
 
+    @property
+    def known(self) -> Library | None:
+        """What was found last: a frame of the camera does not wait for a folder to be searched."""
+        return self._library
+
     def _look(self) -> Library:
         if self._library is None or time.monotonic() - self._looked > FRESH:
             self._library, self._looked = self.search.look(), time.monotonic()
@@ -305,7 +310,11 @@ async def exported(desk: Desk, request: Request) -> Response:
 async def _choice(desk: Desk, request: Request) -> Choice:
     query = request.query_params
     weights = [_number(text) for text in query.getlist("weight")]
-    return Choice.of(await desk.library(), query.get("base", ""), query.getlist("effect"), weights)
+    wanted = query.get("base", ""), query.getlist("effect"), weights
+    try:
+        return Choice.of(desk.known or await desk.library(), *wanted)
+    except GoneError:
+        return Choice.of(await desk.library(), *wanted)  # it may just have come
 
 
 def _whole(request: Request, name: str, most: int) -> int:

@@ -29,7 +29,7 @@ from e2gan.networks.folders import (
 
 DEPTH = 6  # folders below the one that is named
 MOST_FOLDERS = 20_000  # that are looked into
-MOST_WORDS = 300  # characters of a line about a folder
+MOST_WORDS, MOST_LINES = 300, 20  # characters of a line about a folder, and lines
 CARD = "README.md"
 PARTIAL = partial_of(Path("x")).name.removeprefix("x")
 SKIPPED = ("node_modules", "__pycache__")
@@ -131,8 +131,12 @@ class Search:
                 problems.append(f"{name}: its base ({_short(adapter.facts.get('base'))}) is not here")
             elif self._works(base, adapter, problems):
                 _add(found.setdefault(base.sha256, {}), base, adapter)
-        shelves = (_shelf(base, found[base.sha256]) for base in bases.values() if base.sha256 in found)
-        return Library({shelf.id: shelf for shelf in shelves}, tuple(sorted(problems)))
+        shelves: dict[str, Shelf] = {}
+        for base in [base for base in bases.values() if base.sha256 in found]:
+            named = base.name in (shelf.name for shelf in shelves.values())
+            shelf = _shelf(base, f"{base.name} {base.sha256[:6]}" if named else base.name, found[base.sha256])
+            shelves[shelf.id] = shelf
+        return Library(shelves, _few(problems))
 
     def _works(self, base: _Base, adapter: _Adapter, problems: list[str]) -> bool:
         """Whether an adapter runs on its base; if not, `problems` has a line on why."""
@@ -225,9 +229,16 @@ def _add(effects: dict[str, Effect], base: _Base, adapter: _Adapter) -> None:
     effects[name] = Effect(name, facts["prompt"], size, detail, adapter.folder, adapter.state)
 
 
-def _shelf(base: _Base, effects: dict[str, Effect]) -> Shelf:
+def _few(problems: list[str]) -> tuple[str, ...]:
+    """In order, and no more than a page has room for."""
+    lines = sorted(problems)
+    more = len(lines) - MOST_LINES
+    return (*lines[:MOST_LINES], *([f"{more} more"] if more > 0 else []))
+
+
+def _shelf(base: _Base, name: str, effects: dict[str, Effect]) -> Shelf:
     in_order = dict(sorted(effects.items()))
-    return Shelf(base.sha256[:16], base.name, base.folder, base.size, base.multiple, base.licence, in_order)
+    return Shelf(base.sha256[:16], name, base.folder, base.size, base.multiple, base.licence, in_order)
 
 
 def _age(folder: Path) -> tuple[int, str]:
