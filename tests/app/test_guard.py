@@ -22,7 +22,7 @@ def guarded(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     assert address
     folder = tmp_path_factory.mktemp("empty")
-    with serving(AppConfig(folder=folder, port=0, token=TOKEN, samples=False, device="cpu")) as app:
+    with serving(AppConfig(folder=folder, port=0, token=TOKEN, samples="never", device="cpu")) as app:
         assert app.address.endswith(f"/?token={TOKEN}")
         yield app.address
 

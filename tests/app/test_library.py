@@ -112,10 +112,8 @@ def test_two_bases_of_one_name_are_told_apart(shelf: Shelf, tmp_path: Path) -> N
 
     copy = shelf.copy(tmp_path / "own")
     other = shutil.copytree(copy.base, copy.folder / "x/base")
-    tensors = load_file(other / "model.safetensors")
-    save_file(
-        {name: value * 2 if value.ndim == 4 else value for name, value in tensors.items()}, other / "model.safetensors"
-    )
+    file = other / "model.safetensors"
+    save_file({name: value * 2 if value.ndim == 4 else value for name, value in load_file(file).items()}, file)
     mine = shutil.copytree(copy.second, copy.folder / "x/mine")
     about = json.loads((mine / "e2gan.json").read_text())
     (mine / "e2gan.json").write_text(json.dumps(about | {"base_sha256": sha256(file)}))

@@ -45,7 +45,7 @@ def app(shelf: Shelf) -> Iterator[str]:
     built_page()
     from e2gan.app.app import serving
 
-    with serving(AppConfig(folder=shelf.folder, port=0, device="cpu", samples=True)) as running:
+    with serving(AppConfig(folder=shelf.folder, port=0, device="cpu", samples="always")) as running:
         yield running.address
 
 
@@ -184,7 +184,7 @@ def test_a_browser_with_webgpu_takes_over_once_its_files_are_ready(playwright: A
         page = opened(browser, app)
         if not page.evaluate("navigator.gpu?.requestAdapter().then((adapter) => adapter !== null) ?? false"):
             pytest.skip("this machine's Chromium gives no WebGPU adapter, not even SwiftShader's")
-        until(page, "document.documentElement.dataset.ready === 'webgpu'")
+        until(page, "document.documentElement.dataset.ready === 'webgpu'", patience=400)  # they are written first
         show(page, as_file(resize(photo, (64, 64))))
         assert told(page) == ""
 

@@ -57,11 +57,11 @@ def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
         browser.close()
 
 
-def until(page: Any, condition: str) -> None:
+def until(page: Any, condition: str, patience: float = PATIENCE) -> None:
     """Waits for a JavaScript expression to hold. Playwright's own waiting needs eval, which the page forbids."""
     from playwright.sync_api import Error
 
-    end, told = time.monotonic() + PATIENCE, ""
+    end, told = time.monotonic() + patience, ""
     while time.monotonic() < end:
         try:
             if page.evaluate(condition):

@@ -70,7 +70,8 @@ def serving(config: AppConfig) -> Iterator[Running]:
     from e2gan.app.site import Site
 
     device = str(resolve_device(config.device))
-    search = Search(config.folder, Trials(), samples=config.samples)
+    samples = {"auto": None, "always": True, "never": False}[config.samples]
+    search = Search(config.folder, Trials(), samples=samples)
     with ExitStack() as stack:
         place = bind(config.host, config.port, config.names)
         stack.callback(place.close)

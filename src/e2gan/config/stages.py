@@ -324,8 +324,8 @@ class AppConfig(OnDevice):
     token: str | None = None
     """What whoever opens the page has to know: 16 to 128 letters, digits, - and _ (default: none on this machine alone,
     else a new one at each start). Others on this machine can see what is typed here."""
-    samples: bool | None = None
-    """Show the effects that ship, too (default: where the folder has none)."""
+    samples: Literal["auto", "always", "never"] = "auto"
+    """When the effects that ship are shown, too; auto: where the folder has none."""
     megabytes: int = 64
     """The largest photo that is taken, as a file."""
     megapixels: int = 64
