@@ -46,6 +46,9 @@ export class Engine {
 
   /** Of `e2gan app`: in this browser where that has WebGPU, else on the server; and there until the base is ready here. */
   static async loadServed(page: string, base: ServedBase, forced: Backend | null, onProgress: OnProgress): Promise<Engine> {
+    if (typeof OffscreenCanvas === "undefined") {
+      throw new Problem("This browser is too old for this page; its present version is not.");
+    }
     const onServer = (...notes: string[]) => new Engine(base, base.effects, new ServerNetwork(page, base), notes);
     const wanted = forced === null ? await hasAdapter() : forced !== "server";
     if (!wanted) return onServer();
