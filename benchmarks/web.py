@@ -14,15 +14,14 @@ the machine is printed too.
 from __future__ import annotations
 
 import argparse
-import functools
-import http.server
 import os
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from e2gan.export.preview import served
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SWIFTSHADER = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
@@ -33,11 +32,6 @@ new PerformanceObserver((list) => {
 }).observe({ type: "longtask", buffered: true });
 """
 PATIENCE = 300.0
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 def until(page: Any, condition: str) -> None:
@@ -97,12 +91,10 @@ def main() -> None:
         from playwright.sync_api import sync_playwright
     except ImportError:
         sys.exit("benchmark: playwright is missing: pip install 'e2gan[dev]'")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(args.site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright:
+    with served(args.site) as address, sync_playwright() as playwright:
         flags = [*CAMERA, *(SWIFTSHADER if args.webgpu else ())]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        measure(browser.new_page(), f"http://127.0.0.1:{server.server_port}/", args)
+        measure(browser.new_page(), address, args)
         browser.close()
 
 

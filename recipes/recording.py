@@ -7,13 +7,10 @@ the effects, their strength, a mix of two, and from before to after. Needs playw
 from __future__ import annotations
 
 import argparse
-import functools
-import http.server
 import io
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,14 +19,11 @@ from typing import Any
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from e2gan.export.preview import served
+
 ROOT = Path(__file__).resolve().parents[1]
 EDITED = "Number(document.documentElement.dataset.edited ?? 0)"
 SETTLE = 150  # milliseconds until what was drawn is on the screen
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 class Film:
@@ -95,14 +89,12 @@ def main() -> None:
     args = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(args.site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+    with served(args.site) as address, sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         photo = Path(folder) / "china.png"
         Image.fromarray(load_sample_image("china.jpg")).save(photo)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport={"width": 390, "height": 720})
-        page.goto(f"http://127.0.0.1:{server.server_port}/?backend=wasm")
+        page.goto(f"{address}?backend=wasm")
         page.wait_for_selector("html[data-ready]", timeout=300_000)
         film = Film(page)
         play(film, photo)

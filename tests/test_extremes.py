@@ -31,6 +31,7 @@ NEEDED = {
     "export": "--out o --adapter golden",
     "edit": "photo.png --out o.png --adapter golden",
     "push": "golden me/golden",
+    "app": "folder",
     "verify": "folder",
 }
 EXTREMES = ["1" + "0" * 12, str(2**70), "-" + "9" * 12, "9" * 5000, "1e30", "-1e30", "1e400", "nan", "inf", "-inf"]

@@ -94,6 +94,7 @@ ALWAYS_ANEW = {
     "verify": "hashes and measures each time",
     "cost": "counts each time",
     "push": "uploads what the hub has not",
+    "app": "serves, and looks at its folder again each time that it is asked",
     "demo": "reads built-in pictures and shipped bases alone",
     "reproduce": "is made of the other commands",
 }

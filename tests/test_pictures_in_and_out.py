@@ -108,6 +108,7 @@ NO_PICTURES = {
     "reproduce": "photo sets, and concepts of distinct names",
     "cost": "no picture at all",
     **dict.fromkeys(("push", "verify"), "folders that this program wrote"),
+    "app": "one picture at a time, which has no name",
 }
 CLASHING = ["a.png", "a.bmp", "a.tif", "a-bmp.png", "A.PNG", "b/a.png", "B/a.png", "b.png", "\u00e9.png", "e\u0301.png"]
 
@@ -196,7 +197,7 @@ NAMED = {
     "research/comparison.py:load_sets": "that refusal",
     "research/tables/models.py:_embedding_name": "with the hash of its path",
     "export/effects.py:effect_names": "adapters of one name are refused",
-    "export/effects.py:_write_effect": "that refusal",
+    "export/effects.py:write_effect": "that refusal",
     "benchmarks/base.py:plan_bases": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,
     "benchmarks/quality.py:place": OF_TEXTS,

@@ -1,9 +1,11 @@
 # The public names, in the order of the data's way; `__init__.py` gives each when it is first used.
+from .app.app import run_app as run_app
 from .choose.concepts import choose_concepts as choose_concepts
 from .choose.photos import select_photos as select_photos
 from .config import PRESETS as PRESETS
 from .config import RECIPES as RECIPES
 from .config import AdaptConfig as AdaptConfig
+from .config import AppConfig as AppConfig
 from .config import BaseConfig as BaseConfig
 from .config import ChooseConfig as ChooseConfig
 from .config import ConceptsConfig as ConceptsConfig

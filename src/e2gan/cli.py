@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "export": (c.ExportConfig, "e2gan.export.all_formats:export"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
     "push": (c.PushConfig, "e2gan.sharing.push:push_to_hub"),
+    "app": (c.AppConfig, "e2gan.app.app:run_app"),
     "verify": (c.VerifyConfig, "e2gan.research.verify:verify"),
 }
 

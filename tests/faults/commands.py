@@ -102,7 +102,10 @@ RUNS: dict[str, Run] = {
     "verify": Run("verify adapter --device cpu", (*TRAINS, "adapter")),
 }
 
-NOT_KILLED = {"push": "writes nothing on this disk, and one commit on the hub, which is whole or not there"}
+NOT_KILLED = {
+    "app": "has nothing to go on from; tests/app/test_app.py stops it at rest and in the midst of edits",
+    "push": "writes nothing on this disk, and one commit on the hub, which is whole or not there",
+}
 LONG = ("export, all", "reproduce", "demo")  # a minute each
 
 Program = Callable[[Sequence[str], Path], None]

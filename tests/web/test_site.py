@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -18,15 +17,26 @@ from PIL import Image
 
 from e2gan import AdaptConfig, ExportConfig, Model, Predictor, TrainingConfig, adapt, export_model
 from e2gan.core.files import sha256
-from e2gan.core.images import Pixels, read_image, resize
-from e2gan.data.builtin_photos import builtin_pictures
+from e2gan.core.images import Pixels, resize
+from e2gan.export.preview import served
 from tests.conftest import Project
-from tests.web.web_tools import built_page, chromium, opened, served, until
+from tests.web.web_tools import (
+    SWIFTSHADER,
+    as_file,
+    built_page,
+    chromium,
+    edited,
+    far,
+    opened,
+    saved,
+    show,
+    told,
+    until,
+)
 
 pytestmark = pytest.mark.slow
 
 LEVELS = 2.0  # of 255, in the mean
-SWIFTSHADER = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 
 
 @dataclass(frozen=True)
@@ -68,68 +78,9 @@ def make_site(root: Path, adapters: dict[str, Path], project: Project) -> None:
 
 
 @pytest.fixture(scope="module")
-def photo() -> Pixels:
-    return resize(next(iter(builtin_pictures().values())), (301, 402))
-
-
-@pytest.fixture(scope="module")
-def camera_file(photo: Pixels, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the fake camera shows: the photo, as a film of one picture."""
-    file = tmp_path_factory.mktemp("camera") / "camera.y4m"
-    picture = resize(photo, (240, 320))
-    planes = Image.fromarray(picture).convert("YCbCr")
-    y, cb, cr = (np.asarray(plane, np.float32) for plane in planes.split())
-    halved = [c.reshape(120, 2, 160, 2).mean((1, 3)) for c in (cb, cr)]
-    limited = [y * 219 / 255 + 16, *((c - 128) * 224 / 255 + 128 for c in halved)]
-    frame = b"FRAME\n" + b"".join(np.rint(plane).astype(np.uint8).tobytes() for plane in limited)
-    file.write_bytes(b"YUV4MPEG2 W320 H240 F30:1 Ip A1:1 C420jpeg\n" + frame * 30)
-    return file
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Any, camera_file: Path) -> Iterator[Any]:
-    fake = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-    with chromium(playwright, *fake, f"--use-file-for-fake-video-capture={camera_file}") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def url(site: Site) -> Iterator[str]:
     with served(site.folder) as address:
         yield address
-
-
-def as_file(photo: Pixels, kind: str = "png", **how: Any) -> dict[str, Any]:
-    data = io.BytesIO()
-    Image.fromarray(photo).save(data, kind, **how)
-    return {"name": f"photo.{kind}", "mimeType": f"image/{kind}", "buffer": data.getvalue()}
-
-
-def show(page: Any, file: dict[str, Any]) -> None:
-    """Opens a photo, and waits for its edit."""
-    edited(page, lambda: page.set_input_files("#file", file))
-
-
-def edited(page: Any, does: Any) -> None:
-    before = page.evaluate("Number(document.documentElement.dataset.edited ?? 0)")
-    does()
-    until(page, f"Number(document.documentElement.dataset.edited ?? 0) > {before}")
-    until(page, "document.getElementById('stage').ariaBusy !== 'true'")
-
-
-def saved(page: Any) -> Pixels:
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save").click()
-    return read_image(Path(download.value.path()))
-
-
-def far(found: Pixels, wanted: Pixels) -> float:
-    assert found.shape == wanted.shape
-    return float(np.abs(found.astype(np.int16) - wanted).mean())
-
-
-def told(page: Any) -> str:
-    return page.locator("#alert").inner_text() if page.locator("#alert").is_visible() else ""
 
 
 def test_edits_on_the_processor_are_pytorchs(browser: Any, url: str, site: Site, photo: Pixels) -> None:

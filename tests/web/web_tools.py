@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
+import io
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from e2gan.core.images import Pixels, read_image
 
 WEB = Path(__file__).parents[2] / "web"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+SWIFTSHADER = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
 PATIENCE = 120.0  # seconds that a page may take: two cores that others use as well
 
 
@@ -45,25 +48,6 @@ def built_page() -> Path:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The folder at an address, by a plain server that sends no headers of its own and compresses nothing."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@contextmanager
 def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
     """A browser. playwright: as the fixture of that name gives it."""
     browser = playwright.chromium.launch(executable_path=CHROMIUM or None, args=list(flags))
@@ -73,11 +57,11 @@ def chromium(playwright: Any, *flags: str) -> Iterator[Any]:
         browser.close()
 
 
-def until(page: Any, condition: str) -> None:
+def until(page: Any, condition: str, patience: float = PATIENCE) -> None:
     """Waits for a JavaScript expression to hold. Playwright's own waiting needs eval, which the page forbids."""
     from playwright.sync_api import Error
 
-    end, told = time.monotonic() + PATIENCE, ""
+    end, told = time.monotonic() + patience, ""
     while time.monotonic() < end:
         try:
             if page.evaluate(condition):
@@ -96,3 +80,36 @@ def opened(browser: Any, url: str, **context: Any) -> Any:
     page.goto(url)
     page.wait_for_selector("html[data-ready]", timeout=PATIENCE * 1000)
     return page
+
+
+def as_file(photo: Pixels, kind: str = "png", **how: Any) -> dict[str, Any]:
+    data = io.BytesIO()
+    Image.fromarray(photo).save(data, kind, **how)
+    return {"name": f"photo.{kind}", "mimeType": f"image/{kind}", "buffer": data.getvalue()}
+
+
+def show(page: Any, file: dict[str, Any]) -> None:
+    """Opens a photo, and waits for its edit."""
+    edited(page, lambda: page.set_input_files("#file", file))
+
+
+def edited(page: Any, does: Any) -> None:
+    before = page.evaluate("Number(document.documentElement.dataset.edited ?? 0)")
+    does()
+    until(page, f"Number(document.documentElement.dataset.edited ?? 0) > {before}")
+    until(page, "document.getElementById('stage').ariaBusy !== 'true'")
+
+
+def saved(page: Any) -> Pixels:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save").click()
+    return read_image(Path(download.value.path()))
+
+
+def far(found: Pixels, wanted: Pixels) -> float:
+    assert found.shape == wanted.shape
+    return float(np.abs(found.astype(np.int16) - wanted).mean())
+
+
+def told(page: Any) -> str:
+    return page.locator("#alert").inner_text() if page.locator("#alert").is_visible() else ""

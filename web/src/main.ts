@@ -2,20 +2,24 @@
 
 import "./style.css";
 
+import type { Backend } from "./engine/network.ts";
 import type { Ready, Reply, Request } from "./engine/protocol.ts";
-import type { Backend } from "./engine/session.ts";
 import { Camera } from "./page/camera.ts";
 import { Compare } from "./page/compare.ts";
 import { buttonsFor, byId, download, show } from "./page/dom.ts";
 import { EffectStrip, titled } from "./page/effects.ts";
 import { choose, onPhoto } from "./page/files.ts";
-import { alertOf, clearAlert, note, progress, say } from "./page/messages.ts";
+import { alertOf, clearAlert, clearNotes, note, progress, say } from "./page/messages.ts";
 import { prepareOffline } from "./page/offline.ts";
 import { Clip } from "./page/recorder.ts";
+import { isServed, Served } from "./page/served.ts";
 import { choiceOf, type Choice } from "./runtime/choice.ts";
+import type { ServedBase } from "./runtime/library.ts";
 import { problemText } from "./runtime/problem.ts";
 
 const SHOWN_AT_MOST = 2048; // pixels of a photo's longer side on the screen; it is saved at its own size
+
+const BUSY = 200; // milliseconds until a frame is tried again that the server had no time for
 
 const compare = new Compare();
 const camera = new Camera();
@@ -67,6 +71,8 @@ function hear({ data }: MessageEvent<Reply>): void {
       return strip?.thumbnail(data.name, data.shown);
     case "broken-effect":
       return refuseEffect(data.name, data.message);
+    case "dropped":
+      return void setTimeout(nextFrame, BUSY);
     case "saved":
       return saved(data);
     case "failed":
@@ -74,16 +80,20 @@ function hear({ data }: MessageEvent<Reply>): void {
   }
 }
 
-/** Once what it loads is kept for offline use. */
-function startWorker(): void {
+/** Once what it loads is kept for offline use. base: of the server behind the page. */
+function startWorker(base: ServedBase | null): void {
   worker = new Worker(new URL("./engine/worker.ts", import.meta.url), { type: "module" });
   worker.addEventListener("message", hear);
   worker.addEventListener("error", (event) => {
     progress(null);
     alertOf(`The effects could not be started in this browser: ${event.message || "its worker did not load"}.`);
   });
-  ask({ kind: "load", root: new URL("./", location.href).href, backend: asked() });
+  load(base);
   for (const [request, transfer] of early.splice(0)) ask(request, transfer);
+}
+
+function load(base: ServedBase | null): void {
+  ask({ kind: "load", root: new URL("./", location.href).href, backend: asked(), base });
 }
 
 function showProgress({ received, expected, step }: Extract<Reply, { kind: "progress" }>): void {
@@ -92,25 +102,37 @@ function showProgress({ received, expected, step }: Extract<Reply, { kind: "prog
   else progress(NaN, "Getting ready");
 }
 
+/** Again where another base is chosen, or what a server has is another. */
 function begin(now: Ready): void {
+  const first = ready === null;
   ready = now;
   progress(null);
-  strip = new EffectStrip(now.effects, changed);
+  strip = new EffectStrip(now.effects, changed, strip?.chosen ?? null, second.value);
   byId("second").closest("label")!.hidden = now.effects.length < 2;
-  liveSize.value = now.backend === "webgpu" ? "" : "128";
+  if (first) liveSize.value = now.backend === "webgpu" ? "" : "128";
   fillAbout(now);
-  for (const line of now.notes) note(line);
-  if (now.backend === "wasm" && now.notes.length === 0 && asked() !== "wasm") {
-    note("This browser has no WebGPU, so the effects run on the processor: more slowly, with the same pictures.");
-  }
-  if (now.backend === "wasm" && !crossOriginIsolated) {
-    note("This page is not isolated from other sites, so the browser gives it one thread: more slowly, with the same pictures.");
-  }
+  tellWhere(now);
   document.documentElement.dataset.ready = now.backend;
-  say(mode === "empty" ? "Ready." : "");
+  document.documentElement.dataset.loads = String(Number(document.documentElement.dataset.loads ?? 0) + 1);
+  if (first) say(mode === "empty" ? "Ready." : "");
   if (mode === "photo") changed();
   if (mode !== "empty") ask({ kind: "thumbnails" });
-  if (mode === "live") nextFrame();
+  if (mode === "live" && first) nextFrame();
+}
+
+/** Where it edits, and what that browser cannot have. */
+function tellWhere({ backend, notes }: Ready): void {
+  if (isServed) clearNotes();
+  for (const element of document.querySelectorAll<HTMLElement>("[data-where]")) {
+    element.hidden = element.dataset.where !== (backend === "server" ? "server" : "device");
+  }
+  for (const line of notes) note(line);
+  if (backend === "wasm" && notes.length === 0 && asked() !== "wasm") {
+    note("This browser has no WebGPU, so the effects run on the processor: more slowly, with the same pictures.");
+  }
+  if (backend === "wasm" && !crossOriginIsolated) {
+    note("This page is not isolated from other sites, so the browser gives it one thread: more slowly, with the same pictures.");
+  }
 }
 
 function showPhoto({ width, height, shown, note: remark }: Extract<Reply, { kind: "photo" }>): void {
@@ -343,7 +365,12 @@ function title(): string {
 
 function fillAbout({ effects, base, backend, threads }: Ready): void {
   const list = byId("about-dialog").querySelector("dl")!;
-  const runs = backend === "webgpu" ? "on the graphics (WebGPU)" : `on the processor, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+  list.replaceChildren();
+  const runs = {
+    webgpu: "on the graphics (WebGPU)",
+    wasm: `on the processor, ${threads} ${threads === 1 ? "thread" : "threads"}`,
+    server: "on the computer that this page came from",
+  }[backend];
   const rows: [string, string][] = [["Runs", runs], ["Base", base.name]];
   for (const [term, text] of [...rows, ...effects.map(({ name, prompt }): [string, string] => [titled(name), prompt])]) {
     if (text === "") continue;
@@ -355,7 +382,7 @@ function fillAbout({ effects, base, backend, threads }: Ready): void {
 
 function asked(): Backend | null {
   const value = new URLSearchParams(location.search).get("backend");
-  return value === "wasm" || value === "webgpu" ? value : null;
+  return value === "wasm" || value === "webgpu" || value === "server" ? value : null;
 }
 
 interface InstallEvent extends Event {
@@ -384,5 +411,11 @@ onPhoto(openPhoto, () => alertOf("There is no picture in that."));
 offerInstalling();
 enter("empty");
 progress(NaN, "Getting ready");
-await prepareOffline(() => note("There is a newer version of this page: load it anew to use it."));
-startWorker();
+if (isServed) {
+  // No service worker: what a server has changes, and without it there is nothing.
+  for (const element of document.querySelectorAll<HTMLElement>("[data-where]")) element.hidden = true;
+  void new Served((base) => (worker === null ? startWorker(base) : load(base))).watch();
+} else {
+  await prepareOffline(() => note("There is a newer version of this page: load it anew to use it."));
+  startWorker(null);
+}

@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { guided } from "../src/runtime/guided.ts";
 import { mix, pad, type Pixels } from "../src/runtime/pixels.ts";
-import { editPhoto, workingSize, type Settings } from "../src/runtime/predictor.ts";
+import { editPhoto, padded, workingSize, type Settings } from "../src/runtime/predictor.ts";
 import { resize } from "../src/runtime/resize.ts";
 
 interface Picture {
@@ -48,7 +48,7 @@ for (const { does, pictures, numbers, settings, out } of JSON.parse(readFileSync
   else if (does === "guided") result = guided(first, others[0], others[1]);
   else if (does === "pad") result = pad(first, numbers[0], numbers[1]);
   else if (does === "mix") result = mix(first, others[0], numbers[0]);
-  else if (does === "edit") result = await editPhoto(first, settings as Settings, invert);
+  else if (does === "edit") result = await editPhoto(first, settings as Settings, padded((settings as Settings).multiple, invert));
   else if (does === "size") {
     writeFileSync(join(folder, out), JSON.stringify(workingSize(numbers[0], numbers[1], settings as Settings)));
     continue;

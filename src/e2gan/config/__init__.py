@@ -34,6 +34,7 @@ from e2gan.config.research import (
 )
 from e2gan.config.stages import (
     AdaptConfig,
+    AppConfig,
     BaseConfig,
     CostConfig,
     DemoConfig,

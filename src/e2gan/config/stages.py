@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,7 @@ from e2gan.config.training import TrainingConfig
 Init = Literal["random", "gradient"]
 Detail = Literal["guided", "none"]
 Metadata = Literal["keep", "no-gps", "none"]
+MOST_MEGABYTES, MOST_MEGAPIXELS = 1280, 200  # of a photo: what core/images.py reads
 RuntimeName = Literal["auto", "pytorch", "pytorch-bf16", "openvino", "openvino-bf16"]
 
 
@@ -336,6 +338,46 @@ class EditConfig(OnDevice):
         editing(self)
         need(0 <= self.smooth <= 1, f"--smooth {self.smooth}: must lie in 0..1")
         need(0 <= self.crf <= 51, f"--crf {self.crf}: must lie in 0..51")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppConfig(OnDevice):
+    """Serve a page on this machine: photos and the camera, edited by the effects in a folder."""
+
+    folder: Positional[Path] = Path()
+    """Where bases and adapters are looked for, and in the folders below it; new ones appear by themselves."""
+    host: str = "127.0.0.1"
+    """Name or address to answer at: this machine alone sees the default; 0.0.0.0: whoever reaches this machine, by
+    https and with a token."""
+    port: int = 8000
+    """Port to answer at; 0: a free one."""
+    cert: Path | None = None
+    """Certificate for https (PEM, the chain after it), with its --key. Without one, beyond this machine, one of its own
+    making."""
+    key: Path | None = None
+    """Private key of --cert (PEM, without a passphrase)."""
+    names: tuple[str, ...] = ()
+    """More names or addresses by which browsers reach this machine, such as that of its VPN."""
+    token: str | None = None
+    """What whoever opens the page has to know: 16 to 128 letters, digits, - and _ (default: none on this machine alone,
+    else a new one at each start). Others on this machine can see what is typed here."""
+    samples: Literal["auto", "always", "never"] = "auto"
+    """When the effects that ship are shown, too; auto: where the folder has none."""
+    megabytes: int = 64
+    """The largest photo that is taken, as a file."""
+    megapixels: int = 64
+    """The largest photo that is taken, as pixels."""
+    open: bool = False
+    """Open the page in this machine's browser."""
+
+    def check(self) -> None:
+        need(bool(self.host) and self.host.isprintable(), f"--host {self.host!r}: name a host or an address")
+        at_least("port", self.port, 0, 65535)
+        need((self.cert is None) == (self.key is None), "--cert and --key belong together: name both")
+        good = self.token is None or re.fullmatch(r"[A-Za-z0-9_-]{16,128}", self.token)
+        need(bool(good), "--token: must have 16 to 128 letters, digits, - and _")
+        positive("megabytes", self.megabytes, MOST_MEGABYTES)
+        positive("megapixels", self.megapixels, MOST_MEGAPIXELS)
 
 
 @dataclass(frozen=True, kw_only=True)

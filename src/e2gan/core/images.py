@@ -120,7 +120,7 @@ def read_image(path: Path, most: int = MAX_PIXELS) -> Pixels:
     return _read(path, lambda image, embedded: _seen(image, f"{path}: ", embedded, ours=True)[0], most=most)
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, most: int = MAX_PIXELS) -> Picture:
     """As `read_image`, with what else the file holds. Raises InputError as that does."""
 
     def picture(image: Image.Image, embedded: bytes | None) -> Picture:
@@ -138,7 +138,7 @@ def read_picture(path: Path) -> Picture:
             captions=_captioned(image),
         )
 
-    return _read(path, picture)
+    return _read(path, picture, most=most)
 
 
 def _read(

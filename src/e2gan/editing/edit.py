@@ -91,8 +91,7 @@ def edit(config: EditConfig) -> Edited:
         config.out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write to {config.out}: {error.strerror}") from None
-    xmp = _provenance(config, model, predictor, _weights(config)).xmp() if config.provenance else None
-    made = _edited(config, predictor, picture, config.out.suffix, xmp)
+    made = edit_picture(config, model, predictor, picture)
     clear_beside(config.out)
     write_bytes(config.out, made.data)
     name = str(photo)
@@ -112,8 +111,16 @@ def _runtime(config: EditConfig) -> RuntimeName:
     return config.runtime
 
 
+def edit_picture(config: EditConfig, model: Model, predictor: Predictor, picture: Picture) -> Made:
+    """A picture's edit as the file `out` of the settings, whose ending says its kind; it is not written. Raises
+    NotFiniteError, and InputError where the kind has no room for it, as `edit` does."""
+    check_sides(picture.pixels, config.out.suffix)
+    xmp = _provenance(config, model, predictor, _weights(config)).xmp() if config.provenance else None
+    return _edited(config, predictor, picture, config.out.suffix, xmp)
+
+
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """An edit as a file's bytes. lost: what of the photo is not in it. blank: whether it is one flat colour."""
 
     data: bytes
@@ -121,7 +128,7 @@ class _Made:
     blank: bool
 
 
-def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: str, xmp: bytes | None) -> _Made:
+def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: str, xmp: bytes | None) -> Made:
     """The edit of a photo, as a file with this ending."""
     edited = predictor.edit(
         picture.pixels, strength=config.strength, side=config.side, tile=config.tile, detail=config.detail
@@ -142,7 +149,7 @@ def _edited(config: EditConfig, predictor: Predictor, picture: Picture, suffix: 
         lost.append("some of its EXIF data is damaged, or too long, and left out")
     dpi = None if config.metadata == "none" else picture.dpi
     data = encode(image, suffix, profile=picture.profile, exif=exif, xmp=xmp, dpi=dpi)
-    return _Made(data, lost, blank=is_blank(picture.pixels, edited))
+    return Made(data, lost, blank=is_blank(picture.pixels, edited))
 
 
 def is_video(path: Path) -> bool:

@@ -33,19 +33,26 @@ if TYPE_CHECKING:
 
 MANIFEST = "effects.json"
 MOST_BYTES = 200_000  # of an effect
+OF_BASE = ("e2gan", "size", "multiple", "precision", "base_sha256")  # facts
 SMALL = 1024  # numbers of a constant that is worth no cast
 
 
 @dataclass(frozen=True)
 class Effect:
-    """An adapter as the graph takes it. inputs: A and B by name; prompt: keys, values and padding, by name."""
+    """An adapter as the graph takes it. text: its prompt in words. inputs: A and B by name; prompt: keys, values and
+    padding, by name."""
 
     name: str
-    words: str
+    text: str
     size: int
     detail: str
     inputs: dict[str, Tensor]
     prompt: dict[str, Tensor]
+
+    @property
+    def words(self) -> int:
+        """Of its prompt, as tokens."""
+        return self.prompt["prompt.hidden"].shape[1] if self.prompt else 0
 
 
 def write(order: Order, path: Path) -> None:
@@ -60,32 +67,40 @@ def write(order: Order, path: Path) -> None:
     bare, settings = load_generator(order.base)
     generator = deepcopy(bare)
     effects = [
-        _effect(name, generator, f"adapter{i}", order.base, adapter, settings["size"])
+        put_effect(name, generator, f"adapter{i}", order.base, adapter, settings["size"])
         for i, (name, adapter) in enumerate(names.items())
     ]
     model = UnmergedModel(bare, list(lora_layers(generator)))
-    write_bytes(folder / BASE, base_onnx(model, order))
-    card = order.base / "README.md"
+    facts = as_facts(order, versions().get("e2gan", ""))
+    write_bytes(folder / BASE, base_onnx(model, facts))
+    write_card(folder, order.base)
+    words = max((effect.words for effect in effects), default=0)
+    entries = [write_effect(folder, effect, model, words) for effect in effects]
+    write_json(path, manifest(folder, order.base.resolve().name, settings["size"], model, words, entries))
+
+
+def write_card(folder: Path, base: Path) -> None:
+    """The base's model card, or a line that says that it has none."""
+    card = base / "README.md"
     write_bytes(folder / BASE_CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
+
+
+def manifest(
+    folder: Path, name: str, size: int, model: UnmergedModel, words: int, entries: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What effects.json says of a folder in which the base and its card lie. name: the base's. size: which it was
+    trained at. words: of the prompts. entries: of `write_effect`."""
     told = {
         "file": BASE,
         "bytes": (folder / BASE).stat().st_size,
         "sha256": sha256(folder / BASE),
-        "size": settings["size"],
+        "size": size,
         "multiple": model.multiple,
         "licence": licence(folder / BASE_CARD),
-        "name": order.base.resolve().name,
+        "name": name,
     }
-    words = max((e.prompt["prompt.hidden"].shape[1] for e in effects if e.prompt), default=0)
-    entries = [_write_effect(folder, effect, model, words) for effect in effects]
-    manifest = {
-        "format": "e2gan effects",
-        "version": 1,
-        "base": told,
-        "inputs": inputs(model, words),
-        "effects": entries,
-    }
-    write_json(path, manifest)
+    found = {"format": "e2gan effects", "version": 1, "base": told}
+    return found | {"inputs": inputs(model, words), "effects": list(entries)}
 
 
 def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
@@ -111,8 +126,9 @@ def licence(card: Path) -> str:
     return f"{stated_licence(card) or 'not stated'}: see {BASE_CARD}"
 
 
-def _effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:
-    """An adapter as inputs. It is put on the generator under a key of its own. size: where it says none."""
+def put_effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:
+    """An adapter as inputs. It is put on the generator under a key of its own. size: where it says none. Raises
+    InputError where it is damaged, or of another base."""
     tokens, about = attach_adapter(generator, base, adapter, key)
     set_strengths(generator, {key: 1.0})
     tensors, prompt = {}, {}
@@ -129,8 +145,9 @@ def _effect(name: str, generator: Generator, key: str, base: Path, adapter: Path
     return Effect(name, about["prompt"], about.get("size", size), about.get("detail") or "guided", tensors, prompt)
 
 
-def _write_effect(folder: Path, effect: Effect, model: UnmergedModel, words: int) -> dict[str, Any]:
-    """The two files of an effect, and its entry in the manifest. words: what its prompt is padded to."""
+def write_effect(folder: Path, effect: Effect, model: UnmergedModel, words: int, tag: str = "") -> dict[str, Any]:
+    """The two files of an effect, and its entry in the manifest. words: what its prompt is padded to. tag: what their
+    names end with."""
     tensors = {}
     for name, axis in model.rank_axes().items():
         example = model.given()[name].narrow(axis, 0, 1)  # zeros: a layer that this effect leaves as it is
@@ -141,13 +158,13 @@ def _write_effect(folder: Path, effect: Effect, model: UnmergedModel, words: int
         shape = [words - n if i == axis else n for i, n in enumerate(tensor.shape)]
         padding = torch.full(shape, HIDDEN if name.endswith("hidden") else 0.0)
         prompt[name] = torch.cat([tensor, padding], axis).half()
-    file, prompt_file = (f"{kind}/{slug(effect.name)}.safetensors" for kind in ("effects", "prompts"))
+    file, prompt_file = (f"{kind}/{slug(effect.name)}{tag}.safetensors" for kind in ("effects", "prompts"))
     for name, content in ((file, tensors), (prompt_file, prompt)):
         (folder / name).parent.mkdir(exist_ok=True)
         write_tensors(folder / name, content)
     return {
         "name": effect.name,
-        "prompt": effect.words,
+        "prompt": effect.text,
         "file": file,
         "bytes": (folder / file).stat().st_size,
         "sha256": sha256(folder / file),
@@ -181,14 +198,12 @@ def inputs(model: UnmergedModel, words: int) -> list[dict[str, Any]]:
     return found
 
 
-def base_onnx(model: UnmergedModel, order: Order) -> bytes:
-    """The base as the bytes of one ONNX file."""
+def base_onnx(model: UnmergedModel, facts: Mapping[str, str]) -> bytes:
+    """The base as the bytes of one ONNX file. facts: of `as_facts`; those that are the base's are written into it."""
     require()
     proto = exported(*traced(model))
-    wanted = {key: value for key, value in order.facts.items() if key == "base_sha256"}
-    facts = as_facts(order, versions().get("e2gan", "")) | wanted
-    label(proto, {key: facts[key] for key in ("e2gan", "size", "multiple", "precision", *wanted)})
-    if order.precision == "fp16":
+    label(proto, {key: facts[key] for key in OF_BASE if key in facts})
+    if facts["precision"] == "fp16":
         store_in_half(proto)
     return checked_bytes(proto)
 

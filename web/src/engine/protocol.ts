@@ -1,10 +1,11 @@
 /** What the page and its worker say to each other. The page draws; all computing is the worker's. */
 
 import type { Choice } from "../runtime/choice.ts";
-import type { Backend } from "./session.ts";
+import type { ServedBase } from "../runtime/library.ts";
+import type { Backend } from "./network.ts";
 
 export type Request =
-  | { kind: "load"; root: string; backend: Backend | null }
+  | { kind: "load"; root: string; backend: Backend | null; base: ServedBase | null } // base: of a server behind the page
   | { kind: "photo"; source: Blob | ImageBitmap; most: number }
   | { kind: "edit"; choice: Choice; strength: number }
   | { kind: "thumbnails" }
@@ -34,5 +35,6 @@ export type Reply =
   | { kind: "thumbnail"; name: string; shown: ImageBitmap }
   | { kind: "broken-effect"; name: string; message: string }
   | { kind: "frame"; before: ImageBitmap; after: ImageBitmap; milliseconds: number }
+  | { kind: "dropped" } // a frame that the server had no time for
   | { kind: "saved"; blob: Blob; width: number; height: number }
   | { kind: "failed"; during: Request["kind"]; message: string };

@@ -8,13 +8,14 @@ import type { Place } from "../runtime/predictor.ts";
 import { Problem } from "../runtime/problem.ts";
 import type { Tensor } from "../runtime/safetensors.ts";
 import { fetchBytes, unpackBinary, type OnBytes } from "./fetching.ts";
+import type { Backend } from "./network.ts";
 
-export type Backend = "webgpu" | "wasm";
+export type LocalBackend = Exclude<Backend, "server">;
 type Build = "jspi" | "asyncify" | "plain";
 
 export interface Runtime {
   ort: typeof Ort;
-  backend: Backend;
+  backend: LocalBackend;
   threads: number;
 }
 
@@ -31,12 +32,12 @@ export function bytesOf(build: Build): number {
 }
 
 /** Whether a WebGPU adapter can be had, and which build then runs. JSPI's is smaller, and not everywhere. */
-export async function findBuild(forced: Backend | null): Promise<Build> {
+export async function findBuild(forced: LocalBackend | null): Promise<Build> {
   if (forced === "wasm" || !(await hasAdapter())) return "plain";
   return "Suspending" in WebAssembly ? "jspi" : "asyncify";
 }
 
-async function hasAdapter(): Promise<boolean> {
+export async function hasAdapter(): Promise<boolean> {
   const gpu = (navigator as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu;
   if (gpu === undefined) return false;
   return gpu.requestAdapter().then((adapter) => adapter !== null, () => false);

@@ -6,8 +6,10 @@ import { enlarge, type Working } from "../runtime/predictor.ts";
 import { Problem, problemText } from "../runtime/problem.ts";
 import { resize } from "../runtime/resize.ts";
 import { Engine, refuseFlat } from "./engine.ts";
+import type { OnProgress } from "./local.ts";
 import { decode, encode, readPixels, sizeOf, toBitmap, type Source } from "./pictures.ts";
 import type { Reply, Request } from "./protocol.ts";
+import { Busy, ServerNetwork } from "./server.ts";
 
 const MOST_PIXELS = 40e6;
 const LIVE_SIDE = 720; // the longer side of a frame of the camera as it is shown
@@ -16,7 +18,10 @@ type Waiting = Exclude<Request, { kind: "load" }>;
 /** What waits, in this order; of each kind only the latest. */
 const ORDER: Waiting["kind"][] = ["photo", "still", "save", "edit", "frame", "thumbnails"];
 
+/** source: the file, where it was one. own: its size, where pixels are fewer. */
 interface Photo {
+  source: Blob | null;
+  own: [number, number];
   pixels: Pixels;
   shown: Pixels;
 }
@@ -28,6 +33,8 @@ interface Edit extends Working {
 
 const waiting = new Map<Waiting["kind"], Waiting>();
 let busy = false;
+let loads = 0;
+let exchange: (() => Promise<void>) | null = null;
 let engine: Engine | null = null;
 let photo: Photo | null = null;
 let edit: Edit | null = null;
@@ -44,11 +51,14 @@ self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
 async function pump(): Promise<void> {
   if (busy) return;
   busy = true;
-  for (let next = take(); next !== undefined; next = take()) {
+  for (;;) {
+    const [exchanged, next] = [exchange, exchange === null ? take() : undefined];
+    exchange = null;
+    if (exchanged === null && next === undefined) break;
     try {
-      await answer(next);
+      await (exchanged?.() ?? answer(next as Waiting));
     } catch (error) {
-      fail(next.kind, error);
+      fail(next?.kind ?? "load", error);
     }
     await new Promise((resolve) => setTimeout(resolve)); // what has come in meanwhile goes first
   }
@@ -89,17 +99,29 @@ async function answer(request: Waiting): Promise<void> {
   }
 }
 
-async function load({ root, backend }: Extract<Request, { kind: "load" }>): Promise<void> {
+/** Again where another base is chosen, or what the server has is another; only the last request counts. */
+async function load({ root, backend, base }: Extract<Request, { kind: "load" }>): Promise<void> {
+  const mine = ++loads;
   let last = 0;
-  engine = await Engine.load(root, backend, (received, expected, step) => {
-    if (performance.now() - last < 100 && step === "loading") return;
+  const onProgress: OnProgress = (received, expected, step) => {
+    if (mine !== loads || (performance.now() - last < 100 && step === "loading")) return;
     last = performance.now();
     reply({ kind: "progress", received, expected, step });
-  });
-  const { manifest, runtime, notes } = engine;
-  const { name, licence, size } = manifest.base;
-  const effects = manifest.effects.map(({ name, prompt }) => ({ name, prompt }));
-  reply({ kind: "ready", effects, base: { name, licence, size }, ...{ backend: runtime.backend, threads: runtime.threads, notes } });
+  };
+  const loaded = await (base === null ? Engine.load(root, backend, onProgress) : Engine.loadServed(root, base, backend, onProgress));
+  if (mine !== loads) return loaded.network.release();
+  exchange = () => begin(loaded); // not while the former one is at work
+  return pump();
+}
+
+async function begin(loaded: Engine): Promise<void> {
+  const former = engine;
+  [engine, edit, thumbnailsLeft] = [loaded, null, []];
+  await former?.network.release();
+  const { name, licence, size } = loaded.base;
+  const effects = loaded.effects.map(({ name, prompt }) => ({ name, prompt }));
+  const { backend: found, threads } = loaded.network;
+  reply({ kind: "ready", effects, base: { name, licence, size }, backend: found, threads, notes: [...loaded.notes] });
 }
 
 async function openPhoto(given: Blob | Source, most: number, mirrored = false): Promise<void> {
@@ -111,7 +133,7 @@ async function openPhoto(given: Blob | Source, most: number, mirrored = false): 
     const pixels = readPixels(source, width, height, mirrored);
     const factor = Math.min(1, most / Math.max(width, height));
     const shown = resize(pixels, Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor)));
-    photo = { pixels, shown };
+    photo = { source: given instanceof Blob ? given : null, own: [ownWidth, ownHeight], pixels, shown };
     edit = null;
     thumbnailsLeft = [];
     const note = scale < 1 ? `This photo is very large: it is edited at ${width} × ${height} pixels.` : null;
@@ -157,10 +179,13 @@ async function showFrame(request: Extract<Request, { kind: "frame" }>): Promise<
     const [ownWidth, ownHeight] = sizeOf(source);
     const scale = Math.min(1, LIVE_SIDE / Math.max(ownWidth, ownHeight));
     const frame = readPixels(source, Math.round(ownWidth * scale), Math.round(ownHeight * scale), mirrored);
-    const { small, edited } = await engine.working(frame, choice, most);
+    const { small, edited } = await engine.working(frame, choice, most, false);
     const full = enlarge(frame, small, edited, engine.settings(choice).detail);
     const [before, after] = await Promise.all([toBitmap(frame), toBitmap(mix(frame, full, strength))]);
     reply({ kind: "frame", before, after, milliseconds: performance.now() - start }, [before, after]);
+  } catch (error) {
+    if (!(error instanceof Busy)) throw error;
+    reply({ kind: "dropped" });
   } finally {
     source.close();
   }
@@ -168,16 +193,25 @@ async function showFrame(request: Extract<Request, { kind: "frame" }>): Promise<
 
 async function save({ type, choice, strength }: Extract<Request, { kind: "save" }>): Promise<void> {
   if (engine === null || photo === null) return;
+  if (engine.network instanceof ServerNetwork) return saveOnServer(engine.network, photo, type, choice, strength);
   const { small, edited } = await editOf(engine, photo, choice);
   const full = enlarge(photo.pixels, small, edited, engine.settings(choice).detail);
   const blob = await encode(mix(photo.pixels, full, strength), type);
   reply({ kind: "saved", blob, width: photo.pixels.width, height: photo.pixels.height });
 }
 
+/** The file itself is sent, and comes back as `e2gan edit` has it; a picture of the camera as it was taken. */
+async function saveOnServer(network: ServerNetwork, from: Photo, type: string, choice: Choice, strength: number): Promise<void> {
+  network.patient = true;
+  const source = from.source ?? (await encode(from.pixels, "image/png"));
+  const [width, height] = from.source === null ? [from.pixels.width, from.pixels.height] : from.own;
+  reply({ kind: "saved", blob: await network.edit(source, choice, strength, type), width, height });
+}
+
 /** One at a time: whatever else is asked for goes between. */
 async function showThumbnails(): Promise<void> {
   if (engine === null || photo === null) return;
-  if (thumbnailsLeft.length === 0) thumbnailsLeft = engine.manifest.effects.map(({ name }) => name);
+  if (thumbnailsLeft.length === 0) thumbnailsLeft = engine.effects.map(({ name }) => name);
   const name = thumbnailsLeft.shift() as string;
   try {
     const small = await engine.thumbnail(photo.shown, name);

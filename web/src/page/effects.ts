@@ -8,7 +8,10 @@ export class EffectStrip {
   private readonly second = byId<HTMLSelectElement>("second");
   private readonly entries = new Map<string, { radio: HTMLInputElement; canvas: HTMLCanvasElement; label: HTMLElement }>();
 
-  constructor(effects: readonly EffectName[], onChange: () => void) {
+  /** chosen, mixed: what was chosen before, where it still is there. */
+  constructor(effects: readonly EffectName[], onChange: () => void, chosen: string | null = null, mixed = "") {
+    this.strip.replaceChildren();
+    this.second.replaceChildren(this.second.options[0]);
     for (const { name, prompt } of effects) {
       const label = document.createElement("label");
       label.title = prompt;
@@ -26,7 +29,9 @@ export class EffectStrip {
       this.entries.set(name, { radio, canvas, label });
       this.second.append(new Option(titled(name), name));
     }
-    this.firstOf(effects.map(({ name }) => name));
+    const names = effects.map(({ name }) => name);
+    this.firstOf(chosen !== null && names.includes(chosen) ? [chosen] : names);
+    this.second.value = names.includes(mixed) ? mixed : "";
   }
 
   private firstOf(names: string[]): void {

@@ -26,6 +26,10 @@ export function note(text: string): void {
   notes.append(line);
 }
 
+export function clearNotes(): void {
+  byId("notes").replaceChildren();
+}
+
 export function progress(part: number | null, text = ""): void {
   const element = byId("progress");
   element.hidden = part === null;

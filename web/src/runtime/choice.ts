@@ -1,7 +1,5 @@
 /** What the visitor chose: one effect, or a mix of two. */
 
-import type { Effect } from "./manifest.ts";
-
 export interface Part {
   name: string;
   weight: number;
@@ -25,7 +23,7 @@ export function keyOf(choice: Choice): string {
 }
 
 /** The effect that says how the edit comes back to the photo's size: the first of the strongest. */
-export function strongest(choice: Choice, effects: readonly Effect[]): Effect {
+export function strongest<E extends { name: string }>(choice: Choice, effects: readonly E[]): E {
   const most = Math.max(...choice.map(({ weight }) => weight));
   const part = choice.find(({ weight }) => weight === most);
   const effect = effects.find(({ name }) => name === part?.name);

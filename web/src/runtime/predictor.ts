@@ -8,7 +8,7 @@ import { resize } from "./resize.ts";
 /** Left, top, right and bottom of what is seen, in parts of the whole photo. */
 export type Place = readonly [number, number, number, number];
 
-/** The network: sides that are multiples of its own, to the same size. */
+/** A picture through the network, to the same size; `padded` makes one of any size of one that takes multiples alone. */
 export type Run = (photo: Pixels, place: Place) => Promise<Pixels>;
 
 export const WHOLE: Place = [0, 0, 1, 1];
@@ -41,7 +41,7 @@ export async function editSmall(photo: Pixels, settings: Settings, run: Run): Pr
   const edited =
     width * height > AT_ONCE
       ? await editInTiles(small, settings.multiple, run)
-      : await editPadded(small, settings.multiple, run, WHOLE);
+      : await run(small, WHOLE);
   return { small, edited };
 }
 
@@ -65,7 +65,12 @@ function roundEven(x: number): number {
   return rounded - x === 0.5 && rounded % 2 === 1 ? rounded - 1 : rounded;
 }
 
-export async function editPadded(photo: Pixels, multiple: number, run: Run, place: Place): Promise<Pixels> {
+/** run: of sides that are multiples of `multiple`. */
+export function padded(multiple: number, run: Run): Run {
+  return (photo, place) => editPadded(photo, multiple, run, place);
+}
+
+async function editPadded(photo: Pixels, multiple: number, run: Run, place: Place): Promise<Pixels> {
   const { width, height } = photo;
   const beyond = (side: number) => Math.ceil(Math.max(side, LEAST) / multiple) * multiple - side;
   const [right, bottom] = [beyond(width), beyond(height)];
@@ -94,7 +99,7 @@ async function editInTiles(photo: Pixels, multiple: number, run: Run): Promise<P
     for (const columns of spans(width, multiple)) {
       const [w, h] = [columns.stop - columns.start, rows.stop - rows.start];
       const place: Place = [columns.start / width, rows.start / height, columns.stop / width, rows.stop / height];
-      const edited = await editPadded(crop(photo, columns.start, rows.start, w, h), multiple, run, place);
+      const edited = await run(crop(photo, columns.start, rows.start, w, h), place);
       for (let y = 0; y < h; y++) {
         let to = ((rows.start + y) * width + columns.start) * 3;
         for (let x = 0, from = y * w * 3; x < w; x++) {

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.app.app_tools import ask
+
+pytest.importorskip("uvicorn", reason="uvicorn is missing: pip install 'e2gan[app]'")
+
+from starlette.responses import PlainTextResponse
+
+from e2gan.app import server
+from e2gan.app.addresses import bind
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[int]:
+    place = bind("127.0.0.1", 0)
+    with server.running(PlainTextResponse("yes"), place.sockets):
+        yield place.port
+
+
+def closed_after(connection: socket.socket, most: float) -> bool:
+    connection.settimeout(most)
+    try:
+        return connection.recv(1000) == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_it_answers_as_long_as_the_block_lasts() -> None:
+    with answering() as port:
+        assert ask(f"http://127.0.0.1:{port}/").body == b"yes"
+    with pytest.raises(OSError, match="refused"):
+        ask(f"http://127.0.0.1:{port}/")
+
+
+def test_a_request_whose_head_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HEADERS_WITHIN", 0.4)
+    with answering() as port:
+        for first in (b"", b"GET / HTTP/1.1\r\nHost: a"):
+            with socket.create_connection(("127.0.0.1", port)) as slow:
+                slow.sendall(first)
+                assert closed_after(slow, 10)
+        with socket.create_connection(("127.0.0.1", port)) as second:
+            second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            received = b""
+            while not received.endswith(b"yes"):
+                received += second.recv(1000)
+            second.sendall(b"GET / HT")
+            assert closed_after(second, 10)
+        with socket.create_connection(("127.0.0.1", port)) as dripping:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(30):
+                    dripping.sendall(b"G")
+                    time.sleep(0.1)
+            assert closed_after(dripping, 10)
+        assert ask(f"http://127.0.0.1:{port}/").status == 200
+
+
+def test_heads_that_are_too_long_and_connections_beyond_the_most_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+    with answering() as port, contextlib.ExitStack() as stack:
+        with contextlib.suppress(ConnectionError):  # it may hang up before the rest came
+            assert ask(f"http://127.0.0.1:{port}/", headers={"X": "x" * 600_000}).status in (400, 431)
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(3)]
+        time.sleep(0.3)
+        with socket.create_connection(("127.0.0.1", port)) as another:
+            assert closed_after(another, 10)
+        held[0].close()
+        time.sleep(0.3)
+        assert ask(f"http://127.0.0.1:{port}/").status == 200
+
+
+def test_what_it_fails_by_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise OSError("no more")
+
+    monkeypatch.setattr(server.Server, "startup", fails)
+    place = bind("127.0.0.1", 0)
+    with pytest.raises(OSError, match="no more"), server.running(PlainTextResponse("yes"), place.sockets):
+        pass
