@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -18,9 +17,9 @@ from e2gan.config.schemas import EffectsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.names import slug
-from e2gan.core.outputs import versions
 from e2gan.export.effects_model import BASE, EffectsModel
 from e2gan.export.format import Check, Format, Order, Trial, as_facts
+from e2gan.export.licence import licence_of, read_card
 from e2gan.export.onnx import PACKAGES, checked_bytes, exported, label, require
 from e2gan.export.unmerged import HIDDEN, UnmergedModel, traced
 from e2gan.networks.fixed_attention import keys_and_values
@@ -66,15 +65,15 @@ def write(order: Order, path: Path) -> None:
     ]
     model = UnmergedModel(bare, list(lora_layers(generator)))
     write_bytes(folder / BASE, base_onnx(model, order))
-    card = order.base / "README.md"
-    write_bytes(folder / CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
+    card = read_card(order.base)
+    write_bytes(folder / CARD, (card or "The base has no model card.\n").encode())
     told = {
         "file": BASE,
         "bytes": (folder / BASE).stat().st_size,
         "sha256": sha256(folder / BASE),
         "size": settings["size"],
         "multiple": model.multiple,
-        "licence": licence(folder / CARD),
+        "licence": f"{licence_of(card)}: see {CARD}",
         "name": order.base.resolve().name,
     }
     words = max((e.prompt["prompt.hidden"].shape[1] for e in effects if e.prompt), default=0)
@@ -100,14 +99,6 @@ def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
             raise InputError(f"--adapter {adapter} and {other}: two effects of the name {name}: rename a folder")
         named[name] = files[slug(name)] = adapter
     return named
-
-
-def licence(card: Path) -> str:
-    """What a base's model card says in its head, and where to read on."""
-    text = card.read_text("utf-8", errors="replace")
-    head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license: *(\S.*)$", head[1], re.MULTILINE) if head else None
-    return f"{found[1].strip() if found else 'not stated'}: see {CARD}"
 
 
 def _effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:
@@ -185,8 +176,8 @@ def base_onnx(model: UnmergedModel, order: Order) -> bytes:
     require()
     proto = exported(*traced(model))
     wanted = {key: value for key, value in order.facts.items() if key == "base_sha256"}
-    facts = as_facts(order, versions().get("e2gan", "")) | wanted
-    label(proto, {key: facts[key] for key in ("e2gan", "size", "multiple", "precision", *wanted)})
+    facts = as_facts(order) | wanted
+    label(proto, {key: facts[key] for key in ("e2gan", "size", "multiple", "precision", "licence", *wanted)})
     if order.precision == "fp16":
         store_in_half(proto)
     return checked_bytes(proto)
