@@ -187,7 +187,7 @@ def bare(folder: Path, wheel: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_bare_machine_edits_a_photo_with_the_wheel_alone(built: Built, tmp_path: Path) -> None:
-    """One to three minutes: it installs PyTorch."""
+    """Two to four minutes: it installs PyTorch."""
     programs = bare(tmp_path / "bare", built.wheel)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
