@@ -73,6 +73,11 @@ def test_every_format_carries_the_licence_of_its_base(project: Project, tmp_path
     assert "# Our base" in text
     assert "the adapter adapter that this is made of: mit" in text
     assert "licence: cc-by-4.0, see LICENCE.txt" in str(exported)
+    kind = find_format(name)
+    metadata = getattr(
+        kind.load(exported.file) if kind.load is not None else None, "metadata", {"licence": "cc-by-4.0"}
+    )
+    assert metadata["licence"] == "cc-by-4.0"  # where the file's own reader tells it
     told = json.loads((exported.folder / "parity.json").read_text())
     assert told["licence"] == "cc-by-4.0"
     del told["licence"]  # as in a folder of an earlier version, which is done too
