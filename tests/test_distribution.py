@@ -11,6 +11,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,10 +186,18 @@ def bare(folder: Path, wheel: Path) -> Path:
     return programs
 
 
+@pytest.fixture
+def programs(built: Built, tmp_path: Path) -> Iterator[Path]:
+    """Those of a fresh environment, which takes more than a gigabyte and is removed."""
+    try:
+        yield bare(tmp_path / "bare", built.wheel)
+    finally:
+        shutil.rmtree(tmp_path / "bare", ignore_errors=True)
+
+
 @pytest.mark.slow
-def test_a_bare_machine_edits_a_photo_with_the_wheel_alone(built: Built, tmp_path: Path) -> None:
+def test_a_bare_machine_edits_a_photo_with_the_wheel_alone(programs: Path, tmp_path: Path) -> None:
     """Two to four minutes: it installs PyTorch."""
-    programs = bare(tmp_path / "bare", built.wheel)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
