@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo web site browser test test-fast check lint types audit soak clean
+.PHONY: setup demo web site browser dist test test-fast check lint types audit soak clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,11 @@ SAMPLES := golden winter vintage infrared cartoon
 site: $(STAMP) $(PAGE)
 	rm -rf $(SITE)
 	$(BIN)/e2gan export --format web --adapter $(SAMPLES) --out $(SITE)
+
+# The sdist, with the built page in it, and from that sdist the wheel (docs/releasing.md). Needs no network.
+dist: $(STAMP) $(PAGE)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
 
 # Chromium for the tests of the page: the machine's own, else Playwright's.
 browser: $(STAMP)

@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joblib import delayed
-
 from e2gan import InputError
-from e2gan.core import processes
 from e2gan.core.files import plain, read_json, write_json
 from e2gan.core.outputs import differences, in_words, make_folder
 
@@ -38,6 +35,10 @@ def in_processes(function: Callable[[Job], Any], jobs: Sequence[Job], count: int
     if count == 1 or len(jobs) < 2:
         yield from map(function, jobs)
         return
+    from joblib import delayed  # here: gpu.py runs without it
+
+    from e2gan.core import processes
+
     yield from processes.in_processes((delayed(function)(job) for job in jobs), count)
 
 

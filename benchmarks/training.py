@@ -34,6 +34,7 @@ from e2gan.train.step import Trainer
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import turns  # noqa: E402 (a script beside this one, found by the line above)
 
+CPU = torch.device("cpu")
 PUBLISHED = "pix2pix as published"
 
 
@@ -74,12 +75,20 @@ class Row:
     threads: int
 
 
-def trainer(training: Training) -> Trainer:
+def trainer(training: Training, device: torch.device = CPU) -> Trainer:
     torch.manual_seed(0)
     generator = Generator(training.generator)
     if training.ranks is not None:
         attach(generator, rank_of_layers(generator, training.ranks))
-    return Trainer(train_mode(generator), Discriminator(), training.config)
+    return Trainer(train_mode(generator).to(device), Discriminator().to(device), training.config)
+
+
+def random_pairs(of: Trainer, training: Training, size: int) -> Batch:
+    """A batch where the trainer is."""
+    batch, width = training.config.batch, training.generator.text_width
+    photo, _ = example(of.generator, size, of.device)
+    photos, tokens = photo.repeat(batch, 1, 1, 1), torch.randn(batch, 8, width, device=of.device)
+    return Batch(photos, -photos, tokens, torch.ones(batch, 8, dtype=torch.bool, device=of.device))
 
 
 def side(training: Training, size: int) -> int:
@@ -90,10 +99,7 @@ def serve(row: Row) -> None:
     torch.set_num_threads(row.threads)
     training = trainings()[row.name]
     of, batch = trainer(training), training.config.batch
-    photo, _ = example(of.generator, side(training, row.size), torch.device("cpu"))
-    photos = photo.repeat(batch, 1, 1, 1)
-    tokens = torch.randn(batch, 8, training.generator.text_width)
-    pairs = Batch(photos, -photos, tokens, torch.ones(batch, 8, dtype=torch.bool))
+    pairs = random_pairs(of, training, side(training, row.size))
     turns.serve(lambda: of.step(pairs, 1), batch)
 
 

@@ -9,18 +9,22 @@ Run again, it goes on where it was stopped.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from base import Recipe, photo_set, selection
 from e2gan import RECIPES, AdaptConfig, InputError, PairsConfig, adapt, make_pairs
 from e2gan.config import Init
-from e2gan.core.files import write_bytes
+from e2gan.config.schemas import AdapterFacts
+from e2gan.core.files import read_json, write_bytes
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
 from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
+from e2gan.sharing.licence import CARD
 from e2gan.teachers.filters.filters import FILTERS, find
 
 
@@ -72,10 +76,33 @@ def train(config: Samples, name: str) -> Path:
 
 
 def ship(adapter: Path, out: Path) -> None:
-    """The four files of an adapter, without its log."""
+    """The four files of an adapter, without its log, and its card."""
     make_folder(out)
     for file in (ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT):
         write_bytes(out / file, (adapter / file).read_bytes())
+    write_bytes(out / CARD, card(out.name, read_json(out / ABOUT, AdapterFacts)).encode())
+
+
+def card(name: str, about: Mapping[str, Any]) -> str:
+    """The model card of a sample adapter."""
+    lines = [
+        "---",
+        "library_name: e2gan",
+        "pipeline_tag: image-to-image",
+        "license: other",
+        "license_name: research-use",
+        "---",
+        f"# Sample adapter: {name}",
+        "",
+        f'A LoRA adapter of the base that ships, for the edit "{about["prompt"]}": trained on {about["pairs"]} pairs',
+        "of photographs of that base's training with their edits by a built-in filter (`recipes/samples.py`).",
+        "",
+        "**Research use**, as the base and for its reasons: the photographs' licences, which its card names.",
+        "",
+        f"    e2gan edit photo.jpg --adapter {name} --out edit.png",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> int:

@@ -14,6 +14,8 @@ import os
 
 import lazy_loader
 
+__version__ = "0.1.0"  # the one place: pyproject.toml, files and pictures have it from here
+
 # Libraries that report how they are used, by their own switches, which they read as they are imported.
 for _switch in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
     os.environ.setdefault(_switch, "1")

@@ -61,3 +61,4 @@ from .train.base import train_base as train_base
 from .train.scratch import train_scratch as train_scratch
 
 __all__: list[str]
+__version__: str

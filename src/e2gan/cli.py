@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from e2gan import __version__
 from e2gan import config as c
 from e2gan.core.errors import InputError, LostTrainingError, MachineError
 from e2gan.core.machine import PLACE, machine_fault
@@ -95,9 +96,7 @@ def _run(arguments: list[str]) -> int:
         print(_overview())
         return 0 if arguments else 2
     if arguments[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"e2gan {version('e2gan')}")
+        print(f"e2gan {__version__}")
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:

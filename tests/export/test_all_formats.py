@@ -38,7 +38,8 @@ def test_a_folder_for_each_format_and_a_page_that_names_them(
     config = ExportConfig(model=project.model, format="all", out=tmp_path / "o", size=32)
     found = export_all(config)
     assert [exported.format for exported in found.formats] == ["one", "two"]
-    assert sorted(path.name for path in (tmp_path / "o" / "two").iterdir()) == ["effect.txt", "parity.json"]
+    names = sorted(path.name for path in (tmp_path / "o" / "two").iterdir())
+    assert names == ["LICENCE.txt", "effect.txt", "parity.json"]
     page = found.page.read_text("utf-8")
     assert 'href="one/effect.txt"' in page
     assert "pip install &lt;it&gt;" in page

@@ -15,12 +15,14 @@ from safetensors.torch import load_file, save_file
 
 from e2gan import ExportConfig, InputError, Model, Predictor, VerifyConfig, export_all, export_model, verify
 from e2gan.core.files import sha256
-from e2gan.export.effects import effect_names, licence
+from e2gan.export.effects import effect_names
 from e2gan.export.effects_model import EffectsModel
 from e2gan.export.formats import FORMATS, find_format
 from tests.conftest import Project, refused
 from tests.export.tiny_export import photos
 from tests.tiny_effects import effects_config
+
+NOT_OF_THE_FILE = ("parity.json", "config.json", "LICENCE.txt")
 
 
 @pytest.mark.slow
@@ -31,7 +33,7 @@ def test_every_effect_a_strength_and_a_mixture_are_compared(effects: Path) -> No
     assert list(dict.fromkeys(run["effect"] for run in parity["runs"])) == ways
     assert parity["mean"] < 0.2
     assert parity["checks"] == [{"name": "an effect of at most 200 kB", "passed": True, "reasons": []}]
-    files = [path for path in effects.rglob("*") if path.is_file() and path.name not in ("parity.json", "config.json")]
+    files = [path for path in effects.rglob("*") if path.is_file() and path.name not in NOT_OF_THE_FILE]
     assert parity["bytes"] == sum(path.stat().st_size for path in files)
     assert parity["operators"]["ConvTranspose"] >= 2
 
@@ -127,17 +129,6 @@ def test_what_cannot_be_effects_is_refused(project: Project, tmp_path: Path) -> 
 def test_names_of_one_file_are_one_name(tmp_path: Path) -> None:
     assert list(effect_names([tmp_path / "Dusk", tmp_path / "dawn"])) == ["Dusk", "dawn"]
     assert "two effects of the name dusk" in refused(lambda: effect_names([tmp_path / "Dusk", tmp_path / "x" / "dusk"]))
-
-
-def test_the_licence_is_the_model_cards(tmp_path: Path) -> None:
-    card = tmp_path / "base.md"
-    for text, expected in {
-        "---\nlicense: apache-2.0\n---\n# A base\n": "apache-2.0: see base.md",
-        "---\ntags: x\n---\nlicense: mit\n": "not stated: see base.md",
-        "nothing": "not stated: see base.md",
-    }.items():
-        card.write_text(text)
-        assert licence(card) == expected
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_the_stage_writes_a_checked_file(project: Project, tmp_path: Path, capsy
     proto = onnx.load(str(out / "model.onnx"))
     assert {p.key: p.value for p in proto.metadata_props}["prompt"] == "as a sepia photo"
     assert [(i.name, i.type.tensor_type.elem_type) for i in proto.graph.input] == [("photo", onnx.TensorProto.UINT8)]
-    assert sorted(p.name for p in out.iterdir()) == ["config.json", "model.onnx", "parity.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["LICENCE.txt", "config.json", "model.onnx", "parity.json"]
 
     predictor = Predictor(Model.load(base=project.base, adapter=(project.adapter,)))
     pixels = photos(48, 64)
@@ -121,7 +121,7 @@ def test_a_folder_of_an_earlier_version_is_found_done(project: Project, tmp_path
     config = ExportConfig(model=project.model, out=tmp_path / "onnx", size=32)
     exported = export_model(config)
     told = json.loads((config.out / "parity.json").read_text())
-    for name in ("format", "precision", "bytes", "compared", "checks", "operators"):
+    for name in ("format", "precision", "bytes", "compared", "checks", "operators", "licence"):
         del told[name]
     (config.out / "parity.json").write_text(json.dumps(told))
     settings = json.loads((config.out / "config.json").read_text())
@@ -131,3 +131,4 @@ def test_a_folder_of_an_earlier_version_is_found_done(project: Project, tmp_path
     assert found.already_done
     assert (found.format, found.precision, found.bytes) == ("onnx", "fp32", exported.bytes)
     assert found.parity == exported.parity
+    assert found.licence is None

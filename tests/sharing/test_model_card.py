@@ -13,7 +13,7 @@ from PIL import Image
 
 from e2gan.core.files import read_json, write_json
 from e2gan.networks.folders import shipped_adapters, shipped_bases
-from e2gan.sharing.model_card import Shown, adapter_card, model_card, stated_licence
+from e2gan.sharing.model_card import Shown, adapter_card, model_card
 from tests.conftest import Project
 
 GOLDEN, FULL = shipped_adapters()["golden"], shipped_bases()["full"]
@@ -30,7 +30,8 @@ def test_an_adapters_card_says_what_a_hub_asks() -> None:
     told = head(card)
     assert told["library_name"] == "e2gan"
     assert told["pipeline_tag"] == "image-to-image"
-    assert (told["license"], told["license_link"]) == ("other", "base.md")  # its base's
+    assert (told["license"], told["license_name"]) == ("other", "research-use")  # its base's
+    assert told["license_link"] == "base.md"
     assert told["instance_prompt"] == "make it golden hour"
     assert {"e2gan", "lora"} <= {*told["tags"]}
     assert "base_model" not in told  # it is on no hub
@@ -88,15 +89,3 @@ def test_the_lines_that_tell_how_to_use_it_run(tmp_path: Path, monkeypatch: Any)
     exec(lines.replace("me/golden", "golden"))
     with Image.open("edited.jpg") as edited:
         assert edited.size == (48, 40)
-
-
-def test_a_licence_is_read_from_the_head_alone(tmp_path: Path) -> None:
-    card = tmp_path / "README.md"
-    assert stated_licence(card) is None
-    for text, licence in (
-        ("---\nlicense: cc-by-4.0\n---\n", "cc-by-4.0"),
-        ("---\nlibrary_name: e2gan\n---\nlicense: mit\n", None),
-        ("license: mit\n", None),
-    ):
-        card.write_text(text)
-        assert stated_licence(card) == licence

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from e2gan.app.exports import Exports
-from e2gan.app.library import CARD, Library, Search, Shelf, without_paths
+from e2gan.app.library import Library, Search, Shelf, without_paths
 from e2gan.app.models import Choice, GoneError, Models, StoppedError
 from e2gan.app.site import Site, file_response
 from e2gan.app.work import BusyError, Worker
@@ -31,6 +31,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.memory import is_no_memory
 from e2gan.core.names import inside
 from e2gan.editing.predictor import AT_ONCE, checked_place
+from e2gan.sharing.licence import read_card
 
 KINDS = {"image/png": ".png", "image/jpeg": ".jpg"}
 MOST_REQUESTS = 24  # with pictures, that are received, wait or are at work; who comes then is told to wait
@@ -210,10 +211,10 @@ async def licence_text(desk: Desk, _: Request) -> Response:
 
 def _card(shelf: Shelf) -> str:
     try:
-        card = (shelf.folder / CARD).read_text("utf-8", errors="replace").strip()
-    except OSError:
-        card = "It has no model card."
-    return f"The base {shelf.name}: {shelf.licence}\n\n{card}"
+        card = read_card(shelf.folder)
+    except InputError:  # its folder is no longer whole
+        card = None
+    return f"The base {shelf.name}: {shelf.licence}\n\n{(card or 'It has no model card.').strip()}"
 
 
 async def library(desk: Desk, _: Request) -> Response:

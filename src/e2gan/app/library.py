@@ -15,7 +15,6 @@ from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.outputs import partial_of, read_settings
-from e2gan.export.effects import licence
 from e2gan.networks.folders import (
     ABOUT,
     ADAPTER,
@@ -26,11 +25,11 @@ from e2gan.networks.folders import (
     shipped_adapters,
     shipped_bases,
 )
+from e2gan.sharing.licence import CARD, licence_of, read_card
 
 DEPTH = 6  # folders below the one that is named
 MOST_FOLDERS = 20_000  # that are looked into
 MOST_WORDS, MOST_LINES = 300, 20  # characters of a line about a folder, and lines
-CARD = "README.md"
 PARTIAL = partial_of(Path("x")).name.removeprefix("x")
 SKIPPED = ("node_modules", "__pycache__")
 OF_ADAPTER = (ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT)
@@ -203,8 +202,7 @@ def _is_base(folder: Path) -> bool:
 
 def _read_base(name: str, folder: Path) -> _Base:
     settings = read_settings(folder, BASE, "base")
-    config, card = generator_config(settings), folder / CARD
-    told = licence(card).partition(":")[0] if card.is_file() else "not stated"
+    config, told = generator_config(settings), licence_of(read_card(folder))
     return _Base(name, folder, sha256(folder / MODEL), settings["size"], config.multiple, told)
 
 

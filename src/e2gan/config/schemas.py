@@ -306,8 +306,7 @@ class ImageRecord(TypedDict):
     milliseconds: float
 
 
-ImagesFile = dict[str, ImageRecord]
-"""images.json of the tables of costs."""
+ImagesFile = dict[str, ImageRecord]  # images.json of the tables of costs
 
 
 class MetricsFile(TypedDict):

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from e2gan import __version__
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, check_name, clear_beside, plain, read_json, write_json
 from e2gan.core.locks import LOCK, clear_lock, only_writer
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 MARGIN = len(PARTIAL + LOCK)  # bytes that a folder's name must leave for the names beside it
 ELSEWHERE = "choose another --out, or delete it"
-PACKAGES = ("e2gan", "torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn")
+PACKAGES = ("torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn")
 
 # What a setting counts as where a folder of an earlier version lacks it, or where this version no longer has it; None
 # where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
@@ -69,8 +70,8 @@ def partial_of(out: Path) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide what a run gives."""
-    installed = {}
+    """Versions of this program, and of the packages that decide what a run gives."""
+    installed = {"e2gan": __version__}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
             installed[name] = version(name)

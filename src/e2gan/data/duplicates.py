@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from e2gan.core.images import Pixels
 
@@ -40,6 +38,9 @@ def groups_of(thumbnails: Sequence[Pixels]) -> NDArray[np.int64]:
     """The group of each picture, (N,); near-duplicates, and near-duplicates of those, have the same number."""
     count = len(thumbnails)
     pairs = near_duplicates(np.stack(thumbnails)) if count else np.empty((0, 2), np.int64)
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 

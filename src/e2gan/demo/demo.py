@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from e2gan import __version__
 from e2gan.config import RECIPES, DemoConfig, EvaluateConfig, ExportConfig
 from e2gan.core.files import sha256, write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, square
-from e2gan.core.outputs import claim_in_place, versions
+from e2gan.core.outputs import claim_in_place
 from e2gan.core.plots import Line
 from e2gan.core.sheets import sheet
 from e2gan.data.builtin_photos import pictures_hash
@@ -166,7 +167,7 @@ def report(config: DemoConfig, look: Effect, strokes: Effect, found: list[Evalua
         notes=notes(look, strokes, ours, stroked),
         commands=commands(out, config.base, config.strokes_base),
         footer=[
-            ("e2gan", versions().get("e2gan", "")),
+            ("e2gan", __version__),
             ("PyTorch", torch.__version__),
             ("machine", f"{platform.machine()}, {os.cpu_count() or 1} CPU cores, {platform.system()}"),
             ("seed", str(config.seed)),

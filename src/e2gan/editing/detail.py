@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from e2gan.config import Detail
 from e2gan.core.images import Pixels, resize
@@ -74,6 +73,8 @@ def distances(photos_NHWC: Pixels, edits_NHWC: Pixels) -> tuple[float, float]:
 
 
 def _mean(x: Floats) -> Floats:
+    from scipy.ndimage import uniform_filter  # here: a training needs no SciPy
+
     return uniform_filter(x, 2 * RADIUS + 1, mode="nearest", axes=(0, 1))
 
 

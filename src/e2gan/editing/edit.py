@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from e2gan import __version__
 from e2gan.config import EditConfig, RuntimeName
 from e2gan.config.settings import fitted
 from e2gan.core.errors import InputError
@@ -18,7 +19,7 @@ from e2gan.core.identity import files_below, hash_pictures
 from e2gan.core.images import Picture, is_blank, read_picture
 from e2gan.core.names import file_key, output_names
 from e2gan.core.originals import list_images
-from e2gan.core.outputs import partial_of, versions, writing
+from e2gan.core.outputs import partial_of, writing
 from e2gan.core.picture_kinds import VIDEO_SUFFIXES
 from e2gan.core.progress import track
 from e2gan.core.schemas import StageConfig
@@ -163,7 +164,7 @@ def _provenance(config: EditConfig, model: Model, predictor: Predictor, hashes: 
     made_by = {"model": hashes[0]} if config.model is not None else {"base": hashes[0]}
     weights = config.weights or (1 / max(1, count),) * count
     return Provenance(
-        version=versions().get("e2gan", "unknown"),
+        version=__version__,
         effect=model.prompt,
         strength=config.strength,
         adapters=list(zip(hashes[1:], weights, strict=True)),

@@ -12,7 +12,6 @@ import torch
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_json
-from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Check, Format, Order, as_facts, quiet, require_packages
 
@@ -46,9 +45,9 @@ def write(order: Order, path: Path) -> None:
             compute_precision=precision,
             skip_model_load=True,
         )
-        about = as_facts(order, versions().get("e2gan", ""))
+        about = as_facts(order)
         package.short_description = f"E²GAN: {about.get('prompt', '')}"
-        package.version = about["e2gan"]
+        package.version, package.license = about["e2gan"], about["licence"]
         package.user_defined_metadata.update(about)
         package.save(str(path))
     name_parts(path / "Manifest.json")

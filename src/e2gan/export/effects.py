@@ -17,7 +17,6 @@ from e2gan.config.export_schemas import EffectsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_bytes, write_json, write_tensors
 from e2gan.core.names import slug
-from e2gan.core.outputs import versions
 from e2gan.export.effects_model import BASE, EffectsModel
 from e2gan.export.format import Check, Format, Order, Trial, as_facts
 from e2gan.export.onnx import PACKAGES, checked_bytes, exported, label, require
@@ -26,14 +25,15 @@ from e2gan.networks.fixed_attention import keys_and_values
 from e2gan.networks.generator import Generator, TransformerBlock
 from e2gan.networks.lora import lora_layers, set_strengths
 from e2gan.networks.models import Model, attach_adapter, load_generator
-from e2gan.sharing.model_card import BASE_CARD, stated_licence
+from e2gan.sharing.licence import licence_of, read_card
+from e2gan.sharing.model_card import BASE_CARD
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 MANIFEST = "effects.json"
 MOST_BYTES = 200_000  # of an effect
-OF_BASE = ("e2gan", "size", "multiple", "precision", "base_sha256")  # facts
+OF_BASE = ("e2gan", "size", "multiple", "precision", "licence", "base_sha256")  # facts
 SMALL = 1024  # numbers of a constant that is worth no cast
 
 
@@ -71,7 +71,7 @@ def write(order: Order, path: Path) -> None:
         for i, (name, adapter) in enumerate(names.items())
     ]
     model = UnmergedModel(bare, list(lora_layers(generator)))
-    facts = as_facts(order, versions().get("e2gan", ""))
+    facts = as_facts(order)
     write_bytes(folder / BASE, base_onnx(model, facts))
     write_card(folder, order.base)
     words = max((effect.words for effect in effects), default=0)
@@ -81,8 +81,7 @@ def write(order: Order, path: Path) -> None:
 
 def write_card(folder: Path, base: Path) -> None:
     """The base's model card, or a line that says that it has none."""
-    card = base / "README.md"
-    write_bytes(folder / BASE_CARD, card.read_bytes() if card.is_file() else b"The base has no model card.\n")
+    write_bytes(folder / BASE_CARD, (read_card(base) or "The base has no model card.\n").encode())
 
 
 def manifest(
@@ -96,7 +95,7 @@ def manifest(
         "sha256": sha256(folder / BASE),
         "size": size,
         "multiple": model.multiple,
-        "licence": licence(folder / BASE_CARD),
+        "licence": f"{licence_of((folder / BASE_CARD).read_text('utf-8'))}: see {BASE_CARD}",
         "name": name,
     }
     found = {"format": "e2gan effects", "version": 1, "base": told}
@@ -119,11 +118,6 @@ def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
             raise InputError(f"--adapter {adapter} and {other}: two effects of the name {name}: rename a folder")
         named[name] = files[slug(name)] = adapter
     return named
-
-
-def licence(card: Path) -> str:
-    """What a base's model card says in its head, and where to read on."""
-    return f"{stated_licence(card) or 'not stated'}: see {BASE_CARD}"
 
 
 def put_effect(name: str, generator: Generator, key: str, base: Path, adapter: Path, size: int) -> Effect:

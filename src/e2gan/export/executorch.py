@@ -11,7 +11,6 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
-from e2gan.core.outputs import versions
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Format, Order, as_facts, quiet, require_packages
 from e2gan.export.pixel_model import as_pixels, check_sides
@@ -36,7 +35,7 @@ def write(order: Order, path: Path) -> None:
 
         example = torch.zeros(1, order.size, order.size, 3)
         program = torch.export.export(FixedModel(order.model, order.size).eval(), (example,))
-        about = as_facts(order, versions().get("e2gan", ""))
+        about = as_facts(order)
         facts = {ABOUT + key: int(value) if key in NUMBERS else value for key, value in about.items()}
         edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()], constant_methods=facts)
         data = edge.to_executorch().buffer

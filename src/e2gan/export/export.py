@@ -15,7 +15,7 @@ from e2gan.config import ExportConfig
 from e2gan.config.export_schemas import ComparedFile, ParityFile
 from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, sha256, write_json
+from e2gan.core.files import plain, read_json, sha256, write_bytes, write_json
 from e2gan.core.identity import Reads, hash_below
 from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
 from e2gan.core.originals import list_images
@@ -25,6 +25,7 @@ from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
 from e2gan.export.format import Check, Format, Order, Trial
 from e2gan.export.formats import find_format
+from e2gan.export.licence import LICENCE, licence_text
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
@@ -39,6 +40,7 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model
+from e2gan.sharing.licence import licence_of, read_card
 
 PARITY = "parity.json"
 MOST_PHOTOS = 8
@@ -70,6 +72,7 @@ class Exported:
     """What `export_model` wrote: the file in its folder, its bytes, and how far it is from PyTorch.
 
     parity: None where this machine has no runtime for the format, so that `checks` are all that is known of the file.
+    licence: what the base's or the model's card states; None in earlier folders.
     """
 
     folder: Path
@@ -80,6 +83,7 @@ class Exported:
     parity: Parity | None
     checks: list[Check]
     already_done: bool = False
+    licence: str | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.file}: {self.bytes / 1e6:.2f} MB, {self.precision}", *self.findings()]
@@ -91,7 +95,8 @@ class Exported:
         compared = "not compared with PyTorch: this machine cannot run it, only its specification was checked"
         if p is not None:
             compared = f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most"
-        return [compared, *map(str, self.checks)]
+        licence = [] if self.licence is None else [f"licence: {self.licence}, see {LICENCE}"]
+        return [compared, *map(str, self.checks), *licence]
 
 
 @dataclass(frozen=True)
@@ -121,11 +126,17 @@ class Subject:
         kind, precision = find_format(name), precision_of(name, self.config.precision)
         size = self.config.size or (self.model.size if kind.fixed_size else None)
         side = size or self.model.size
-        facts = self.facts | {"prompt": self.model.prompt, "strength": str(self.config.strength)}
+        base, adapters = folders_of(self.config)
+        source = base or self.config.model
+        assert source is not None
+        licence = licence_of(read_card(source))
+        facts = {"prompt": self.model.prompt, "strength": str(self.config.strength), "licence": licence}
         squares = [square(photo, side) for photo in photos.values()]
-        order = Order(self.pixel_model, size, precision, facts, squares, *folders_of(self.config))
+        order = Order(self.pixel_model, size, precision, self.facts | facts, squares, base, adapters)
         file = folder / kind.file
         kind.write(order, file)
+        text = licence_text("model" if base is None else "base", source, adapters, kind.notices())
+        write_bytes(folder / LICENCE, text.encode())
         parity, checks = None, kind.checks(file)
         if kind.load is not None:
             parity = compare(kind, file, self.model, photos, replace(self.config, size=size))
@@ -136,9 +147,9 @@ class Subject:
                 )
         elif broken := [check for check in checks if not check.passed]:
             raise InputError(f"the exported file is not what it should be: {broken[0]}")
-        exported = Exported(folder, file, kind.bytes_of(file), name, precision, parity, checks)
+        exported = Exported(folder, file, kind.bytes_of(file), name, precision, parity, checks, licence=licence)
         told = {"format": name, "precision": precision, "bytes": exported.bytes, "compared": parity is not None}
-        told |= {"checks": checks, "operators": kind.operators(file)}
+        told |= {"checks": checks, "operators": kind.operators(file), "licence": licence}
         seen = {"versions": versions() | {package: version(package) for package in kind.packages}}
         write_json(folder / PARITY, told | (seen if parity is None else plain(parity)))
         return exported
@@ -147,10 +158,10 @@ class Subject:
 def export_model(config: ExportConfig) -> Exported:
     """Write a deployable file with the adapter merged, once it has been seen to edit photographs as PyTorch does.
 
-    Writes the file, parity.json and config.json. Raises InputError for bad settings, a missing package, no photo to
-    check on, and where the two differ by more than one level on average, three with --precision int8, or PyTorch's
-    edits are one flat colour or not finite; then nothing stays. A format that this machine cannot run is checked by its
-    specification, and says so.
+    Writes the file, LICENCE.txt, parity.json and config.json. Raises InputError for bad settings, a missing package, no
+    photo to check on, and where the two differ by more than one level on average, three with --precision int8, or
+    PyTorch's edits are one flat colour or not finite; then nothing stays. A format that this machine cannot run is
+    checked by its specification, and says so.
     """
     ExportConfig.checked(config)
     kind = find_format(config.format)
@@ -179,6 +190,7 @@ def read_exported(folder: Path, file: str, *, already_done: bool) -> Exported:
         Parity(**known(Parity, told)) if told.get("compared", True) else None,
         [Check(**known(Check, check)) for check in told.get("checks", [])],
         already_done,
+        told.get("licence"),
     )
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from e2gan import __version__
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
+from e2gan.sharing.licence import NOT_STATED
 
 if TYPE_CHECKING:
     from e2gan.export.pixel_model import PixelModel
@@ -79,7 +81,8 @@ class Format:
     fixed_size: whether a file has one size. checks: what else is looked at. operators: the name of each in a file, and
     how often it is there. several: whether it keeps adapters apart, of which there may be several, and takes their
     strength as it runs. trials: what of such a file is compared: of the file as `load` gives it, the base and the
-    adapters. beside: files and folders in the same folder that belong to the file.
+    adapters. beside: files and folders in the same folder that belong to the file. notices: the licences of
+    what is in the folder and not of the model.
     """
 
     file: str
@@ -95,6 +98,7 @@ class Format:
     several: bool = False
     trials: Callable[[Any, Path, Sequence[Path]], Iterator[Trial]] | None = None
     beside: tuple[str, ...] = ()
+    notices: Callable[[], str] = lambda: ""
 
     def bytes_of(self, path: Path) -> int:
         """Of a file and all that belongs to it."""
@@ -131,11 +135,12 @@ def bytes_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.glob(f"{path.stem}.*") if file.is_file())
 
 
-def as_facts(order: Order, version: str) -> dict[str, Any]:
+def as_facts(order: Order) -> dict[str, Any]:
     """What every file says of itself, as texts."""
     return {
-        "e2gan": version,
+        "e2gan": __version__,
         "size": str(order.size or "any"),
         "multiple": str(order.model.multiple),
         "precision": order.precision,
+        "licence": NOT_STATED,
     } | dict(order.facts)

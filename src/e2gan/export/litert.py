@@ -13,7 +13,6 @@ import torch
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
-from e2gan.core.outputs import versions
 from e2gan.core.temporary import temporary_folder
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Format, Order, as_facts, quiet, require_packages
@@ -94,7 +93,7 @@ def labelled(data: bytes, order: Order) -> bytes:
 
     model: Any = flatbuffer_utils.convert_bytearray_to_object(bytearray(data))
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = list(json.dumps(as_facts(order, versions().get("e2gan", ""))).encode())
+    buffer.data = list(json.dumps(as_facts(order)).encode())
     entry.name, entry.buffer = METADATA, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from e2gan import __version__
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels
-from e2gan.core.outputs import versions
 from e2gan.export.format import Check, Format, Order, as_facts, require_packages
 from e2gan.export.lens_studio import lens_studio
 from e2gan.export.onnx_graph import read_graph
@@ -37,7 +37,7 @@ def require() -> None:
 
 def write(order: Order, path: Path) -> None:
     """The file in the order's precision: fp16 computes in half between the pixels; int8 is calibrated on its photos."""
-    about = as_facts(order, versions().get("e2gan", ""))
+    about = as_facts(order)
     model = order.model.halved() if order.precision == "fp16" else order.model
     data = to_onnx(model, order.size, about)
     if order.precision == "int8":
@@ -56,7 +56,7 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
     require()
     # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
     proto = exported(traced(model, size), ["photo"])
-    about = {"e2gan": versions().get("e2gan", ""), "size": str(size or "any"), "multiple": str(model.multiple)}
+    about = {"e2gan": __version__, "size": str(size or "any"), "multiple": str(model.multiple)}
     label(proto, about | dict(facts))
     return checked_bytes(proto)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
-from e2gan.core.outputs import versions
 from e2gan.export.format import Format, Order, as_facts, require_packages
 from e2gan.export.onnx import quiet
 from e2gan.export.pixel_model import check_sides, traced
@@ -27,7 +26,7 @@ def write(order: Order, path: Path) -> None:
         model = openvino.convert_model(traced(order.model, order.size))
     model.inputs[0].get_tensor().set_names({"photo"})
     model.outputs[0].get_tensor().set_names({"edit"})
-    for key, value in as_facts(order, versions().get("e2gan", "")).items():
+    for key, value in as_facts(order).items():
         model.set_rt_info(value, ["e2gan", key])
     openvino.save_model(model, path, compress_to_fp16=order.precision == "fp16")
 

@@ -12,11 +12,11 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
 from e2gan.export import effects
 from e2gan.export.format import Check, Order, bytes_of
+from e2gan.export.licence import LICENCE
 from e2gan.sharing.model_card import BASE_CARD
 
 SERVICE_WORKER = "sw.js"
 VERSION = "__E2GAN_VERSION__"  # in it: another for each site, so that a browser takes the files of one site only
-LICENCE = "LICENCE.txt"
 NOTICES = "licences.txt"  # of what the page is made of
 OWN = ("index.html", SERVICE_WORKER, LICENCE, "manifest.webmanifest", "icon.svg", "icon-192.png", "icon-512.png")
 RUNTIME = "ort"  # onnxruntime's files, of which a browser loads one kind
@@ -45,14 +45,11 @@ def write(order: Order, path: Path) -> None:
     shutil.copytree(page, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(NOTICES))
     worker = (folder / SERVICE_WORKER).read_text("utf-8")
     write_bytes(folder / SERVICE_WORKER, worker.replace(VERSION, sha256(path)).encode())
-    write_bytes(folder / LICENCE, licences(path, (page / NOTICES).read_text("utf-8")).encode())
 
 
-def licences(manifest: Path, notices: str) -> str:
-    """What the base may be used for, by its own model card, and what the page is made of."""
-    card = (manifest.parent / BASE_CARD).read_text("utf-8", errors="replace")
-    head = f"The effects' base: {effects.licence(manifest.parent / BASE_CARD)}, which is here:"
-    return f"{head}\n\n{card.strip()}\n\n\n{notices}"
+def notices() -> str:
+    """What the page is made of."""
+    return (page_folder() / NOTICES).read_text("utf-8")
 
 
 def checks(path: Path) -> list[Check]:
@@ -86,4 +83,5 @@ FORMAT = replace(
     write=write,
     checks=checks,
     beside=(*effects.FORMAT.beside, *OWN, RUNTIME, "assets"),
+    notices=notices,
 )

@@ -27,7 +27,7 @@ from e2gan.networks.folders import (
     shipped_base_of,
     shipped_bases,
 )
-from e2gan.sharing.model_card import README
+from e2gan.sharing.licence import CARD
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -131,7 +131,7 @@ def download(repository: str, revision: str | None = None, *, card: bool = False
             + ("" if files.sizes is not None else ", as far as it is in the cache (the hub is out of reach)")
         )
     kind_of(files.fetch(CONFIG))  # before its weights are asked for
-    return files.fetch(*MODEL_FILES, *([README] if card and files.has(README) else []))
+    return files.fetch(*MODEL_FILES, *([CARD] if card and files.has(CARD) else []))
 
 
 class _Repository:

@@ -13,17 +13,10 @@ from e2gan.config.schemas import AdapterFacts, MetricsFile
 from e2gan.core.files import CONFIG, read_json, read_tensors
 from e2gan.core.schemas import StageConfig
 from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_bases
+from e2gan.sharing.licence import CARD, NOT_STATED, licence_of, read_card
 
-README = "README.md"
 BASE_CARD = "base.md"  # of an adapter's base, beside the adapter: it says what it may be used for
 LICENCE_OF_BASE = "An adapter is made of its base, whose licence it has"
-
-
-def stated_licence(card: Path) -> str | None:
-    """The licence that a model card states in its head; None where there is no card, or it states none."""
-    head, _ = _split(card)
-    found = re.search(r"^license: *(\S.*)$", head, re.MULTILINE)
-    return found[1].strip() if found else None
 
 
 def _split(card: Path) -> tuple[str, str]:
@@ -50,12 +43,12 @@ def adapter_card(adapter: Path, shown: Shown) -> str:
     """The card of an adapter: its prompt, base, licence, sizes, metrics where the folder has them, and its use."""
     assert shown.base is not None
     about: Mapping[str, Any] = read_json(adapter / ABOUT, AdapterFacts)
-    licence = stated_licence(shown.base / README)
+    licence = licence_of(read_card(shown.base))
     (parameters, size), (of_base, _) = _parameters(adapter / ADAPTER), _parameters(shown.base / MODEL)
     where = "which lies in `base/`" if shown.inside else "which ships with e2gan"
     if shown.base_repository is not None:
         where = f"which is [{shown.base_repository}](https://huggingface.co/{shown.base_repository})"
-    see = f": see [{BASE_CARD}]({BASE_CARD})" if (shown.base / README).is_file() else ""
+    see = f": see [{BASE_CARD}]({BASE_CARD})" if (shown.base / CARD).is_file() else ""
     ranks = ", ".join(f"{name} {rank}" for name, rank in (about.get("ranks") or {}).items())
     facts = {
         "prompt": _line(about["prompt"]),
@@ -64,7 +57,7 @@ def adapter_card(adapter: Path, shown: Shown) -> str:
         "trained at": f"{about['size']} pixels of the shorter side" if "size" in about else None,
         "trained on": f"{about['pairs']:,} pairs, {about.get('steps', 0):,} steps" if "pairs" in about else None,
         "LoRA ranks": ranks or None,
-        "licence": f"{licence or 'not stated'}{see}. {LICENCE_OF_BASE}.",
+        "licence": f"{licence}{see}. {LICENCE_OF_BASE}.",
     }
     head = _head(licence, shown.base_repository, ["lora", "peft"], _flat(about["prompt"]), BASE_CARD if see else None)
     about_it = f"An adapter that edits photos and camera pictures with [e2gan]({PAGE}): *{_line(about['prompt'])}*."
@@ -75,15 +68,15 @@ def model_card(folder: Path, shown: Shown) -> str:
     """The card of a base, or of a model from scratch: its own, where it has one, with how to use it from a hub."""
     config = read_json(folder / CONFIG, StageConfig)
     settings: Mapping[str, Any] = config["settings"]
-    head_there, own = _split(folder / README)
-    licence = stated_licence(folder / README)
+    head_there, own = _split(folder / CARD)
+    licence = licence_of(read_card(folder))
     prompts = [*(settings.get("concepts") or ())]
     parameters, size = _parameters(folder / MODEL)
     facts = {
         "prompts" if prompts else "prompt": "; ".join(map(_line, prompts)) or _line(settings.get("prompt", "")) or None,
         "size": f"{parameters:,} parameters, {size / 1e6:,.1f} MB",
         "trained at": f"{settings['size']} pixels of the shorter side",
-        "licence": licence or "not stated",
+        "licence": licence,
     }
     head = _head(licence, None, ["base"] if config["stage"] == "base" else [], None)
     body = own.strip().splitlines() if head_there or own.strip() else [_title(shown), "", *_list(facts)]
@@ -94,14 +87,18 @@ PAGE = "https://pypi.org/project/e2gan"
 
 
 def _head(
-    licence: str | None, base: str | None, tags: Sequence[str], prompt: str | None, link: str | None = None
+    licence: str, base: str | None, tags: Sequence[str], prompt: str | None, link: str | None = None
 ) -> list[str]:
     """The YAML between two lines of dashes. JSON's texts are YAML's. link: where a licence of no common name is."""
     lines = ["library_name: e2gan", "pipeline_tag: image-to-image"]
-    if licence:
-        common = re.fullmatch(r"[a-z0-9.-]+", licence) is not None and licence != "other"
+    if licence != NOT_STATED:
+        other = re.fullmatch(r"other \((.*)\)", licence)
+        common = other is None and licence != "other" and re.fullmatch(r"[a-z0-9.-]+", licence) is not None
         lines += [f"license: {licence if common else 'other'}"]
-        lines += ["license_name: of-its-base", f"license_link: {link}"] if link and not common else []
+        lines += (
+            [f"license_name: {other[1]}"] if other else ["license_name: of-its-base"] if link and not common else []
+        )
+        lines += [f"license_link: {link}"] if link and not common else []
     lines += [f"base_model: {base}", "base_model_relation: adapter"] if base else []
     lines += [f"instance_prompt: {json.dumps(prompt, ensure_ascii=False)}"] if prompt else []
     return ["---", *lines, "tags:", *(f"- {tag}" for tag in ("e2gan", "image-to-image", *tags)), "---"]

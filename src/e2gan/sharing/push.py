@@ -16,7 +16,8 @@ from e2gan.networks.folders import DISCRIMINATOR, SHEET, base_folder, shipped_ba
 from e2gan.networks.models import Model, load_discriminator, load_network
 from e2gan.sharing.contents import Contents, adapter_contents, check_whole, inner_base, model_contents
 from e2gan.sharing.download import base_of, download, kind_of, model_folder, out_of_reach, refusal
-from e2gan.sharing.model_card import BASE_CARD, README, Shown, adapter_card, model_card
+from e2gan.sharing.licence import CARD
+from e2gan.sharing.model_card import BASE_CARD, Shown, adapter_card, model_card
 
 Result = TypeVar("Result")
 
@@ -70,9 +71,9 @@ def _adapter(config: PushConfig, adapter: Path) -> Contents:
     # The cache of a hub has a folder for each commit, of its name.
     files = adapter_contents(adapter, None if named is None else (named, base.resolve().name))
     files |= inner_base(base) if inside else {}
-    files |= {BASE_CARD: base / README} if (base / README).is_file() else {}
+    files |= {BASE_CARD: base / CARD} if (base / CARD).is_file() else {}
     shown = Shown(repository=config.repo, base=base, base_repository=named, inside=inside, sheet=config.sheet)
-    return files | {README: adapter_card(adapter, shown).encode()}
+    return files | {CARD: adapter_card(adapter, shown).encode()}
 
 
 def _model(config: PushConfig, folder: Path) -> Contents:
@@ -82,7 +83,7 @@ def _model(config: PushConfig, folder: Path) -> Contents:
     files = model_contents(folder)
     if DISCRIMINATOR in files and kind_of(folder) == "base":
         load_discriminator(folder)
-    return files | {README: model_card(folder, Shown(repository=config.repo, sheet=config.sheet)).encode()}
+    return files | {CARD: model_card(folder, Shown(repository=config.repo, sheet=config.sheet)).encode()}
 
 
 def _upload(config: PushConfig, files: Contents) -> tuple[str, str]:

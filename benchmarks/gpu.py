@@ -1,0 +1,147 @@
+"""What a GPU gives: whether its results are the CPU's, and what steps, an adapter, a base and frames cost on it.
+
+    python benchmarks/gpu.py --out gpu.json [--device cuda] [--parts checks steps …] [--seconds 515] [--quick]
+
+Under nine minutes. It needs PyTorch 2.8 or newer, this source, and the wheels that docs/gpu.md lists; no network. Each
+part (gpu_parts.py) runs in a process of its own, which is killed when its time is over, and writes each row when it has
+it: a part that fails or is late loses what it had not yet done, and the JSON says so. --device cpu --quick is the same
+way in small. `ms` is for one photo; of steps, ten run without waiting in between, as in the training loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from e2gan.core.device import resolve_device
+from e2gan.core.errors import InputError
+from e2gan.core.files import write_json
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+from gpu_parts import PARTS, PUBLISHED, Row, Settings  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import exit_status  # noqa: E402
+
+GOALS = {"H200": 20.0, "H100": 30.0}  # seconds of an adapter: 400 pairs of 256 pixels, 100 epochs
+TIMES_LESS = 30.0  # than pix2pix's 800 × 200, on the same GPU
+
+
+def serve(name: str, device: str, quick: bool, seconds: float) -> None:
+    """A part in its own process: a JSON line for each row."""
+    settings = Settings(resolve_device(device), quick, time.monotonic() + seconds)
+    for row in PARTS[name][0](settings):
+        print(json.dumps(row), flush=True)
+
+
+def run_part(name: str, device: str, quick: bool, seconds: float) -> dict[str, Any]:
+    """A part's rows, its seconds, and what became of it where it did not come to its end."""
+    begun = time.monotonic()
+    # A process takes some seconds to start, and the compiler's processes end with it.
+    command = [sys.executable, __file__, "--device", device, *["--quick"] * quick]
+    command += ["--serve", name, "--seconds", str(max(1.0, seconds - 8))]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=out, stderr=log, start_new_session=True)
+        error = None
+        try:
+            status = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            status, error = None, f"stopped after {seconds:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        out.seek(0)
+        log.seek(0)
+        said = log.read().decode(errors="replace").strip().splitlines() or ["ended without a word"]
+        rows = list(whole_rows(out.read().decode(errors="replace")))
+    if status not in (0, None):
+        error = f"status {status}: {said[-1][:400]}"
+    return {"rows": rows, "error": error, "seconds": round(time.monotonic() - begun, 1)}
+
+
+def whole_rows(text: str) -> Iterator[Row]:
+    """The rows of a process that may have been stopped within one."""
+    for line in text.splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            if line.startswith("{"):
+                yield json.loads(line)
+
+
+def summary(parts: dict[str, Any]) -> Row:
+    """The goals and what became of them; None where a figure is missing."""
+
+    def rows(part: str) -> list[Row]:
+        return [row for row in parts.get(part, {}).get("rows", []) if not row.get("error")]
+
+    card = next((row["card"] for row in rows("machine") if "card" in row), "")
+    checked = [row["passed"] for row in rows("checks")]
+    adapters = [row for row in rows("adapter") if row["name"] == "an adapter"]
+    best = min(adapters, key=lambda row: row["seconds_of_100_epochs"], default=None)
+    theirs = [row["hours"] * 3600 for row in rows("steps") if row["name"] == PUBLISHED]
+    seconds = best and best["seconds_of_100_epochs"]
+    return {
+        "card": card,
+        "checks_passed": f"{sum(checked)} of {len(checked)}",
+        "adapter_seconds": seconds,
+        "adapter_how": best and f"{best['how']}, batches of {best['batch']}, {best['epochs']} epochs run",
+        "adapter_goal_seconds": next((goal for name, goal in GOALS.items() if name in card), None),
+        "pix2pix_seconds": min(theirs, default=None),
+        "times_less": min(theirs) / seconds if theirs and seconds else None,
+        "times_less_goal": TIMES_LESS,
+        "failed": [name for name, part in parts.items() if part["error"] or any(r["error"] for r in part["rows"])],
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--out", type=Path, help="JSON with every row")
+    made.add_argument("--device", default="cuda")
+    made.add_argument("--quick", action="store_true")
+    made.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    made.add_argument("--seconds", type=float, default=515.0, help="of all parts together")
+    made.add_argument("--serve", metavar="PART", help=argparse.SUPPRESS)
+    return made
+
+
+def work(options: argparse.Namespace) -> None:
+    """All parts, one after the other; the JSON is written anew after each."""
+    if options.out and options.out.is_dir():
+        raise InputError(f"--out {options.out} is a folder: name a file")
+    resolve_device(options.device)
+    begun, parts = time.monotonic(), {}
+    for name in options.parts:
+        seconds = min(PARTS[name][1], options.seconds - (time.monotonic() - begun))
+        parts[name] = run_part(name, options.device, options.quick, seconds) if seconds > 10 else late()
+        for row in parts[name]["rows"]:
+            print(f"{name}: {json.dumps(row)}", flush=True)
+        told = {"summary": summary(parts), "parts": parts, "seconds": round(time.monotonic() - begun, 1)}
+        if options.out:
+            write_json(options.out, {"options": {k: str(v) for k, v in vars(options).items()}} | told)
+    print(json.dumps(summary(parts), indent=2))
+    if any(row.get("passed") is False for part in parts.values() for row in part["rows"]):
+        raise InputError("a result differs from the CPU's by more than is allowed: see the rows of the part checks")
+
+
+def late() -> dict[str, Any]:
+    return {"rows": [], "error": "not begun: the time of all parts is over", "seconds": 0.0}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if options.serve:
+        serve(options.serve, options.device, options.quick, options.seconds)
+        return 0
+    return exit_status(lambda: work(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
