@@ -95,9 +95,8 @@ def _head(
         other = re.fullmatch(r"other \((.*)\)", licence)
         common = other is None and licence != "other" and re.fullmatch(r"[a-z0-9.-]+", licence) is not None
         lines += [f"license: {licence if common else 'other'}"]
-        lines += (
-            [f"license_name: {other[1]}"] if other else ["license_name: of-its-base"] if link and not common else []
-        )
+        if other or (link and not common):
+            lines.append(f"license_name: {other[1] if other else 'of-its-base'}")
         lines += [f"license_link: {link}"] if link and not common else []
     lines += [f"base_model: {base}", "base_model_relation: adapter"] if base else []
     lines += [f"instance_prompt: {json.dumps(prompt, ensure_ascii=False)}"] if prompt else []

@@ -79,7 +79,7 @@ def test_pillow_edits_a_photo_by_the_cube_file_as_the_table_does() -> None:
     nodes, _, colours = read_cube(cube(table, "t"))
     values = colours.transpose(2, 1, 0, 3).reshape(-1).tolist()
     theirs = np.asarray(Image.fromarray(photo).filter(ImageFilter.Color3DLUT(nodes, values)))
-    ours = Predictor(Model(table, None, "", 32, None)).edit(photo)  # pyright: ignore[reportArgumentType]
+    ours = np.asarray(Predictor(Model(table, None, "", 32, None)).edit(photo))  # pyright: ignore[reportArgumentType]
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert np.abs(ours.astype(int) - photo).mean() > 10
 
