@@ -22,6 +22,7 @@ from e2gan import config as c
 from e2gan.core.errors import InputError, LostTrainingError, MachineError
 from e2gan.core.machine import PLACE, machine_fault
 from e2gan.core.memory import is_no_memory
+from e2gan.core.names import expanded_home
 from e2gan.core.stopping import Stopped, signals_stop
 
 LONGEST_MESSAGE = 600  # characters, of which what was typed may be most
@@ -146,7 +147,7 @@ def _with_home(settings: Any) -> Any:
 
     def expanded(value: Any) -> Any:
         if isinstance(value, Path):
-            return value.expanduser()
+            return expanded_home(value)
         if isinstance(value, tuple):
             return tuple(map(expanded, value))
         return _with_home(value) if dataclasses.is_dataclass(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -83,6 +84,9 @@ def write_clip(
         container.mux(stream.encode())
         if tone is not None:
             _write_tone(container, tone, float(pts * base))
+    if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
+        # As root it makes the whole process a real-time one, and those that are started from it, before all others.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 

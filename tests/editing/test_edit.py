@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -304,6 +305,66 @@ def test_what_a_stopped_run_told_is_told_again_by_the_next_ones(
     assert edit(config(project, root, tmp_path / "out")).already_done
 
 
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "long line", "another's row"])
+def test_what_lies_in_place_of_the_rows_of_a_stopped_run_is_begun_anew(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    root, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a", "b"):
+        save(root / f"{name}.png", noise(32, 32))
+    plain, stops = Predictor.edit, iter((False, True))
+
+    def stopped(self: Predictor, *arguments: Any, **settings: Any) -> Any:
+        if next(stops, False):
+            raise KeyboardInterrupt
+        return plain(self, *arguments, **settings)
+
+    monkeypatch.setattr(Predictor, "edit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        edit(config(project, root, out))
+    rows, precious = tmp_path / "out.partial/edits.jsonl", tmp_path / "precious.txt"
+    precious.write_text("mine")
+    if kind == "another's row":
+        rows.write_text('{"edit": "z.png", "photo": "z.png"}\n{"edit": "a.png", "photo": "a.png", "skipped": "so"}\n')
+    elif kind == "long line":
+        rows.write_text("[" + "1," * 2_000_000)
+    else:
+        rows.unlink()
+        if kind == "link":
+            rows.symlink_to(precious)
+        elif kind == "folder":
+            rows.mkdir()
+        else:
+            os.mkfifo(rows)
+    found = edit(config(project, root, out))
+    assert (found.photos, found.skipped) == (2, [])
+    assert precious.read_text() == "mine"
+    assert [json.loads(line)["edit"] for line in (out / "edits.jsonl").read_text().splitlines()] == ["a.png", "b.png"]
+
+
+def test_names_that_are_no_utf8_and_the_longest_ones_end_no_batch(project: Project, tmp_path: Path) -> None:
+    """The folder's, a damaged photo's, and those that become too long with another ending."""
+    root = tmp_path / os.fsdecode(b"fo\xfe")
+    save(root / "good.png", noise(32, 32))
+    (root / os.fsdecode(b"bad\xff.png")).write_text("no photo")
+    for ending, number in (("bmp", 1), ("gif", 2)):
+        Image.fromarray(noise(32, 32 + number)).save(root / f"{'x' * 251}.{ending}")
+    shutil.copy(root / "good.png", root / os.fsdecode(b"y" * 250 + b"\xff.png"))
+    found = edit(config(project, root, tmp_path / "out"))
+    assert found.photos == 4
+    assert len(found.skipped) == 1
+    assert str(found).encode()
+    assert edit(config(project, root, tmp_path / "out")).already_done
+
+
+def test_photos_in_folders_that_are_called_as_the_outputs_files_are_refused(project: Project, tmp_path: Path) -> None:
+    for name in ("edits.jsonl", "config.json"):
+        both = (save(tmp_path / name / "a.png", noise(32, 32)), save(tmp_path / "b" / "a.png", noise(32, 32)))
+        with pytest.raises(InputError, match="rename the folder"):
+            edit(config(project, both[0], tmp_path / "out", input=both))
+        assert not (tmp_path / "out.partial").exists()
+
+
 def test_our_own_edits_are_no_photos_unless_there_is_nothing_else(project: Project, tmp_path: Path) -> None:
     shutil.copytree(project.photos / "images", tmp_path / "in")
     count = len(list((tmp_path / "in").iterdir()))
@@ -363,7 +424,7 @@ def test_a_photo_whose_name_is_no_utf8_is_edited(project: Project, tmp_path: Pat
 
 def test_a_folder_that_is_called_as_the_outputs_own_file_is_refused(project: Project, tmp_path: Path) -> None:
     save(tmp_path / "in/Config.json/a.png", resize(builtin_pictures()["coffee"], (70, 90)))
-    with pytest.raises(InputError, match="rename it"):
+    with pytest.raises(InputError, match="rename the folder"):
         edit(config(project, tmp_path / "in", tmp_path / "out"))
     assert not list(tmp_path.glob("out*"))
 

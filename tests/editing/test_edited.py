@@ -28,12 +28,15 @@ def test_a_video_is_told_by_its_frames_and_flicker() -> None:
 
 
 def test_rows_are_kept_as_they_are_told_and_stand_in_order_at_the_end(tmp_path: Path) -> None:
-    told = Told.of_work(tmp_path)
+    edits = ("a.png", "b.png")
+    told = Told.of_work(tmp_path, edits)
     told.add("b.png", "b.png", lost=["its captions"], blank=True)
     told.add("a.png", "a.heic", skipped="no photo")
     told.add("a.png", "a.heic", lost=[], blank=False)  # tried again
-    again = Told.of_work(tmp_path)
+    again = Told.of_work(tmp_path, edits)
     assert again.rows == told.rows
+    assert again.has("a.png")
+    assert Told.of_work(tmp_path, ("b.png",)).rows.keys() == {"b.png"}
     again.finish(["a.png", "b.png"])
     lines = (tmp_path / EDITS).read_text().splitlines()
     assert lines[0] == '{"edit": "a.png", "photo": "a.heic"}'

@@ -21,6 +21,10 @@ from tests.conftest import refused
         ("---\nlicense:\n---\n", "not stated"),
         ("---\ntags: x\n---\nlicense: mit\n", "not stated"),
         ("license: mit\n", "not stated"),
+        ("\ufeff---\nlicense: MIT\n---\n", "not stated"),  # read_card takes the mark away
+        ("---\nlicense: MIT  # ok\n---\n", "mit"),
+        ("---\nlicense:\n- mit\n- Apache-2.0\n---\n", "mit, apache-2.0"),
+        ("---\nlicense: [\n---\n", "not stated"),
         (None, "not stated"),
     ],
 )

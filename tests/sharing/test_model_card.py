@@ -89,3 +89,20 @@ def test_the_lines_that_tell_how_to_use_it_run(tmp_path: Path, monkeypatch: Any)
     exec(lines.replace("me/golden", "golden"))
     with Image.open("edited.jpg") as edited:
         assert edited.size == (48, 40)
+
+
+def test_an_adapters_own_licence_and_text_are_kept(tmp_path: Path, project: Project) -> None:
+    base = Path(shutil.copytree(project.base, tmp_path / "base"))
+    look = Path(shutil.copytree(project.adapter, tmp_path / "look"))
+    (base / "README.md").write_text("---\nlicense: mit\n---\n")
+    (look / "README.md").write_text("\ufeff---\nlicense: CC-BY-NC-4.0\n---\nMade on holiday.\n")
+    card = adapter_card(look, Shown(repository="me/look", base=base, inside=True))
+    assert head(card)["license"] == "cc-by-nc-4.0"
+    assert "Made on holiday." in card
+
+
+def test_where_a_models_licence_is_stays(tmp_path: Path, project: Project) -> None:
+    base = Path(shutil.copytree(project.base, tmp_path / "base"))
+    told = {"license": "other", "license_name": "mine", "license_link": "https://example.org/mine"}
+    (base / "README.md").write_text(f"---\n{yaml.safe_dump(told)}---\n# Mine\n")
+    assert told.items() <= head(model_card(base, Shown(repository="me/base"))).items()

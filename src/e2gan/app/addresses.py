@@ -69,9 +69,12 @@ def bind(host: str, port: int, more: Sequence[str] = ()) -> Place:
     addresses = [str(each.getsockname()[0]) for each in sockets]
     everywhere = any(ipaddress.ip_address(_scopeless(a)).is_unspecified for a in addresses)
     private = all(ipaddress.ip_address(_scopeless(a)).is_loopback for a in addresses)
-    own = [*LOCAL, *(own_names() if everywhere else () if private else addresses)]
-    names = dict.fromkeys([*map(_plain, [*own, *(() if everywhere else (host,))]), *more])
-    shown = next(iter(own[len(LOCAL) :]), LOCAL[1]) if everywhere else host
+    heard = {6 if each.family == socket.AF_INET6 else 4 for each in sockets}
+    reached = [name for name in own_names() if _version(name) in (None, *heard)] if everywhere else []
+    own = [*LOCAL, *(reached if everywhere else () if private else addresses)]
+    names = dict.fromkeys([*map(plain_name, [*own, *(() if everywhere else (host,))]), *more])
+    alone = LOCAL[1] if 4 in heard else LOCAL[2]
+    shown = next(iter(reached), alone) if everywhere else host
     return Place(tuple(sockets), sockets[0].getsockname()[1], tuple(names), shown, private)
 
 
@@ -113,6 +116,13 @@ def own_names() -> list[str]:
     return [each for each in dict.fromkeys(map(_scopeless, found)) if each not in LOCAL]
 
 
+def _version(name: str) -> int | None:
+    """4 or 6 of an address, None of a name."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(name).version
+    return None
+
+
 def _scopeless(address: str) -> str:
     return address.partition("%")[0]
 
@@ -127,14 +137,14 @@ def _is_name(name: str) -> bool:
 
 
 def _checked(name: str) -> str:
-    """As `_plain`. Raises InputError for what is no name."""
-    plain = _plain(name.removeprefix("[").removesuffix("]"))
+    """As `plain_name`. Raises InputError for what is no name."""
+    plain = plain_name(name.removeprefix("[").removesuffix("]"))
     if not _is_name(plain):
         raise InputError(f"--names {name[:80]!r}: is no name of a host, and no address")
     return plain
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """In small letters; an address in its short form."""
     plain = _scopeless(name.lower())
     with suppress(ValueError):

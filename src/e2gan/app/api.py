@@ -179,6 +179,8 @@ async def _answered(answer: Awaitable[Response]) -> Response:
         return JSONResponse({"error": without_paths(" ".join(line.split()))}, 400)
     except (ClientDisconnect, StoppedError, asyncio.CancelledError):
         return Response(status_code=503)  # nobody hears it
+    except OSError as error:  # of an upload: no space, most likely
+        return JSONResponse({"error": f"the computer that edits cannot write: {error.strerror}"}, 507)
     except RuntimeError as error:
         if not is_no_memory(error):
             raise

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from e2gan.app.addresses import plain_name
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_bytes
 
@@ -111,7 +112,7 @@ def _kept(place: Path, names: Collection[str]) -> x509.Certificate | None:
     now = datetime.datetime.now(datetime.UTC)
     good = found.not_valid_before_utc <= now < found.not_valid_after_utc - SPARE
     has = {*listed.get_values_for_type(x509.DNSName), *map(str, listed.get_values_for_type(x509.IPAddress))}
-    return found if good and set(map(_plain, names)) <= has else None
+    return found if good and set(map(plain_name, names)) <= has else None
 
 
 def _make(place: Path, names: Collection[str]) -> x509.Certificate:
@@ -146,14 +147,6 @@ def _general(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _plain(name: str) -> str:
-    """A name, or an address in its short form."""
-    try:
-        return str(ipaddress.ip_address(name))
-    except ValueError:
-        return name
 
 
 def _fingerprint(certificate: x509.Certificate) -> str:

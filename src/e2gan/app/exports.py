@@ -120,8 +120,12 @@ class Exports:
                 self._compare(folder, shelf, [e for e in found if e.state not in folder.refused])
             folder.state = state if self._write_manifest(folder, shelf, found, effects.MANIFEST) else None
             self._failed.pop(shelf.id, None)
+            if folder.state is None:
+                self._failed[shelf.id] = ""  # why is told of each effect
         except (InputError, OSError) as error:
             self._failed[shelf.id] = about(shelf.name, error, shelf.folder, self.root)
+            if isinstance(error, OSError):  # a full disk is tried again
+                self._wanted.pop(shelf.id, None)
         except Exception:
             logging.getLogger(__name__).exception("%s could not be written for browsers", shelf.name)
             self._failed[shelf.id] = f"{shelf.name}: could not be written for browsers; the terminal says why"

@@ -34,7 +34,8 @@ PARTIAL = partial_of(Path("x")).name.removeprefix("x")
 SKIPPED = ("node_modules", "__pycache__")
 OF_ADAPTER = (ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT)
 OF_BASE = (MODEL, CONFIG, CARD)
-PATH = re.compile(r"(?<![\w.…])(?:[A-Za-z]:)?[/\\](?:[^\s:'\"]+[/\\])*([^\s:'\"/\\]+)")
+# Names of folders may have spaces; the last name ends at one, since what follows is the sentence.
+PATH = re.compile(r"(?<![\w.…])(?:[A-Za-z]:)?[/\\](?:[^\n:'\"/\\]{1,255}[/\\])*([^\s:'\"/\\]+)")
 
 Facts = TypeVar("Facts")
 Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -273,5 +274,5 @@ def without_paths(text: str) -> str:
 
 
 def _short(value: object) -> str:
-    text = str(value)
-    return without_paths(text)[:60] if value else "not named"
+    """The last name of what may be a path, of any system."""
+    return re.split(r"[/\\]", str(value).rstrip("/\\"))[-1][:60] if value else "not named"

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from e2gan.app.library import Library, Shelf
+from e2gan.app.library import Library, Shelf, about
 from e2gan.config import EditConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256
@@ -90,7 +90,10 @@ class Models:
         return self._loaded.of(choice.key, lambda: self._load(choice))
 
     def _load(self, choice: Choice) -> tuple[Model, Predictor]:
-        model = Model.load(base=choice.shelf.folder, adapter=choice.adapters, weights=choice.mixture)
+        try:
+            model = Model.load(base=choice.shelf.folder, adapter=choice.adapters, weights=choice.mixture)
+        except InputError as error:  # of folders whose place is nobody's business
+            raise InputError(about(choice.names[0], error, choice.shelf.folder, *choice.adapters)) from None
         predictor = Predictor(model, self.device)
         run = predictor.run
 

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from msgspec import Meta
 from e2gan.core.errors import InputError, NotFiniteError
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import available_memory, need_memory
+from e2gan.core.names import LONGEST_NAME
 from e2gan.core.schemas import check_form, check_sound
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ FLOATS, COUNT, WEIGHTS = ("F16", "BF16", "F32", "F64"), "num_batches_tracked", "
 MOST_TENSORS = 20_000  # of a file: a checkpoint of the largest generator has a few thousand
 TOGETHER = 2**22  # numbers that are looked at together
 MOST_TOML, MOST_DOTS = 2**20, 1000
-LONGEST_NAME = 255  # bytes, on the file systems of today
 BESIDE = ".tmp"  # of the name under which a file is written before it takes its place
 
 
@@ -54,11 +55,21 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, (str, Path)) and not isinstance(value, Enum):
+        return _text(str(value))
     if isinstance(value, Enum):
         return value.value
     return value
+
+
+def _text(text: str) -> str:
+    """A text that UTF-8 can hold: what is none of it in a name is shown as its bytes are, `\\xff`."""
+    for errors in ("strict", "surrogateescape", "surrogatepass"):
+        try:
+            return text.encode("utf-8", errors).decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:
+            continue
+    raise AssertionError("surrogatepass takes every text")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -220,25 +231,32 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 def read_begun(path: Path, form: Any) -> list[dict[str, Any]]:
     """The rows of a JSON lines file that a stopped run was writing, none where it had not begun. The first that was cut
-    off, or is not of the form, is removed with all that follow: what is written next goes in its place."""
-    rows, whole = [], 0
-    for line in read_lines(path) if os.path.lexists(path) else ():
+    off, or is not of the form, is removed with all that follow: what is written next goes in its place. So is what lies
+    there and is no file, a link among it, which would lead elsewhere."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    rows, whole, values = [], 0, 0
+    lines = read_lines(path) if path.exists() else iter(())
+    while True:
         try:
+            if (line := next(lines, None)) is None:
+                return rows
+            values += _values(line)
             row = parse_json(line, form, str(path), folder=path.parent)
         except InputError:
-            row = None
-        if row is None or not line.endswith(b"\n"):
-            os.truncate(path, whole)
+            break
+        if not line.endswith(b"\n") or values > MOST_ROWS_VALUES:
             break
         whole += len(line)
         rows.append(row)
+    os.truncate(path, whole)
     return rows
 
 
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
     """A row more, which a kill may cut off: `read_begun`."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(plain(row)) + "\n")
 
 
 def parse_json(text: str | bytes, form: Any, where: str, *, folder: Path = Path(), finite: bool = True) -> Any:

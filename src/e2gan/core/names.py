@@ -13,6 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from e2gan.core.errors import InputError
 
 LONGEST = 64  # characters of a name, which is a folder's
+LONGEST_NAME = 255  # bytes, on the file systems of today
 
 
 def slug(text: str) -> str:
@@ -57,11 +58,11 @@ def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> lis
         suffix = ending(file.suffix)
         tag = sha256(os.fsencode(file.as_posix())).hexdigest()[:16]
         if not _is_text(file.as_posix()):
-            wishes[file] = [_readable(file).with_name(f"{_readable(file).stem}-{tag}{suffix}")]
+            wishes[file] = [_named(_readable(file), _readable(file).stem, f"-{tag}{suffix}")]
             continue
-        kept = [file] if suffix == file.suffix else [file.with_name(file.stem + suffix)]
-        told = [] if suffix == file.suffix else [file.with_name(file.name.replace(".", "-") + suffix)]
-        wishes[file] = [*kept, *told, file.with_name(f"{file.stem}-{tag}{suffix}")]
+        kept = [file] if suffix == file.suffix else [_named(file, file.stem, suffix)]
+        told = [] if suffix == file.suffix else [_named(file, file.name.replace(".", "-"), suffix)]
+        wishes[file] = [*kept, *told, _named(file, file.stem, f"-{tag}{suffix}")]
     names: dict[PurePath, PurePath] = {}
     taken = set(folders)
     # Each round gives the names that one input alone asks for: first to those that keep theirs, in the order of names.
@@ -79,6 +80,12 @@ def output_names(files: Sequence[PurePath], ending: Callable[[str], str]) -> lis
     if lost := [file for file in files if file not in names]:
         raise InputError(f"{lost[0]}: no name is left for its output: rename it")
     return [names[file] for file in files]
+
+
+def _named(file: PurePath, stem: str, end: str) -> PurePath:
+    """Beside the file, with this name; a stem that is too long for a disk is cut."""
+    most = LONGEST_NAME - len(end.encode())
+    return file.with_name(os.fsencode(stem)[:most].decode("utf-8", "ignore") + end)
 
 
 def _is_text(name: str) -> bool:
@@ -108,6 +115,15 @@ def inside(folder: Path, name: str) -> Path:
     if os.path.commonpath((real, root)) != root or real == root:
         raise InputError(f"{_shown(name)} is a link that leads out of {folder}: put the file itself there")
     return path
+
+
+def expanded_home(path: Path) -> Path:
+    """A path with `~` or `~USER` at its beginning as that home folder. Raises InputError where there is no such
+    user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: there is no such user, whose home folder it would lie in") from None
 
 
 def one_name(name: str) -> str:

@@ -17,7 +17,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, clear_beside, read_json, sha256, write_bytes
 from e2gan.core.identity import files_below, hash_pictures
 from e2gan.core.images import Picture, is_blank, read_picture
-from e2gan.core.names import file_key, output_names
+from e2gan.core.names import file_key, inside, output_names
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import partial_of, writing
 from e2gan.core.picture_kinds import VIDEO_SUFFIXES
@@ -205,8 +205,6 @@ class _Photos:
         if not files:
             raise InputError("; ".join([f"{folder} holds no photos", *video_lines(videos)]))
         own = [file.relative_to(folder) for file in files]
-        if taken := next((path for path in own if file_key(path.parts[0]) in (CONFIG, EDITS)), None):
-            raise InputError(f"{folder / taken.parts[0]} has the name of a file that the output has: rename it")
         return cls(files, own, str(folder), folder, videos)
 
 
@@ -215,6 +213,8 @@ def _edit_several(
 ) -> Edited:
     """prepared: the predictor, which takes a while to make; runtime: what it would run on."""
     files, own = photos.files, photos.own
+    if taken := next((path for path in own if file_key(path.parts[0]) in (CONFIG, EDITS)), None):
+        raise InputError(f"{taken.parts[0]} is the name of a file that the output has: rename the folder")
     names = [name.as_posix() for name in output_names(own, ending)]
     fields = ("base", "adapter", "weights", "model", "strength", "side", "tile", "metadata", "provenance")
     settings = {name: getattr(config, name) for name in fields}
@@ -231,27 +231,29 @@ def _edit_several(
     with writing(config.out, "edit", settings, reads=reads, resumes=True) as partial:
         if partial is None:
             told = Told.of_result(config.out).summary()
+            if not (config.out / EDITS).exists():  # an earlier version's
+                told["photos"] = sum((config.out / name).is_file() for name in names)
             return Edited(out=config.out, already_done=True, videos=photos.videos, runtime=ran, **told)
         predictor = predictor or prepared()
         xmp = _provenance(config, model, predictor, weights).xmp() if config.provenance else None
-        told = Told.of_work(partial)
+        earlier = not os.path.lexists(partial / EDITS) and any((partial / name).exists() for name in names)
+        told = Told.of_work(partial, names)
         for file, source, name in track(list(zip(files, own, names, strict=True)), "editing"):
-            shown = os.fsencode(source).decode("utf-8", "replace")
-            if (partial / name).exists():  # of a run that was stopped; files are whole or not there
+            target = inside(partial, name)
+            if target.is_file() and (earlier or told.has(name)):  # of a run that was stopped
                 resumed += 1
-                if name not in told.rows:  # an earlier version's
-                    told.add(name, shown)
+                if earlier:  # that told nothing
+                    told.add(name, str(source))
                 continue
             try:
                 picture = read_picture(file)
                 check_sides(picture.pixels, Path(name).suffix)
             except InputError as error:
-                told.add(name, shown, skipped=str(error))
+                told.add(name, str(source), skipped=str(error))
                 continue
-            target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
             made = _edited(config, predictor, picture, target.suffix, xmp)
-            told.add(name, shown, lost=made.lost, blank=made.blank)
+            told.add(name, str(source), lost=made.lost, blank=made.blank)
             write_bytes(target, made.data)
         found = told.summary()
         if not found["photos"]:

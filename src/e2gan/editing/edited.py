@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from e2gan.config.schemas import EditedPhoto
-from e2gan.core.files import append_jsonl, read_begun, read_jsonl, write_jsonl
+from e2gan.core.files import append_jsonl, plain, read_begun, read_jsonl, write_jsonl
 from e2gan.core.summary import skipped_lines
 from e2gan.editing.flicker import flicker_lines
 
@@ -60,18 +60,22 @@ class Told:
         self.folder = folder
 
     @classmethod
-    def of_work(cls, partial: Path) -> Told:
-        """What a run that was stopped has told so far."""
-        return cls(read_begun(partial / EDITS, EditedPhoto), partial)
+    def of_work(cls, partial: Path, edits: Collection[str]) -> Told:
+        """What a run that was stopped has told so far of these edits."""
+        return cls((row for row in read_begun(partial / EDITS, EditedPhoto) if row["edit"] in edits), partial)
 
     @classmethod
     def of_result(cls, out: Path) -> Told:
         """What a folder says that is done; earlier versions wrote none. Raises InputError where it is damaged."""
         return cls(read_jsonl(out / EDITS, EditedPhoto) if (out / EDITS).exists() else ())
 
+    def has(self, edit: str) -> bool:
+        """Whether an edit that is there is told of: else it is made again, since what there is to tell is not known."""
+        return edit in self.rows and "skipped" not in self.rows[edit]
+
     def add(self, edit: str, photo: str, **facts: Any) -> None:
         """facts: as `EditedPhoto` has them; those that say nothing are left out."""
-        row = {"edit": edit, "photo": photo, **{name: fact for name, fact in facts.items() if fact}}
+        row = plain({"edit": edit, "photo": photo, **{name: fact for name, fact in facts.items() if fact}})
         if self.folder is not None and self.rows.get(edit) != row:
             append_jsonl(self.folder / EDITS, row)
         self.rows[edit] = row

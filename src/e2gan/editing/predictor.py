@@ -99,7 +99,8 @@ class Predictor:
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
         runtime = fitted(runtime, RuntimeName, "--runtime")
         self.notes: list[str] = []
-        self.runtime = fastest(self.device, work(plain, photos)) if runtime == "auto" else runtime
+        count = fitted(photos, int, "photos")
+        self.runtime = fastest(self.device, work(plain, count)) if runtime == "auto" else runtime
         if self.per_pixel:
             self.runtime = "pytorch"  # a table is next to no work
         try:

@@ -253,7 +253,8 @@ def _made_by(out: Path) -> str | None:
     if not out.is_file():
         return None
     with suppress(Exception), open_container(out) as container:  # another program's file, or a broken one
-        for line in container.metadata.get("comment", container.metadata.get("COMMENT", "")).splitlines():
+        comment = container.metadata.get("comment", container.metadata.get("COMMENT", ""))
+        for line in reversed(comment.splitlines()):  # the video's own comes before ours
             if line.startswith("run: "):
                 return line.removeprefix("run: ")
     return None

@@ -11,18 +11,18 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_bytes
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, TensorProto
+    from onnx import ModelProto
 
 MOST_BYTES = 2**30  # of a file; Co-Mod-GAN, the largest that is exported, has 0.3
-MOST_GROWN = 2**24  # numbers of a tensor whose size a constant says
-# The inputs that say how large an operator's output is: sizes in whole numbers, or how many times as large.
-GROWING = {"Expand": (1,), "Tile": (1,), "ConstantOfShape": (0,), "Reshape": (1,), "Resize": (2, 3), "Range": (1,)}
+MOST_NUMBERS = 2**26  # of a tensor, for a picture of PROBE pixels of a side; more for a larger one
+PROBE, MOST_SIDE = 64, 8192  # pixels
+DOMAINS = ("", "ai.onnx")
 
 
 def read_graph(path: Path) -> bytes:
     """The bytes of an ONNX file. Raises InputError where it cannot be read, is no ONNX graph, or one of a kind that no
-    export makes: with loops and branches, functions and operators of others, data that lie in other files, or constants
-    that ask for much memory.
+    export makes: with loops and branches, functions and operators of others, sparse tensors, data that lie in other
+    files, or tensors that are larger by its constants than any export's.
 
     What is left computes on what the file itself has. How much memory it takes for a photo is still the graph's own
     affair (SECURITY.md).
@@ -32,40 +32,58 @@ def read_graph(path: Path) -> bytes:
     data = read_bytes(path, MOST_BYTES)
     try:
         model = onnx.load_model_from_string(data)  # leaves data in other files where they are
-    except Exception as error:  # protobuf's own, and ValueError
-        raise InputError(f"{path}: no ONNX file, or a damaged one ({' '.join(str(error).split())})") from None
-    graph = model.graph
-    if model.functions:
-        raise InputError(f"{path}: it has functions of its own, which no export has")
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for tensor in _tensors(graph):
-        if tensor.data_location == tensor.EXTERNAL:
-            raise InputError(f"{path}: its data lie in other files, which no export's do")
-    for node in graph.node:
-        if node.domain not in ("", "ai.onnx"):
-            raise InputError(f"{path}: operator {node.domain}.{node.op_type} is of no export")
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
-            raise InputError(f"{path}: operator {node.op_type} has a graph of its own, which no export has")
-        for name in [node.input[at] for at in GROWING.get(node.op_type, ()) if at < len(node.input)]:
-            if name in tensors and _grown(tensors[name]) > MOST_GROWN:
-                raise InputError(f"{path}: operator {node.op_type} asks for a tensor that no export has")
+        _check(model)
+        most = MOST_NUMBERS * max(1, prod(_sides(model)) // PROBE**2)
+        large = next((f"{name[:60]!r} has {size:.1e}" for name, size in _sizes(model) if size > most), None)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:  # protobuf's own, ValueError, those of shape inference
+        raise InputError(f"{path}: no ONNX file, or a damaged one ({' '.join(str(error).split())[:200]})") from None
+    if large is not None:
+        raise InputError(f"{path}: the tensor {large} numbers, which no export asks for")
     return data
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
+def _check(model: ModelProto) -> None:
+    if model.functions:
+        raise InputError("it has functions of its own, which no export has")
+    sparse, tensors = bool(model.graph.sparse_initializer), [*model.graph.initializer]
+    for node in model.graph.node:
+        if node.domain not in DOMAINS:
+            raise InputError(f"operator {node.domain[:60]}.{node.op_type[:60]} is of no export")
         for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors) if attribute.HasField("t") else attribute.tensors
+            if attribute.HasField("g") or attribute.graphs:
+                raise InputError(f"operator {node.op_type[:60]} has a graph of its own, which no export has")
+            sparse |= attribute.HasField("sparse_tensor") or bool(attribute.sparse_tensors)
+            tensors += [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+    if sparse:
+        raise InputError("it has sparse tensors, which no export has")
+    if any(tensor.data_location == tensor.EXTERNAL or tensor.external_data for tensor in tensors):
+        raise InputError("its data lie in other files, which no export's do")
 
 
-def _grown(tensor: TensorProto) -> float:
-    """Numbers of a tensor of this size; 1 where what says the size is no short list of numbers."""
-    from onnx import numpy_helper
+def _sides(model: ModelProto) -> list[int]:
+    """Height and width of the photo that it takes, where it takes one size; else those of the probe."""
+    photo = next((each for each in model.graph.input if each.name == "photo"), None)
+    sides = [] if photo is None else [dim.dim_value for dim in photo.type.tensor_type.shape.dim][1:3]
+    return [min(side, MOST_SIDE) if side > 0 else PROBE for side in sides]
 
-    if tensor.data_type not in (tensor.INT64, tensor.FLOAT) or prod(tensor.dims) > 16:
-        return 1
-    sides = numpy_helper.to_array(tensor).ravel().tolist()
-    return prod(max(1, n) for n in sides)
+
+def _sizes(model: ModelProto) -> Iterator[tuple[str, int]]:
+    """Numbers of each tensor, as far as its sides follow from constants, and from a small picture where any will do."""
+    from onnx import shape_inference
+
+    probed = type(model)()
+    probed.CopyFrom(model)
+    for each in probed.graph.input:
+        for at, dim in enumerate(each.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                dim.dim_value = PROBE if each.name == "photo" and at in (1, 2) else 1
+    del probed.graph.value_info[:]  # what the file says of itself
+    for each in probed.graph.output:
+        each.type.tensor_type.ClearField("shape")
+    found = shape_inference.infer_shapes(probed, data_prop=True).graph
+    for each in [*found.value_info, *found.output]:
+        yield each.name, prod(max(1, dim.dim_value) for dim in each.type.tensor_type.shape.dim)
+    for tensor in found.initializer:
+        yield tensor.name, prod(max(1, side) for side in tensor.dims)

@@ -23,6 +23,7 @@ from e2gan.core.errors import InputError, NotFiniteError
 from e2gan.core.files import open_file, sha256
 from e2gan.core.identity import hash_of_named
 from e2gan.core.images import Pixels, resize
+from e2gan.core.names import expanded_home
 from e2gan.features.clip import clip_extractor
 from e2gan.features.converted import published_weights
 from e2gan.features.extractors import FeatureExtractor, Features, PretrainedNetwork
@@ -121,7 +122,7 @@ def _facenet(weights: str | None, device: torch.device, option: str) -> FeatureE
             network = InceptionResnetV1(pretrained="vggface2")
         else:
             network = InceptionResnetV1()
-            tensors = published_weights(Path(weights).expanduser(), "name FaceNet's weights", MOST_FACENET)
+            tensors = published_weights(expanded_home(Path(weights)), "name FaceNet's weights", MOST_FACENET)
             network.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("logits.")})
     except NotFiniteError:
         raise
@@ -222,9 +223,9 @@ class OwnEmbeddings:
 
     def rows(self, count: int) -> Features:
         path = self.path
-        open_file(path.expanduser()).close()  # a pipe would be waited for without end
+        open_file(expanded_home(path)).close()  # a pipe would be waited for without end
         try:
-            array = np.load(path.expanduser(), mmap_mode="r", allow_pickle=False)
+            array = np.load(expanded_home(path), mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from None
         except (ValueError, EOFError) as error:
@@ -261,7 +262,7 @@ def embedding_settings(config: SelectConfig | ConceptsConfig) -> dict[str, Any]:
     features = config.features or (SHIPPED if config.embedding == "squeezenet" else None)
     return {
         "embedding": config.embedding,
-        "embedding_sha256": sha256(Path(config.embedding).expanduser()) if own else None,
+        "embedding_sha256": sha256(expanded_home(Path(config.embedding))) if own else None,
         "model": config.model,
         "features_sha256": None if features is None else sha256(features),
     }

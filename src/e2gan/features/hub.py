@@ -16,6 +16,7 @@ from e2gan.config.schemas import Preprocessor
 from e2gan.core.errors import InputError
 from e2gan.core.files import check_tensors, read_json
 from e2gan.core.memory import is_no_memory
+from e2gan.core.names import expanded_home
 from e2gan.features.converted import converted_model
 
 MOST_TEXT = 256 * 2**20  # bytes of a file that is text: a vocabulary is a few millions
@@ -44,7 +45,7 @@ def pretrained(load: Callable[..., Any], name: str, option: str, **arguments: An
     Raises InputError where the name is neither a folder nor known to the hub's cache, and there is no network, and
     where what is there is damaged. That memory runs out is raised as it is.
     """
-    folder = Path(name).expanduser()
+    folder = expanded_home(Path(name))
     if folder.is_file():
         raise InputError(f"{name}: is a file: name the folder that holds it with {option}")
     if folder.is_dir():
@@ -92,7 +93,7 @@ def cached(source: str) -> bool:
     from huggingface_hub import snapshot_download
 
     name, _, revision = source.partition("@")
-    if any(Path(path).expanduser().exists() for path in (source, name)) or not _of_the_hub(name):
+    if any(expanded_home(Path(path)).exists() for path in (source, name)) or not _of_the_hub(name):
         return True
     try:
         snapshot_download(name, revision=revision or None, local_files_only=True)
@@ -161,7 +162,7 @@ def _converted(name: str, revision: str | None, *, only_cached: bool) -> Path | 
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
 
     def found(file: str, *, only_cached: bool) -> Path | None:
-        where = str(Path(name).expanduser())
+        where = str(expanded_home(Path(name)))
         path = cached_file(where, file, revision=revision, local_files_only=only_cached, **quiet)
         return None if path is None else Path(path)
 
@@ -217,7 +218,7 @@ def image_statistics(
     path = None
     for only_cached in (True, False):
         path = path or cached_file(
-            str(Path(name).expanduser()),
+            str(expanded_home(Path(name))),
             "preprocessor_config.json",
             local_files_only=only_cached,
             _raise_exceptions_for_missing_entries=False,

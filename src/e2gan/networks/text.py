@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from e2gan.core.errors import InputError
+from e2gan.core.names import expanded_home
 from e2gan.features.hub import CLIP_NAME, clip_tokenizer, model_config, need_transformers, pretrained_network
 
 MAX_TOKENS = 77  # CLIP's context length
@@ -78,7 +79,7 @@ class ClipText:
         self.model_name = name
         self.name = "clip" if name == CLIP_NAME else f"clip:{name}"
         self.width = width
-        folder = Path(name).expanduser()
+        folder = expanded_home(Path(name))
         self._key = str(folder.resolve()) if folder.is_dir() else name
 
     def encode(self, prompt: str) -> Tensor:

@@ -44,7 +44,8 @@ def check_whole(folder: Path) -> None:
 
 def adapter_contents(adapter: Path, base: tuple[str, str] | None) -> Contents:
     """An adapter's four files. base: the repository of its base and the commit, for PEFT; None where it has none."""
-    config: dict[str, Any] = dict(read_json(adapter / ADAPTER_CONFIG, PeftFile))
+    found: dict[str, Any] = dict(read_json(adapter / ADAPTER_CONFIG, PeftFile))
+    config = {name: value for name, value in found.items() if name != "auto_mapping"}  # modules and where they lie
     config["base_model_name_or_path"], config["revision"] = base or (None, None)
     about = read_json(adapter / ABOUT, AdapterFacts)
     return {

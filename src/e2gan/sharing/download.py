@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
@@ -13,6 +14,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, MOST_JSON, MOST_WEIGHTS, read_json, sha256
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import is_no_memory
+from e2gan.core.names import expanded_home
 from e2gan.core.outputs import read_settings
 from e2gan.core.schemas import StageConfig
 from e2gan.features.hub import brief, causes, unreachable
@@ -68,8 +70,12 @@ def find_model(name: str | Path, *, revision: str | None = None, base: str | Pat
 
 def model_folder(name: str | Path, revision: str | None = None) -> Path:
     """The folder that a name means, downloaded where it is a hub's. Raises InputError where it means none."""
-    path = fitted(name, Path, "the model's name").expanduser()
+    path = expanded_home(fitted(name, Path, "the model's name"))
     text = name if isinstance(name, str) else str(path)  # as it was typed: ./a/b is no repository
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r}: is no name that a disk or a hub holds") from None
     revision = fitted(revision, str | None, "revision")
     local = path if text and path.is_dir() else ({**shipped_bases(), **shipped_adapters()}).get(text)
     if local is None and is_repository(text):

@@ -13,17 +13,10 @@ from e2gan.config.schemas import AdapterFacts, MetricsFile
 from e2gan.core.files import CONFIG, read_json, read_tensors
 from e2gan.core.schemas import StageConfig
 from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_bases
-from e2gan.sharing.licence import CARD, NOT_STATED, licence_of, read_card
+from e2gan.sharing.licence import NOT_STATED, licence_of, read_card, split_card
 
 BASE_CARD = "base.md"  # of an adapter's base, beside the adapter: it says what it may be used for
 LICENCE_OF_BASE = "An adapter is made of its base, whose licence it has"
-
-
-def _split(card: Path) -> tuple[str, str]:
-    """A card's head without its lines of dashes, and the rest; both empty where there is no card."""
-    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
-    found = re.match(r"---\n(.*?)\n---\n?(.*)", text, re.DOTALL)
-    return (found[1], found[2]) if found else ("", text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +36,14 @@ def adapter_card(adapter: Path, shown: Shown) -> str:
     """The card of an adapter: its prompt, base, licence, sizes, metrics where the folder has them, and its use."""
     assert shown.base is not None
     about: Mapping[str, Any] = read_json(adapter / ABOUT, AdapterFacts)
-    licence = licence_of(read_card(shown.base))
+    own_card, base_card = read_card(adapter), read_card(shown.base)
+    states = base_card if licence_of(own_card) == NOT_STATED else own_card  # its author's own may be the stricter one
+    licence, own = licence_of(states), split_card(own_card)[1].strip()
     (parameters, size), (of_base, _) = _parameters(adapter / ADAPTER), _parameters(shown.base / MODEL)
     where = "which lies in `base/`" if shown.inside else "which ships with e2gan"
     if shown.base_repository is not None:
         where = f"which is [{shown.base_repository}](https://huggingface.co/{shown.base_repository})"
-    see = f": see [{BASE_CARD}]({BASE_CARD})" if (shown.base / CARD).is_file() else ""
+    see = f": see [{BASE_CARD}]({BASE_CARD})" if base_card is not None else ""
     ranks = ", ".join(f"{name} {rank}" for name, rank in (about.get("ranks") or {}).items())
     facts = {
         "prompt": _line(about["prompt"]),
@@ -59,17 +54,20 @@ def adapter_card(adapter: Path, shown: Shown) -> str:
         "LoRA ranks": ranks or None,
         "licence": f"{licence}{see}. {LICENCE_OF_BASE}.",
     }
-    head = _head(licence, shown.base_repository, ["lora", "peft"], _flat(about["prompt"]), BASE_CARD if see else None)
+    link = _link(states) or (BASE_CARD if see else None)
+    head = _head(licence, shown.base_repository, ["lora", "peft"], _flat(about["prompt"]), link)
     about_it = f"An adapter that edits photos and camera pictures with [e2gan]({PAGE}): *{_line(about['prompt'])}*."
-    return _card(head, _title(shown), [about_it, "", *_list(facts), *_measured(adapter, about, shown), *_use(shown)])
+    body = [about_it, "", *_list(facts), *_measured(adapter, about, shown), *_use(shown)]
+    return _card(head, _title(shown), [*body, *(["", *own.splitlines()] if own else [])])
 
 
 def model_card(folder: Path, shown: Shown) -> str:
     """The card of a base, or of a model from scratch: its own, where it has one, with how to use it from a hub."""
     config = read_json(folder / CONFIG, StageConfig)
     settings: Mapping[str, Any] = config["settings"]
-    head_there, own = _split(folder / CARD)
-    licence = licence_of(read_card(folder))
+    card = read_card(folder)
+    head_there, own = split_card(card)
+    licence = licence_of(card)
     prompts = [*(settings.get("concepts") or ())]
     parameters, size = _parameters(folder / MODEL)
     facts = {
@@ -78,7 +76,7 @@ def model_card(folder: Path, shown: Shown) -> str:
         "trained at": f"{settings['size']} pixels of the shorter side",
         "licence": licence,
     }
-    head = _head(licence, None, ["base"] if config["stage"] == "base" else [], None)
+    head = _head(licence, None, ["base"] if config["stage"] == "base" else [], None, _link(card))
     body = own.strip().splitlines() if head_there or own.strip() else [_title(shown), "", *_list(facts)]
     return _card(head, "", [*body, *_measured(folder, {}, shown), *_use(shown, *prompts[:1])])
 
@@ -96,11 +94,17 @@ def _head(
         common = other is None and licence != "other" and re.fullmatch(r"[a-z0-9.-]+", licence) is not None
         lines += [f"license: {licence if common else 'other'}"]
         if other or (link and not common):
-            lines.append(f"license_name: {other[1] if other else 'of-its-base'}")
-        lines += [f"license_link: {link}"] if link and not common else []
+            lines.append(f"license_name: {json.dumps(other[1] if other else 'of-its-base', ensure_ascii=False)}")
+        lines += [f"license_link: {json.dumps(link, ensure_ascii=False)}"] if link and not common else []
     lines += [f"base_model: {base}", "base_model_relation: adapter"] if base else []
     lines += [f"instance_prompt: {json.dumps(prompt, ensure_ascii=False)}"] if prompt else []
     return ["---", *lines, "tags:", *(f"- {tag}" for tag in ("e2gan", "image-to-image", *tags)), "---"]
+
+
+def _link(card: str | None) -> str | None:
+    """Where a card says that its licence is."""
+    found = split_card(card)[0].get("license_link")
+    return _flat(found) if isinstance(found, str) and found else None
 
 
 def _card(head: Sequence[str], title: str, body: Sequence[str]) -> str:
