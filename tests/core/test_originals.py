@@ -101,6 +101,8 @@ def test_linked_folders_are_read_once_and_never_for_ever(tmp_path: Path) -> None
 def test_no_other_module_lists_the_images_of_a_folder() -> None:
     """`list_images` is the one reader of a user's folders. Others list what they wrote themselves, or a program did."""
     own = {
+        "app/library.py": "the bases and adapters of a folder",
+        "app/site.py": "the files of the page",
         "core/identity.py": "a network's folder",
         "core/files.py": "what a kill left beside a file",
         "core/temporary.py": "temporary folders that it made",

@@ -113,6 +113,7 @@ def test_sample_adapters_by_one_command(photos: Path, tmp_path: Path) -> None:
     assert (about["prompt"], about["pairs"], about["steps"]) == ("make it winter", 6, 2)
     assert {path.name for path in (shipped / "golden").iterdir()} == {
         "adapter_model.safetensors",
+        "README.md",
         "adapter_config.json",
         "concept.safetensors",
         "e2gan.json",

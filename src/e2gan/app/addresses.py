@@ -70,11 +70,11 @@ def bind(host: str, port: int, more: Sequence[str] = ()) -> Place:
     everywhere = any(ipaddress.ip_address(_scopeless(a)).is_unspecified for a in addresses)
     private = all(ipaddress.ip_address(_scopeless(a)).is_loopback for a in addresses)
     heard = {6 if each.family == socket.AF_INET6 else 4 for each in sockets}
-    reached = [name for name in own_names() if _version(name) in (None, *heard)] if everywhere else []
-    own = [*LOCAL, *(reached if everywhere else () if private else addresses)]
-    names = dict.fromkeys([*map(plain_name, [*own, *(() if everywhere else (host,))]), *more])
+    mine = own_names() if everywhere else () if private else addresses
+    names = dict.fromkeys([*map(plain_name, [*LOCAL, *mine, *(() if everywhere else (host,))]), *more])
     alone = LOCAL[1] if 4 in heard else LOCAL[2]
-    shown = next(iter(reached), alone) if everywhere else host
+    reached = (name for name in mine if _version(name) in (None, *heard))
+    shown = next(reached, alone) if everywhere else host
     return Place(tuple(sockets), sockets[0].getsockname()[1], tuple(names), shown, private)
 
 

@@ -15,6 +15,7 @@ from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.outputs import partial_of, read_settings
+from e2gan.core.schemas import StageConfig
 from e2gan.networks.folders import (
     ABOUT,
     ADAPTER,
@@ -196,8 +197,8 @@ def name_of(folder: Path) -> str:
 def _is_base(folder: Path) -> bool:
     """Whether its settings are a base's, or cannot be read: a model from `scratch` has the same files."""
     try:
-        return read_json(folder / CONFIG).get("stage", "base") == "base"
-    except (InputError, OSError, AttributeError):
+        return read_json(folder / CONFIG, StageConfig)["stage"] == "base"
+    except (InputError, OSError):
         return True
 
 

@@ -64,12 +64,10 @@ def plain(value: Any) -> Any:
 
 def _text(text: str) -> str:
     """A text that UTF-8 can hold: what is none of it in a name is shown as its bytes are, `\\xff`."""
-    for errors in ("strict", "surrogateescape", "surrogatepass"):
-        try:
-            return text.encode("utf-8", errors).decode("utf-8", "backslashreplace")
-        except UnicodeEncodeError:
-            continue
-    raise AssertionError("surrogatepass takes every text")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a character, which no file's name has
+        return text.encode("utf-8", "replace").decode()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -230,9 +228,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_begun(path: Path, form: Any) -> list[dict[str, Any]]:
-    """The rows of a JSON lines file that a stopped run was writing, none where it had not begun. The first that was cut
-    off, or is not of the form, is removed with all that follow: what is written next goes in its place. So is what lies
-    there and is no file, a link among it, which would lead elsewhere."""
+    """The rows of a JSON lines file that a stopped run was writing. The first that was cut off, or is not of the form, is
+    removed with all that follow, and what is no file, a link for one: what is written next goes in its place."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     rows, whole, values = [], 0, 0

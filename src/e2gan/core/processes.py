@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -23,6 +24,8 @@ def in_processes(tasks: Iterable[Any], count: int) -> Iterator[Any]:
 
     Raises BrokenProcessPool of concurrent.futures where one of them was killed.
     """
+    # What a stop leaves undone is told by who is stopped.
+    warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed", UserWarning)
     settings = {"inner_max_num_threads": 1, "initializer": _begin, "initargs": (os.getpid(),)}
     for begin in (ensure_running, multiprocessing.resource_tracker.ensure_running):
         begin()  # in the midst of what follows, these would let Ctrl-C through again
