@@ -228,8 +228,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def read_begun(path: Path, form: Any) -> list[dict[str, Any]]:
-    """The rows of a JSON lines file that a stopped run was writing. The first that was cut off, or is not of the form, is
-    removed with all that follow, and what is no file, a link for one: what is written next goes in its place."""
+    """The rows of a JSON lines file that a stopped run was writing. The first that was cut off, or is not of the form,
+    is removed with all that follow, and what is no file, a link for one: what is written next goes in its place."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     rows, whole, values = [], 0, 0
