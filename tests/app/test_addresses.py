@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from e2gan.app.addresses import Place, beyond, bind, own_names
+from e2gan.core.errors import InputError
 from tests.conftest import refused
 
 
@@ -33,6 +34,17 @@ def test_everywhere_has_the_addresses_of_this_machine_and_the_names_given() -> N
         assert place.shown in place.names
         assert "0.0.0.0" not in place.names
         assert not {"127.0.0.1", "localhost", "::1"} & {*beyond(place.names)}
+
+
+def test_what_is_shown_is_of_a_kind_that_is_listened_on() -> None:
+    for host, kind in (("0.0.0.0", socket.AF_INET), ("::", socket.AF_INET6)):
+        try:
+            place = bind(host, 0)
+        except InputError:
+            pytest.skip(f"this machine has no {host}")
+        with closing(place):
+            shown = socket.getaddrinfo(place.shown, place.port, type=socket.SOCK_STREAM)
+            assert kind in {row[0] for row in shown}, place.shown
 
 
 def test_the_usual_port_need_not_be_named() -> None:

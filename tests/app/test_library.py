@@ -161,3 +161,11 @@ def test_a_line_about_a_folder_begins_with_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "dusk"
     line = about("dusk", InputError(f"{folder} does not fit {tmp_path / 'base'}: no\nlayer"), folder, tmp_path / "base")
     assert line == "dusk: dusk does not fit base: no layer"
+
+
+def test_no_folder_is_left_of_a_path() -> None:
+    for text in (r"C:\Users\Jane Doe\fx: bad", "/home/jane doe/secret/fx is bad", "see '/a b/c d/fx'"):
+        told = without_paths(text)
+        assert "fx" in told
+        assert not any(part in told for part in ("Jane", "jane", "doe", "secret", "a b", "c d"))
+    assert without_paths("20/40 and/or 1 / 2") == "20/40 and/or 1 / 2"

@@ -64,6 +64,18 @@ def test_a_request_whose_head_does_not_come_is_given_up(monkeypatch: pytest.Monk
         assert ask(f"http://127.0.0.1:{port}/").status == 200
 
 
+def test_who_sends_on_after_the_answer_and_then_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer did not wait for the body: nobody reads the rest, and nothing else would end the connection."""
+    monkeypatch.setattr(server, "HEADERS_WITHIN", 0.4)
+    with answering() as port, socket.create_connection(("127.0.0.1", port)) as silent:
+        silent.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        received = b""
+        while not received.endswith(b"yes"):
+            received += silent.recv(1000)
+        silent.sendall(b"x")
+        assert closed_after(silent, 4)
+
+
 def test_heads_that_are_too_long_and_connections_beyond_the_most_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
     with answering() as port, contextlib.ExitStack() as stack:
