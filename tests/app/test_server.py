@@ -34,6 +34,14 @@ def closed_after(connection: socket.socket, most: float) -> bool:
         return False
 
 
+def send_and_hear(connection: socket.socket, request: bytes) -> None:
+    """All of the answer."""
+    connection.sendall(request)
+    received = b""
+    while not received.endswith(b"yes"):
+        received += connection.recv(1000)
+
+
 def test_it_answers_as_long_as_the_block_lasts() -> None:
     with answering() as port:
         assert ask(f"http://127.0.0.1:{port}/").body == b"yes"
@@ -49,10 +57,7 @@ def test_a_request_whose_head_does_not_come_is_given_up(monkeypatch: pytest.Monk
                 slow.sendall(first)
                 assert closed_after(slow, 10)
         with socket.create_connection(("127.0.0.1", port)) as second:
-            second.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            received = b""
-            while not received.endswith(b"yes"):
-                received += second.recv(1000)
+            send_and_hear(second, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             second.sendall(b"GET / HT")
             assert closed_after(second, 10)
         with socket.create_connection(("127.0.0.1", port)) as dripping:
@@ -68,10 +73,7 @@ def test_who_sends_on_after_the_answer_and_then_nothing_is_hung_up_on(monkeypatc
     """The answer did not wait for the body: nobody reads the rest, and nothing else would end the connection."""
     monkeypatch.setattr(server, "HEADERS_WITHIN", 0.4)
     with answering() as port, socket.create_connection(("127.0.0.1", port)) as silent:
-        silent.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
-        received = b""
-        while not received.endswith(b"yes"):
-            received += silent.recv(1000)
+        send_and_hear(silent, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
         silent.sendall(b"x")
         assert closed_after(silent, 4)
 

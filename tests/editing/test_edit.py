@@ -33,6 +33,20 @@ def save(path: Path, photo: Pixels, **options: object) -> Path:
     return path
 
 
+def stop_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """Ctrl-C at the edit of this number, counted from 1. Returns a list that each edit joins as it begins."""
+    plain, seen = Predictor.edit, []
+
+    def counted(self: Predictor, *arguments: Any, **settings: Any) -> Any:
+        seen.append(1)
+        if len(seen) == number:
+            raise KeyboardInterrupt
+        return plain(self, *arguments, **settings)
+
+    monkeypatch.setattr(Predictor, "edit", counted)
+    return seen
+
+
 @pytest.mark.parametrize("name", ["out.png", "out.JPG", "new/folder/out.webp"])
 def test_a_photo_becomes_a_file_of_the_named_kind(project: Project, tmp_path: Path, name: str) -> None:
     photo = resize(builtin_pictures()["coffee"], (70, 90))
@@ -243,15 +257,7 @@ def test_a_folder_is_gone_on_with_where_it_was_stopped(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(project.photos / "images", tmp_path / "in")
-    count, plain, seen = len(list((tmp_path / "in").iterdir())), Predictor.edit, []
-
-    def counted(self: Predictor, *arguments: Any, **settings: Any) -> Any:
-        seen.append(1)
-        if len(seen) == 6:
-            raise KeyboardInterrupt
-        return plain(self, *arguments, **settings)
-
-    monkeypatch.setattr(Predictor, "edit", counted)
+    count, seen = len(list((tmp_path / "in").iterdir())), stop_at(monkeypatch, 6)
     with pytest.raises(KeyboardInterrupt):
         edit(config(project, tmp_path / "in", tmp_path / "out"))
     done = edit(config(project, tmp_path / "in", tmp_path / "out"))
@@ -272,14 +278,7 @@ def test_what_a_stopped_run_told_is_told_again_by_the_next_ones(
     (root / "b.jpg").write_text("no photo")
     for name in ("c", "d"):
         save(root / f"{name}.png", noise(40, 40))
-    plain, stops = Predictor.edit, iter((False, False, True))
-
-    def stopped(self: Predictor, *arguments: Any, **settings: Any) -> Any:
-        if next(stops, False):
-            raise KeyboardInterrupt
-        return plain(self, *arguments, **settings)
-
-    monkeypatch.setattr(Predictor, "edit", stopped)
+    stop_at(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         edit(config(project, root, tmp_path / "out"))
     rows = tmp_path / "out.partial/edits.jsonl"
@@ -312,14 +311,7 @@ def test_what_lies_in_place_of_the_rows_of_a_stopped_run_is_begun_anew(
     root, out = tmp_path / "in", tmp_path / "out"
     for name in ("a", "b"):
         save(root / f"{name}.png", noise(32, 32))
-    plain, stops = Predictor.edit, iter((False, True))
-
-    def stopped(self: Predictor, *arguments: Any, **settings: Any) -> Any:
-        if next(stops, False):
-            raise KeyboardInterrupt
-        return plain(self, *arguments, **settings)
-
-    monkeypatch.setattr(Predictor, "edit", stopped)
+    stop_at(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         edit(config(project, root, out))
     rows, precious = tmp_path / "out.partial/edits.jsonl", tmp_path / "precious.txt"

@@ -15,13 +15,13 @@ from typing import Literal
 
 import numpy as np
 
+from e2gan import __version__
 from e2gan.app.library import Effect as Found
 from e2gan.app.library import Shelf, about
 from e2gan.app.work import BusyError, Worker
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_bytes, write_json
 from e2gan.core.images import square
-from e2gan.core.outputs import versions
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor
 from e2gan.export import effects
@@ -154,7 +154,7 @@ class Exports:
 
     def _write_base(self, folder: _Folder) -> None:
         if not (folder.place / BASE).is_file():
-            known = {"e2gan": versions().get("e2gan", ""), "size": "any", "multiple": str(folder.model.multiple)}
+            known = {"e2gan": __version__, "size": "any", "multiple": str(folder.model.multiple)}
             write_bytes(folder.place / BASE, effects.base_onnx(folder.model, known | {"precision": PRECISION}))
 
     def _write_manifest(self, folder: _Folder, shelf: Shelf, found: list[Found], name: str) -> bool:

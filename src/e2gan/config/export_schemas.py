@@ -45,6 +45,7 @@ class ParityFile(TypedDict):
     precision: NotRequired[str]
     compared: NotRequired[bool]
     checks: NotRequired[list[ExportCheck]]
+    licence: NotRequired[str]
 
 
 class EffectsBase(TypedDict):

@@ -20,8 +20,8 @@ from e2gan.core.names import expanded_home
 from e2gan.features.converted import converted_model
 
 MOST_TEXT = 256 * 2**20  # bytes of a file that is text: a vocabulary is a few millions
-UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectError", "ConnectTimeout", "ReadTimeout"}
-UNREACHABLE |= {"ConnectionError"}
+UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError"}  # its own, and those of what it sends requests by
+UNREACHABLE |= {"ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"}
 
 
 def need_transformers(why: str) -> ModuleType:

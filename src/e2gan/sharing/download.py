@@ -193,17 +193,30 @@ class _Repository:
     def _asked(self, ask: Callable[[], Result]) -> Result | None:
         """What the hub answers; None where it does not."""
         try:
-            return ask()
-        except Exception as error:  # of the library's, or of those that it sends requests by
-            if is_no_memory(error):
-                raise
-            raise_machine_fault(error)
-            if out_of_reach(error):
-                return None
-            raise refusal(self.name, self.revision, error) from error
+            return asked(self.name, self.revision, ask)
+        except OutOfReachError:
+            return None
 
 
-def out_of_reach(error: Exception) -> bool:
+class OutOfReachError(InputError):
+    """The hub has not answered, or is out of order."""
+
+
+def asked(repository: str, revision: str | None, ask: Callable[[], Result]) -> Result:
+    """What a hub answers. Raises OutOfReachError where it does not, InputError where it refuses, and what is the
+    machine's own fault."""
+    try:
+        return ask()
+    except Exception as error:  # of the library's, or of those that it sends requests by
+        if is_no_memory(error):
+            raise
+        raise_machine_fault(error)
+        if _out_of_reach(error):
+            raise OutOfReachError(f"cannot reach the hub of {repository}: try again later") from error
+        raise _refusal(repository, revision, error) from error
+
+
+def _out_of_reach(error: Exception) -> bool:
     """Whether the hub has not answered, or has answered that it is out of order."""
     answer = _answer(error)
     return unreachable(error) if answer is None else answer.response.status_code >= 500
@@ -216,7 +229,7 @@ def _answer(error: Exception) -> HfHubHTTPError | None:
     return next((cause for cause in causes(error) if isinstance(cause, HfHubHTTPError)), None)
 
 
-def refusal(repository: str, revision: str | None, error: Exception) -> InputError:
+def _refusal(repository: str, revision: str | None, error: Exception) -> InputError:
     """What the hub said against a request, in one line."""
     from huggingface_hub import constants, errors
 

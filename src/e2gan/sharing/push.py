@@ -10,12 +10,10 @@ from typing import TypeVar
 from e2gan.config import PushConfig
 from e2gan.config.checks import is_repository
 from e2gan.core.errors import InputError
-from e2gan.core.machine import raise_machine_fault
-from e2gan.core.memory import is_no_memory
 from e2gan.networks.folders import DISCRIMINATOR, SHEET, base_folder, shipped_base_of
 from e2gan.networks.models import Model, load_discriminator, load_network
 from e2gan.sharing.contents import Contents, adapter_contents, check_whole, inner_base, model_contents
-from e2gan.sharing.download import base_of, download, kind_of, model_folder, out_of_reach, refusal
+from e2gan.sharing.download import OutOfReachError, asked, base_of, download, kind_of, model_folder
 from e2gan.sharing.licence import CARD
 from e2gan.sharing.model_card import BASE_CARD, Shown, adapter_card, model_card
 
@@ -104,11 +102,6 @@ def _upload(config: PushConfig, files: Contents) -> tuple[str, str]:
 
 def _asked(config: PushConfig, ask: Callable[[], Result]) -> Result:
     try:
-        return ask()
-    except Exception as error:  # of the library's, or of those that it sends requests by
-        if is_no_memory(error):
-            raise
-        raise_machine_fault(error)
-        if out_of_reach(error):
-            raise InputError(f"cannot reach the hub of {config.repo}: nothing is uploaded; try again later") from error
-        raise refusal(config.repo, config.revision, error) from error
+        return asked(config.repo, config.revision, ask)
+    except OutOfReachError as error:
+        raise InputError(f"cannot reach the hub of {config.repo}: nothing is uploaded; try again later") from error

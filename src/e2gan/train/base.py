@@ -27,6 +27,7 @@ from e2gan.networks.models import (
     write_networks,
 )
 from e2gan.networks.text import TextEncoder, known_width, text_encoder
+from e2gan.sharing.licence import CARD
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, check_size, run
 from e2gan.train.step import Trainer, parameters
@@ -64,7 +65,7 @@ def train_base(config: BaseConfig) -> Trained:
 
     def write(folder: Path, trainer: Trainer, result: TrainingResult) -> None:
         write_networks(folder, trainer.generator, trainer.discriminator)
-        write_bytes(folder / "README.md", card(config, list(concepts), data, result).encode())
+        write_bytes(folder / CARD, card(config, list(concepts), data, result).encode())
 
     result = run("base", config, config.out, make, data, write, extra, reads)
     return Trained(folder=config.out, what="base", parameters=parameters(Generator(config.generator)), result=result)
