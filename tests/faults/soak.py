@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,14 @@ class Soak:
         self.state["seconds"] = self.before + time.monotonic() - self.begun
         write_json(self.file, self.state)
 
-    def kills(self, count: int) -> None:
+    def kills(self, count: int, only: Collection[str]) -> None:
         """Each command in turn, so that they have been killed about as often whenever it is stopped."""
         begun, made = time.monotonic(), 0
-        left = sum(max(0, count - self.tried(name)) for name in RUNS)
+        left = sum(max(0, count - self.tried(name)) for name in only)
         with program(self.place) as found:
             inputs(found, self.place / "home")
             of: dict[str, Kills] = {}
-            for name in rounds(count):
+            for name in rounds(count, only):
                 if self.over or (number := self.tried(name)) >= count:
                     continue
                 if name not in of:
@@ -118,9 +118,9 @@ class Soak:
         return last
 
 
-def rounds(count: int) -> Iterator[str]:
+def rounds(count: int, only: Collection[str]) -> Iterator[str]:
     """Each command in turn, so many times; then those that take long."""
-    for names in ([name for name in RUNS if name not in LONG], LONG):
+    for names in ([name for name in only if name not in LONG], [name for name in LONG if name in only]):
         for _ in range(count):
             yield from names
 
@@ -167,16 +167,20 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--fields", type=int, default=25, help="of each kind of file")
     parser.add_argument("--quick", action="store_true", help="2 kills, 200 pictures, 2 fields; the page stays as it is")
+    parser.add_argument(
+        "--only", nargs="+", choices=RUNS, metavar="RUN", help="kills of these alone; the page stays as it is"
+    )
     parser.add_argument("--minutes", type=float, help="stop after so many; the same command goes on")
     parser.add_argument("--place", type=Path, default=ROOT / "soak", help="folder to work in")
     given = parser.parse_args()
     counts = (2, 200, 2) if given.quick else (given.kills, given.pictures, given.fields)
     given.place.mkdir(parents=True, exist_ok=True)
     soak = Soak(given.place.resolve(), given.minutes)
-    soak.pictures(counts[1])
-    soak.fields(counts[2])
-    soak.kills(counts[0])
-    if not given.quick:
+    if not given.only:
+        soak.pictures(counts[1])
+        soak.fields(counts[2])
+    soak.kills(counts[0], given.only or list(RUNS))
+    if not (given.quick or given.only):
         write_table(soak.state)
     print(table(soak.state))
     return int(any(row["lost"] for row in soak.state.values() if isinstance(row, dict)))
