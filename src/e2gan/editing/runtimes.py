@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import square
+from e2gan.core.unreported import import_openvino
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.networks.fixed_attention import fix_prompt
 from e2gan.networks.generator import WHOLE
@@ -77,7 +77,7 @@ def _openvino_missing(device: torch.device) -> str | None:
     if device.type != "cpu":
         return f"it runs on the CPU here, not on {device}"
     try:
-        importlib.import_module("openvino")
+        import_openvino()
     except ImportError as error:
         return f"it needs openvino ({error}): pip install 'e2gan[openvino]'"
     return None
@@ -85,8 +85,7 @@ def _openvino_missing(device: torch.device) -> str | None:
 
 def _in_openvino(hint: str) -> Runtime:
     def load(generator: nn.Module, tokens: Tensor | None, _: torch.device) -> Run:
-        import openvino
-
+        openvino = import_openvino()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's, on what OpenVINO calls
             model = openvino.convert_model(FixedGenerator(generator, tokens).traced())

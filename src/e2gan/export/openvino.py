@@ -6,6 +6,7 @@ from pathlib import Path
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
+from e2gan.core.unreported import import_openvino
 from e2gan.export.format import Format, Order, as_facts, require_packages
 from e2gan.export.onnx import quiet
 from e2gan.export.pixel_model import check_sides, traced
@@ -15,13 +16,15 @@ PACKAGES = ("openvino",)
 
 def require() -> None:
     """Raises InputError where the package of the extra `openvino` is missing."""
-    require_packages("OpenVINO", "openvino", *PACKAGES)
+    try:
+        import_openvino()
+    except ImportError:
+        require_packages("OpenVINO", "openvino", *PACKAGES)
 
 
 def write(order: Order, path: Path) -> None:
     """model.xml and model.bin. fp16 stores the weights in half; what is computed in is the device's choice."""
-    import openvino
-
+    openvino = import_openvino()
     with quiet():
         model = openvino.convert_model(traced(order.model, order.size))
     model.inputs[0].get_tensor().set_names({"photo"})
@@ -37,8 +40,7 @@ class OpenvinoModel:
     def __init__(self, path: Path, threads: int = 0) -> None:
         """threads: 0 takes OpenVINO's choice. Raises InputError where the file is missing, or is none of ours."""
         require()
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         try:
             model = core.read_model(path)
