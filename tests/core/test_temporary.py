@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2gan.core.temporary import HELD, temporary_folder
+from e2gan.core.temporary import HELD, temporary_files, temporary_folder
 
 LEAVES = "import os; from e2gan.core.temporary import temporary_folder\nwith temporary_folder() as f: os._exit(0)"
 # Dies at the given call of one of the functions by which a folder comes and goes.
@@ -93,3 +93,14 @@ def test_what_is_linked_there_stays(place: Path, tmp_path_factory: pytest.TempPa
     with temporary_folder():
         pass
     assert (elsewhere / HELD).exists()
+
+
+def test_files_of_libraries_lie_in_one(place: Path) -> None:
+    with temporary_files():
+        made = Path(tempfile.mkdtemp())
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            assert Path(file.name).parent == made.parent
+        assert [path.name for path in place.iterdir()] == [made.parent.name]
+        assert made.parent.name.startswith("e2gan-")
+    assert not list(place.iterdir())
+    assert tempfile.gettempdir() == str(place)

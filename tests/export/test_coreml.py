@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,12 +39,24 @@ def test_a_package_has_an_image_in_and_an_image_out(tmp_path: Path) -> None:
     assert sizes[0] < 0.75 * sizes[1]
 
 
-def test_the_same_model_has_the_same_bytes_again(tmp_path: Path) -> None:
+def test_the_same_model_has_the_same_bytes_again_and_nothing_stays_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from coremltools.proto import Model_pb2
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     model, packages = pixel_model("device"), (tmp_path / "a.mlpackage", tmp_path / "b.mlpackage")
     for path in packages:
         coreml.write(Order(model, 32, "fp16", {"prompt": "fog"}), path)
     a, b = ({p.relative_to(path): p.read_bytes() for p in path.rglob("*") if p.is_file()} for path in packages)
     assert a == b
+    spec: Any = Model_pb2.Model()  # pyright: ignore[reportAttributeAccessIssue]
+    [written] = [content for name, content in a.items() if name.suffix == ".mlmodel"]
+    spec.ParseFromString(written)
+    assert written == spec.SerializeToString(deterministic=True)  # maps' order else differs from process to process
+    assert not list(temporary.iterdir())
 
 
 def test_weights_that_half_cannot_hold_are_refused(tmp_path: Path) -> None:

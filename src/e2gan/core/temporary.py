@@ -28,6 +28,18 @@ def temporary_folder() -> Iterator[Path]:
         _remove(folder, lock)
 
 
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """What libraries put among the system's temporary files lies in a `temporary_folder`, in all threads."""
+    before = tempfile.tempdir
+    with temporary_folder() as folder:
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
 def _made(place: Path) -> tuple[Path, FileLock]:
     """A new folder, held; others see it only then. Until it is, another process may clear it: then one more."""
     while True:

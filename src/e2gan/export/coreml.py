@@ -12,6 +12,7 @@ import torch
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import write_json
+from e2gan.core.temporary import temporary_files
 from e2gan.export.fixed_model import FixedModel
 from e2gan.export.format import Check, Format, Order, as_facts, quiet, require_packages
 
@@ -27,7 +28,7 @@ def require() -> None:
 def write(order: Order, path: Path) -> None:
     """A package of an ML program: `photo` → `edit`, RGB images of size × size, for iOS 16 and macOS 13 on."""
     assert order.size is not None
-    with quiet():
+    with temporary_files(), quiet():
         import coremltools
 
         example = torch.zeros(1, 3, order.size, order.size)
@@ -50,7 +51,18 @@ def write(order: Order, path: Path) -> None:
         package.version, package.license = about["e2gan"], about["licence"]
         package.user_defined_metadata.update(about)
         package.save(str(path))
-    name_parts(path / "Manifest.json")
+    settle(path)
+
+
+def settle(package: Path) -> None:
+    """Give a package the same bytes for the same model, whatever chance coremltools has: in maps' order, in names."""
+    from coremltools.proto import Model_pb2
+
+    [file] = package.rglob("*.mlmodel")
+    spec: Any = Model_pb2.Model()  # pyright: ignore[reportAttributeAccessIssue]
+    spec.ParseFromString(file.read_bytes())
+    file.write_bytes(spec.SerializeToString(deterministic=True))
+    name_parts(package / "Manifest.json")
 
 
 def name_parts(manifest: Path) -> None:
@@ -65,7 +77,7 @@ def name_parts(manifest: Path) -> None:
 
 def checks(path: Path) -> list[Check]:
     """What its specification says, which is all that a machine without Core ML can see of it."""
-    with quiet():
+    with temporary_files(), quiet():
         import coremltools
 
         spec = coremltools.models.MLModel(str(path), skip_model_load=True).get_spec()
@@ -81,7 +93,7 @@ def checks(path: Path) -> list[Check]:
 
 def operators(path: Path) -> dict[str, int]:
     """Name of each operation of a package, and how often it is there; constants left out."""
-    with quiet():
+    with temporary_files(), quiet():
         import coremltools
 
         spec = coremltools.models.MLModel(str(path), skip_model_load=True).get_spec()
