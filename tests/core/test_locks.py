@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
-from e2gan.core.errors import BusyError
-from e2gan.core.locks import only_writer
+from e2gan.core.errors import BusyError, InputError
+from e2gan.core.locks import clear_lock, only_writer
 
 
 def test_the_holder_may_enter_again_and_leaves_nothing(tmp_path: Path) -> None:
@@ -47,3 +48,24 @@ def test_an_error_inside_gives_the_lock_back(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="inside"), only_writer(tmp_path / "out"):
         raise ValueError("inside")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder", "pipe"])
+def test_what_another_program_calls_so_is_not_touched(tmp_path: Path, kind: str) -> None:
+    """poetry.lock, where `--out poetry` would have its own."""
+    lock, mine = tmp_path / "poetry.lock", tmp_path / "mine"
+    mine.write_text("[[package]]\n")
+    if kind == "file":
+        lock.write_text("[[package]]\n")
+    elif kind == "link":
+        lock.symlink_to(mine)
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        os.mkfifo(lock)
+    before = os.lstat(lock)
+    with pytest.raises(InputError, match=r"poetry.lock is in the way"), only_writer(tmp_path / "poetry"):
+        pass
+    clear_lock(tmp_path / "poetry")
+    assert os.lstat(lock) == before
+    assert mine.read_text() == "[[package]]\n"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -12,6 +14,7 @@ from e2gan.core.files import write_json
 from e2gan.core.images import MADE_HERE
 from e2gan.core.originals import DERIVED, derived, list_images, made_here
 from e2gan.core.picture_kinds import IMAGE_SUFFIXES
+from tests.conftest import refused
 
 PACKAGE = Path(e2gan.__file__).parent
 
@@ -117,6 +120,7 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
         "pairs/build_set.py": "scores and images that it wrote",
         "teachers/diffusion/presets.py": "the presets that ship",
         "teachers/command.py": "what a teacher's program wrote",
+        "export/coreml.py": "the parts of a package that it wrote",
         "export/format.py": "the size of a file that it wrote",
         "export/web.py": "the bytes of the files of a site that it wrote",
         "train/loop.py": "files that it has just written",
@@ -140,3 +144,48 @@ def test_an_edit_of_ours_is_known_by_xmp_that_another_program_has_packed(tmp_pat
     text.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta></x:xmpmeta>", zip=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "other.png", pnginfo=text)
     assert not made_here(tmp_path / "other.png")
+
+
+def test_a_folder_that_may_not_be_read_ends_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = os.scandir
+
+    def scandir(path: str) -> Any:  # as for anybody but root, who runs tests too
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setenv("COLUMNS", "2000")
+    monkeypatch.setattr(os, "scandir", scandir)
+    touch(tmp_path, "a.jpg", "locked/b.jpg", "open/c.jpg")
+    assert found(tmp_path) == ["a.jpg", "open/c.jpg"]
+    assert "left out locked, which may not be read (no permission)" in capsys.readouterr().err
+    assert "cannot be read: Permission denied" in refused(lambda: list_images(tmp_path / "locked"))
+
+
+def test_pictures_by_content_and_hidden_ones_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")
+    touch(tmp_path, "a.jpg", ".b.jpg", "._a.jpg", "notes.txt", "t.tga")
+    for name in ("noext", "large.JPG_large"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, "JPEG")
+    assert found(tmp_path) == ["a.jpg"]
+    told = capsys.readouterr().err
+    assert "left out large.JPG_large, noext: a picture by its content, but not by its name" in told
+    assert "left out 1 image that is no original: 1 in . (hidden)" in told
+    assert "1 .tga (Targa)" in told
+    assert "notes" not in told
+
+
+def test_a_folder_has_its_own_name_whatever_links_lead_to_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "2000")
+    touch(tmp_path, "in/sub/deep/s.jpg")
+    (tmp_path / "in" / "a").mkdir()
+    (tmp_path / "in" / "a" / "link").symlink_to(tmp_path / "in" / "sub")
+    (tmp_path / "in" / "a" / "b").symlink_to(tmp_path / "in" / "sub" / "deep")
+    assert found(tmp_path / "in") == ["sub/deep/s.jpg"]
+    assert "1 in a/b (the same folder as sub/deep)" in capsys.readouterr().err

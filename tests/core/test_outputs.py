@@ -189,7 +189,7 @@ def test_a_lock_that_was_left_beside_what_is_done_is_removed(tmp_path: Path) -> 
     with writing(out, "photos", {}, reads={}):
         pass
     lock = tmp_path / "out.lock"
-    lock.write_text("process 1")
+    lock.write_text("process 1 on a machine\n")
     with claim(out, "photos", {}, reads={}) as state:
         assert state is State.DONE
     assert not lock.exists()
@@ -208,3 +208,14 @@ def test_what_was_killed_as_it_wrote_its_settings_leaves_nothing(tmp_path: Path)
     with writing(out, "photos", {}, reads={}) as folder:
         assert folder is not None
         assert [path.name for path in folder.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "file"])
+def test_what_is_no_folder_in_place_of_the_partial_one_is_refused(tmp_path: Path, kind: str) -> None:
+    partial, elsewhere = tmp_path / "out.partial", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    {"link": lambda: partial.symlink_to(elsewhere), "pipe": lambda: os.mkfifo(partial), "file": partial.touch}[kind]()
+    message = refused(lambda: writing(tmp_path / "out", "photos", {}, reads={}).__enter__())
+    assert "out.partial is in the way" in message
+    assert os.path.lexists(partial)
+    assert not list(elsewhere.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,26 @@ def test_a_cut_off_file_is_the_decoders_to_tell(tmp_path: Path) -> None:
         for end in (9, 20, len(data) // 2):
             (tmp_path / "picture").write_bytes(data[:end])
             check(tmp_path / "picture")
+
+
+def tiff(path: Path, pages: int, fields: int, length: int) -> None:
+    """Pages of unknown fields, of which all say that they hold the same `length` bytes."""
+    data, at = bytearray(b"II*\0" + (8).to_bytes(4, "little")), 8
+    held = 8 + pages * (6 + 12 * fields)
+    for number in range(pages):
+        field = struct.pack("<HHII", 60_000, 7, length, held)
+        after = at + 6 + 12 * fields if number + 1 < pages else 0
+        data += struct.pack("<H", fields) + field * fields + struct.pack("<I", after)
+        at = len(data)
+    path.write_bytes(bytes(data) + bytes(length))
+
+
+def test_pages_of_a_tiff_that_share_a_large_field_are_told(tmp_path: Path) -> None:
+    tiff(tmp_path / "picture", pages=20, fields=1, length=2**20)
+    check(tmp_path / "picture")
+    tiff(tmp_path / "picture", pages=100, fields=1, length=2**20)
+    with pytest.raises(InputError, match="fields that lie over one another"):
+        check(tmp_path / "picture")
+    tiff(tmp_path / "picture", pages=300, fields=900, length=1)
+    with pytest.raises(InputError, match="more than 200,000 fields"):
+        check(tmp_path / "picture")

@@ -116,6 +116,14 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     assert "images/a.png" not in against_record(out).same
 
 
+def test_a_text_that_is_larger_than_any_of_ours_is_not_read_through(tmp_path: Path) -> None:
+    out = made(tmp_path / "out")
+    (out / "facts.json").write_text("{}")
+    record(out)
+    os.truncate(out / "facts.json", 2**40)
+    assert against_record(out).changed == ["facts.json"]
+
+
 def test_a_record_of_an_earlier_version_holds(tmp_path: Path) -> None:
     """Its files alone, none of the folders inside, and no number."""
     config = {"stage": "photos", "settings": {"size": 64}}

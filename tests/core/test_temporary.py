@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from e2gan.core.errors import MachineError
 from e2gan.core.temporary import HELD, temporary_files, temporary_folder
 
 LEAVES = "import os; from e2gan.core.temporary import temporary_folder\nwith temporary_folder() as f: os._exit(0)"
@@ -84,6 +85,15 @@ def test_folders_made_and_removed_side_by_side_do_not_take_each_other_away(place
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     assert not list(place.iterdir())
+
+
+def test_where_no_folder_can_be_written_to_it_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    with pytest.raises(MachineError, match="no folder for temporary files can be written to"), temporary_folder():
+        pass
 
 
 def test_what_is_linked_there_stays(place: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

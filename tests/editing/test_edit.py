@@ -399,9 +399,30 @@ def test_several_photos_are_photos_and_there(project: Project, tmp_path: Path) -
             edit(config(project, photo, tmp_path.parent / f"{tmp_path.name}-out", input=(photo, other)))
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(photo.read_bytes()[:200])
-    found = edit(config(project, photo, tmp_path / "out", input=(photo, damaged)))
+    link = tmp_path / "link.png"
+    link.symlink_to("nowhere")
+    found = edit(config(project, photo, tmp_path / "out", input=(photo, damaged, link)))
     assert found.photos == 1
-    assert [name for name, _ in found.skipped] == ["damaged.png"]
+    assert [name for name, _ in found.skipped] == ["damaged.png", "link.png"]
+
+
+def test_what_is_no_file_is_not_replaced(project: Project, tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png", resize(builtin_pictures()["coffee"], (70, 90)))
+    os.mkfifo(tmp_path / "out.png")
+    with pytest.raises(InputError, match=r"out\.png is no file: name a file"):
+        edit(config(project, photo, tmp_path / "out.png"))
+    assert (tmp_path / "out.png").is_fifo()
+
+
+def test_the_grey_that_a_png_of_16_bits_hides_comes_back_as_transparency(project: Project, tmp_path: Path) -> None:
+    grey = np.full((40, 40), 30_000, np.uint16)
+    grey[:20] = 20_560
+    Image.fromarray(grey).save(tmp_path / "grey.png", transparency=20_560)
+    edit(config(project, tmp_path / "grey.png", tmp_path / "out.png"))
+    with Image.open(tmp_path / "out.png") as edited:
+        alpha = np.asarray(edited.convert("RGBA"))[..., 3]
+    assert (alpha[:20] == 0).all()
+    assert (alpha[20:] == 255).all()
 
 
 def test_a_photo_whose_name_is_no_utf8_is_edited(project: Project, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -154,6 +155,19 @@ def test_a_damaged_tail_is_told_and_what_can_be_read_is_edited(project: Project,
     assert len(read_clip(found.out).frames) == found.frames
 
 
+@pytest.mark.parametrize("sound", [None, "libopus"])
+def test_a_tail_that_is_missing_between_two_parts_is_told_by_the_length(
+    project: Project, tmp_path: Path, sound: str | None
+) -> None:
+    whole = write_clip(tmp_path / "whole.webm", moving(100), codec="libvpx-vp9", sound=sound)
+    assert "cut off" not in str(edited(project, whole, tmp_path / "whole.mkv", strength=0.0))
+    cut = tmp_path / "cut.webm"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    found = edited(project, cut, tmp_path / "out.mkv", strength=0.0)
+    [missing] = re.findall(r"some (\d+) frames that its length makes likely", str(found))
+    assert abs(found.frames + int(missing) - 100) <= 2
+
+
 class Stop:
     """Stops a run as Ctrl-C does, before the edit of frame number `at`."""
 
@@ -272,7 +286,7 @@ def test_a_run_that_was_killed_as_it_cleared_up_is_done(project: Project, tmp_pa
         patch.setattr(video, "_made_by", lambda out: None)  # noqa: ARG005
         edited(project, source, out)
     assert partial_of(out).is_dir()
-    partial_of(out).with_name("out.mp4.partial.lock").write_text("a process that is gone")
+    partial_of(out).with_name("out.mp4.partial.lock").write_text("process 1 on a machine that is gone\n")
     assert edited(project, source, out).already_done
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.mp4"]
     assert out.read_bytes() == before
@@ -323,8 +337,11 @@ def test_videos_among_photos_are_told(project: Project, tmp_path: Path) -> None:
     assert found.photos == 1
     assert "1 video is left out (day/clip.mp4): edit each by itself" in str(found)
     several = (tmp_path / "photo.png", tmp_path / "in" / "day" / "clip.mp4")
-    with pytest.raises(InputError, match="edit each video by itself"):
-        edit(config(project, several[0], tmp_path / "out2", input=several))
+    found = edit(config(project, several[0], tmp_path / "out2", input=several))
+    assert found.photos == 1
+    assert f"1 video is left out ({several[1]}): edit each by itself" in str(found)
+    with pytest.raises(InputError, match="these are videos: edit each by itself"):
+        edit(config(project, several[1], tmp_path / "out3", input=several[1:] * 2))
 
 
 def test_sound_that_no_container_holds_is_coded_anew(project: Project, tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Where to write what becomes `path` at the end, flushed and renamed; removed on any error."""
-    # Machines that share a disk may share process numbers.
+    """Where to write what becomes `path`, flushed and renamed; removed on any error. Shared disks share pids."""
     beside = path.with_name(f"{_beside(path.name)}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with beside.open("wb") as file:
@@ -87,8 +86,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield beside
             os.fsync(file.fileno())
         beside.replace(path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(beside):
+            error.filename = str(path)
         raise
 
 

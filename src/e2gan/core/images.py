@@ -291,7 +291,10 @@ def _flat(image: Image.Image, *, ours: bool) -> tuple[Image.Image, Image.Image |
     """The image, turned upright, as RGB, L or CMYK of 8 bits, and its transparency (L). ours: may be changed."""
     if image.mode.startswith("I") or image.mode == "F":
         bits, inverted = declared(image)  # before it is turned, which loses what the file says
-        return Image.fromarray(eight_bits(np.asarray(_upright(image, in_place=ours)), bits, inverted=inverted)), None
+        hidden = image.info.get("transparency")  # the one grey of a PNG that is not seen
+        values = np.asarray(_upright(image, in_place=ours))
+        alpha = Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8)) if type(hidden) is int else None
+        return Image.fromarray(eight_bits(values, bits, inverted=inverted)), alpha
     if image.mode == "LAB":
         raise InputError("CIE L*a*b* colours are not read: save it as RGB")
     image = _upright(image, in_place=ours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from e2gan.core.errors import BusyError, InputError
 
 LOCK = ".lock"
+OURS, LONGEST = re.compile(rb"(process \d+ on [^\n]*\n)?"), 1000  # bytes; empty at its beginning
 
 
 @contextmanager
@@ -21,9 +23,11 @@ def only_writer(out: Path) -> Iterator[None]:
     """Inside, no other process or thread writes `out`; it may be entered again by who holds it.
 
     The lock is the file `OUT.lock`, which says who holds it and is gone afterwards; one that a killed process left is
-    taken over. Raises BusyError where another one holds it, and InputError where nothing can be written there.
+    taken over. Raises BusyError where another one holds it, and InputError where nothing can be written there, or what
+    has that name is another program's.
     """
     path = out.with_name(out.name + LOCK)
+    _check(path)
     lock = FileLock(path, blocking=False, is_singleton=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +49,20 @@ def only_writer(out: Path) -> Iterator[None]:
 
 def clear_lock(out: Path) -> None:
     """Remove the lock of a process that was killed when all but that was done."""
-    if out.with_name(out.name + LOCK).exists():
+    if os.path.lexists(out.with_name(out.name + LOCK)):
         with suppress(InputError), only_writer(out):  # BusyError is one: then it is somebody's
             pass
+
+
+def _check(path: Path) -> None:
+    """Raises InputError where something lies there that is no lock of this program, such as poetry.lock of `poetry`."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_symlink() and path.is_file():
+        with suppress(OSError), path.open("rb") as file:
+            if OURS.fullmatch(file.read(LONGEST)):
+                return
+    raise InputError(f"{path} is in the way, which this program did not write: move it away, or choose another --out")
 
 
 def _holder(path: Path) -> str:

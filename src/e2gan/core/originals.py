@@ -18,7 +18,7 @@ from typing import Any
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, open_file, read_json
 from e2gan.core.images import MADE_HERE, MOST_BYTES
-from e2gan.core.picture_kinds import IMAGE_SUFFIXES, NOT_READ
+from e2gan.core.picture_kinds import IMAGE_SUFFIXES, NOT_READ, VIDEO_SUFFIXES
 from e2gan.core.progress import note
 
 THUMBNAILS = "thumbnails or a cache"
@@ -57,6 +57,8 @@ DERIVED_ENDINGS = {
     ".lrcat-data": "previews of Lightroom",
     ".cocatalog": "previews of Capture One",
 }
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
+BRANDS = (b"ftypavif", b"ftypheic", b"ftypheix", b"ftypmif1")
 PNG_XMP, LARGEST_XMP = b"iTXtXML:com.adobe.xmp\0", 2**20
 LARGEST_CONFIG = 16 * 2**20  # bytes: one of ours is far smaller
 
@@ -64,10 +66,10 @@ LARGEST_CONFIG = 16 * 2**20  # bytes: one of ours is far smaller
 def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
     """The original images of a folder and its subfolders, linked ones too, by their suffix, sorted.
 
-    Left out, with a line that says what and how many: pictures of kinds that are not read, hidden ones, those in
-    folders that this program wrote, or that hold other programs' thumbnails, caches and deleted files, and this
-    program's single pictures. The folder itself may be any of these: it was named. own: folders left out without a
-    word, the caller's output.
+    Left out, with a line that says what and how many: pictures of kinds that are not read, or that are called
+    otherwise, hidden ones, those in folders that may not be read, that lead to one once more, that this program wrote,
+    or that hold other programs' thumbnails, caches and deleted files, and this program's single pictures. The folder
+    itself may be any of these: it was named. own: folders left out without a word, the caller's output.
 
     Raises InputError where there is no such folder, or it may not be read.
     """
@@ -79,40 +81,74 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
     unread: Counter[str] = Counter()
     own = [path.resolve() for path in own]
 
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename} cannot be read: {error.strerror}")
+    unreadable: list[str] = []
 
-    seen: set[tuple[int, int]] = set()  # a link may lead back to a folder above it
-    for parent, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        at = Path(parent)
-        place = at.stat()
-        if (place.st_dev, place.st_ino) in seen:
-            subfolders[:] = []
-            continue
-        seen.add((place.st_dev, place.st_ino))
-        kept = []
-        for name in subfolders:
-            if own and (at / name).resolve() in own:
+    def cannot(error: OSError) -> None:
+        if Path(error.filename) == folder or not isinstance(error, PermissionError):
+            raise InputError(f"{error.filename} cannot be read: {error.strerror}")
+        unreadable.append(Path(error.filename).relative_to(folder).as_posix())
+
+    unnamed: list[str] = []
+    seen: dict[tuple[int, int], str] = {}
+    linked = [folder]  # followed last, so that a folder's pictures have its own name; one may lead back to above it
+    while linked:
+        for parent, subfolders, names in os.walk(linked.pop(0), onerror=cannot):
+            at = Path(parent)
+            place, shown = at.stat(), at.relative_to(folder).as_posix()
+            if (first := seen.setdefault((place.st_dev, place.st_ino), shown)) != shown:
+                if count := sum(map(_is_image, names)):
+                    left[shown, f"the same folder as {'the whole' if first == '.' else first}"] += count
+                subfolders[:] = []
                 continue
-            if (why := derived(at / name)) is None:
-                kept.append(name)
-            elif count := _count(at / name):
-                left[(at / name).relative_to(folder).as_posix(), why] += count
-        subfolders[:] = kept
-        unread.update(suffix for name in names if (suffix := _suffix(name)) in NOT_READ and not name.startswith("."))
-        for name in filter(_is_image, names):
-            if name.startswith("."):
-                continue
-            if _is_ours(at, name, names):
-                left[(at / name).relative_to(folder).as_posix(), "written by e2gan"] += 1
-            else:
-                files.append(at / name)
+            kept = []
+            for name in sorted(subfolders):
+                if own and (at / name).resolve() in own:
+                    continue
+                if (why := derived(at / name)) is None:
+                    (linked if (at / name).is_symlink() else kept).append(at / name)
+                elif count := _count(at / name):
+                    left[(at / name).relative_to(folder).as_posix(), why] += count
+            subfolders[:] = [path.name for path in kept]
+            for name in names:
+                if name.startswith("."):
+                    left[shown, "hidden"] += _is_image(name) and not name.startswith("._")  # macOS puts such beside
+                elif (suffix := _suffix(name)) in NOT_READ:
+                    unread[suffix] += 1
+                elif suffix not in IMAGE_SUFFIXES:
+                    if suffix not in VIDEO_SUFFIXES and _begins_as_picture(at / name):
+                        unnamed.append((at / name).relative_to(folder).as_posix())
+                elif _is_ours(at, name, names):
+                    left[(at / name).relative_to(folder).as_posix(), "written by e2gan"] += 1
+                else:
+                    files.append(at / name)
+    left = +left
     if left:
         note(_told(folder, left))
     if unread:
         kinds = ", ".join(f"{count} {suffix} ({NOT_READ[suffix]})" for suffix, count in unread.most_common())
         note(f"{folder}: left out what is not read, {kinds}: convert it to JPEG, PNG or TIFF")
+    if unnamed:
+        note(f"{folder}: left out {_some(unnamed)}: a picture by its content, but not by its name: rename it")
+    if unreadable:
+        note(f"{folder}: left out {_some(unreadable)}, which may not be read (no permission)")
     return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return _printable(", ".join(sorted(names)[:most])) + more
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _begins_as_picture(path: Path) -> bool:
+    """Whether a file begins as one that is read, or a relative of it, whatever it is called."""
+    with suppress(OSError, InputError), open_file(path) as file:
+        head = file.read(12)
+        return head.startswith(BEGINNINGS) or (head[:4], head[8:]) == (b"RIFF", b"WEBP") or head[4:] in BRANDS
+    return False
 
 
 def made_here(path: Path) -> bool:
@@ -196,7 +232,7 @@ def _told(folder: Path, left: Counter[tuple[str, str]], most: int = 4) -> str:
     if len(left) > most:
         shown.append(f"{sum(count for _, count in left.most_common()[most:])} in {len(left) - most} others")
     total = sum(left.values())
-    names = "".join(c if c.isprintable() else "\ufffd" for c in ", ".join(shown))
+    names = _printable(", ".join(shown))
     return (
         f"{folder}: left out {total} image{'s' * (total > 1)} that {'are' if total > 1 else 'is'} no original: {names}"
     )

@@ -258,6 +258,8 @@ def _done(out: Path, config: Mapping[str, Any]) -> bool:
 
 def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, shared: bool) -> State:
     partial = partial_of(out)
+    if os.path.lexists(partial) and (partial.is_symlink() or not partial.is_dir()):
+        raise InputError(f"{partial} is in the way, and no folder: move it away, or choose another --out")
     if partial.exists():
         # A folder that is empty, or holds nothing but its settings, was killed in its first instant.
         if (partial / CONFIG).exists():

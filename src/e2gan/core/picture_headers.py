@@ -16,6 +16,9 @@ from e2gan.core.errors import InputError
 MOST_PARTS = 10_000  # frames, pages, notes and other parts of a picture
 MOST_DATA_PARTS = 1_000_000  # of a PNG: its pixels come in pieces of 8 KB
 MOST_NOTE = 64 * 2**20  # bytes of a part that holds no pixels
+MOST_FIELDS = 200_000  # of all of a TIFF's pages
+# Bytes of a TIFF field's value, by its type.
+FIELD_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 MANY_SCANS, MOST_WORK = 100, 2_000_000_000  # of a JPEG, each of which goes through all pixels; scans · pixels
 
 
@@ -142,12 +145,23 @@ def _check_tiff(file: BinaryIO, size: int) -> None:
     order = "<" if head[:2] == b"II" else ">"
     big = b"+" in head[:4]
     count_form, place_form, entry = ("Q", "Q", 20) if big else ("H", "I", 12)
+    fields = held = 0
 
     def number(form: str) -> int:
         data = file.read(struct.calcsize(order + form))
         return struct.unpack(order + form, data)[0] if len(data) == struct.calcsize(order + form) else 0
 
+    def values(page: bytes) -> int:
+        """Bytes of a page's fields that lie outside of it."""
+        total = 0
+        for at in range(0, len(page), entry):
+            kind, count = struct.unpack_from(order + "H" + place_form, page, at + 2)
+            length = count * (FIELD_BYTES[kind] if kind < len(FIELD_BYTES) else 0)
+            total += length if length > struct.calcsize(place_form) else 0
+        return total
+
     def pages() -> Iterator[int]:
+        nonlocal fields, held
         file.seek(8 if big else 4)
         while 0 < (place := number(place_form)) < size:
             file.seek(place)
@@ -156,6 +170,13 @@ def _check_tiff(file: BinaryIO, size: int) -> None:
                 return
             if entries > MOST_PARTS:
                 raise InputError(f"has a page of {entries:,} fields: save it anew")
+            fields += entries
+            page = file.read(entries * entry)
+            held += values(page[: len(page) // entry * entry])
+            if fields > MOST_FIELDS:
+                raise InputError(f"has pages of more than {MOST_FIELDS:,} fields: save it anew")
+            if held > size + MOST_NOTE:  # a reader reads what they share again for each
+                raise InputError("has fields that lie over one another, many times its own size: save it anew")
             yield place
             file.seek(place + struct.calcsize(order + count_form) + entries * entry)
 

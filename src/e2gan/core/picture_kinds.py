@@ -12,7 +12,7 @@ READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "
 HEIF = {".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF"}
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
-    | {".ppm", ".pgm", ".pnm", ".avif", ".jp2"}
+    | {".apng", ".ppm", ".pgm", ".pnm", ".pbm", ".pfm", ".avif", ".jp2", ".j2k", ".jpx"}
     | HEIF.keys()
 )
 RAW = (
@@ -33,6 +33,7 @@ NOT_READ = dict.fromkeys(RAW.split(), "camera raw") | {
     ".hdr": "Radiance",
     ".jxr": "JPEG XR",
     ".wdp": "JPEG XR",
+    ".tga": "Targa",
 }
 
 

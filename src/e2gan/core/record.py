@@ -28,6 +28,7 @@ FILES = "files"
 FORMAT = "record_format"
 NOW = 2  # the one that is written; earlier ones have no number
 PLACE = "place"  # from where the relative paths in the settings are, as a path from the folder
+MOST_TEXT = {".json": MOST_JSON, ".jsonl": 2**31}  # bytes, of which no file of ours has more
 BLANK = "0" * 64  # where the hash of a file stands in the file itself
 
 
@@ -131,7 +132,10 @@ def _earlier_hash(config: Mapping[str, Any]) -> str:
 
 
 def _hash_of(path: Path) -> str | None:
-    return sha256(path) if path.is_file() else None  # a pipe would be waited for without end
+    if not path.is_file():  # a pipe would be waited for without end
+        return None
+    most = MOST_TEXT.get(path.suffix)
+    return sha256(path) if most is None or path.stat().st_size <= most else None
 
 
 def _names(folder: Path, *, inner: bool = True) -> set[str]:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from e2gan.core.errors import MachineError
+from e2gan.core.machine import SPACE
+
 PREFIX = "e2gan-"
 HELD = ".held"  # the lock inside, which ends with its process: the first file to come and the last to go
 HIDDEN = re.compile(rf"\.{PREFIX}[a-z0-9_]{{8}}")  # one that is being made or removed, as `mkdtemp` calls it
@@ -18,8 +21,11 @@ HIDDEN = re.compile(rf"\.{PREFIX}[a-z0-9_]{{8}}")  # one that is being made or r
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder in the system's place for such, removed afterwards."""
-    place = Path(tempfile.gettempdir()).resolve()
+    """A folder in the system's place for such, removed afterwards. Raises MachineError where there is no such place."""
+    try:
+        place = Path(tempfile.gettempdir()).resolve()
+    except FileNotFoundError:
+        raise MachineError(f"no folder for temporary files can be written to ({SPACE}, by TMPDIR)") from None
     _clear(place)
     folder, lock = _made(place)
     try:

@@ -55,20 +55,20 @@ def edit(config: EditConfig) -> Edited:
     """
     EditConfig.checked(config)
     for path in config.input:
-        if not path.exists():
+        if not (path.exists() or (len(config.input) > 1 and os.path.lexists(path))):  # of several, it is left out below
             raise InputError(f"{path} does not exist")
         if config.out.resolve() == path.resolve():
             raise InputError(f"--out {config.out} is the input itself: name another")
-        if is_video(path) and len(config.input) > 1:
-            raise InputError(f"{path} is a video: edit each video by itself")
     photo = next(iter(config.input))
-    if is_video(photo):
+    several = len(config.input) > 1 or photo.is_dir()
+    video = not several and is_video(photo)
+    if video:
         check_out(config.out)
     model = Model.load(
         base=config.base, adapter=config.adapter, model=config.model, weights=config.weights, text=config.text
     )
-    photos = _Photos.of(config) if len(config.input) > 1 or photo.is_dir() else None
-    count = len(photos.files) if photos is not None else FRAMES if is_video(photo) else 1
+    photos = _Photos.of(config) if several else None
+    count = len(photos.files) if photos is not None else FRAMES if video else 1
     runtime = _runtime(config)
 
     def prepared() -> Predictor:
@@ -79,13 +79,14 @@ def edit(config: EditConfig) -> Edited:
     if photos is not None:
         return _edit_several(config, model, prepared, runtime, photos)
     predictor = prepared()
-    if is_video(photo):
+    if video:
         made_by = _provenance(config, model, predictor, _weights(config)) if config.provenance else None
         return edit_video(config, predictor, reads_of(config), made_by)
     if config.out.suffix.lower() not in FORMATS:
         raise InputError(f"--out {config.out}: for one photo it is a file, whose ending is one of {', '.join(FORMATS)}")
-    if config.out.is_dir():
-        raise InputError(f"--out {config.out} is a folder: name a file for one photo")
+    if os.path.lexists(config.out) and not config.out.is_file():
+        what = "a folder" if config.out.is_dir() else "no file"
+        raise InputError(f"--out {config.out} is {what}: name a file for one photo")
     picture = read_picture(photo)
     check_sides(picture.pixels, config.out.suffix)
     try:
@@ -176,7 +177,7 @@ def _provenance(config: EditConfig, model: Model, predictor: Predictor, hashes: 
 @dataclass(frozen=True)
 class _Photos:
     """Photos to edit into a folder. own: the names that their outputs' follow. shown: what they are, for messages.
-    given: what the settings say of them. videos: those that the folder has beside them."""
+    given: what the settings say of them. videos: those that lie or are named beside them."""
 
     files: list[Path]
     own: list[Path]
@@ -190,16 +191,19 @@ class _Photos:
         if len(config.input) > 1:
             if folder := next((path for path in config.input if path.is_dir()), None):
                 raise InputError(f"{folder} is a folder: name one folder alone, or photos alone")
-            files = [*config.input]
+            videos = [str(path) for path in config.input if is_video(path)]
+            files = [path for path in config.input if not is_video(path)]
+            if not files:
+                raise InputError("these are videos: edit each by itself")
             own = [Path(file.name) for file in files]
             if len(set(map(file_key, own))) < len(own):
                 whole = [Path(os.path.abspath(file)) for file in files]  # noqa: PTH100 (a link keeps its name)
                 common = Path(os.path.commonpath([file.parent for file in whole]))
                 own = [file.relative_to(common) for file in whole]
-            return cls(files, own, f"the {len(files)} files", [*map(str, files)])
+            return cls(files, own, f"the {len(files)} files", [*map(str, config.input)], videos)
         folder = next(iter(config.input))
         if config.out.resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"--out {config.out} lies inside the input: name a folder elsewhere")
+            raise InputError(f"--out {config.out} lies inside the input, the folder {folder}: name a folder elsewhere")
         files = list_images(folder)
         videos = [path.relative_to(folder).as_posix() for path in files_below(folder) if is_video(path)]
         if not files:

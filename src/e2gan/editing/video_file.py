@@ -141,8 +141,19 @@ class Clip:
             self.lost.append("its frames change their size: they are brought to the first one's")
         if (told := self.stream.frames) and number < told:
             self.lost.append(f"{told - number} of the {told} frames that its header tells of are damaged or cut off")
+        elif missing := self._missing(last):
+            self.lost.append(f"some {missing:,} frames that its length makes likely are damaged or cut off")
         elif damaged := self.decoder.damaged:
             self.lost.append(f"it is damaged in {damaged} place{'s' * (damaged > 1)}: what can be read is edited")
+
+    def _missing(self, last: int | None) -> int:
+        """Frames between the last one's end and the length that a file tells which counts none: Matroska, WebM. Its
+        sound may be longer by a second."""
+        if self.stream.frames or "matroska" not in self.container.format.name:
+            return 0
+        told, end = _seconds(self.container, self.stream), ((last or 0) + self.usual) * self.time_base
+        least = 1 if self.container.streams.audio else max(2 / self.rate, Fraction(1, 10))
+        return round((told - end) * self.rate) if told - end > least else 0
 
 
 def left_out(clip: Clip) -> list[str]:
