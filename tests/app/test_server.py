@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +17,13 @@ from starlette.responses import PlainTextResponse
 
 from e2gan.app import server
 from e2gan.app.addresses import bind
+from e2gan.app.certificate import own_certificate
 
 
 @contextlib.contextmanager
-def answering() -> Iterator[int]:
+def answering(context: ssl.SSLContext | None = None) -> Iterator[int]:
     place = bind("127.0.0.1", 0)
-    with server.running(PlainTextResponse("yes"), place.sockets):
+    with server.running(PlainTextResponse("yes"), place.sockets, context):
         yield place.port
 
 
@@ -90,6 +93,24 @@ def test_heads_that_are_too_long_and_connections_beyond_the_most_are_refused(mon
         held[0].close()
         time.sleep(0.3)
         assert ask(f"http://127.0.0.1:{port}/").status == 200
+
+
+def test_who_does_not_agree_on_tls_in_time_is_hung_up_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold a place that others want: asyncio alone waits for a minute."""
+    monkeypatch.setattr(server, "HANDSHAKE_WITHIN", 0.5)
+    own = own_certificate(["localhost"], tmp_path)
+    client = ssl.create_default_context(cafile=own.file)
+    with answering(own.context()) as port:
+        with socket.create_connection(("127.0.0.1", port)) as silent:
+            assert closed_after(silent, 10)
+        with socket.create_connection(("127.0.0.1", port)) as halfway:
+            halfway.sendall(b"\x16\x03\x01\x02\x00")
+            assert closed_after(halfway, 10)
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            client.wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            send_and_hear(secure, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 
 
 def test_what_it_fails_by_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
