@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,3 +69,31 @@ def test_the_python_lines_edit_a_photo(
     expected = kind.load(folder / kind.file)(np.asarray(Image.open("photo.jpg"))[None])[0]
     assert np.abs(np.asarray(Image.open("edit.png")).astype(int) - expected).max() <= 1
     assert np.abs(expected.astype(int) - photo).mean() > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the converter
+def test_the_python_lines_of_core_ml_open_packages(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but what only Apple's systems do, which is the last line of each block."""
+    try:
+        find_format("coreml").require()
+    except InputError as error:
+        pytest.skip(str(error))
+    monkeypatch.chdir(tmp_path)
+    golden = shutil.copytree(project.adapter, Path("golden"))
+    config = ExportConfig(base=project.base, adapter=(golden,), format="coreml", size=256, out=Path("effect"))
+    export_model(config)
+    export_model(replace(config, adapter=(project.adapter, golden), out=Path("effects")))
+    Image.fromarray(photos(256, 256)[0]).save("photo.jpg")
+    names: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "coreml.md").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        *lines, last = block.strip().splitlines()
+        assert ".predict(" in last
+        exec("\n".join(lines), names)
+    assert names["photo"].size == (256, 256)
+    assert names["model"].function_name is None
+    assert names["golden"].function_name == "golden"

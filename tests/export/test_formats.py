@@ -67,7 +67,17 @@ def test_a_new_format_is_one_entry_and_is_checked_as_the_others_are(
     assert [tuple(size) for size in exported.parity.sizes] == [(32, 32)]
     assert "--format flash: unknown; there are onnx, " in refused(lambda: export_model(replace(config, format="flash")))
     wrong = replace(config, format="eager", precision="int8")
-    assert refused(lambda: export_model(wrong)) == "--precision int8: eager has fp32"
+    assert refused(lambda: export_model(wrong)) == (
+        "--precision int8: eager has fp32; int8 is of --format onnx or litert"
+    )
+
+
+def test_several_adapters_go_where_they_can(project: Project, tmp_path: Path) -> None:
+    two = (project.adapter, tmp_path / "other")
+    config = ExportConfig(base=project.base, adapter=two, format="litert", out=tmp_path / "o")
+    assert refused(lambda: export_model(config)) == (
+        "--adapter: litert takes one, and 2 are given; --format coreml or effects or web takes several"
+    )
 
 
 def test_a_file_that_cannot_run_here_is_never_said_to_be_compared(

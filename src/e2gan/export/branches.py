@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from e2gan.core.images import Pixels
 from e2gan.core.names import slug
 from e2gan.export.effects import effect_names
 from e2gan.export.fixed_model import FixedModel
+from e2gan.export.format import Function
 from e2gan.export.pixel_model import PixelModel, as_pixels, check_sides
 from e2gan.networks.lora import lora_layers
 from e2gan.networks.models import Model
@@ -52,17 +52,6 @@ def branched(generator: nn.Module) -> nn.Module:
             B.weight.mul_(layer.scaling[key])
         generator.set_submodule(name, FixedBranch(layer.get_base_layer(), A, B))
     return generator.requires_grad_(False)
-
-
-@dataclass(frozen=True)
-class Function:
-    """An effect as a function of a file. name: an identifier. effect: the adapter's name. merged: the same effect as
-    PyTorch runs it, which the function is compared with. model: with the adapter unmerged."""
-
-    name: str
-    effect: str
-    merged: Model
-    model: PixelModel
 
 
 def functions_of(base: Path, adapters: Sequence[Path], strength: float) -> list[Function]:

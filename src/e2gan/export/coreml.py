@@ -80,7 +80,7 @@ def joined(order: Order, folder: Path) -> Any:
             converted(function.model, order, "iOS18").save(str(paths[function.name]))
     with quiet():
         import coremltools
-        from coremltools.utils import MultiFunctionDescriptor, save_multifunction
+        from coremltools.models.utils import MultiFunctionDescriptor, save_multifunction
 
         together = MultiFunctionDescriptor()
         for name, path in paths.items():

@@ -23,8 +23,8 @@ from e2gan.core.outputs import versions, writing
 from e2gan.core.schemas import check_form, known
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
-from e2gan.export.branches import Function, InPytorch, functions_of
-from e2gan.export.format import Check, Format, Order, Trial
+from e2gan.export.branches import InPytorch, functions_of
+from e2gan.export.format import Check, Format, Function, Order, Trial
 from e2gan.export.formats import FORMATS, find_format
 from e2gan.export.licence import LICENCE, licence_text
 from e2gan.export.pixel_model import PixelModel
@@ -100,8 +100,8 @@ class Exported:
         if p is not None:
             compared = f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most"
         functions = [
-            f"function {f['name']}: {f['bytes'] / 1e6:.2f} MB of its own; its graph, run by PyTorch, against the merged "
-            f"model: {f['mean']:.4f} levels of 255 on average, {f['max']} at most"
+            f"function {f['name']}: {f['bytes'] / 1e6:.2f} MB of its own; its graph, run by PyTorch, against the "
+            f"merged model: {f['mean']:.4f} levels of 255 on average, {f['max']} at most"
             for f in self.functions
         ]
         licence = [] if self.licence is None else [f"licence: {self.licence}, see {LICENCE}"]
@@ -231,10 +231,12 @@ def compare_again(config: ExportConfig) -> tuple[Parity | None, Parity | None]:
 
 
 def precision_of(name: str, asked: str | None) -> str:
-    """The precision of a format's file. Raises InputError where it has no such one."""
+    """The precision of a format's file. Raises InputError where it has no such one, with the formats that have it."""
     precisions = find_format(name).precisions
     if asked is not None and asked not in precisions:
-        raise InputError(f"--precision {asked}: {name} has {', '.join(precisions)}")
+        others = [each for each in FORMATS if asked in find_format(each).precisions]
+        more = f"; {asked} is of --format {' or '.join(others)}" if others else ""
+        raise InputError(f"--precision {asked}: {name} has {', '.join(precisions)}{more}")
     return asked or precisions[0]
 
 

@@ -18,7 +18,6 @@ from e2gan.core.images import Pixels
 from e2gan.sharing.licence import NOT_STATED
 
 if TYPE_CHECKING:
-    from e2gan.export.branches import Function
     from e2gan.export.pixel_model import PixelModel
     from e2gan.networks.models import Model
 
@@ -29,6 +28,17 @@ class Runner(Protocol):
     providers: list[str]
 
     def __call__(self, photos_NHWC: Pixels) -> Pixels: ...
+
+
+@dataclass(frozen=True)
+class Function:
+    """An effect as a function of a file. name: an identifier. effect: the adapter's name. merged: the same effect as
+    PyTorch runs it, which the function is compared with. model: with the adapter unmerged."""
+
+    name: str
+    effect: str
+    merged: Model
+    model: PixelModel
 
 
 @dataclass(frozen=True)
