@@ -126,6 +126,11 @@ class Subject:
             raise InputError(
                 f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan, a pix2pix or a lut"
             )
+        if config.precision == "int8" and isinstance(generator, LookUpTable):
+            raise InputError(
+                f"--precision int8: {config.model} is a colour table, which looks up and multiplies no weights: "
+                "export it with --precision fp32"
+            )
         if config.size is not None and config.size % generator.multiple:
             raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
         return cls(config, model, PixelModel(generator, model.tokens, config.strength), hashes(config))
