@@ -54,6 +54,9 @@ def test_the_same_model_has_the_same_bytes_again(tmp_path: Path) -> None:
 
 
 def contents(package: Path) -> dict[Path, bytes]:
+    """Of its files. Its specification has the one order that no process gives by chance."""
+    (file,) = package.rglob("*.mlmodel")
+    assert file.read_bytes() == coreml.read_spec(package).SerializeToString(deterministic=True)
     return {path.relative_to(package): path.read_bytes() for path in package.rglob("*") if path.is_file()}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_json
+from e2gan.core.files import write_bytes, write_json
 from e2gan.core.progress import track
 from e2gan.core.temporary import temporary_folder
 from e2gan.export.fixed_model import FixedModel
@@ -47,6 +47,7 @@ def write(order: Order, path: Path) -> None:
         with quiet():
             package.save(str(path))
     name_parts(path / "Manifest.json")
+    order_specification(path)
 
 
 def converted(model: PixelModel, order: Order, target: str) -> Any:
@@ -109,6 +110,13 @@ def name_parts(manifest: Path) -> None:
     found["itemInfoEntries"] = {names[name]: part for name, part in parts}
     found["rootModelIdentifier"] = names[found["rootModelIdentifier"]]
     write_json(manifest, found)
+
+
+def order_specification(path: Path) -> None:
+    """Put the entries of a package's specification in an order that is not chance, which differs between processes."""
+    manifest = json.loads((path / "Manifest.json").read_text("utf-8"))
+    file = path / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
+    write_bytes(file, read_spec(path).SerializeToString(deterministic=True))
 
 
 def checks(path: Path) -> list[Check]:
