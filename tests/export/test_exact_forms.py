@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from e2gan.export.exact_forms import PlainAttention, SlicedReflection, folding, slice_reflections, unfolding
+from e2gan.export.exact_forms import (
+    PlainAttention,
+    SlicedMaxPool,
+    SlicedMaxUnpool,
+    SlicedReflection,
+    even_kernels,
+    folding,
+    interleaved,
+    slice_reflections,
+    unfolding,
+)
 from e2gan.networks.generator import Attention
 
 
@@ -26,6 +37,34 @@ def test_convolutions_shuffle_pixels_as_the_shuffles_do() -> None:
     folded = F.pixel_unshuffle(photo, 2)
     assert torch.equal(folding(2)(photo), folded)
     assert torch.equal(unfolding(2)(folded), photo)
+
+
+def test_maxima_are_pooled_and_put_back_as_pytorch_does() -> None:
+    torch.manual_seed(0)
+    pool, unpool = SlicedMaxPool(), SlicedMaxUnpool()
+    ties = torch.randint(-1, 2, (2, 3, 12, 8)).float()  # nearly each window has its maximum more than once
+    for x in (torch.randn(2, 3, 12, 8), ties, torch.zeros(1, 2, 4, 4), F.relu(torch.randn(1, 5, 16, 16) - 1)):
+        largest, indices = F.max_pool2d(x, 2, return_indices=True)
+        found, maxima = pool(x)
+        assert torch.equal(found, largest)
+        for value in (torch.randn_like(largest), largest):
+            assert torch.equal(unpool(value, maxima), F.max_unpool2d(value, indices, [2, 2]))
+
+
+def test_interleaved_maps_are_the_entries_of_windows() -> None:
+    x = torch.randn(2, 3, 4, 6)
+    assert torch.equal(interleaved(*(x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1))), x)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_kernel_of_four_is_one_of_three_and_zeros(bias: bool) -> None:
+    odd = nn.ConvTranspose2d(5, 4, 3, 2, 1, 1, bias=bias)
+    network, x = nn.Sequential(odd, nn.ReLU()), torch.randn(2, 5, 7, 9)
+    expected = network(x)
+    even_kernels(network)
+    assert network[0].kernel_size == (4, 4)
+    assert torch.allclose(network(x), expected, atol=1e-6)
+    assert odd.kernel_size == (3, 3)
 
 
 def test_attention_in_products_is_attention() -> None:

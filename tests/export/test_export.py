@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from e2gan import (
     train_scratch,
 )
 from e2gan.cli import main
+from e2gan.export.all_formats import export
 from e2gan.export.format import Order
 from e2gan.export.formats import FORMATS
 from e2gan.export.onnx import FORMAT, OnnxModel, write
@@ -113,6 +115,22 @@ def test_a_folded_model_is_exported_at_its_own_multiples(project: Project, tmp_p
     del proto.metadata_props[[p.key for p in proto.metadata_props].index("multiple")]
     onnx.save(proto, str(tmp_path / "earlier.onnx"))
     assert OnnxModel(tmp_path / "earlier.onnx").multiple == 8
+
+
+@pytest.mark.slow
+def test_a_colour_table_has_no_int8(project: Project, tmp_path: Path) -> None:
+    """Nothing in it is multiplied by a weight, so that a file would be fp32 under another name."""
+    train_scratch(ScratchConfig(pairs=project.sepia, out=tmp_path / "m", model="lut", lut_size=9))
+    config = ExportConfig(model=tmp_path / "m", out=tmp_path / "o", precision="int8", photos=project.photos)
+    for name in ("onnx", "litert", "all"):
+        if name != "litert" or find_spec("ai_edge_litert"):
+            told = refused(lambda name=name: export(replace(config, format=name)))
+            assert told.startswith(f"--precision int8: {tmp_path / 'm'} is a colour table")
+            assert "--precision fp32" in told
+    assert not config.out.exists()
+    found = export_model(replace(config, precision="fp32", size=64))
+    assert found.parity is not None
+    assert found.parity.max <= 1
 
 
 @pytest.mark.slow

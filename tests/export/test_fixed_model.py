@@ -18,6 +18,8 @@ from tests.export.tiny_export import photos, pixel_model
         ("device", {"fold": 2, "place": True, "activation": "leaky", "output": "clamp"}),
         ("residual", {"fold": 2, "place": True}),  # folded pixels with reflected borders
         ("residual", {"place": True, "around": "none"}),
+        ("device", {"around": "max"}),
+        ("paper", {"around": "max"}),
     ],
 )
 def test_one_size_changes_no_pixel(preset: str, changes: dict[str, object], strength: float) -> None:

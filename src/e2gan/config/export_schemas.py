@@ -30,6 +30,17 @@ class ComparedFile(TypedDict):
     providers: list[str]
 
 
+class ExportFunction(TypedDict):
+    """An effect as a function of a file of several."""
+
+    name: str
+    effect: EffectName
+    prompt: str
+    bytes: Count
+    mean: float
+    max: int
+
+
 class ParityFile(TypedDict):
     """parity.json."""
 
@@ -46,6 +57,7 @@ class ParityFile(TypedDict):
     compared: NotRequired[bool]
     checks: NotRequired[list[ExportCheck]]
     licence: NotRequired[str]
+    functions: NotRequired[list[ExportFunction]]
 
 
 class EffectsBase(TypedDict):

@@ -223,7 +223,7 @@ class ExportConfig(Settings):
     base: Path | None = None
     """Base of the adapter: a folder, or full or small, which ship (default: the adapter's, if it ships, else full)."""
     adapter: tuple[Path, ...] | None = None
-    """Adapter to merge: a folder, or the name of one that ships; for effects and web several, of one base."""
+    """Adapter to merge: a folder, or the name of one that ships; for effects, web and coreml several, of one base."""
     model: Path | None = None
     """Instead: a model from `scratch`."""
     text: str | None = None

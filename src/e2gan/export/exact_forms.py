@@ -1,11 +1,13 @@
-"""Layers that a runtime lacks, as others that give the same: reflected borders, folded pixels, attention."""
+"""Layers that a runtime lacks, as others that give the same: borders, folded pixels, max unpooling, attention."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from e2gan.networks.generator import Attention, Generator, TransformerBlock
+from e2gan.networks.generator import Attention, Generator, TransformerBlock, TransformerStage
+from e2gan.networks.resized_conv import PADDING, STRIDE
 
 
 class SlicedReflection(nn.Module):
@@ -31,6 +33,67 @@ def slice_reflections(network: nn.Module) -> None:
             left, right, top, bottom = module.padding
             assert left == right == top == bottom
             network.set_submodule(name, SlicedReflection(left))
+
+
+Window = tuple[Tensor, Tensor, Tensor, Tensor]  # of 2×2: top left, top right, bottom left, bottom right
+Maxima = tuple[Tensor, Window]  # the largest of each window, and its entries
+
+
+class SlicedMaxPool(nn.Module):
+    """`nn.MaxPool2d(2)` of slices: (N, C, 2·H, 2·W) → (N, C, H, W), and in place of indices what tells where the maxima
+    lie."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Maxima]:
+        window = x[:, :, ::2, ::2], x[:, :, ::2, 1::2], x[:, :, 1::2, ::2], x[:, :, 1::2, 1::2]
+        a, b, c, d = window
+        largest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
+        return largest, (largest, window)
+
+
+class SlicedMaxUnpool(nn.Module):
+    """`nn.MaxUnpool2d(2)` after `SlicedMaxPool`, bit for bit: (N, C, H, W) → (N, C, 2·H, 2·W).
+
+    Of equal entries the first in the order of rows has the value, as PyTorch's indices have it.
+    """
+
+    def forward(self, x: Tensor, maxima: Maxima) -> Tensor:
+        largest, window = maxima
+        zero, placed = torch.zeros_like(x), []
+        for entry in window:
+            here = entry == largest
+            placed.append(torch.where(here, x, zero))
+            x = torch.where(here, zero, x)  # what the later ones have to share
+        return interleaved(*placed)
+
+
+def interleaved(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """Maps (N, C, H, W) as the entries of windows of 2×2: (N, C, 2·H, 2·W), by tensors of four dimensions at most."""
+    batch, channels, height, width = a.shape
+    rows = []
+    for left, right in ((a, b), (c, d)):
+        pairs = [each.reshape(batch, channels * height, width, 1) for each in (left, right)]
+        rows.append(torch.cat(pairs, 3).reshape(batch, channels * height, 1, 2 * width))
+    return torch.cat(rows, 2).reshape(batch, channels, 2 * height, 2 * width)
+
+
+def slice_pooling(network: nn.Module) -> None:
+    """Max pooling and unpooling around a TB become slices. Changes `network` in place; the function stays the same."""
+    for stage in [module for module in network.modules() if isinstance(module, TransformerStage)]:
+        if stage.around == "max":
+            stage.add_module("down", SlicedMaxPool())
+            stage.add_module("up", SlicedMaxUnpool())
+
+
+def even_kernels(network: nn.Module) -> None:
+    """A 3×3 transposed convolution whose output has a row and a column added, which LiteRT's converter does not know,
+    becomes a 4×4 one, zeros at its ends. Changes `network` in place; the function stays the same."""
+    for name, conv in list(network.named_modules()):
+        if not isinstance(conv, nn.ConvTranspose2d) or conv.output_padding != (1, 1):
+            continue
+        assert (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), STRIDE, PADDING)
+        even = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, STRIDE, PADDING, device="meta")
+        even.weight, even.bias = nn.Parameter(F.pad(conv.weight.detach(), (0, 1, 0, 1))), conv.bias
+        network.set_submodule(name, even.requires_grad_(False))
 
 
 class PlainAttention(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from e2gan.core.outputs import versions, writing
 from e2gan.core.schemas import check_form, known
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
-from e2gan.export.format import Check, Format, Order, Trial
-from e2gan.export.formats import find_format
+from e2gan.export.branches import InPytorch, functions_of
+from e2gan.export.format import Check, Format, Function, Order, Trial
+from e2gan.export.formats import FORMATS, find_format
 from e2gan.export.licence import LICENCE, licence_text
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.baselines.lut import LookUpTable
@@ -72,7 +73,9 @@ class Exported:
     """What `export_model` wrote: the file in its folder, its bytes, and how far it is from PyTorch.
 
     parity: None where this machine has no runtime for the format, so that `checks` are all that is known of the file.
-    licence: what the base's or the model's card states; None in earlier folders.
+    licence: what the base's or the model's card states; None in earlier folders. functions: of a file that has several
+    effects, name, effect, prompt, the bytes of weights that it has by itself, and how far its graph in PyTorch is from
+    the merged model, mean and max in 8-bit levels.
     """
 
     folder: Path
@@ -84,6 +87,7 @@ class Exported:
     checks: list[Check]
     already_done: bool = False
     licence: str | None = None
+    functions: list[dict[str, Any]] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"{self.file}: {self.bytes / 1e6:.2f} MB, {self.precision}", *self.findings()]
@@ -95,8 +99,13 @@ class Exported:
         compared = "not compared with PyTorch: this machine cannot run it, only its specification was checked"
         if p is not None:
             compared = f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most"
+        functions = [
+            f"function {f['name']}: {f['bytes'] / 1e6:.2f} MB of its own; its graph, run by PyTorch, against the "
+            f"merged model: {f['mean']:.4f} levels of 255 on average, {f['max']} at most"
+            for f in self.functions
+        ]
         licence = [] if self.licence is None else [f"licence: {self.licence}, see {LICENCE}"]
-        return [compared, *map(str, self.checks), *licence]
+        return [compared, *functions, *map(str, self.checks), *licence]
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,11 @@ class Subject:
             raise InputError(
                 f"{config.model} holds a baseline for comparisons; export an adapter, an e2gan, a pix2pix or a lut"
             )
+        if config.precision == "int8" and isinstance(generator, LookUpTable):
+            raise InputError(
+                f"--precision int8: {config.model} is a colour table, which looks up and multiplies no weights: "
+                "export it with --precision fp32"
+            )
         if config.size is not None and config.size % generator.multiple:
             raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
         return cls(config, model, PixelModel(generator, model.tokens, config.strength), hashes(config))
@@ -132,7 +146,11 @@ class Subject:
         licence = licence_of(read_card(source))
         facts = {"prompt": self.model.prompt, "strength": str(self.config.strength), "licence": licence}
         squares = [square(photo, side) for photo in photos.values()]
-        order = Order(self.pixel_model, size, precision, self.facts | facts, squares, base, adapters)
+        effects: list[Function] = []
+        if kind.functions is not None and base is not None and len(adapters) > 1:
+            effects = functions_of(base, adapters, self.config.strength)
+        order = Order(self.pixel_model, size, precision, self.facts | facts, squares, base, adapters, effects)
+        differences = [compare_function(effect, photos, side, self.config.strength) for effect in effects]
         file = folder / kind.file
         kind.write(order, file)
         text = licence_text("model" if base is None else "base", source, adapters, kind.notices())
@@ -147,9 +165,14 @@ class Subject:
                 )
         elif broken := [check for check in checks if not check.passed]:
             raise InputError(f"the exported file is not what it should be: {broken[0]}")
-        exported = Exported(folder, file, kind.bytes_of(file), name, precision, parity, checks, licence=licence)
+        own = kind.functions(file) if kind.functions is not None and effects else {}
+        functions = [told | {"bytes": own[told["name"]]} for told in differences]
+        exported = Exported(
+            folder, file, kind.bytes_of(file), name, precision, parity, checks, licence=licence, functions=functions
+        )
         told = {"format": name, "precision": precision, "bytes": exported.bytes, "compared": parity is not None}
         told |= {"checks": checks, "operators": kind.operators(file), "licence": licence}
+        told |= {"functions": functions} if functions else {}
         seen = {"versions": versions() | {package: version(package) for package in kind.packages}}
         write_json(folder / PARITY, told | (seen if parity is None else plain(parity)))
         return exported
@@ -191,6 +214,7 @@ def read_exported(folder: Path, file: str, *, already_done: bool) -> Exported:
         [Check(**known(Check, check)) for check in told.get("checks", [])],
         already_done,
         told.get("licence"),
+        [dict(each) for each in told.get("functions", [])],
     )
 
 
@@ -212,19 +236,25 @@ def compare_again(config: ExportConfig) -> tuple[Parity | None, Parity | None]:
 
 
 def precision_of(name: str, asked: str | None) -> str:
-    """The precision of a format's file. Raises InputError where it has no such one."""
+    """The precision of a format's file. Raises InputError where it has no such one, with the formats that have it."""
     precisions = find_format(name).precisions
     if asked is not None and asked not in precisions:
-        raise InputError(f"--precision {asked}: {name} has {', '.join(precisions)}")
+        others = [each for each in FORMATS if asked in find_format(each).precisions]
+        more = f"; {asked} is of --format {' or '.join(others)}" if others else ""
+        raise InputError(f"--precision {asked}: {name} has {', '.join(precisions)}{more}")
     return asked or precisions[0]
 
 
 def check_goes_with(name: str, config: ExportConfig) -> None:
     """Raises InputError for settings that a format cannot have in its file."""
     adapters = len(config.adapter or ())
-    if not find_format(name).several:
-        if adapters > 1:
-            raise InputError(f"--adapter: {name} takes one, and {adapters} are given; --format effects takes several")
+    kind = find_format(name)
+    if not kind.several:
+        if adapters > 1 and kind.functions is None:
+            able = [each for each in FORMATS if (other := find_format(each)).several or other.functions]
+            raise InputError(
+                f"--adapter: {name} takes one, and {adapters} are given; --format {' or '.join(able)} takes several"
+            )
         return
     if not adapters:
         raise InputError(f"{name} keeps adapters beside their base: name an --adapter, not a --model")
@@ -311,6 +341,21 @@ def compare(kind: Format, file: Path, model: Model, photos: dict[str, Pixels], c
         versions=versions() | {name: version(name) for name in kind.packages},
         contrast=min(row["contrast"] for row in rows),
     )
+
+
+def compare_function(function: Function, photos: dict[str, Pixels], size: int, strength: float) -> dict[str, Any]:
+    """How far what a converter is given of an effect lies from the merged model, in 8-bit levels. Raises InputError
+    where that is more than a whole file's edits may."""
+    trial = Trial(function.effect, InPytorch(function.model, size), function.merged, strength)
+    rows = list(_rows(trial, photos, size))
+    mean = round(float(np.mean([row["mean"] for row in rows])), 6)
+    if not mean <= TOLERANCE["fp32"]:
+        raise InputError(
+            f"the function {function.name} differs from PyTorch's edits by {mean:.2f} levels of 255 on average: "
+            "nothing was written"
+        )
+    told = {"name": function.name, "effect": function.effect, "prompt": function.merged.prompt}
+    return told | {"mean": mean, "max": max(row["max"] for row in rows)}
 
 
 def _rows(trial: Trial, photos: dict[str, Pixels], size: int | None) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from e2gan.export.exact_forms import convolve_shuffles, plain_attention, slice_reflections
+from e2gan.export.exact_forms import (
+    convolve_shuffles,
+    even_kernels,
+    plain_attention,
+    slice_pooling,
+    slice_reflections,
+)
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.generator import WHOLE, Generator, TransformerBlock, place_signal
 
@@ -35,9 +41,9 @@ def fix_place(generator: Generator, side: int) -> None:
 class FixedModel(nn.Module):
     """A `PixelModel` of one size: float32 (1, size, size, 3) in 0..255 → the same, not rounded.
 
-    Borders are reflected by slices and pixels are folded by convolutions, bit for bit as in the model itself. size: a
-    multiple of the model's own. channels_first: (1, 3, size, size) in place of (1, size, size, 3). rounded: whole
-    numbers come out.
+    Borders are reflected and maxima pooled by slices, pixels are folded by convolutions, bit for bit as in the model
+    itself. size: a multiple of the model's own. channels_first: (1, 3, size, size) in place of (1, size, size, 3).
+    rounded: whole numbers come out.
     """
 
     def __init__(self, model: PixelModel, size: int, *, channels_first: bool = False, rounded: bool = False) -> None:
@@ -45,6 +51,8 @@ class FixedModel(nn.Module):
         self.strength, self.channels_first, self.rounded = model.strength, channels_first, rounded
         self.generator = deepcopy(model.generator)
         slice_reflections(self.generator)
+        slice_pooling(self.generator)
+        even_kernels(self.generator)
         plain_attention(self.generator)
         if isinstance(self.generator, Generator):
             convolve_shuffles(self.generator)

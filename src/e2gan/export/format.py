@@ -31,12 +31,24 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
+class Function:
+    """An effect as a function of a file. name: an identifier. effect: the adapter's name. merged: the same effect as
+    PyTorch runs it, which the function is compared with. model: with the adapter unmerged."""
+
+    name: str
+    effect: str
+    merged: Model
+    model: PixelModel
+
+
+@dataclass(frozen=True)
 class Order:
     """What is to be written.
 
     size: height and width, None where any will do. precision: one of the format's. facts: what the file says of itself.
     photos: uint8 (H, W, 3) each, at the size, what an int8 file is calibrated on. base, adapters: the folders that the
     model was made of, for a format that keeps adapters apart; None and empty where it was made of one whole model.
+    functions: of several adapters, for a format that has them; then `model`, a mixture, is not written.
     """
 
     model: PixelModel
@@ -46,6 +58,7 @@ class Order:
     photos: Sequence[Pixels] = ()
     base: Path | None = None
     adapters: Sequence[Path] = ()
+    functions: Sequence[Function] = ()
 
 
 @dataclass(frozen=True)
@@ -80,9 +93,10 @@ class Format:
     None where this machine cannot run it: then `checks` are all that is known. precisions: the first is the default.
     fixed_size: whether a file has one size. checks: what else is looked at. operators: the name of each in a file, and
     how often it is there. several: whether it keeps adapters apart, of which there may be several, and takes their
-    strength as it runs. trials: what of such a file is compared: of the file as `load` gives it, the base and the
-    adapters. beside: files and folders in the same folder that belong to the file. notices: the licences of
-    what is in the folder and not of the model.
+    strength as it runs. functions: where several adapters become functions of one file that share the base's weights:
+    the functions of a file, and the bytes of weights that each has by itself. trials: what of a file of several is
+    compared: of the file as `load` gives it, the base and the adapters. beside: files and folders in the same folder
+    that belong to the file. notices: the licences of what is in the folder and not of the model.
     """
 
     file: str
@@ -96,6 +110,7 @@ class Format:
     checks: Callable[[Path], list[Check]] = lambda _: []
     operators: Callable[[Path], dict[str, int]] = lambda _: {}
     several: bool = False
+    functions: Callable[[Path], dict[str, int]] | None = None
     trials: Callable[[Any, Path, Sequence[Path]], Iterator[Trial]] | None = None
     beside: tuple[str, ...] = ()
     notices: Callable[[], str] = lambda: ""
