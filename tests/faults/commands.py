@@ -56,8 +56,9 @@ MAKES_SET += "--evaluation-concepts evaluation.toml --clip none --keep-concepts 
 
 RUNS: dict[str, Run] = {
     "demo": Run(
-        "demo --out out --size 32 --minutes 0.01 --concept dusk --base full --strokes brush --strokes-base small "
+        "demo --out out --size 32 --minutes 0.01 --concept autumn --base base --strokes brush --strokes-base base "
         "--strokes-size 32 --strokes-minutes 0.01",
+        ("base",),
         exact=False,
     ),
     "photos": Run("photos camera --out out --size 64", ("camera",)),
