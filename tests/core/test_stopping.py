@@ -134,3 +134,53 @@ def test_processes_that_are_begun_without_signals_see_none_until_they_ask_for_th
         assert process.returncode == status
         assert (said == b"") == (status != -signal.SIGINT)  # where Python shows KeyboardInterrupt
     assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+SWALLOWED = """
+stops_for_good()
+try:
+    ready()
+    time.sleep(30)
+except BaseException:  # as a library may have it
+    pass
+for _ in range({times}):
+    try:
+        time.sleep(0.1)
+    except BaseException:
+        pass
+time.sleep(30)
+"""
+
+
+@pytest.mark.parametrize("times", [0, 3, 300])
+def test_one_that_a_library_swallows_comes_again(times: int, tmp_path: Path) -> None:
+    process = begin(SWALLOWED.format(times=times), tmp_path)
+    process.terminate()
+    stderr = process.communicate(timeout=25)[1]
+    assert process.returncode == (1 if times < 300 else 143)
+    assert ("Stopped" in stderr) == (times < 300)
+
+
+CAUGHT = """
+try:
+    with signals_stop():
+        try:
+            ready()
+            time.sleep(30)
+        finally:
+            try:
+                raise ValueError  # another one, as it clears up
+            except ValueError:
+                time.sleep(1.2)
+            print("cleared up", file=sys.stderr)
+except Stopped:
+    time.sleep(1.2)  # and nothing comes after it
+    print("goes on", file=sys.stderr)
+"""
+
+
+def test_the_clearing_up_is_not_torn_and_nothing_comes_after_it(tmp_path: Path) -> None:
+    process = begin(CAUGHT, tmp_path)
+    process.terminate()
+    assert process.communicate(timeout=30)[1] == "cleared up\ngoes on\n"
+    assert process.returncode == 0

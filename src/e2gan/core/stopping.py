@@ -15,7 +15,8 @@ from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 PATIENCE = 1.0  # seconds in which more signals are taken for the first one: `timeout` and terminals send two
-AGAIN = 0.05  # seconds after which a signal comes again that a destructor swallowed
+MOST = 20  # times that it is swallowed, after which the program ends at once
+AGAIN = 0.25  # seconds between two looks at whether what was raised is on its way, or a library has swallowed it
 
 
 class Stopped(KeyboardInterrupt):
@@ -34,6 +35,7 @@ class _Signals:
         self.stopped: Stopped | None = None
         self.first = 0.0
         self.status: int | None = None
+        self.looks, self.swallowed = False, 0
 
     def come(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (Python's to give)
         if os.getpid() != self.process:  # a fork has none of what is to be cleared up
@@ -45,19 +47,45 @@ class _Signals:
         if self.stopped is None:
             self.stopped, self.first = Stopped(number), time.monotonic()
             logging.disable()  # what libraries say from here on is of what they were torn from
+            self._look_again()
             raise self.stopped
         if time.monotonic() - self.first > PATIENCE:
             os._exit(128 + number)  # as kill -9 would: a rerun clears up
 
+    def _look_again(self) -> None:
+        """By a timer of the system's: a thread could not begin here where the signal met another one that begins."""
+        if hasattr(signal, "setitimer") and signal.getsignal(signal.SIGALRM) == signal.SIG_DFL:
+            signal.signal(signal.SIGALRM, self.look)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+            self.looks = True
+
+    def look(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (Python's to give)
+        """Raise it again where nothing handles it any more: not while what it has torn is cleared up."""
+        caught = sys.exc_info()[1]
+        while caught is not None and caught is not self.stopped:
+            caught = caught.__context__
+        if caught is None and self.stopped is not None and self.status is None and os.getpid() == self.process:
+            self.swallowed += 1
+            if self.swallowed > MOST:
+                os._exit(128 + self.stopped.number)
+            raise self.stopped
+
+    def end(self) -> None:
+        """No more looks."""
+        if self.looks:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            self.looks = False
+
     def unraisable(self, caught: Any) -> None:
-        """Python drops what is raised in a destructor or a callback: then the signal comes again."""
+        """Python drops what is raised in a destructor or a callback: this is raised again."""
         if caught.exc_value is None or caught.exc_value is not self.stopped:
             sys.__unraisablehook__(caught)
-            return
-        number, self.stopped = caught.exc_value.number, None
-        again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
+        elif not self.looks:  # Windows
+            number, self.stopped = caught.exc_value.number, None
+            again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
 
     def take(self) -> dict[int, Any]:
         """Handle the signals from here on. Returns the handlers that were there before."""
@@ -97,6 +125,7 @@ def signals_stop() -> Iterator[None]:
         raise
     finally:
         if outer is None:
+            signals.end()
             for number, handler in before.items():
                 signal.signal(number, handler)
             sys.unraisablehook, _active = hook, None
@@ -115,6 +144,7 @@ def ending(status: int) -> None:
     """After `stops_for_good`: from here on a signal ends the process with this status, since all is done."""
     if _active is not None:
         _active.status = status
+        _active.end()
 
 
 def is_stopped() -> bool:
