@@ -1,0 +1,160 @@
+"""Ray: the one place that knows of it. It carries texts of JSON to functions of `tasks.py`, and back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from e2gan.config import SweepConfig
+from e2gan.core.errors import InputError
+from e2gan.core.progress import cores
+from e2gan.sweep.store import EXTRA
+
+STORE_BYTES = 80 * 2**20  # of Ray's shared memory, which only texts go through: about the least that it takes
+LOOPBACK = "127.0.0.1"
+# Ray's own switches, which it reads as it is imported: no reports of how it is used; and without an address nothing of
+# it is reached from another machine (it is what keeps Ray from a network on Windows and macOS, and holds here too).
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Cluster:
+    """Tasks on the machines that there are."""
+
+    def __init__(self, config: SweepConfig, ray: Any) -> None:
+        self.config, self._ray = config, ray
+        self._waiting: dict[Any, Any] = {}
+
+    @property
+    def cpus(self) -> float:
+        """CPU cores of all machines together."""
+        return self._ray.cluster_resources().get("CPU", 0.0)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all machines together."""
+        return self._ray.cluster_resources().get("GPU", 0.0)
+
+    def check(self) -> None:
+        """Raises InputError where no machine could ever run a task."""
+        config, alive = self.config, [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        most = max((resources.get("CPU", 0.0) for resources in alive), default=0.0)
+        if config.threads > most:
+            raise InputError(f"--threads {config.threads}: no machine has more than {most:g} CPU cores for tasks")
+        with_gpu = max((resources.get("GPU", 0.0) for resources in alive), default=0.0)
+        if config.gpus > with_gpu:
+            raise InputError(f"--gpus {config.gpus:g}: no machine has more than {with_gpu:g} GPUs for tasks")
+
+    def can_run(self, *, gpu: bool) -> int:
+        """How many tasks of a kind run at once."""
+        slots = self.cpus / self.config.threads
+        if gpu and self.config.gpus:
+            slots = min(slots, self.gpus / self.config.gpus)
+        return max(1, int(slots))
+
+    def start(self, function: Callable[[str], str], text: str, *, gpu: bool, name: str) -> Any:
+        """Hand a task to the cluster. Returns what `wait` and `answer` know it by."""
+        options: dict[str, Any] = {"num_cpus": self.config.threads, "max_retries": self.config.task_retries}
+        if gpu and self.config.gpus:
+            options["num_gpus"] = self.config.gpus
+        return self._ray.remote(**options)(function).options(name=name).remote(text)
+
+    def wait(self, tasks: list[Any], seconds: float) -> list[Any]:
+        """Those of the tasks that have ended, or died for good, after so many seconds at most."""
+        return self._ray.wait(tasks, num_returns=1, timeout=seconds)[0]
+
+    def answer(self, task: Any) -> tuple[str | None, str]:
+        """What a task answered, or None, and why there is no answer."""
+        try:
+            return self._ray.get(task), ""
+        except self._ray.exceptions.RayError as error:
+            text = " ".join(str(error).split())
+            kind = type(error).__name__
+            many = self.config.task_retries + 1
+            if isinstance(error, (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError)):
+                return None, f"its process or machine died, {many} times at least ({kind})"
+            return None, f"{kind}: {text[:300]}"
+
+    def cancel(self, tasks: list[Any]) -> None:
+        for task in tasks:
+            self._ray.cancel(task, force=True)
+
+    def on_each_machine(self, function: Callable[[str], str], text: str) -> None:
+        """Run a function once on each machine; what becomes of it there is its own."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        tasks = [
+            self._ray.remote(num_cpus=0, max_retries=0)(function)
+            .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote(text)
+            for node in self._ray.nodes()
+            if node["Alive"]
+        ]
+        self._ray.wait(tasks, num_returns=len(tasks), timeout=60)
+
+
+def need_ray() -> None:
+    """Raises InputError where Ray is not installed. It is not imported, which takes seconds."""
+    if find_spec("ray") is None:
+        raise InputError(f"a sweep needs Ray, which is not installed: {EXTRA}")
+
+
+@contextmanager
+def cluster(config: SweepConfig) -> Iterator[Cluster]:
+    """Ray on this machine alone, on addresses that no other machine reaches; or the cluster of --address.
+
+    Raises InputError where there is no Ray, no cluster at the address, or none that could run a task.
+    """
+    need_ray()
+    switches = QUIET | (ALONE if config.address is None else {})
+    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in switches.items()):
+        raise InputError("Ray is imported already, with settings of its own: sweep in a process where it is not")
+    os.environ.update(switches)
+    import ray
+
+    if ray.is_initialized():
+        raise InputError("Ray is at work in this process already: ray.shutdown() first, and name its --address")
+    handlers = {number: signal.getsignal(number) for name in SIGNALS if (number := getattr(signal, name, None))}
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if config.address is None:
+            count = config.tasks * config.threads if config.tasks else cores()
+            options |= {"num_cpus": count, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+            ray.init(address="local", **options)
+            _check_alone(ray.nodes())
+        else:
+            _join(ray, config.address, options)
+        for number, handler in handlers.items():  # Ray has put its own in their place
+            signal.signal(number, handler)
+        joined = Cluster(config, ray)
+        joined.check()
+        yield joined
+    finally:
+        ray.shutdown()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _join(ray: Any, address: str, options: Mapping[str, Any]) -> None:
+    host, colon, port = address.rpartition(":")
+    if address != "auto" and not (host and colon and port.isdecimal() and "/" not in address):
+        raise InputError(f"--address {address}: HOST:PORT of a cluster's head, or auto")
+    os.environ.pop("RAY_ADDRESS", None) if address != "auto" else None
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"--address {address}: no Ray cluster answers there ({why})") from None
+
+
+def _check_alone(nodes: list[Mapping[str, Any]]) -> None:
+    """Raises InputError where this machine's Ray is at another address than loopback."""
+    if others := [node["NodeManagerAddress"] for node in nodes if node["NodeManagerAddress"] != LOOPBACK]:
+        raise InputError(f"Ray is at {others[0]}, where others reach it, not at {LOOPBACK}: nothing was begun")
