@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -88,11 +89,10 @@ class Cluster:
 
     def on_each_machine(self, function: Callable[[str], str], text: str) -> None:
         """Run a function once on each machine; what becomes of it there is its own."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        strategies = import_module("ray.util.scheduling_strategies")
         tasks = [
             self._ray.remote(num_cpus=0, max_retries=0)(function)
-            .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .options(scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
             .remote(text)
             for node in self._ray.nodes()
             if node["Alive"]
@@ -117,8 +117,7 @@ def cluster(config: SweepConfig) -> Iterator[Cluster]:
     if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in switches.items()):
         raise InputError("Ray is imported already, with settings of its own: sweep in a process where it is not")
     os.environ.update(switches)
-    import ray
-
+    ray = import_module("ray")
     if ray.is_initialized():
         raise InputError("Ray is at work in this process already: ray.shutdown() first, and name its --address")
     handlers = {number: signal.getsignal(number) for name in SIGNALS if (number := getattr(signal, name, None))}

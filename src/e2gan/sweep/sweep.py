@@ -73,8 +73,8 @@ class SweepResult:
 
 
 def sweep(config: SweepConfig) -> SweepResult:
-    """Make of each concept of a list its pairs, adapter, figures and exported files, each a task on this machine or on a
-    Ray cluster. Run again, after whatever stop, it finds what was made by its content, and goes on.
+    """Make of each concept of a list its pairs, adapter, figures and exported files, each a task on this machine or on
+    a Ray cluster. Run again, after whatever stop, it finds what was made by its content, and goes on.
 
     A concept that fails leaves the others alone, and is told. Raises InputError, before any task begins, for bad
     settings, a list, photos, a base, teachers or formats that cannot be, an address without a cluster, and a place that
@@ -167,10 +167,9 @@ class _Drive:
             while self._begin() or self.running:
                 for task in self.machines.wait(list(self.running), LOOK):
                     self._end(task)
-                count = sum(self.made.values())
-                part = min(1.0, count / total) if total else None
-                state = f"{count} of {total} things, {len(self.running)} tasks"
-                meter.update(state, count, part, time.monotonic() - begun)
+                if count := sum(self.made.values()):
+                    state = f"{count} of {total} things, {len(self.running)} tasks"
+                    meter.update(state, count, min(1.0, count / total), time.monotonic() - begun)
 
     def _wanted(self) -> list[tuple[Concept, Thing, Ref]]:
         """What is not there yet; of blocks, those of pair sets that are not."""

@@ -1,4 +1,4 @@
-"""A machine's own disk, where tasks make things and keep what they fetched: one writer a thing, and a limit of bytes."""
+"""A machine's own disk, where tasks make things and keep what they fetched: one writer a thing, a limit of bytes."""
 
 from __future__ import annotations
 
