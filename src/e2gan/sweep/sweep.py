@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,31 +81,30 @@ def sweep(config: SweepConfig) -> SweepResult:
     cannot be written.
     """
     SweepConfig.checked(config)
-    need_ray()
     store = Store(config.out)
     if store.local:
         check_out(Path(store.root), grows=True)
-    if store.read(ABOUT) is None and store.holds_anything():
+    if not is_sweep(store) and store.holds_anything():
         raise InputError(f"--out {config.out} already holds something else: choose another --out")
     plan = make_plan(config)
     for line in plan.about:
         note(line)
-    with ExitStack() as stack:
-        machines = stack.enter_context(cluster(config))
-        if store.local:
-            stack.enter_context(only_writer(Path(store.root)))
-        _claim(store, config)
-        for brought in plan.brought:
-            if not store.has(brought.ref):
-                note(f"bringing {brought.folder} to {store.shown(brought.ref.place)}")
-                store.put(brought.ref, brought.folder, {}, brought.names)
-        drive = _Drive(config, store, machines, plan)
-        drive.run()
-        order = _order(config, store) | {"refs": [str(ref) for ref in (*plan.refs, *(b.ref for b in plan.brought))]}
-        machines.on_each_machine(clean_task, json.dumps(order))
-    failed = drive.failures()
-    rows = rows_of(plan, store, {one.concept: f"no {one.what}: {one.why}" for one in reversed(failed)})
-    write_page(store, rows, str(config.concepts))
+    need_ray()
+    with only_writer(Path(store.root)) if store.local else nullcontext():
+        drive = _Drive(config, store, plan)
+        drive.look()
+        if drive.wanted():
+            with cluster(config) as machines:
+                _claim(store, config)
+                drive.bring()
+                drive.run(machines)
+                kept = [str(ref) for ref in (*plan.refs, *(brought.ref for brought in plan.brought))]
+                machines.on_each_machine(clean_task, json.dumps(_order(config, store) | {"refs": kept}))
+        else:
+            _claim(store, config)
+        failed = drive.failures()
+        rows = rows_of(plan, store, {one.concept: f"no {one.what}: {one.why}" for one in reversed(failed)})
+        write_page(store, rows, config.concepts)
     return SweepResult(
         out=config.out,
         concepts=len(plan.concepts),
@@ -121,10 +120,16 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count) or "nothing"
 
 
-def _claim(store: Store, config: SweepConfig) -> None:
-    """Write down what the sweep is asked for. Raises InputError for a place that is another program's, or read-only."""
-    if (data := store.read(ABOUT)) is not None:
+def is_sweep(store: Store) -> bool:
+    """Whether a sweep has written there. Raises InputError where its sweep.json is none."""
+    data = store.read(ABOUT)
+    if data is not None:
         parse_json(data, SweepFile, store.shown(ABOUT))
+    return data is not None
+
+
+def _claim(store: Store, config: SweepConfig) -> None:
+    """Write down what the sweep is asked for. Raises InputError for a place that cannot be written."""
     store.write(ABOUT, json_bytes({"stage": "sweep", "settings": plain(config), "versions": versions()}))
 
 
@@ -144,7 +149,6 @@ class _Drive:
 
     config: SweepConfig
     store: Store
-    machines: Cluster
     plan: Plan
     done: set[Ref] = field(default_factory=set)
     running: dict[Any, tuple[Concept, Thing, Ref]] = field(default_factory=dict)
@@ -157,21 +161,32 @@ class _Drive:
         # In the order of the concepts, so that the first of them is whole before the last is begun.
         self.all = [(concept, thing, thing.ref) for concept in self.plan.concepts for thing in concept.things]
 
-    def run(self) -> None:
-        """Until nothing is left that can be made."""
+    def look(self) -> None:
+        """Find what is there already."""
         refs = [*self.plan.refs, *(brought.ref for brought in self.plan.brought)]
         self.done = {ref for ref, there in zip(refs, in_threads(self.store.has, refs), strict=True) if there}
         self.found = Counter(ref.kind for ref in self.plan.refs if ref in self.done)
-        total, begun = len(self._wanted()), time.monotonic()
+
+    def bring(self) -> None:
+        """Bring the photos and the base to where the tasks find them."""
+        for brought in self.plan.brought:
+            if brought.ref not in self.done:
+                note(f"bringing {brought.folder} to {self.store.shown(brought.ref.place)}")
+                self.store.put(brought.ref, brought.folder, {}, brought.names)
+                self.done.add(brought.ref)
+
+    def run(self, machines: Cluster) -> None:
+        """Until nothing is left that can be made."""
+        total, begun = len(self.wanted()), time.monotonic()
         with Meter("sweep") as meter:
-            while self._begin() or self.running:
-                for task in self.machines.wait(list(self.running), LOOK):
-                    self._end(task)
+            while self._begin(machines) or self.running:
+                for task in machines.wait(list(self.running), LOOK):
+                    self._end(task, *machines.answer(task))
                 if count := sum(self.made.values()):
                     state = f"{count} of {total} things, {len(self.running)} tasks"
                     meter.update(state, count, min(1.0, count / total), time.monotonic() - begun)
 
-    def _wanted(self) -> list[tuple[Concept, Thing, Ref]]:
+    def wanted(self) -> list[tuple[Concept, Thing, Ref]]:
         """What is not there yet; of blocks, those of pair sets that are not."""
         open_sets = {ref for _, thing, whole in self.all if whole not in self.done for ref in thing.after}
         return [
@@ -180,31 +195,28 @@ class _Drive:
             if ref not in self.done and (thing.kind != BLOCKS or ref in open_sets)
         ]
 
-    def _begin(self) -> int:
+    def _begin(self, machines: Cluster) -> int:
         """Hand out tasks whose inputs are there, no more than the machines should hold. Returns how many are new."""
         at_work = {ref for _, _, ref in self.running.values()}
         held = Counter(thing.gpu for _, thing, _ in self.running.values())
-        room = {gpu: self._in_flight(gpu=gpu) - held[gpu] for gpu in (False, True)}
+        most = {gpu: self.config.in_flight or 2 * machines.can_run(gpu=gpu) for gpu in (False, True)}
+        room = {gpu: most[gpu] - held[gpu] for gpu in most}
         new = 0
-        for concept, thing, ref in self._wanted():
+        for concept, thing, ref in self.wanted():
             ready = ref not in at_work and ref not in self.wrong and all(need in self.done for need in thing.needs)
             if not ready or room[thing.gpu] <= 0:
                 continue
             order = json.dumps(_order(self.config, self.store) | {"thing": thing.order()})
-            task = self.machines.start(run_task, order, gpu=thing.gpu, name=f"{concept.name} {thing.kind}")
+            task = machines.start(run_task, order, gpu=thing.gpu, name=f"{concept.name} {thing.kind}")
             self.running[task] = (concept, thing, ref)
             at_work.add(ref)
             room[thing.gpu] -= 1
             new += 1
         return new
 
-    def _in_flight(self, *, gpu: bool) -> int:
-        return self.config.in_flight or 2 * self.machines.can_run(gpu=gpu)
-
-    def _end(self, task: Any) -> None:
-        """Take up what a task answered."""
+    def _end(self, task: Any, text: str | None, why: str) -> None:
+        """Take up what a task answered, or why it did not."""
         concept, thing, ref = self.running.pop(task)
-        text, why = self.machines.answer(task)
         answer = {"error": why} if text is None else json.loads(text)
         if "state" in answer:
             self.done.add(ref)
@@ -242,6 +254,6 @@ class _Drive:
         return list(self._failures())
 
     def _failures(self) -> Iterator[Failed]:
-        for concept, thing, ref in self._wanted():
+        for concept, thing, ref in self.wanted():
             if ref in self.wrong:
                 yield Failed(concept.name, thing.kind, self.wrong[ref])
