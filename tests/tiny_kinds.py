@@ -64,9 +64,9 @@ from e2gan.research.comparison import Comparison, TrainedModel, settings_with_se
 from e2gan.research.ranks import Concept, Measure, RanksFound, Step, find_ranks
 from e2gan.research.tables.costs import ImageCost, Measured, image_costs
 from e2gan.research.verify import verify
-from e2gan.sweep.store import DamagedError, Store
-from e2gan.sweep.sweep import is_sweep
-from e2gan.sweep.things import Ref
+from e2gan.sweeps.store import DamagedError, Store
+from e2gan.sweeps.sweep import is_sweep
+from e2gan.sweeps.things import Ref
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.diffusion.pipelines import model_index
 from e2gan.teachers.diffusion.presets import load_presets

@@ -53,7 +53,7 @@ from .research.reproduce import reproduce as reproduce
 from .research.tables.run import run_table as run_table
 from .research.verify import verify as verify
 from .sharing.push import push_to_hub as push_to_hub
-from .sweep.sweep import sweep as sweep
+from .sweeps.sweep import sweep as sweep
 from .teachers.function import FunctionTeacher as FunctionTeacher
 from .teachers.teacher import Ask as Ask
 from .teachers.teacher import Failed as Failed

@@ -23,7 +23,7 @@ from e2gan.core.identity import files_below
 from e2gan.core.machine import machine_fault
 from e2gan.core.names import inside
 from e2gan.core.progress import in_threads
-from e2gan.sweep.things import Ref
+from e2gan.sweeps.things import Ref
 
 PROTOCOLS = {"file": "", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 MANIFESTS, ATTEMPTS = "manifests", "attempts"

@@ -14,10 +14,10 @@ from typing import Any
 from e2gan.config import SweepConfig, TrainingConfig
 from e2gan.core.files import read_tensors
 from e2gan.networks.folders import ADAPTER
-from e2gan.sweep.plan import Plan, make_plan
-from e2gan.sweep.store import Store
-from e2gan.sweep.tasks import run_task
-from e2gan.sweep.things import Thing
+from e2gan.sweeps.plan import Plan, make_plan
+from e2gan.sweeps.store import Store
+from e2gan.sweeps.tasks import run_task
+from e2gan.sweeps.things import Thing
 from tests.conftest import ROOT, Project
 
 FILTERS = '[[concept]]\nname = "{0}"\nprompt = "{0}"\n'
@@ -95,18 +95,17 @@ def attempts(out: Path) -> dict[str, int]:
     }
 
 
-def environment(root: Path) -> dict[str, str]:
-    """For processes that are started: this tree's modules, tests among them, and temporary files of their own."""
+def environment() -> dict[str, str]:
+    """For processes that are started: this tree's modules, tests among them."""
     path = os.pathsep.join((str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")))
-    (root / "tmp").mkdir(exist_ok=True)
-    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "TMPDIR": str(root / "tmp")}
+    return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def start(arguments: str, root: Path) -> subprocess.Popen[str]:
     """`e2gan sweep` with these arguments, as a process."""
     command = [sys.executable, "-m", "e2gan", "sweep", *arguments.split()]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=root, text=True, env=environment(root), **pipes)  # type: ignore[call-overload]
+    return subprocess.Popen(command, cwd=root, text=True, env=environment(), **pipes)  # type: ignore[call-overload]
 
 
 def wait_for(what: Callable[[], object], seconds: float = 240) -> None:

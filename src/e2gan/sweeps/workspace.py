@@ -12,8 +12,8 @@ from pathlib import Path
 
 from e2gan.core.errors import InputError, MachineError
 from e2gan.core.outputs import partial_of
-from e2gan.sweep.store import Store
-from e2gan.sweep.things import KINDS, Ref
+from e2gan.sweeps.store import Store
+from e2gan.sweeps.things import KINDS, Ref
 
 try:
     import fcntl

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from e2gan.cli import main
-from e2gan.sweep.plan import make_plan
-from e2gan.sweep.store import Store
+from e2gan.sweeps.plan import make_plan
+from e2gan.sweeps.store import Store
 from tests.conftest import Project
-from tests.sweep.tiny_sweeps import TEACHER, attempts, came_to, config_of, environment, start, wait_for, without_ray
+from tests.sweeps.tiny_sweeps import TEACHER, attempts, came_to, config_of, environment, start, wait_for, without_ray
 
 SMALL = "--steps 6 --batch 4 --precision fp32 --save-every 0 --scratch scratch"
 # A cluster of two machines on loopback, the second of which goes when a file says so.
@@ -47,7 +47,7 @@ cluster.shutdown()
 def two_machines(root: Path) -> Iterator[str]:
     """The address of a cluster of two, as two processes of Ray on this machine are."""
     (root / "cluster.py").write_text(CLUSTER)
-    process = subprocess.Popen([sys.executable, "cluster.py", str(root)], cwd=root, env=environment(root))
+    process = subprocess.Popen([sys.executable, "cluster.py", str(root)], cwd=root, env=environment())
     try:
         wait_for(lambda: (root / "address").exists() or process.poll() is not None)
         yield (root / "address").read_text()
@@ -179,7 +179,7 @@ def test_bad_input_is_one_line_before_anything_begins(
 def test_without_ray_one_line_says_how_to_get_it(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("e2gan.sweep.cluster.find_spec", lambda _: None)
+    monkeypatch.setattr("e2gan.sweeps.cluster.find_spec", lambda _: None)
     config = config_of(project, tmp_path)
     assert main(["sweep", config.concepts, "--photos", str(config.photos), "--out", config.out]) == 2
     assert capsys.readouterr().err == "e2gan: a sweep needs Ray, which is not installed: pip install 'e2gan[sweep]'\n"
@@ -194,7 +194,7 @@ def test_what_is_done_needs_no_cluster(
     Store(config.out).write("sweep.json", b'{"stage": "sweep", "settings": {}}')
     words = [config.concepts, "--photos", config.photos, "--base", config.base, "--out", config.out, "--export"]
     words += ["--steps", 6, "--batch", 4, "--save-every", 30, "--address", "127.0.0.1:1"]
-    monkeypatch.setattr("e2gan.sweep.cluster.find_spec", lambda _: True)
+    monkeypatch.setattr("e2gan.sweeps.cluster.find_spec", lambda _: True)
     assert main(["sweep", *map(str, words)]) == 0
     assert "made nothing; there already: 1 pairs, 1 adapters, 1 evaluations" in capsys.readouterr().out
     assert make_plan(config).concepts[0].name == "sepia"

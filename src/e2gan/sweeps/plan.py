@@ -19,7 +19,7 @@ from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_content, base_fold
 from e2gan.networks.models import load_generator
 from e2gan.pairs.concept_lists import ConceptRow
 from e2gan.pairs.make import edits_identity, plan_pair_sets
-from e2gan.sweep.things import (
+from e2gan.sweeps.things import (
     ADAPTERS,
     BASES,
     BLOCKS,

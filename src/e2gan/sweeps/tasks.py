@@ -33,8 +33,8 @@ from e2gan.core.files import plain, write_bytes
 from e2gan.core.images import encode_jpeg, read_image, resize
 from e2gan.core.machine import machine_fault
 from e2gan.networks.folders import SHEET
-from e2gan.sweep.store import DamagedError, Store
-from e2gan.sweep.things import (
+from e2gan.sweeps.store import DamagedError, Store
+from e2gan.sweeps.things import (
     ADAPTERS,
     BASES,
     BLOCKS,
@@ -46,7 +46,7 @@ from e2gan.sweep.things import (
     Ref,
     Thing,
 )
-from e2gan.sweep.workspace import Workspace, clear_begun
+from e2gan.sweeps.workspace import Workspace, clear_begun
 
 SELECTION = "selection.json"
 PREVIEW = "preview.jpg"  # of the evaluation's sheet, for the page of all concepts

@@ -18,12 +18,12 @@ from e2gan.core.files import json_bytes, parse_json, plain
 from e2gan.core.locks import only_writer
 from e2gan.core.outputs import check_out, versions
 from e2gan.core.progress import Meter, in_threads, note
-from e2gan.sweep.cluster import Cluster, cluster, need_ray
-from e2gan.sweep.page import INDEX, RESULTS, rows_of, write_page
-from e2gan.sweep.plan import Concept, Plan, make_plan
-from e2gan.sweep.store import Store
-from e2gan.sweep.tasks import clean_task, run_task
-from e2gan.sweep.things import BLOCKS, PAIRS, Ref, Thing
+from e2gan.sweeps.cluster import Cluster, cluster, need_ray
+from e2gan.sweeps.page import INDEX, RESULTS, rows_of, write_page
+from e2gan.sweeps.plan import Concept, Plan, make_plan
+from e2gan.sweeps.store import Store
+from e2gan.sweeps.tasks import clean_task, run_task
+from e2gan.sweeps.things import BLOCKS, PAIRS, Ref, Thing
 
 ABOUT = "sweep.json"
 FAILURES = "failures"  # where tracebacks of faults lie

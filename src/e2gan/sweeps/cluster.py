@@ -6,19 +6,22 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from e2gan.config import SweepConfig
 from e2gan.core.errors import InputError
 from e2gan.core.progress import cores
-from e2gan.sweep.store import EXTRA
+from e2gan.sweeps.store import EXTRA
 
 STORE_BYTES = 80 * 2**20  # of Ray's shared memory, which only texts go through: about the least that it takes
 LOOPBACK = "127.0.0.1"
+LONGEST_TEMPORARY = 32  # bytes of its path: what Ray puts below it has 75
 # Ray's own switches, which it reads as it is imported: no reports of how it is used; and without an address nothing of
 # it is reached from another machine (it is what keeps Ray from a network on Windows and macOS, and holds here too).
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -113,7 +116,9 @@ def cluster(config: SweepConfig) -> Iterator[Cluster]:
     Raises InputError where there is no Ray, no cluster at the address, or none that could run a task.
     """
     need_ray()
-    switches = QUIET | (ALONE if config.address is None else {})
+    # A cluster that is at loopback is looked for from there, else Ray takes this machine for another one.
+    alone = config.address is None or config.address.rpartition(":")[0] in (LOOPBACK, "localhost")
+    switches = QUIET | (ALONE if alone else {})
     if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in switches.items()):
         raise InputError("Ray is imported already, with settings of its own: sweep in a process where it is not")
     os.environ.update(switches)
@@ -126,7 +131,7 @@ def cluster(config: SweepConfig) -> Iterator[Cluster]:
         if config.address is None:
             count = config.tasks * config.threads if config.tasks else cores()
             options |= {"num_cpus": count, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-            ray.init(address="local", **options)
+            ray.init(address="local", **options | _short_temporary())
             _check_alone(ray.nodes())
         else:
             _join(ray, config.address, options)
@@ -139,6 +144,13 @@ def cluster(config: SweepConfig) -> Iterator[Cluster]:
         ray.shutdown()
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _short_temporary() -> dict[str, str]:
+    """Ray's sockets lie in the folder for temporary files, and their paths have 107 bytes at most."""
+    place = Path(tempfile.gettempdir())
+    short = len(os.fsencode(place)) <= LONGEST_TEMPORARY or not Path("/tmp").is_dir()
+    return {} if short else {"_temp_dir": f"/tmp/ray-{os.getuid()}"}
 
 
 def _join(ray: Any, address: str, options: Mapping[str, Any]) -> None:

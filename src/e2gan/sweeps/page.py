@@ -13,10 +13,10 @@ from jinja2 import Environment, StrictUndefined
 
 from e2gan.core.files import json_bytes
 from e2gan.core.progress import in_threads
-from e2gan.sweep.plan import Concept, Plan
-from e2gan.sweep.store import Store
-from e2gan.sweep.tasks import PREVIEW
-from e2gan.sweep.things import ADAPTERS, EVALUATIONS, EXPORTS, PAIRS, SELECTIONS
+from e2gan.sweeps.plan import Concept, Plan
+from e2gan.sweeps.store import Store
+from e2gan.sweeps.tasks import PREVIEW
+from e2gan.sweeps.things import ADAPTERS, EVALUATIONS, EXPORTS, PAIRS, SELECTIONS
 
 RESULTS, TABLE, INDEX = "results.json", "results.csv", "index.html"
 MOST_PREVIEW = 4 * 2**20  # bytes of a picture on the page
@@ -64,7 +64,7 @@ def write_page(store: Store, rows: list[Row], title: str) -> None:
     """results.json, results.csv and index.html, which opens from disk: its pictures are in it."""
     store.write(RESULTS, json_bytes({"stage": "sweep", "concepts": rows}))
     store.write(TABLE, table(rows).encode())
-    template = (package_files("e2gan.sweep") / "sweep.html").read_text("utf-8")
+    template = (package_files("e2gan.sweeps") / "sweep.html").read_text("utf-8")
     pages = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     pictures = dict(in_threads(lambda row: (row["concept"], _picture(store, row)), rows))
     page = pages.from_string(template).render(rows=rows, pictures=pictures, title=title, columns=columns(rows))
