@@ -67,7 +67,8 @@ from e2gan.sweeps.cluster import cluster
 
 before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 with cluster(SweepConfig(concepts="filters", photos="p", out="o", tasks=1)) as machines:
-    task = machines.start(lambda text: json.dumps([text, os.environ.get("RAY_USAGE_STATS_ENABLED")]), "a", gpu=False, name="a")
+    tell = lambda text: json.dumps([text, os.environ.get("RAY_USAGE_STATS_ENABLED")])
+    task = machines.start(tell, "a", gpu=False, name="a")
     answer = json.loads(machines.answer(task)[0])
     inodes = {}
     for fd in Path("/proc").glob("[0-9]*/fd/*"):
@@ -137,7 +138,8 @@ def test_an_address_without_a_cluster_is_refused(address: str, tmp_path: Path) -
     script = (
         "from e2gan.config import SweepConfig\nfrom e2gan.sweeps.cluster import cluster\nimport json\n"
         f"config = SweepConfig(concepts='filters', photos='p', out='o', address='{address.format(port=port)}')\n"
-        "try:\n    with cluster(config):\n        pass\nexcept ValueError as error:\n    print(json.dumps({'e': str(error)}))\n"
+        "try:\n    with cluster(config):\n        pass\nexcept ValueError as error:\n"
+        "    print(json.dumps({'e': str(error)}))\n"
     )
     told = str(run(script, tmp_path)["e"])
     assert told.startswith(f"--address {address.format(port=port)}: ")

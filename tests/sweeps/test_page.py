@@ -31,7 +31,7 @@ def test_the_table_and_the_page_are_of_all_concepts_worst_first(project: Project
     assert "a &lt;list&gt;" in page
     assert page.count("data:image/jpeg;base64,") == 1
     assert page.index('id="fog"') < page.index('id="sepia"')
-    assert "http" not in page  # nothing from elsewhere
+    assert "://" not in page  # nothing from elsewhere
     assert f'href="{rows[1]["adapter"]}/"' in page
     assert (out / rows[1]["adapter"]).is_dir()
 

@@ -63,7 +63,7 @@ def lay_out(project: Project, root: Path) -> None:
     for name in ("photos", "base"):
         shutil.copytree(getattr(project, name), root / name)
     (root / "teacher.py").write_text(TEACHER)
-    words = f"{sys.executable} {root}/teacher.py {{input}} {{output}} {root} {{prompt}}"
+    words = f"{sys.executable} {root}/teacher.py {{input}} {{output}} {{prompt}}"
     concepts = (f"[[concept]]\nname = '{name}'\nprompt = '{name}'\nteacher = 'command:{words}'\n" for name in "ab")
     (root / "list.toml").write_text("".join(concepts))
 

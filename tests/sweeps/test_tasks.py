@@ -63,7 +63,7 @@ def test_a_damaged_input_is_told_and_taken_out(project: Project, tmp_path: Path)
 def test_a_stage_that_refuses_is_one_line_and_a_fault_has_its_trace(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(project, tmp_path, ("sepia",), training=TrainingConfig(steps=6, crop=64))
+    config = config_of(project, tmp_path, ("sepia",), training=TrainingConfig(steps=6, batch=500))
     plan = make_plan(config)
     bring(plan, Store(config.out))
     pairs, adapter, _ = plan.concepts[0].things
@@ -71,7 +71,7 @@ def test_a_stage_that_refuses_is_one_line_and_a_fault_has_its_trace(
     told = answer(order(config, adapter))
     assert "\n" not in told["error"]
     assert "trace" not in told
-    assert "crop" in told["error"]
+    assert "batch" in told["error"]
     monkeypatch.setattr("e2gan.sweeps.tasks.MAKERS", {})
     told = answer(order(config, adapter))
     assert told["error"].startswith("KeyError: ")

@@ -26,7 +26,7 @@ TEACHER = """
 import os, sys, time
 from pathlib import Path
 from PIL import Image, ImageOps
-source, target, place, prompt = *map(Path, sys.argv[1:4]), sys.argv[4]
+source, target, place, prompt = Path(sys.argv[1]), Path(sys.argv[2]), Path(__file__).parent, sys.argv[3]
 (place / f"begun-{prompt}-{os.getpid()}").touch()
 while not (place / "go").exists():
     if os.getppid() == 1:  # who asked is dead
