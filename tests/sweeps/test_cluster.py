@@ -97,7 +97,7 @@ def run(script: str, place: Path) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "script.py", str(place)],
         cwd=place,
-        env=environment() | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+        env=environment() | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
         text=True,
         timeout=500,

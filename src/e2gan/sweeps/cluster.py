@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -24,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 LONGEST_TEMPORARY = 32  # bytes of its path: what Ray puts below it has 75
 # Ray's own switches, which it reads as it is imported: no reports of how it is used; and without an address nothing of
 # it is reached from another machine (it is what keeps Ray from a network on Windows and macOS, and holds here too).
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -34,7 +35,6 @@ class Cluster:
 
     def __init__(self, config: SweepConfig, ray: Any) -> None:
         self.config, self._ray = config, ray
-        self._waiting: dict[Any, Any] = {}
 
     @property
     def cpus(self) -> float:
@@ -86,10 +86,6 @@ class Cluster:
                 return None, f"its process or machine died, {many} times at least ({kind})"
             return None, f"{kind}: {text[:300]}"
 
-    def cancel(self, tasks: list[Any]) -> None:
-        for task in tasks:
-            self._ray.cancel(task, force=True)
-
     def on_each_machine(self, function: Callable[[str], str], text: str) -> None:
         """Run a function once on each machine; what becomes of it there is its own."""
         strategies = import_module("ray.util.scheduling_strategies")
@@ -125,7 +121,7 @@ def cluster(config: SweepConfig) -> Iterator[Cluster]:
     ray = import_module("ray")
     if ray.is_initialized():
         raise InputError("Ray is at work in this process already: ray.shutdown() first, and name its --address")
-    handlers = {number: signal.getsignal(number) for name in SIGNALS if (number := getattr(signal, name, None))}
+    handlers = _handlers()
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if config.address is None:
@@ -135,15 +131,26 @@ def cluster(config: SweepConfig) -> Iterator[Cluster]:
             _check_alone(ray.nodes())
         else:
             _join(ray, config.address, options)
-        for number, handler in handlers.items():  # Ray has put its own in their place
-            signal.signal(number, handler)
+        _restore(handlers)  # Ray has put its own in their place
         joined = Cluster(config, ray)
         joined.check()
         yield joined
     finally:
         ray.shutdown()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        _restore(handlers)
+
+
+def _handlers() -> dict[int, Any]:
+    """What this process does at signals; nothing outside of the main thread, where it cannot be changed."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    numbers = [number for name in SIGNALS if (number := getattr(signal, name, None)) is not None]
+    return {number: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
+
+
+def _restore(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _short_temporary() -> dict[str, str]:

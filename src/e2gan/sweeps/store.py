@@ -211,7 +211,7 @@ class Store:
         """What a store cannot do as one line: InputError; MachineError where a local disk is full or fails."""
         try:
             yield
-        except (FileNotFoundError, InputError, MachineError, DamagedError):
+        except (InputError, MachineError, DamagedError):
             raise
         except Exception as error:  # of boto, of Google's client, of the system: each has its own
             if fault := machine_fault(error):
