@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import http.server
 import json
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,18 +131,26 @@ def test_on_this_machine_alone_nothing_listens_where_others_reach_it(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "nonsense"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:{free}", "127.0.0.1:{other}", "ray://127.0.0.1:{free}", "nonsense", "127.0.0.1:999999"]
+)
 def test_an_address_without_a_cluster_is_refused(address: str, tmp_path: Path) -> None:
+    """Nobody there, or another program, or no address at all."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'e2gan[sweep]'")
-    with socket.socket() as free:
+    with socket.socket() as free, http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as web:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        check_refused(address.format(free=free.getsockname()[1], other=web.server_port), tmp_path)
+        web.shutdown()
+
+
+def check_refused(address: str, tmp_path: Path) -> None:
     script = (
         "from e2gan.config import SweepConfig\nfrom e2gan.sweeps.cluster import cluster\nimport json\n"
-        f"config = SweepConfig(concepts='filters', photos='p', out='o', address='{address.format(port=port)}')\n"
+        f"config = SweepConfig(concepts='filters', photos='p', out='o', address='{address}')\n"
         "try:\n    with cluster(config):\n        pass\nexcept ValueError as error:\n"
         "    print(json.dumps({'e': str(error)}))\n"
     )
     told = str(run(script, tmp_path)["e"])
-    assert told.startswith(f"--address {address.format(port=port)}: ")
+    assert told.startswith(f"--address {address}: ")
     assert "\n" not in told

@@ -36,7 +36,8 @@ def made(tmp_path: Path) -> Path:
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket at moto's server on this machine."""
     pytest.importorskip("moto", reason="moto is not installed: pip install 'moto[server]' s3fs")
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs")
+    s3fs.S3FileSystem.clear_instance_cache()  # of the server of another test
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

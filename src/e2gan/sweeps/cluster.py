@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +24,7 @@ from e2gan.sweeps.store import EXTRA
 
 STORE_BYTES = 80 * 2**20  # of Ray's shared memory, which only texts go through: about the least that it takes
 LOOPBACK = "127.0.0.1"
+PATIENCE = 6.0  # seconds in which a cluster takes a connection; ten times that to say that it is one
 LONGEST_TEMPORARY = 32  # bytes of its path: what Ray puts below it has 75
 # Ray's own switches, which it reads as it is imported: no reports of how it is used; and without an address nothing of
 # it is reached from another machine (it is what keeps Ray from a network on Windows and macOS, and holds here too).
@@ -164,12 +167,26 @@ def _join(ray: Any, address: str, options: Mapping[str, Any]) -> None:
     host, colon, port = address.rpartition(":")
     if address != "auto" and not (host and colon and port.isdecimal() and "/" not in address):
         raise InputError(f"--address {address}: HOST:PORT of a cluster's head, or auto")
-    os.environ.pop("RAY_ADDRESS", None) if address != "auto" else None
+    if address != "auto":
+        _check_answers(address, host, int(port))
     try:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"--address {address}: no Ray cluster answers there ({why})") from None
+
+
+def _check_answers(address: str, host: str, port: int) -> None:
+    """Raises InputError where no cluster's head answers, which Ray itself would wait for without end."""
+    try:
+        socket.create_connection((host.strip("[]"), port), PATIENCE).close()
+        asks = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+        asked = subprocess.run(asks, capture_output=True, timeout=10 * PATIENCE)
+        why = "" if asked.returncode == 0 else "what is there is no Ray"
+    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it does not answer"
+    if why:
+        raise InputError(f"--address {address}: no Ray cluster answers there ({why})")
 
 
 def _check_alone(nodes: list[Mapping[str, Any]]) -> None:
