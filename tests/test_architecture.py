@@ -12,7 +12,7 @@ import e2gan
 ROOT = Path(e2gan.__file__).parent
 # Low to high: a room imports from those before it.
 ROOMS = ("core", "config", "data", "features", "networks", "sharing", "teachers", "pairs", "choose", "editing")
-ROOMS += ("train", "measure", "export", "app", "research", "demo", "cli")
+ROOMS += ("train", "measure", "export", "app", "sweeps", "research", "demo", "cli")
 TESTS = Path(__file__).parent
 WITHOUT_TESTS = {
     "core/errors": "an exception without code of its own",

@@ -25,6 +25,7 @@ NEEDED = {
     "ranks": "--pairs p --out o.json",
     "crucial": "--pairs p --out o",
     "evaluate": "--pairs p --out o",
+    "sweep": "filters --photos p --out o",
     "table": "5",
     "reproduce": "faces --photos p",
     "cost": "",

@@ -97,6 +97,7 @@ ALWAYS_ANEW = {
     "app": "serves, and looks at its folder again each time that it is asked",
     "demo": "reads built-in pictures and shipped bases alone",
     "reproduce": "is made of the other commands",
+    "sweep": "looks at what its place holds each time: tests/sweeps/test_plan.py tries its identities",
 }
 
 

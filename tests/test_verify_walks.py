@@ -102,6 +102,7 @@ ELSEWHERE = {
     **dict.fromkeys(("select", "concepts", "ranks"), "write a file, no folder"),
     **dict.fromkeys(("app", "cost", "push", "verify"), "write nothing"),
     "demo": "its folder is recorded as that of `crucial`, which holds others as well",
+    "sweep": "its folder has manifests, and those inside their records",
     "reproduce": "its folder has no record: those inside have theirs",
 }
 STAGES = {"adapt": "adapter", "scratch": "model", "evaluate": "measured", "choose": "taught", "edit": "edits"}

@@ -64,6 +64,9 @@ from e2gan.research.comparison import Comparison, TrainedModel, settings_with_se
 from e2gan.research.ranks import Concept, Measure, RanksFound, Step, find_ranks
 from e2gan.research.tables.costs import ImageCost, Measured, image_costs
 from e2gan.research.verify import verify
+from e2gan.sweeps.store import DamagedError, Store
+from e2gan.sweeps.sweep import is_sweep
+from e2gan.sweeps.things import Ref
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.diffusion.pipelines import model_index
 from e2gan.teachers.diffusion.presets import load_presets
@@ -186,6 +189,9 @@ def _build(root: Path) -> None:
     (root / "presets.toml").write_text(
         '[mine]\ncheckpoint = "folder"\nside = 64\nmemory_gb = 1.5\narguments = {a = 1}\n'
     )
+    (root / "swept").mkdir()
+    write_json(root / "swept/sweep.json", {"stage": "sweep", "settings": {}})
+    Store(str(root / "swept")).put(SWEPT, root / "adapter", {"steps": 1})
     (root / "network").mkdir()
     write_json(root / "network/preprocessor_config.json", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     write_json(root / "network/model_index.json", {"_class_name": "A", "unet": ["diffusers", "B"]})
@@ -320,6 +326,17 @@ def half_again(root: Path) -> None:
     taught(root, "half")
 
 
+SWEPT = Ref("adapters", "0123456789abcdef" * 4)
+
+
+def swept(root: Path) -> None:
+    store = Store(str(root / "swept"))
+    if store.has(SWEPT):
+        with suppress(DamagedError):  # it is then made again
+            store.fetch(SWEPT, root / "fetched")
+    shutil.rmtree(root / "fetched", ignore_errors=True)
+
+
 def filtered(root: Path) -> None:
     make_pairs(PairsConfig(photos=root / "photos", concept="sepia", out=root / "filtered"))
     shutil.rmtree(root / "filtered")
@@ -377,6 +394,8 @@ KINDS = {
     "export": Kind("exported/config.json", lambda root: export_model(export_config(root))),
     "what is told of edits": Kind("edits/edits.jsonl", edit_folder, ("EditedPhoto",)),
     "metrics": Kind("adapter/metrics.json", verified, ("MetricsFile",)),
+    "sweep": Kind("swept/sweep.json", lambda root: is_sweep(Store(str(root / "swept"))), ("SweepFile",)),
+    "manifest": Kind(f"swept/manifests/{SWEPT.place}.json", swept, ("ManifestFile",)),
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),
     "concept list": Kind("list.toml", lambda root: read_list(root / "list.toml"), ("ConceptListFile",)),
     "presets": Kind("presets.toml", lambda root: load_presets(root / "presets.toml"), ("PresetFile",)),

@@ -24,6 +24,7 @@ from .config import RanksConfig as RanksConfig
 from .config import ReproduceConfig as ReproduceConfig
 from .config import ScratchConfig as ScratchConfig
 from .config import SelectConfig as SelectConfig
+from .config import SweepConfig as SweepConfig
 from .config import TableConfig as TableConfig
 from .config import TeachConfig as TeachConfig
 from .config import TrainingConfig as TrainingConfig
@@ -52,6 +53,7 @@ from .research.reproduce import reproduce as reproduce
 from .research.tables.run import run_table as run_table
 from .research.verify import verify as verify
 from .sharing.push import push_to_hub as push_to_hub
+from .sweeps.sweep import sweep as sweep
 from .teachers.function import FunctionTeacher as FunctionTeacher
 from .teachers.teacher import Ask as Ask
 from .teachers.teacher import Failed as Failed

@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from e2gan import __version__
 from e2gan import config as c
@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "ranks": (c.RanksConfig, "e2gan.research.ranks:find_ranks"),
     "crucial": (c.CrucialConfig, "e2gan.research.crucial:find_crucial"),
     "evaluate": (c.EvaluateConfig, "e2gan.measure.evaluate:evaluate"),
+    "sweep": (c.SweepConfig, "e2gan.sweeps.sweep:sweep"),
     "table": (c.TableConfig, "e2gan.research.tables.run:run_table"),
     "reproduce": (c.ReproduceConfig, "e2gan.research.reproduce:reproduce"),
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
@@ -50,9 +51,13 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "verify": (c.VerifyConfig, "e2gan.research.verify:verify"),
 }
 
+# Commands with a --recipe → the stage whose part of it they take.
+TRAINED: dict[str, c.Stage] = {"base": "base", "adapt": "adapt", "scratch": "scratch", "sweep": "adapt"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a training was lost or `verify` found a fault, 2 wrong usage
+    """Run one command. Returns the exit status: 0 done, 1 a training was lost, `verify` found a fault or
+    `sweep` left out a concept, 2 wrong usage
     or bad input, and where a signal stopped it, 128 and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on
     SIGHUP.
     """
@@ -207,7 +212,7 @@ def _parse(name: str, arguments: list[str]) -> Any:
         ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved settings and stop.")], False),
         ("json", Annotated[bool, tyro.conf.arg(help="Print one JSON object on standard output.")], False),
     ]
-    if "training" in names and name in ("base", "adapt", "scratch"):
+    if name in TRAINED:
         text = "What the options below start from: " + "; ".join(f"{n}, {r.about}" for n, r in c.RECIPES.items()) + "."
         fields.append(("recipe", _choice(c.RECIPES, text), None))
     if "generator" in names:
@@ -267,8 +272,8 @@ def _defaults(name: str, start: _Start) -> Any:
     settings = COMMANDS[name][0]
     known = {f.name for f in dataclasses.fields(settings)}
     values: dict[str, Any] = {}
-    if start.recipe is not None and name in ("base", "adapt", "scratch"):
-        values = _recipe(start, _chosen("recipe", start.recipe, c.RECIPES), name)
+    if start.recipe is not None and name in TRAINED:
+        values = _recipe(start, _chosen("recipe", start.recipe, c.RECIPES), TRAINED[name])
     if name == "scratch" and start.model == "pix2pix-unet" and values and values["training"].crop:
         values["training"] = dataclasses.replace(values["training"], crop=None)
         print("e2gan: pix2pix-unet is made for one size: of the recipe it takes no crops", file=sys.stderr)
@@ -293,7 +298,7 @@ def _chosen(flag: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
-def _recipe(start: _Start, name: str, stage: Literal["base", "adapt", "scratch"]) -> dict[str, Any]:
+def _recipe(start: _Start, name: str, stage: c.Stage) -> dict[str, Any]:
     """A recipe's settings of a stage. On a base of another generator than the recipe's, its training settings alone,
     and a line on standard error that says so."""
     from e2gan.config.schemas import BASE

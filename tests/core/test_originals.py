@@ -115,6 +115,8 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
         "research/verify.py": "folders that this program wrote",
         "networks/folders.py": "the adapters that ship",
         "pairs/concept_lists.py": "the lists that ship",
+        "pairs/blocks.py": "edits that it wrote",
+        "sweeps/workspace.py": "folders that tasks of this program wrote",
         "pairs/make.py": "whether an output is empty",
         "pairs/candidates.py": "candidates that it wrote",
         "pairs/build_set.py": "scores and images that it wrote",

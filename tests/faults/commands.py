@@ -105,6 +105,7 @@ RUNS: dict[str, Run] = {
 
 NOT_KILLED = {
     "app": "has nothing to go on from; tests/app/test_app.py stops it at rest and in the midst of edits",
+    "sweep": "needs Ray; tests/sweeps/test_sweep.py kills its tasks, its machines and itself",
     "push": "writes nothing on this disk, and one commit on the hub, which is whole or not there",
 }
 LONG = ("export, all", "reproduce", "demo")  # a minute each

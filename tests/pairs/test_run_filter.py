@@ -13,13 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from e2gan.cli import main
 from e2gan.core.outputs import partial_of
 from e2gan.data.pair_set import PairSet
 from e2gan.teachers.filters.filters import FILTERS, apply
-from tests.conftest import Project
 from tests.pairs.tiny_pairs import photo_set, refused, run
-from tests.pairs.tiny_teachers import count
 
 
 def test_a_stopped_run_goes_on_and_keeps_what_is_there(photos: Path, tmp_path: Path) -> None:
@@ -128,12 +125,3 @@ def test_a_full_disk_is_told_and_nothing_half_written_stays(photos: Path, tmp_pa
     assert done.stdout == "status 2\n"
     assert done.stderr.startswith("e2gan: No space left on device")
     assert done.stderr.count("\n") == 1
-
-
-def test_a_filter_is_one_machines_work(project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["pairs", "--photos", str(project.photos), "--concept", "sepia", "--out", str(tmp_path / "pairs")]
-    assert main([*command, "--shard", "2/2"]) == 0
-    assert "left to the other parts" in capsys.readouterr().out
-    assert list(tmp_path.iterdir()) == []
-    assert main([*command, "--shard", "1/2"]) == 0
-    assert len(PairSet.load(tmp_path / "pairs").rows) == count(project)

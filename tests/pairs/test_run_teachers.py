@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from e2gan.core.outputs import partial_of
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.build_set import INDEX
-from e2gan.pairs.make import PairsResult
 from e2gan.teachers.teacher import Failed
 from tests.conftest import Project
 from tests.pairs.tiny_teachers import Counted, count, run, sepia
@@ -219,44 +217,6 @@ def test_shifted_edits_come_back_to_their_place(project: Project, tmp_path: Path
     truth = np.stack([sepia(photo, 0) for photo in photos])
     off = np.abs(edits.astype(float) - truth)[inner].mean()
     assert off < 0.5 * np.abs(np.roll(truth, 2, axis=2).astype(float) - truth)[inner].mean()
-
-
-@pytest.mark.slow
-def test_parts_of_several_machines_make_one_set(project: Project, tmp_path: Path) -> None:
-    parts = [Counted() for _ in range(3)]
-    for i in (0, 2):
-        result = run(project, tmp_path / "pairs", [parts[i].teacher], shard=f"{i + 1}/3")
-        assert result.waiting
-        assert "left to the other parts" in str(result)
-        assert not (tmp_path / "pairs").exists()
-    result = run(project, tmp_path / "pairs", [parts[1].teacher], shard="2/3")
-    assert result.train + result.val + result.test == count(project)
-    asked = parts[0].asked + parts[1].asked + parts[2].asked
-    assert len(asked) == count(project)
-    assert max(asked.values()) == 1
-    whole = run(project, tmp_path / "whole", [Counted().teacher])
-    assert whole.train == result.train
-    rows = [(tmp_path / name / "metadata.jsonl").read_text() for name in ("pairs", "whole")]
-    assert rows[0] == rows[1]
-    with pytest.raises(InputError, match="must be I/N"):
-        run(project, tmp_path / "x", [Counted().teacher], shard="4/3")
-
-
-def test_parts_that_run_at_once_do_not_clash(project: Project, tmp_path: Path) -> None:
-    parts = [Counted(batch=2) for _ in range(4)]
-
-    def part(i: int) -> PairsResult:
-        return run(project, tmp_path / "pairs", [parts[i].teacher], shard=f"{i + 1}/4")
-
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(part, range(4)))
-    if not (tmp_path / "pairs").exists():  # all of them ended while another was still at it
-        results.append(part(0))
-    assert len(PairSet.load(tmp_path / "pairs").rows) == count(project)
-    asked = sum((p.asked for p in parts), Counter())
-    assert len(asked) == count(project)
-    assert max(asked.values()) == 1
-    assert all(result.waiting or result.busy or result.train for result in results)
 
 
 SLOW = """

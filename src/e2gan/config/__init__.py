@@ -20,7 +20,7 @@ from e2gan.config.network import (
     Ranks,
     Upsample,
 )
-from e2gan.config.recipes import RECIPES, Recipe
+from e2gan.config.recipes import RECIPES, Recipe, Stage
 from e2gan.config.research import (
     KEPT,
     CrucialConfig,
@@ -49,4 +49,5 @@ from e2gan.config.stages import (
     ScratchConfig,
     VerifyConfig,
 )
+from e2gan.config.sweep import SweepConfig
 from e2gan.config.training import COMODGAN_TRAINING, TrainingConfig

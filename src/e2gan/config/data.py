@@ -102,8 +102,6 @@ class TeachConfig(Settings):
     """Weights of the standardised scores, whose sum chooses among the edits of a photo (Sec. 5.1)."""
     reject: tuple[str, ...] = ()
     """Reject failed edits (Fig. 9), by score: e.g. "structure<0.3" "clip-direction<0.05"."""
-    shard: str | None = None
-    """I/N: do part I of N, for several machines that write to one --out; the last one to finish makes the pair set."""
 
     def check(self) -> None:
         at_least("seeds", self.seeds, 1, MOST_EDITS)
@@ -112,17 +110,6 @@ class TeachConfig(Settings):
         positive("timeout", self.timeout)
         positive("max-residual", self.max_residual)
         need(bool(self.source.strip()), '--source is empty: say what the photos show, e.g. "a photo"')
-        self.part()
-
-    def part(self) -> tuple[int, int]:
-        """I and N of --shard, I from 0; (0, 1) without one."""
-        if self.shard is None:
-            return 0, 1
-        first, _, last = self.shard.partition("/")
-        wanted = f"--shard {self.shard}: must be I/N, with I from 1 to N"
-        need(all(part.isdecimal() and len(part) < 10 for part in (first, last)), wanted)
-        need(1 <= int(first) <= int(last), wanted)
-        return int(first) - 1, int(last)
 
 
 @dataclass(frozen=True, kw_only=True)

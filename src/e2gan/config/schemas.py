@@ -323,6 +323,31 @@ class MetricsFile(TypedDict):
     sheet_sha256: NotRequired[str]
 
 
+class ManifestEntry(TypedDict):
+    """A file of a thing that a sweep made."""
+
+    name: FileName
+    bytes: Count
+    sha256: str
+
+
+class ManifestFile(TypedDict):
+    """manifests/KIND/IDENTITY.json of `sweep`: that a thing is there, and of what."""
+
+    form: Literal[1]
+    kind: str
+    identity: str
+    files: list[ManifestEntry]
+    facts: Table
+
+
+class SweepFile(TypedDict):
+    """sweep.json: what the last sweep into a place was asked for."""
+
+    stage: Literal["sweep"]
+    settings: Table
+
+
 class EditedPhoto(TypedDict):
     """A line of edits.jsonl, of a folder that `edit` wrote. skipped: why there is no such edit. lost: what of the photo
     it does not have."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -226,14 +226,12 @@ def claim(
     *,
     reads: Reads,
     may_change: Sequence[str] = (),
-    shared: bool = False,
 ) -> Iterator[State]:
     """Make `OUT.partial` ready for a stage, or find that the work is done. Inside, no other process writes it.
 
     `settings` and `reads`, the hashes of what the stage reads, decide whether an earlier run is the same one (the
     output path itself does not count). They are written to the partial folder's config.json together with the stage and
-    the versions. may_change: settings that a run may go on with others of, until it is done. shared: several processes
-    fill the partial folder together.
+    the versions. may_change: settings that a run may go on with others of, until it is done.
 
     Raises InputError where `out` or its partial folder holds something else or cannot be written, and BusyError where
     another process writes it.
@@ -245,8 +243,8 @@ def claim(
         yield State.DONE
         return
     check_out(out)
-    with nullcontext() if shared else only_writer(out):
-        yield State.DONE if _done(out, config) else _ready(out, config, may_change, shared=shared)
+    with only_writer(out):
+        yield State.DONE if _done(out, config) else _ready(out, config, may_change)
 
 
 def _done(out: Path, config: Mapping[str, Any]) -> bool:
@@ -256,7 +254,7 @@ def _done(out: Path, config: Mapping[str, Any]) -> bool:
     return True
 
 
-def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, shared: bool) -> State:
+def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str]) -> State:
     partial = partial_of(out)
     if os.path.lexists(partial) and (partial.is_symlink() or not partial.is_dir()):
         raise InputError(f"{partial} is in the way, and no folder: move it away, or choose another --out")
@@ -267,7 +265,7 @@ def _ready(out: Path, config: Mapping[str, Any], may_change: Sequence[str], *, s
             try:
                 changed = _same_or_refuse(partial, config, mend, may_change)
             except InputError:
-                if shared or _holds_work(partial):
+                if _holds_work(partial):
                     raise
             else:
                 if changed:

@@ -12,10 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from e2gan.config.schemas import KeptScores
-from e2gan.core.errors import BusyError, InputError
+from e2gan.core.errors import InputError
 from e2gan.core.files import parse_json, plain, read_bytes, read_lines, write_bytes, write_jsonl
 from e2gan.core.images import MOST_BYTES, read_image
-from e2gan.core.locks import only_writer
 from e2gan.core.names import inside, one_name
 from e2gan.core.outputs import finish, partial_of
 from e2gan.core.progress import track
@@ -48,20 +47,16 @@ def build_set(
 ) -> Outcome:
     """Build `out` of the candidates in its partial folder, the best of each photo.
 
-    Of several machines that finish at once, one builds it. Raises BusyError where another one is at it, or has just
-    done it, and InputError as `score_candidates` and `write_set` do.
+    Raises InputError as `score_candidates` and `write_set` do.
     """
     folder = partial_of(out)
-    with only_writer(out):
-        if not folder.is_dir():
-            raise BusyError(f"{folder} is gone: another machine has just built the pair set")
-        rows = score_candidates(candidates, models, device, photos, photo_set)
-        rows = pick_best(choice.reject(rows), choice.weights)
-        rejected, without = reasons(rows), without_edit(rows, photos)
-        write_set(folder, prompt, rows, photos, photo_set)
-        for path in folder.glob(f"{SCORES}-*.jsonl"):
-            path.unlink()  # candidates.jsonl has them
-        finish(out)
+    rows = score_candidates(candidates, models, device, photos, photo_set)
+    rows = pick_best(choice.reject(rows), choice.weights)
+    rejected, without = reasons(rows), without_edit(rows, photos)
+    write_set(folder, prompt, rows, photos, photo_set)
+    for path in folder.glob(f"{SCORES}-*.jsonl"):
+        path.unlink()  # candidates.jsonl has them
+    finish(out)
     notes = [
         f"not used: {count_reasons(rejected)}; to look at: {out / SHEET}" if rejected else "",
         f"{without} photos have no edit that can be used, and are left out" if without else "",
@@ -98,7 +93,7 @@ def score_candidates(
 
 
 def _kept_scores(folder: Path, key: str) -> dict[str, dict[str, float]]:
-    """File → scores, of all that were kept by any machine. A line that was cut off by a kill is not there."""
+    """File → scores, of all that were kept. A line that was cut off by a kill is not there."""
     kept: dict[str, dict[str, float]] = {}
     for path in sorted(folder.glob(f"{SCORES}-*.jsonl")):
         bad = 0

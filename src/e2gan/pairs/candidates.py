@@ -105,7 +105,7 @@ class CandidateFolder:
     ) -> None:
         """Keep an edit, uint8 (H, W, 3), or that there is none."""
         folder = inside(self.folder, one_name(photo))
-        for made in (self.folder, folder):  # not its parents: another machine may have built the pair set meanwhile
+        for made in (self.folder, folder):  # not its parents: a folder that was taken away is not to come back
             made.mkdir(exist_ok=True)
         record = {
             "teacher": teacher,

@@ -15,10 +15,11 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
 from e2gan.core.identity import hash_of_named
 from e2gan.core.names import file_key
-from e2gan.core.outputs import State, claim
+from e2gan.core.outputs import State, claim, partial_of
 from e2gan.core.progress import note
 from e2gan.core.summary import skipped_lines
 from e2gan.data.pair_set import ROWS, PhotosToEdit
+from e2gan.pairs.blocks import only_filter, take_blocks
 from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
 from e2gan.pairs.concept_lists import ConceptList, read_list
@@ -30,16 +31,15 @@ from e2gan.pairs.run_teachers import recall_written, run_teachers
 from e2gan.pairs.scores import ScoreModels
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import PREFIX, CommandTeacher
-from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
 CHOICE = ("clip", "preference", "prefer", "reject")  # settings that leave the edits what they are
-NOT_DECISIVE = ("shard", "batch", "compile", "offload", "attention", "timeout")  # they do not change the edits
+NOT_DECISIVE = ("batch", "compile", "offload", "attention", "timeout")  # they do not change the edits
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairsResult(Outcome):
-    """A pair set that was made, or one that other machines have still to work on: then without pairs yet."""
+    """A pair set that was made."""
 
     folder: Path
     photos: Path
@@ -50,13 +50,6 @@ class PairsResult(Outcome):
     test: int
 
     def __str__(self) -> str:
-        if self.waiting:
-            return (
-                f'"{self.prompt}" ({self.teacher}): this part is done; {self.waiting} photos are left to the other '
-                f"parts, the last of which makes {self.folder}"
-            )
-        if self.busy:
-            return f'"{self.prompt}" ({self.teacher}): this part is done; {self.busy}'
         total = self.train + self.val + self.test
         what = "pictures of the other kind" if self.teacher == "unpaired" else "pairs"
         line = f'{total} {what} "{self.prompt}" ({self.teacher}) in {self.folder}: '
@@ -81,10 +74,13 @@ def pairs_command(config: PairsConfig) -> PairsResult | PairSets:
     return make_pair_sets(config) if config.concepts is not None else make_pairs(config)
 
 
-def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -> PairsResult:
+def make_pairs(
+    config: PairsConfig, teachers: Sequence[Teacher] | None = None, blocks: Sequence[Path] = ()
+) -> PairsResult:
     """Make a pair set: edit the photos of a set by teachers, or take pairs that the user has.
 
-    teachers: in place of those that `config` names, e.g. a FunctionTeacher of your own. Run again, it goes on from the
+    teachers: in place of those that `config` names, e.g. a FunctionTeacher of your own. blocks: folders of
+    `pairs.blocks.edit_block`, whose edits are taken instead of being made again. Run again, it goes on from the
     images that are written, or finds all done. Raises InputError for bad settings, an unknown teacher or filter, and
     pairs that do not match.
     """
@@ -98,12 +94,12 @@ def make_pairs(config: PairsConfig, teachers: Sequence[Teacher] | None = None) -
         # The default had a weight of a score that is gone: without it, older sets would count as made otherwise.
         settings["teach"]["prefer"] += [f"{FORMER}=1"]
     if config.photos is not None:
-        outcome = _edit_photos(config, config.photos, teachers, settings)
+        outcome = _edit_photos(config, config.photos, teachers, blocks, settings)
     elif config.unpaired or config.unaligned is not None:
         outcome = import_unpaired(config, settings)
     else:
         outcome = import_pairs(config, settings)
-    rows = [] if outcome.waiting or outcome.busy else read_jsonl(config.out / ROWS, PairRow, finite=False)
+    rows = read_jsonl(config.out / ROWS, PairRow, finite=False)
     splits = [row["split"] for row in rows]
     return PairsResult(
         folder=config.out,
@@ -129,14 +125,36 @@ def _named_by(teachers: Sequence[Teacher]) -> list[str] | None:
     return [found for name in names if (found := hash_of_named(name)) is not None] or None
 
 
+def edits_identity(config: PairsConfig, teachers: Sequence[Teacher]) -> dict[str, Any]:
+    """What decides a pair set beside its photos: the prompt, the teachers, what they read, and how edits are chosen.
+
+    Raises InputError where a teacher cannot say so: a filter that there is not, a folder of weights that is none.
+    """
+    ask, given = Ask(" ".join((config.concept or "").split()), config.teach.source), plain(config.teach)
+    parse_choice(config.teach.reject, config.teach.prefer, given)
+    return {
+        "concept": ask.prompt,
+        "seed": config.seed,
+        "teach": {name: value for name, value in given.items() if name not in NOT_DECISIVE},
+        "teachers": [teacher.settings(ask) for teacher in teachers],
+        "named": [teacher.name for teacher in teachers],
+        "sources": _named_by(teachers),
+        "scorers": _scorers(given),
+    }
+
+
 def _edit_photos(
-    config: PairsConfig, photo_folder: Path, teachers: Sequence[Teacher] | None, settings: dict[str, Any]
+    config: PairsConfig,
+    photo_folder: Path,
+    teachers: Sequence[Teacher] | None,
+    blocks: Sequence[Path],
+    settings: dict[str, Any],
 ) -> Outcome:
     """By a filter alone, or by teachers. `settings` becomes that of config.json."""
     teach, out = config.teach, config.out
     teachers = make_teachers(config) if teachers is None else teachers
     chosen = PhotosToEdit.load(photo_folder, config.selection)
-    only = teachers[0] if len(teachers) == 1 and isinstance(teachers[0], FilterTeacher) else None
+    only = only_filter(teachers)
     if only is not None and config.teachers == ("filters",):
         settings["concept"] = only.filter.prompt  # the filter was named by its own name or prompt
     names, files = [t.name for t in teachers], [file_key(file_name(t.name)) for t in teachers]
@@ -159,11 +177,10 @@ def _edit_photos(
             "choice": {name: given[name] for name in CHOICE} | scorers,
             "teachers": [teacher.settings(ask) for teacher in teachers],
         }
-    elif teach.part()[0] > 0 and not out.exists():  # a filter is quick: the first machine does it all
-        return Outcome(waiting=len(chosen.photos))
-    shared = only is None and teach.part()[1] > 1
     reads = chosen.reads | {"teachers": _named_by(teachers)}
-    with claim(out, "pairs", settings, reads=reads, may_change=("choice",), shared=shared) as state:
+    with claim(out, "pairs", settings, reads=reads, may_change=("choice",)) as state:
+        if state is not State.DONE:
+            take_blocks(blocks, partial_of(out))
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:

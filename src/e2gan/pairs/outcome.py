@@ -13,8 +13,4 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     """Why edits were not used → how many."""
-    waiting: int = 0
-    """Photos that other machines have still to edit; until then there is no pair set."""
-    busy: str = ""
-    """Who else is building the pair set; until then there is none."""
     already_done: bool = False

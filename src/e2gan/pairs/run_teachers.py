@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2gan.config import TeachConfig
 from e2gan.config.schemas import Written
-from e2gan.core.errors import BusyError, InputError
+from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, write_json
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.core.machine import raise_machine_fault
@@ -19,7 +19,7 @@ from e2gan.core.schemas import StageConfig
 from e2gan.data.pair_set import PhotosToEdit
 from e2gan.data.photos import Photo
 from e2gan.pairs.align import align, default_limit, estimate
-from e2gan.pairs.build_set import build_set, score_candidates
+from e2gan.pairs.build_set import build_set
 from e2gan.pairs.candidates import CandidateFolder, Job
 from e2gan.pairs.choice import Choice
 from e2gan.pairs.failed_edits import flaw
@@ -53,29 +53,20 @@ def run_teachers(
     """
     candidates = CandidateFolder(partial_of(out) / FOLDER)
     runs = [TeacherRun(teacher, ask, chosen.photo_set.folder, candidates, teach, seed) for teacher in teachers]
-    part, parts = teach.part()
-    photos, assigned = chosen.photos, chosen.photos[part::parts]
+    photos = chosen.photos
     heavy = models.clip is not None or models.preference is not None
     try:
         resumed = sum(candidates.has_edit(photo=photo.id) for photo in photos)
-        if heavy and any(run.missing(assigned) for run in runs):
+        if heavy and any(run.missing(photos) for run in runs):
             EditScores(models, device)  # a missing model is reported before the first edit, not after the last
             give_back_memory()
         for run in runs:
-            run.edit_all(assigned)
+            run.edit_all(photos)
             if len(runs) > 1 or heavy:  # the next teacher, or the scores, need the memory
                 run.teacher.close()
-        if parts > 1:
-            score_candidates(candidates, models, device, assigned, chosen.photo_set)
-            if waiting := {job.photo.id for run in runs for job in run.missing(photos)}:
-                return Outcome(waiting=len(waiting))
         outcome = build_set(out, ask.prompt, candidates, choice, models, device, photos, chosen.photo_set)
-    except BusyError as error:
-        if parts == 1:
-            raise
-        return Outcome(already_done=True) if out.exists() else Outcome(busy=str(error))
     except InputError:
-        if parts == 1 and not candidates.has_edit():
+        if not candidates.has_edit():
             discard(partial_of(out))  # nothing to go on from
         raise
     resumption = [f"{resumed} photos had edits from a run before"] if resumed else []
@@ -85,7 +76,7 @@ def run_teachers(
 @dataclass
 class TeacherRun:
     """One teacher on the photos of a set. An edit is a file of its own, written whole: a run that is killed goes on
-    with what is there, and several machines can fill one folder."""
+    with what is there, and edits that were made elsewhere can be laid beside them."""
 
     teacher: Teacher
     ask: Ask
