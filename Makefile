@@ -67,7 +67,7 @@ check: lint types
 AUDIT := $(VENV)/audit
 audit: $(STAMP)
 	@test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'; }
-	$(BIN)/python -m pip freeze --exclude-editable > $(AUDIT)/installed.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > $(AUDIT)/installed.txt  # 2.13.0+cpu is 2.13.0
 	$(AUDIT)/bin/pip-audit --requirement $(AUDIT)/installed.txt --no-deps --disable-pip --strict
 
 # Hours; it goes on where it was stopped. SOAK=--quick is a check of minutes.
