@@ -90,9 +90,12 @@ FORMS: dict[str, Any] = {
 def test_every_form_of_a_photo_gives_the_same_edit(predictor: Predictor, form: str) -> None:
     expected = predictor.edit(PHOTO)
     edited = predictor.edit(FORMS[form])
-    assert isinstance(edited, type(FORMS[form]))
-    assert np.array_equal(as_pixels(edited), expected)
-    assert np.array_equal(as_pixels(predictor.edit(FORMS[form], strength=0)), PHOTO)
+    assert edited.dtype == np.uint8
+    assert np.array_equal(edited, expected)
+    assert np.array_equal(predictor.edit(FORMS[form], strength=0), PHOTO)
+    alike = predictor.edit(FORMS[form], like_given=True)
+    assert isinstance(alike, type(FORMS[form]))
+    assert np.array_equal(as_pixels(alike), expected)
     batch = predictor.batch(PHOTO[None])
     assert np.array_equal(predictor.batch([FORMS[form]]), batch)
 
@@ -100,9 +103,11 @@ def test_every_form_of_a_photo_gives_the_same_edit(predictor: Predictor, form: s
 def test_a_path_and_several_of_any_size_give_the_same_edits(predictor: Predictor, tmp_path: Path) -> None:
     Image.fromarray(PHOTO).save(tmp_path / "a.png")
     expected = predictor.edit(PHOTO)
-    assert np.array_equal(np.asarray(predictor.edit(tmp_path / "a.png")), expected)
+    assert np.array_equal(predictor.edit(tmp_path / "a.png"), expected)
     small, other = PHOTO[:50, :60], 255 - PHOTO
-    edits = predictor.edit([PHOTO, str(tmp_path / "a.png"), small, other, *FORMS.values()])
+    given = [PHOTO, str(tmp_path / "a.png"), small, other, *FORMS.values()]
+    edits = predictor.edit(given, like_given=True)
+    assert all(np.array_equal(as_pixels(a), b) for a, b in zip(edits, predictor.edit(given), strict=True))
     assert [as_pixels(edit).shape for edit in edits] == [PHOTO.shape, PHOTO.shape, small.shape, *[PHOTO.shape] * 6]
     for edit, photo in zip(edits, [PHOTO, PHOTO, small, other, *[PHOTO] * 5], strict=True):
         assert np.abs(as_pixels(edit).astype(int) - predictor.edit(photo)).max() <= 1  # together, and alone

@@ -35,9 +35,11 @@ def test_its_lines_run(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for block in blocks:  # in two steps, and small, since this is no training
         exec(block.replace("minutes=3.0", "minutes=None, steps=2").replace("size=256", "size=32"), names)
     assert {*hub.repositories} == {"owner/negative"}
-    assert isinstance(names["edit"], Image.Image)
+    assert isinstance(names["edit"], np.ndarray)
+    assert isinstance(names["picture"], Image.Image)
     assert names["batch"].shape == (4, 3, 240, 320)
-    assert [type(one) for one in names["several"]] == [Image.Image, np.ndarray, Image.Image]
+    assert [one.shape[2] for one in names["several"]] == [3] * 3
+    assert {names[name].dtype for name in ("array", "arrays", "half")} == {np.dtype(np.uint8)}
 
 
 def test_its_table_is_what_comes_back(tmp_path: Path) -> None:
@@ -48,16 +50,16 @@ def test_its_table_is_what_comes_back(tmp_path: Path) -> None:
         str(tmp_path / "a.png"),
         *(Image.new(mode, (50, 40)) for mode in ("L", "P", "CMYK")),
     ):
-        edit = predictor.edit(given)
+        edit = predictor.edit(given, like_given=True)
         assert isinstance(edit, Image.Image)
         assert (edit.mode, edit.size) == ("RGB", (50, 40))
     for kind in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
         for shape in ((40, 50), (40, 50, 1), (40, 50, 4), (2, 40, 50, 3)):
-            edit = predictor.edit(np.zeros(shape, kind))
+            edit = predictor.edit(np.zeros(shape, kind), like_given=True)
             assert edit.dtype == kind
             assert edit.shape == (*shape[: 3 if len(shape) == 4 else 2], 3)
     for kind in (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64):
         for shape in ((40, 50), (1, 40, 50), (4, 40, 50), (2, 3, 40, 50)):
-            edit = predictor.edit(torch.zeros(shape, dtype=kind))
+            edit = predictor.edit(torch.zeros(shape, dtype=kind), like_given=True)
             assert edit.dtype == kind
             assert edit.shape == (*shape[: 1 if len(shape) == 4 else 0], 3, 40, 50)

@@ -79,10 +79,11 @@ def as_batch(pictures: Any, what: str = "the photos") -> Pixels:
 
 @dataclass(frozen=True)
 class Given:
-    """Pictures that were handed over. pixels: uint8 (H, W, 3) of each. like: their edits, as many and of the same sizes
-    → what was handed over, of the edits."""
+    """Pictures that were handed over. pixels: uint8 (H, W, 3) of each. arrays: their edits, as many and of the same
+    sizes → one array, a batch, or a list or tuple, as they were handed over. like: → the same of their own kinds."""
 
     pixels: Sequence[Pixels]
+    arrays: Callable[[Sequence[Pixels]], Any]
     like: Callable[[Sequence[Pixels]], Any]
 
 
@@ -90,7 +91,7 @@ def as_given(pictures: Pictures, what: str = "the photo") -> Given:
     """One picture, as `as_pixels` takes it; or several: a list or tuple of such, of any sizes, an array (N, H, W, C),
     or a tensor (N, C, H, W).
 
-    Their edits have the kind of the picture: a PIL image (mode RGB) for one and for a path, an array of its type
+    `like` gives edits the kind of the picture: a PIL image (mode RGB) for one and for a path, an array of its type
     (H, W, 3), a tensor (3, H, W) of its type on its device; floats are 0..1, uint16 0..65535. Raises as `as_pixels`.
     """
     if isinstance(pictures, (list, tuple)):
@@ -98,10 +99,10 @@ def as_given(pictures: Pictures, what: str = "the photo") -> Given:
             raise InputError(f"{what}: the {type(pictures).__name__} is empty")
         pixels = [as_pixels(picture, f"{what}: number {i}") for i, picture in enumerate(pictures)]
         kind = list if isinstance(pictures, list) else tuple
-        return Given(pixels, lambda edits: kind(_like(p, edit) for p, edit in zip(pictures, edits, strict=True)))
+        return Given(pixels, kind, lambda edits: kind(_like(p, edit) for p, edit in zip(pictures, edits, strict=True)))
     if (isinstance(pictures, np.ndarray) or _is_tensor(pictures)) and pictures.ndim == 4:
-        return Given([*as_batch(pictures, what)], lambda edits: _like(pictures, np.stack(edits)))
-    return Given([as_pixels(pictures, what)], lambda edits: _like(pictures, edits[0]))
+        return Given([*as_batch(pictures, what)], np.stack, lambda edits: _like(pictures, np.stack(edits)))
+    return Given([as_pixels(pictures, what)], lambda edits: edits[0], lambda edits: _like(pictures, edits[0]))
 
 
 def _like(picture: Picture, edit: Pixels) -> Any:

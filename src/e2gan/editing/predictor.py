@@ -156,9 +156,23 @@ class Predictor:
         return np.concatenate([self._batch(photo[None, top : top + rows])[0] for top in range(0, photo.shape[0], rows)])
 
     @overload
-    def edit(self, photo: str | Path, **how: Unpack[How]) -> Image.Image: ...
+    def edit(self, photo: list[Any], *, like_given: Literal[False] = False, **how: Unpack[How]) -> list[Pixels]: ...
     @overload
-    def edit(self, photo: Kind, **how: Unpack[How]) -> Kind: ...
+    def edit(
+        self, photo: tuple[Any, ...], *, like_given: Literal[False] = False, **how: Unpack[How]
+    ) -> tuple[Pixels, ...]: ...
+    @overload
+    def edit(
+        self,
+        photo: str | Path | Image.Image | np.ndarray[Any, Any] | Tensor,
+        *,
+        like_given: Literal[False] = False,
+        **how: Unpack[How],
+    ) -> Pixels: ...
+    @overload
+    def edit(self, photo: str | Path, *, like_given: Literal[True], **how: Unpack[How]) -> Image.Image: ...
+    @overload
+    def edit(self, photo: Kind, *, like_given: Literal[True], **how: Unpack[How]) -> Kind: ...
     def edit(
         self,
         photo: Pictures,
@@ -167,13 +181,17 @@ class Predictor:
         side: int | None = None,
         tile: int | None = None,
         detail: Literal["auto", "guided", "none"] = "auto",
+        like_given: bool = False,
     ) -> Any:
-        """The edit of a photo, or of several, each at its own size; of the kind that was given.
+        """The edit of a photo, or of several, each at its own size: uint8 (H, W, 3) RGB; a list or tuple of such for a
+        list or tuple; (N, H, W, 3) for an array or a tensor of several.
 
-        photo: a path, whose edit is a PIL image; a PIL image; an array (H, W) or (H, W, C), uint8, uint16 or floats in
+        photo: a path; a PIL image; an array (H, W) or (H, W, C), uint8, uint16 or floats in
         0..1; a tensor (C, H, W) of such. Or several: a list or a tuple of these, of any sizes; an array (N, H, W, C); a
-        tensor (N, C, H, W). Each is read as a file of it would be, in 8 bits (`core.pixel_input.as_given`), and its
-        edit is RGB, of its type, a tensor on its device: equal pictures of any kind have equal edits.
+        tensor (N, C, H, W). Each is read as a file of it would be, in 8 bits (`core.pixel_input.as_given`): equal
+        pictures of any kind have equal edits.
+        like_given: edits of the kind that was given instead: PIL images, also for paths, arrays and tensors of their
+        type and range, a tensor (3, H, W) on its device.
         strength: 0 is the photo bit for bit, 1 the edit, up to 1.5; between, and beyond, they are mixed linearly.
         side: 0, or at least 32: shorter side at which the generator runs; None is the size that it was trained at,
         which looks most like the training, but for paint (below), 0 the photo's own. A photo is never enlarged for it.
@@ -193,7 +211,8 @@ class Predictor:
         how = SimpleNamespace(strength=strength, side=side, tile=tile, detail=detail)
         self._check(how)
         given = as_given(photo)
-        return given.like(self._edits_of_sizes(given.pixels, how))
+        edits = self._edits_of_sizes(given.pixels, how)
+        return given.like(edits) if like_given else given.arrays(edits)
 
     def _edits_of_sizes(self, photos: Sequence[Pixels], how: SimpleNamespace) -> list[Pixels]:
         """The edits of photos of several sizes, those of one size together."""

@@ -128,7 +128,7 @@ def _use(shown: Shown, *prompt: str) -> list[str]:
         "```python",
         "from e2gan import Predictor  # pip install e2gan",
         f'predictor = Predictor.from_pretrained("{shown.repository}"{told})',
-        'predictor.edit("photo.jpg").save("edited.jpg")',
+        'predictor.edit("photo.jpg", like_given=True).save("edited.jpg")',
         "```",
     ]
 
