@@ -199,6 +199,7 @@ NAMED = {
     "research/tables/models.py:_embedding_name": "with the hash of its path",
     "export/effects.py:effect_names": "adapters of one name are refused",
     "export/effects.py:write_effect": "that refusal",
+    "export/branches.py:identifier": "functions of one name are refused",
     "benchmarks/base.py:plan_bases": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,
     "benchmarks/quality.py:place": OF_TEXTS,

@@ -22,6 +22,7 @@ from e2gan.export.format import Check, Format, Order, as_facts, quiet, require_p
 from e2gan.export.pixel_model import PixelModel
 
 PACKAGES = ("coremltools",)
+SPECIFICATION, WEIGHTS = (f"Data/com.apple.CoreML/{name}" for name in ("model.mlmodel", "weights/weight.bin"))
 HALF = 10  # FLOAT16 among the types of its specification
 
 
@@ -114,9 +115,7 @@ def name_parts(manifest: Path) -> None:
 
 def order_specification(path: Path) -> None:
     """Put the entries of a package's specification in an order that is not chance, which differs between processes."""
-    manifest = json.loads((path / "Manifest.json").read_text("utf-8"))
-    file = path / "Data" / manifest["itemInfoEntries"][manifest["rootModelIdentifier"]]["path"]
-    write_bytes(file, read_spec(path).SerializeToString(deterministic=True))
+    write_bytes(path / SPECIFICATION, read_spec(path).SerializeToString(deterministic=True))
 
 
 def checks(path: Path) -> list[Check]:
@@ -181,8 +180,7 @@ def weights(path: Path) -> dict[str, dict[int, Weight]]:
     with quiet():
         from coremltools.libmilstoragepython import _BlobStorageReader as Reader
 
-    spec, file = read_spec(path), next(path.rglob("weight.bin"))
-    reader, known = Reader(str(file)), {}
+    spec, reader, known = read_spec(path), Reader(str(path / WEIGHTS)), {}
     found: dict[str, dict[int, Weight]] = {}
     for name, function in spec.mlProgram.functions.items():
         found[name] = {}
