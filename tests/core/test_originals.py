@@ -122,7 +122,6 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
         "pairs/build_set.py": "scores and images that it wrote",
         "teachers/diffusion/presets.py": "the presets that ship",
         "teachers/command.py": "what a teacher's program wrote",
-        "export/coreml.py": "the parts of a package that it wrote",
         "export/format.py": "the size of a file that it wrote",
         "export/web.py": "the bytes of the files of a site that it wrote",
         "train/loop.py": "files that it has just written",
