@@ -28,6 +28,7 @@ NEEDED = {
     "table": "5",
     "reproduce": "faces --photos p",
     "cost": "",
+    "plan": "",
     "export": "--out o --adapter golden",
     "edit": "photo.png --out o.png --adapter golden",
     "push": "golden me/golden",
