@@ -2,10 +2,10 @@
 
     python benchmarks/plan_figures.py --photos FOLDER [--count 50] [--out plan_figures.json]
 
-Of so many photos, evenly from the folder: the mean bytes of the PNG files that a photo set and a pair set hold, at 64,
-128 and 256 pixels (of edits: five photos by all filters); seconds of one thread, in the process's own time, to read, crop and
-write a photo, to edit it by a filter (mean), and to describe it for `select`; and an export of a shipped adapter as
-`effects`, its seconds and bytes. The figures stand in src/e2gan/measure/plan.toml.
+Of so many photos, evenly from the folder: the mean bytes of the PNG files that a photo set and a pair set hold, at
+64, 128 and 256 pixels (of edits: five photos by all filters); seconds of one thread, in the process's own time, to
+read, crop and write a photo, to edit it by a filter (mean), and to describe it for `select`; and an export of a
+shipped adapter as `effects`, its seconds and bytes. The figures stand in src/e2gan/measure/plan.toml.
 """
 
 from __future__ import annotations

@@ -344,13 +344,14 @@ def _savings(case: _Case, total: float) -> Iterator[Saving]:
         yield saving(f"the fastest of the teachers alone, {others[0]}", case.with_teachers(others[0]).hours())
     few = _few_steps(case)
     for name in few:
-        if c.teachers != (name,):
-            yield saving(f"a teacher of few steps alone, {name}", case.with_teachers(name).hours())
+        then = case.with_teachers(name).hours()
+        if then < total:
+            yield saving(f"a teacher of few steps alone, {name}", then)
     known = replace(case, config=replace(c, adapters=c.adapters - 1), concepts=c.concepts - 1)
     if c.adapters > 1:
         yield saving("each concept that an adapter already knows", known.hours())
-    if few:
-        best = replace(used, before=True).with_teachers(min(few, key=seconds))
+    if few and c.teachers != (fastest := min(few, key=seconds),):
+        best = replace(used, before=True).with_teachers(fastest)
         yield saving("selection, those concepts and the fastest of few steps together", best.hours())
     each = replace(case, searches=c.adapters)
     if c.rank_concepts < c.adapters:
