@@ -93,6 +93,7 @@ ALWAYS_ANEW = {
     "evaluate": "measures each time",
     "verify": "hashes and measures each time",
     "cost": "counts each time",
+    "plan": "computes each time",
     "push": "uploads what the hub has not",
     "app": "serves, and looks at its folder again each time that it is asked",
     "demo": "reads built-in pictures and shipped bases alone",

@@ -107,7 +107,7 @@ NO_PICTURES = {
     **dict.fromkeys(("ranks", "crucial", "table"), "pair sets of distinct names (load_sets)"),
     "sweep": "folders that this program wrote",
     "reproduce": "photo sets, and concepts of distinct names",
-    "cost": "no picture at all",
+    **dict.fromkeys(("cost", "plan"), "no picture at all"),
     **dict.fromkeys(("push", "verify"), "folders that this program wrote"),
     "app": "one picture at a time, which has no name",
 }

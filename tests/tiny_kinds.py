@@ -18,6 +18,7 @@ from PIL import Image
 from e2gan.choose.concepts import choose_concepts
 from e2gan.choose.photos import select_photos
 from e2gan.config import (
+    PRESETS,
     AdaptConfig,
     BaseConfig,
     ChooseConfig,
@@ -51,6 +52,8 @@ from e2gan.export.pixel_model import PixelModel
 from e2gan.features.hub import image_statistics, pretrained
 from e2gan.measure.cost import StepFlops
 from e2gan.measure.metrics import NetworkOptions, Score
+from e2gan.measure.plan_sources import SHIPPED as SHIPPED_FIGURES
+from e2gan.measure.plan_sources import Sources, Steps
 from e2gan.measure.segmentation import Palette
 from e2gan.networks.folders import DISCRIMINATOR, MODEL
 from e2gan.networks.models import Model, load_discriminator
@@ -192,6 +195,11 @@ def _build(root: Path) -> None:
     (root / "swept").mkdir()
     write_json(root / "swept/sweep.json", {"stage": "sweep", "settings": {}})
     Store(str(root / "swept")).put(SWEPT, root / "adapter", {"steps": 1})
+    (root / "plan.toml").write_text(SHIPPED_FIGURES.read_text("utf-8"), "utf-8")
+    row = {"name": "adapter, full, quick", "batch": 1, "how": "eager", "ms": 5.0, "error": None}
+    machine = {"name": "machine", "card": "NVIDIA H100 80GB HBM3", "device": "cuda", "error": None}
+    parts = {"machine": {"rows": [machine]}, "steps": {"rows": [row]}}
+    write_json(root / "gpu.json", {"options": {"quick": "False"}, "parts": parts})
     (root / "network").mkdir()
     write_json(root / "network/preprocessor_config.json", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     write_json(root / "network/model_index.json", {"_class_name": "A", "unet": ["diffusers", "B"]})
@@ -302,6 +310,10 @@ def steps(root: Path) -> None:
     Measured.load(read_json(root / "steps.json", MeasuredFile))
 
 
+def on_a_card(root: Path) -> None:
+    Steps.load(root / "gpu.json", Sources.load(), "h100-sxm", PRESETS["device"], 256, 1)
+
+
 def go_on(root: Path) -> None:
     run = trainer()
     step, _, kept = resume(run, root / "run.partial")
@@ -399,6 +411,8 @@ KINDS = {
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),
     "concept list": Kind("list.toml", lambda root: read_list(root / "list.toml"), ("ConceptListFile",)),
     "presets": Kind("presets.toml", lambda root: load_presets(root / "presets.toml"), ("PresetFile",)),
+    "figures of plans": Kind("plan.toml", lambda root: Sources.load(root / "plan.toml"), ("PlanFile",)),
+    "measured on a card": Kind("gpu.json", on_a_card, ("GpuFile",)),
     "preprocessor": Kind(
         "network/preprocessor_config.json",
         lambda root: image_statistics(str(root / "network"), (0.5,) * 3, (0.5,) * 3),

@@ -18,6 +18,7 @@ from .config import ExportConfig as ExportConfig
 from .config import GeneratorConfig as GeneratorConfig
 from .config import PairsConfig as PairsConfig
 from .config import PhotosConfig as PhotosConfig
+from .config import PlanConfig as PlanConfig
 from .config import PushConfig as PushConfig
 from .config import Ranks as Ranks
 from .config import RanksConfig as RanksConfig
@@ -41,6 +42,7 @@ from .export.export import export_model as export_model
 from .measure.cost import measure_cost as measure_cost
 from .measure.distances import frechet_distance as frechet_distance
 from .measure.evaluate import evaluate as evaluate
+from .measure.plan import plan as plan
 from .networks.discriminator import Discriminator as Discriminator
 from .networks.generator import Generator as Generator
 from .networks.models import Model as Model

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "table": (c.TableConfig, "e2gan.research.tables.run:run_table"),
     "reproduce": (c.ReproduceConfig, "e2gan.research.reproduce:reproduce"),
     "cost": (c.CostConfig, "e2gan.measure.cost:measure_cost"),
+    "plan": (c.PlanConfig, "e2gan.measure.plan:plan"),
     "export": (c.ExportConfig, "e2gan.export.all_formats:export"),
     "edit": (c.EditConfig, "e2gan.editing.edit:edit"),
     "push": (c.PushConfig, "e2gan.sharing.push:push_to_hub"),

@@ -91,6 +91,7 @@ RUNS: dict[str, Run] = {
     ),
     "reproduce": Run(f"{MAKES_SET} --teacher {TEACHES}", ("camera", "base.toml", "evaluation.toml", "teacher.py")),
     "cost": Run(f"cost {TINY.replace('--blocks 1 --transformers 1', '')} --size 32 --repeat 20"),
+    "plan": Run(f"plan {TINY.replace('--blocks 1 --transformers 1', '')} --size 32 --price-per-hour 2"),
     "export": Run("export --base base --adapter adapter --out out", ("base", "adapter")),
     "export, all": Run("export --base base --adapter adapter --format all --out out", ("base", "adapter")),
     "edit, a photo": Run(

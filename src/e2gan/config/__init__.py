@@ -20,6 +20,7 @@ from e2gan.config.network import (
     Ranks,
     Upsample,
 )
+from e2gan.config.plan import PlanConfig
 from e2gan.config.recipes import RECIPES, Recipe, Stage
 from e2gan.config.research import (
     KEPT,

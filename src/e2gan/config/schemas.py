@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from msgspec import Meta
 
 from e2gan.config.network import GeneratorConfig
+from e2gan.config.plan_schemas import GpuFile as GpuFile
+from e2gan.config.plan_schemas import PlanFile as PlanFile
 from e2gan.core.schemas import FileName, Id, RankNumbers, RanksOf
 
 Count = Annotated[int, Meta(ge=0)]
