@@ -14,6 +14,7 @@ from e2gan.config import Detail
 from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, sha256
+from e2gan.core.names import printable
 from e2gan.core.outputs import partial_of, read_settings
 from e2gan.core.schemas import StageConfig
 from e2gan.networks.folders import (
@@ -191,7 +192,7 @@ def _below(root: Path) -> Iterator[tuple[Path, set[str]]]:
 def name_of(folder: Path) -> str:
     """A folder's own name, as text of any page."""
     name = os.fsencode(folder.resolve().name).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "\ufffd" for c in name) or "effect"
+    return printable(name) or "effect"
 
 
 def _is_base(folder: Path) -> bool:

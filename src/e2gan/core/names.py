@@ -139,3 +139,8 @@ def one_name(name: str) -> str:
 
 def _shown(name: str) -> str:
     return repr(name if len(name) <= 80 else name[:80] + "…")
+
+
+def printable(text: str) -> str:
+    """A text with a replacement character for each that a terminal or a page could not show."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -18,6 +18,7 @@ from typing import Any
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, open_file, read_json
 from e2gan.core.images import MADE_HERE, MOST_BYTES
+from e2gan.core.names import printable
 from e2gan.core.picture_kinds import IMAGE_SUFFIXES, NOT_READ, VIDEO_SUFFIXES
 from e2gan.core.progress import note
 
@@ -136,11 +137,7 @@ def list_images(folder: Path, own: Sequence[Path] = ()) -> list[Path]:
 
 def _some(names: Sequence[str], most: int = 4) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return _printable(", ".join(sorted(names)[:most])) + more
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return printable(", ".join(sorted(names)[:most])) + more
 
 
 def _begins_as_picture(path: Path) -> bool:
@@ -232,7 +229,7 @@ def _told(folder: Path, left: Counter[tuple[str, str]], most: int = 4) -> str:
     if len(left) > most:
         shown.append(f"{sum(count for _, count in left.most_common()[most:])} in {len(left) - most} others")
     total = sum(left.values())
-    names = _printable(", ".join(shown))
+    names = printable(", ".join(shown))
     return (
         f"{folder}: left out {total} image{'s' * (total > 1)} that {'are' if total > 1 else 'is'} no original: {names}"
     )

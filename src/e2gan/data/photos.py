@@ -20,6 +20,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl, sha256, write_jsonl
 from e2gan.core.identity import hash_below, hash_files
 from e2gan.core.images import Pixels, read_image, read_square, square, write_png
+from e2gan.core.names import printable
 from e2gan.core.originals import list_images, made_here
 from e2gan.core.outputs import partial_of, read_settings, writing
 from e2gan.core.progress import in_threads, note, track
@@ -294,7 +295,7 @@ def evenly(files: list[Path], limit: int | None) -> list[Path]:
 def shown(path: Path, root: Path) -> str:
     """A path relative to `root`, in characters that every file and terminal can hold; no two paths' are the same."""
     name = os.fsencode(path.relative_to(root).as_posix())
-    text = "".join(c if c.isprintable() else "\ufffd" for c in name.decode("utf-8", "replace"))
+    text = printable(name.decode("utf-8", "replace"))
     return text if text.encode() == name else f"{text} [{hashlib.sha256(name).hexdigest()[:8]}]"
 
 

@@ -18,6 +18,7 @@ from e2gan.export.formats import find_format
 from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_content, base_folder, shipped_bases
 from e2gan.networks.models import load_generator
 from e2gan.pairs.concept_lists import ConceptRow
+from e2gan.pairs.make import NOT_DECISIVE as TEACHING_HINTS
 from e2gan.pairs.make import edits_identity, plan_pair_sets
 from e2gan.sweeps.things import (
     ADAPTERS,
@@ -33,10 +34,7 @@ from e2gan.sweeps.things import (
     digest,
 )
 from e2gan.teachers import make_teachers, takes_settings
-
-# Of a training, what does not decide what comes of it.
-HINTS_OF_TRAINING = ("save_every", "tensorboard", "device")
-HINTS_OF_TEACHING = ("batch", "compile", "offload", "attention", "timeout")
+from e2gan.train.loop import NOT_DECISIVE
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class _Planner:
             yield chosen
         photos = {PHOTOS: self.photos}
         training = plain(config.same_training)
-        hints = {name: training.pop(name) for name in HINTS_OF_TRAINING}
+        hints = {name: training.pop(name) for name in (*NOT_DECISIVE, "device")}
         settings = self.base | {
             "text": config.text,
             "text_content": hash_of_named((config.text or "").removeprefix("clip:") or None),
@@ -166,7 +164,7 @@ class _Planner:
         gpu = any(map(takes_settings, pairs.teachers))
         hints = {
             "device": self.config.device if gpu else "cpu",
-            "teach": {name: teach.pop(name) for name in HINTS_OF_TEACHING},
+            "teach": {name: teach.pop(name) for name in TEACHING_HINTS},
         }
         settings = {
             "concept": pairs.concept,
