@@ -75,7 +75,7 @@ class Recipe:
     style_size: int = 256
     """Side at which styles are applied, before they are reduced."""
     start: Path | None = None
-    """A base to go on from, with its concepts and its generator, instead of from nothing."""
+    """A base to go on from, with its generator, and its concepts where none are named, instead of from nothing."""
     preset: str = "device"
     """The generator, by its name among the presets."""
     norm: Norm | None = None
@@ -129,8 +129,8 @@ class Recipe:
                 find(name)
         if self.start is not None:
             read_settings(base_folder(self.start), BASE, "base")
-            if self.preset != "device" or self.norm is not None or self.concepts:
-                raise InputError("--start: the base brings its generator and its concepts: leave the others out")
+            if self.preset != "device" or self.norm is not None:
+                raise InputError("--start: the base brings its generator: leave the others out")
         known = {} if self.styles is None else style_prompts(self.styles)
         for name in self.learn:
             if name not in known:
@@ -196,13 +196,14 @@ def crops(recipe: Recipe, files: list[tuple[Path, Source]], size: int, val: set[
             yield make_id(path.stem, crop, taken), image, split, name, width, height, crop
 
 
-def choose(recipe: Recipe, photos: Path) -> list[str]:
+def choose(recipe: Recipe) -> list[str]:
     """The names of the concepts that are kept."""
-    if recipe.start is not None:
+    if recipe.start is not None and not recipe.concepts:
         learned = load_generator(recipe.start)[1]["concepts"]
         return [f.name for f in FILTERS.values() if f.prompt in learned]
     if recipe.concepts:
         return [name if name == PHOTO else find(name).name for name in recipe.concepts]
+    photos = photo_set(recipe, COMPARED_AT)
     some = selection(photos, recipe.out / "compared.json", SAMPLED, seed=recipe.seed)
     folders = []
     for name, concept in FILTERS.items():
@@ -234,7 +235,7 @@ def selection(photos: Path, path: Path, count: int, seed: int) -> Path:
 def pair_sets(recipe: Recipe, photos: Path, concepts: list[str], share: float) -> list[Path]:
     """Each concept's pairs, of its own random part of the photos."""
     loaded, folders = PhotoSet.load(photos), []
-    parts = hardness(recipe, photos, concepts) if recipe.balance else {}
+    parts = hardness(recipe, concepts) if recipe.balance else {}
     for i, name in enumerate(concepts):
         count = round(share * max(LEAST_PART, parts.get(name, 1.0)) * len(loaded.split("train")))
         path = recipe.out / "selections" / f"{name}-{count}.json"
@@ -259,8 +260,15 @@ def make(recipe: Recipe, name: str, photos: Path, chosen: Path, out: Path) -> No
         make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=out))
 
 
-def hardness(recipe: Recipe, photos: Path, concepts: list[str]) -> dict[str, float]:
-    """What the best colour table leaves of each concept, relative to the most: perceptual distance, 0..1."""
+def hardness(recipe: Recipe, concepts: list[str]) -> dict[str, float]:
+    """What the best colour table leaves of each concept, relative to the most: perceptual distance, 0..1.
+
+    At the largest of the sizes, once: `hardness.json` in the folder to work in keeps it.
+    """
+    path = recipe.out / "hardness.json"
+    if path.exists() and (known := read_json(path)).keys() == set(concepts):
+        return known
+    photos = photo_set(recipe, max(recipe.sizes))
     some = selection(photos, recipe.out / "selections" / f"judged-{JUDGED}.json", JUDGED, seed=recipe.seed)
     left = {}
     for name in concepts:
@@ -276,14 +284,16 @@ def hardness(recipe: Recipe, photos: Path, concepts: list[str]) -> dict[str, flo
             maps = [perceptual_maps(from_pixels(torch.from_numpy(x).permute(0, 3, 1, 2))) for x in (edits, images[1])]
             left[name] = float(perceptual_loss(*maps))
     most = max(left.values())
-    print("; ".join(f"{name} {value / most:.2f}" for name, value in left.items()), file=sys.stderr)
-    return {name: value / most for name, value in left.items()}
+    found = {name: round(value / most, 4) for name, value in left.items()}
+    print("; ".join(f"{name} {value:.2f}" for name, value in found.items()), file=sys.stderr)
+    write_json(path, found)
+    return found
 
 
 def train(recipe: Recipe) -> Path:
     """All phases. Returns the last one's folder."""
     recipe.check()
-    concepts = [*choose(recipe, photo_set(recipe, COMPARED_AT)), *recipe.learn]
+    concepts = [*choose(recipe), *recipe.learn]
     print(f"{len(concepts)} concepts: {', '.join(concepts)}", file=sys.stderr)
     generator = PRESETS[recipe.preset]
     if recipe.norm is not None:

@@ -1,9 +1,11 @@
 """The sample adapters that ship, of concepts that the base has not learned, by one command:
 
     python recipes/samples.py --photos ../shared/photos --out work --ship src/e2gan/assets/adapters
+    python recipes/samples.py --photos … --out work --ship src/e2gan/assets/adapters --base small --prefix small-
 
-Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet.
-Run again, it goes on where it was stopped.
+Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet,
+by the recipe `best`; its ranks only where an adapter then stays below 200 KB. Run again, it goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import tyro
 
 from base import Recipe, photo_set, selection
 from e2gan import RECIPES, AdaptConfig, InputError, PairsConfig, adapt, make_pairs
-from e2gan.config import Init
+from e2gan.config import Init, Ranks
 from e2gan.config.schemas import AdapterFacts
 from e2gan.core.files import read_json, write_bytes
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
 from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
+from e2gan.networks.lora import attach, rank_of_layers
+from e2gan.networks.models import load_generator
 from e2gan.sharing.licence import CARD
 from e2gan.teachers.filters.filters import FILTERS, find
 
@@ -38,24 +42,39 @@ class Samples:
     """Folder to work in; that of recipes/base.py has the photographs already."""
     base: Path | None = None
     """Their base (default: the one that ships)."""
-    concepts: tuple[str, ...] = ("golden", "infrared", "vintage", "cartoon", "winter")
+    concepts: tuple[str, ...] = ("golden", "infrared", "vintage", "winter", "cartoon", "sketch", "brush")
     """Built-in filters, by name."""
-    size: int = 128
-    """Side of the pictures."""
+    size: int = 256
+    """Side of the pictures, of which crops of 128 are trained on."""
     pairs: int = 400
     """Training pairs of each (Sec. 5.1)."""
-    steps: int = 1600
+    steps: int = 3000
     """Training steps of each."""
-    batch: int = 1
-    """Pairs a step. In equal time, few pairs a step are ahead on a CPU (docs/log.md)."""
-    lr: float = 2e-3
-    init: Init = "random"
+    minutes: float | None = None
+    """Training minutes of each instead."""
+    batch: int = 4
+    """Pairs a step."""
+    lr: float | None = None
+    """Learning rate (default: the recipe's; half of it for the usual ranks)."""
+    init: Init = "gradient"
     """What they begin as, as in `e2gan adapt`."""
     start: Path | None = None
     """Folder of adapters of the same base and names to begin from."""
     seed: int = 0
     ship: Path | None = None
     """Put them there too, e.g. src/e2gan/assets/adapters."""
+    prefix: str = ""
+    """Of their names there, for another base than the default."""
+
+
+MOST_BYTES = 200_000  # of an adapter's weights, in half precision
+
+
+def adapter_bytes(base: Path, ranks: Ranks) -> int:
+    """What an adapter of these ranks takes on a base, two bytes a parameter."""
+    generator, _ = load_generator(base)
+    attach(generator, rank_of_layers(generator, ranks))
+    return 2 * sum(p.numel() for p in generator.parameters() if p.requires_grad)
 
 
 def train(config: Samples, name: str) -> Path:
@@ -64,13 +83,17 @@ def train(config: Samples, name: str) -> Path:
     chosen = selection(photos, config.out / "selections" / "samples.json", config.pairs, seed=config.seed + 1000)
     pairs = config.out / f"sample-pairs-{config.size}" / name
     make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=pairs))
-    quick = RECIPES["quick"].training["adapt"]
-    training = replace(
-        quick, steps=config.steps, minutes=None, batch=config.batch, lr=config.lr, warmup=10, seed=config.seed
-    )
-    out = config.out / "samples" / name
+    base = base_folder(config.base)
+    usual, best = Ranks(), RECIPES["best"].adapter["ranks"]
+    ranks = best if adapter_bytes(base, best) < MOST_BYTES else usual
+    recipe = RECIPES["best"].training["adapt"]
+    lr = recipe.lr / (1 if ranks is best else 2) if config.lr is None else config.lr
+    training = replace(recipe, steps=config.steps, minutes=config.minutes, batch=config.batch, lr=lr, seed=config.seed)
+    out = config.out / "samples" / f"{config.prefix}{name}"
     start = () if config.start is None else (config.start / name,)
-    settings = AdaptConfig(base=config.base, pairs=pairs, out=out, start=start, init=config.init, training=training)
+    settings = AdaptConfig(
+        base=base, pairs=pairs, out=out, start=start, init=config.init, ranks=ranks, training=training
+    )
     print(adapt(settings), file=sys.stderr)
     return out
 
@@ -85,6 +108,7 @@ def ship(adapter: Path, out: Path) -> None:
 
 def card(name: str, about: Mapping[str, Any]) -> str:
     """The model card of a sample adapter."""
+    kind = "small base" if about["base"] == "small" else "base"
     lines = [
         "---",
         "library_name: e2gan",
@@ -94,7 +118,7 @@ def card(name: str, about: Mapping[str, Any]) -> str:
         "---",
         f"# Sample adapter: {name}",
         "",
-        f'A LoRA adapter of the base that ships, for the edit "{about["prompt"]}": trained on {about["pairs"]} pairs',
+        f'A LoRA adapter of the {kind} that ships, for the edit "{about["prompt"]}": trained on {about["pairs"]} pairs',
         "of photographs of that base's training with their edits by a built-in filter (`recipes/samples.py`).",
         "",
         "**Research use**, as the base and for its reasons: the photographs' licences, which its card names.",
@@ -114,7 +138,7 @@ def main() -> int:
             note(f"{name} ({i} of {len(names)})")
             adapter = train(config, name)
             if config.ship is not None:
-                ship(adapter, config.ship / name)
+                ship(adapter, config.ship / f"{config.prefix}{name}")
             print(adapter)
     except InputError as error:
         print(f"recipe: {error}", file=sys.stderr)

@@ -21,6 +21,7 @@ from e2gan.core.progress import track
 from e2gan.data.pair_set import ROWS
 
 PROGRAM, NETWORKS = "stylize.py", "fast-style"
+BATCH = 512  # photos each time that the program starts, which loads its network anew
 
 
 def style_prompts(folder: Path) -> dict[str, str]:
@@ -49,7 +50,7 @@ def style_pairs(
         concept=style_prompts(folder)[name],
         teacher=(f"command:{style_command(folder, name)}",),
         # These networks move nothing, and no brush stroke should be taken for a shift.
-        teach=TeachConfig(align=False, max_residual=float(PhotoSet.load(large_photos).size)),
+        teach=TeachConfig(align=False, max_residual=float(PhotoSet.load(large_photos).size), batch=BATCH),
         out=large_out,
     )
     make_pairs(config)

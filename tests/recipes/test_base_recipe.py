@@ -70,6 +70,7 @@ def test_pieces_go_on_from_each_other_and_what_is_easy_gets_fewer_photos(photos:
     assert [(s["training"]["crop"], s["training"]["seed"]) for s in (first, second)] == [(32, 0), (48, 1)]
     count = {name: len(read_jsonl(tmp_path / "pairs-64" / name / "metadata.jsonl")) for name in ("sepia", "hatching")}
     assert count["sepia"] < count["hatching"] / 2
+    assert set(read_json(tmp_path / "hardness.json")) == {"sepia", "hatching"}
     (tmp_path / "half" / "train").mkdir(parents=True)
     done = run(tmp_path / "half", tmp_path / "none", *options)
     assert (done.returncode, done.stderr) == (2, f"recipe: {tmp_path / 'half'} has no folder landscapes\n")
@@ -89,6 +90,10 @@ def test_a_style_joins_and_a_base_is_gone_on_from(photos: Path, shared: Path, tm
     assert read_json(tmp_path / "work" / "device-32" / "config.json")["settings"]["start"] == str(start)
     rows = [read_jsonl(tmp_path / "work" / f"pairs-{size}" / "udnie" / "metadata.jsonl") for size in (32, 64)]
     assert [row["photo"] for row in rows[0]] == [row["photo"] for row in rows[1]]
+    others = ["--start", str(start), "--concepts", "dusk", "--sizes", "32", "--steps", "1", "--lr", "1e-4"]
+    assert run(photos, tmp_path / "others", *others, "--batch", "2").returncode == 0
+    other = read_json(tmp_path / "others" / "device-32" / "config.json")["settings"]
+    assert (other["start"], list(other["concepts"])) == (str(start), ["make it dusk"])
     sepia = {row["photo"] for row in read_jsonl(tmp_path / "work" / "pairs-64" / "sepia" / "metadata.jsonl")}
     assert sepia & {row["photo"] for row in rows[1]}
 
@@ -134,7 +139,7 @@ def test_wrong_settings_are_one_line(photos: Path, tmp_path: Path) -> None:
         (["--sizes", "64", "64"], "--sizes names one twice"),
         (["--start", "nowhere"], "nowhere is no base"),
         (["--share", "0.1", "0.2", "0.3"], "3 given for 2 sizes"),
-        (["--start", str(base_folder(None)), "--preset", "residual"], "leave the others out"),
+        (["--start", str(base_folder(None)), "--preset", "residual"], "brings its generator"),
     ):
         done = run(photos, tmp_path / "work", *options)
         assert done.returncode == 2
