@@ -1,6 +1,6 @@
 """What `e2gan nearest` is worth: the time of its index, and whether what it names is a better start than none.
 
-    python benchmarks/nearest.py --photos PHOTOS [--styles ../shared/teachers --style la_muse rain_princess] --out nearest
+    python benchmarks/nearest.py --photos PHOTOS [--styles FOLDER --style la_muse rain_princess] --out nearest
 
 First, vectors made at random are searched, by NumPy, and by FAISS where it is installed. Then leave one
 out: an adapter is trained of each built-in filter, and of the styles; then each of these concepts is new in turn, with

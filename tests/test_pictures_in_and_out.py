@@ -105,6 +105,7 @@ NO_PICTURES = {
     **dict.fromkeys(("select", "choose", "concepts"), "folders that this program wrote"),
     **dict.fromkeys(("base", "adapt", "scratch", "evaluate"), "folders that this program wrote"),
     **dict.fromkeys(("ranks", "crucial", "table"), "pair sets of distinct names (load_sets)"),
+    "nearest": "folders that this program wrote",
     "sweep": "folders that this program wrote",
     "reproduce": "photo sets, and concepts of distinct names",
     **dict.fromkeys(("cost", "plan"), "no picture at all"),

@@ -82,14 +82,13 @@ class Near:
 class Nearest:
     """The nearest adapters, those that give most first.
 
-    known: adapters of this base. looked_at: those that were run for the index just now. photo: what the photos as they
+    known: adapters of this base. photo: what the photos as they
     are give, base: the base by the concept's prompt, as an adapter from nothing known begins.
     """
 
     concept: str
     pairs: int
     known: int
-    looked_at: int
     near: tuple[Near, ...]
     photo: Given | None
     base: Given | None
@@ -139,7 +138,8 @@ def nearest(config: NearestConfig) -> Nearest:
     engine = engine_of(config.engine)
     pairs = None if config.pairs is None else _pairs(config, PairSet.load(config.pairs))
     concept = config.concept or (pairs.prompt if pairs else "")
-    looked_at = work.look_at_new() if pairs else 0
+    if pairs is not None:
+        work.look_at_new()
     adapters = work.adapters
     if not adapters:
         raise InputError(f"no adapter of the base {work.base} is found: name --adapters, or train one (e2gan adapt)")
@@ -147,7 +147,7 @@ def nearest(config: NearestConfig) -> Nearest:
     if pairs is None:
         order = sorted(range(len(adapters)), key=lambda i: -likeness[i])[: config.count]
         near = [Near(a.name, work.folder(a), a.prompt, None, likeness[i]) for i in order for a in [adapters[i]]]
-        return _told(config, work, Nearest(concept, 0, len(adapters), 0, tuple(near), None, None, None, (), engine))
+        return _told(config, work, Nearest(concept, 0, len(adapters), tuple(near), None, None, None, (), engine))
     query = effect_vector(pairs.photos, pairs.edits)
     search = Search(np.stack([work.index.entries[a.key].vector for a in adapters]), config.engine)
     found, distances = search.nearest(query, len(adapters))
@@ -167,7 +167,6 @@ def nearest(config: NearestConfig) -> Nearest:
         concept=concept,
         pairs=len(pairs.photos),
         known=len(adapters),
-        looked_at=looked_at,
         near=tuple(near[: config.count]),
         photo=photo,
         base=base,
@@ -320,19 +319,17 @@ class _Work:
             self.notes.append(f"left out: {error}")
             return None
 
-    def look_at_new(self) -> int:
-        """Run what the index does not know on the probes. Returns how many that were; what cannot be run is left out,
-        with a note."""
+    def look_at_new(self) -> None:
+        """Run what the index does not know on the probes. What cannot be run is left out, with a note."""
         new = [adapter for adapter in self.adapters if adapter.key not in self.index.entries]
         if not new:
-            return 0
+            return
         with self.index.growing() as add:
             for adapter in track(new, "adapters that are new to the index"):
                 vector = self.tried(adapter, self._effect)
                 if vector is not None:
                     add(adapter.key, self.folder(adapter), adapter.prompt, vector)
         self.adapters = [adapter for adapter in self.adapters if adapter.key in self.index.entries]
-        return sum(adapter.key in self.index.entries for adapter in new)
 
     def _effect(self, folder: Path) -> Any:
         model = self._model(folder)
