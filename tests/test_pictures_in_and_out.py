@@ -194,6 +194,7 @@ NAMED = {
     "export/format.py:bytes_of": "a file that it wrote, and its second one beside it",
     "recipes/styles.py:style_prompts": "the networks of one folder, read",
     "teachers/command.py:_read_edits": "numbers that this program gave",
+    "measure/nearest.py:_command": "a name that a command is told with, and written by nobody here",
     "research/comparison.py:Comparison.result": OF_TEXTS,
     "research/comparison.py:Comparison.run": OF_TEXTS,
     "research/comparison.py:load_sets": "that refusal",
