@@ -239,6 +239,7 @@ def test_those_that_ship_are_looked_at_and_the_table_is_written(
 ) -> None:
     out = tmp_path / "deep" / "nearest.json"
     command = ["nearest", "--pairs", str(project.sepia), "--out", str(out), "--device", "cpu", "--samples", "2"]
+    command += ["--index", str(tmp_path / "kept.jsonl")]
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {near["name"] for near in told["near"]} == set(shipped_adapters())
