@@ -29,6 +29,7 @@ NEEDED = {
     "table": "5",
     "reproduce": "faces --photos p",
     "cost": "",
+    "nearest": "--concept c",
     "plan": "",
     "export": "--out o --adapter golden",
     "edit": "photo.png --out o.png --adapter golden",

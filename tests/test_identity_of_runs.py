@@ -93,6 +93,7 @@ ALWAYS_ANEW = {
     "evaluate": "measures each time",
     "verify": "hashes and measures each time",
     "cost": "counts each time",
+    "nearest": "measures each time; its index goes by the adapters' bytes: tests/measure/test_nearest.py",
     "plan": "computes each time",
     "push": "uploads what the hub has not",
     "app": "serves, and looks at its folder again each time that it is asked",

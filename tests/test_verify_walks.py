@@ -99,7 +99,7 @@ WITHOUT_TRACE = {
 }
 # Commands whose folders are not walked here.
 ELSEWHERE = {
-    **dict.fromkeys(("select", "concepts", "ranks"), "write a file, no folder"),
+    **dict.fromkeys(("select", "concepts", "ranks", "nearest"), "write a file, no folder"),
     **dict.fromkeys(("app", "cost", "plan", "push", "verify"), "write nothing"),
     "demo": "its folder is recorded as that of `crucial`, which holds others as well",
     "sweep": "its folder has manifests, and those inside their records",

@@ -26,6 +26,7 @@ from e2gan.config import (
     EditConfig,
     ExportConfig,
     GeneratorConfig,
+    NearestConfig,
     PairsConfig,
     PhotosConfig,
     Ranks,
@@ -50,8 +51,11 @@ from e2gan.export.export import PARITY, Parity, export_model, hashes, reads_of, 
 from e2gan.export.format import Order
 from e2gan.export.pixel_model import PixelModel
 from e2gan.features.hub import image_statistics, pretrained
+from e2gan.measure.adapter_index import AdapterIndex
 from e2gan.measure.cost import StepFlops
+from e2gan.measure.effect_vectors import WIDTH, form
 from e2gan.measure.metrics import NetworkOptions, Score
+from e2gan.measure.nearest import nearest
 from e2gan.measure.plan_sources import SHIPPED as SHIPPED_FIGURES
 from e2gan.measure.plan_sources import Sources, Steps
 from e2gan.measure.segmentation import Palette
@@ -195,6 +199,15 @@ def _build(root: Path) -> None:
     (root / "swept").mkdir()
     write_json(root / "swept/sweep.json", {"stage": "sweep", "settings": {}})
     Store(str(root / "swept")).put(SWEPT, root / "adapter", {"steps": 1})
+    nearest(
+        NearestConfig(
+            base=root / "base",
+            pairs=root / "sepia",
+            adapters=(root / "adapter",),
+            shipped=False,
+            index=root / "nearest.jsonl",
+        )
+    )
     (root / "plan.toml").write_text(SHIPPED_FIGURES.read_text("utf-8"), "utf-8")
     row = {"name": "adapter, full, quick", "batch": 1, "how": "eager", "ms": 5.0, "error": None}
     machine = {"name": "machine", "card": "NVIDIA H100 80GB HBM3", "device": "cuda", "error": None}
@@ -254,6 +267,12 @@ def edit_one(root: Path) -> None:
 
 def verified(root: Path) -> None:
     str(verify(VerifyConfig(folder=root / "adapter", device="cpu")))
+
+
+def indexed(root: Path) -> None:
+    index = AdapterIndex.load(root / "nearest.jsonl", sha256(root / "base" / MODEL), form(), WIDTH)
+    for path in index.known():
+        (index.folder(path) / "e2gan.json").exists()
 
 
 def edit_by_model(root: Path) -> None:
@@ -411,6 +430,7 @@ KINDS = {
     "palette": Kind("palette.json", lambda root: Palette.load(root / "palette.json"), ("PaletteFile",)),
     "concept list": Kind("list.toml", lambda root: read_list(root / "list.toml"), ("ConceptListFile",)),
     "presets": Kind("presets.toml", lambda root: load_presets(root / "presets.toml"), ("PresetFile",)),
+    "index of adapters": Kind("nearest.jsonl", indexed, ("IndexRow",)),
     "figures of plans": Kind("plan.toml", lambda root: Sources.load(root / "plan.toml"), ("PlanFile",)),
     "measured on a card": Kind("gpu.json", on_a_card, ("GpuFile",)),
     "preprocessor": Kind(

@@ -16,6 +16,7 @@ from .config import EditConfig as EditConfig
 from .config import EvaluateConfig as EvaluateConfig
 from .config import ExportConfig as ExportConfig
 from .config import GeneratorConfig as GeneratorConfig
+from .config import NearestConfig as NearestConfig
 from .config import PairsConfig as PairsConfig
 from .config import PhotosConfig as PhotosConfig
 from .config import PlanConfig as PlanConfig
@@ -42,6 +43,7 @@ from .export.export import export_model as export_model
 from .measure.cost import measure_cost as measure_cost
 from .measure.distances import frechet_distance as frechet_distance
 from .measure.evaluate import evaluate as evaluate
+from .measure.nearest import nearest as nearest
 from .measure.plan import plan as plan
 from .networks.discriminator import Discriminator as Discriminator
 from .networks.generator import Generator as Generator

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "ranks": (c.RanksConfig, "e2gan.research.ranks:find_ranks"),
     "crucial": (c.CrucialConfig, "e2gan.research.crucial:find_crucial"),
     "evaluate": (c.EvaluateConfig, "e2gan.measure.evaluate:evaluate"),
+    "nearest": (c.NearestConfig, "e2gan.measure.nearest:nearest"),
     "sweep": (c.SweepConfig, "e2gan.sweeps.sweep:sweep"),
     "table": (c.TableConfig, "e2gan.research.tables.run:run_table"),
     "reproduce": (c.ReproduceConfig, "e2gan.research.reproduce:reproduce"),

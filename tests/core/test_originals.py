@@ -104,7 +104,6 @@ def test_linked_folders_are_read_once_and_never_for_ever(tmp_path: Path) -> None
 def test_no_other_module_lists_the_images_of_a_folder() -> None:
     """`list_images` is the one reader of a user's folders. Others list what they wrote themselves, or a program did."""
     own = {
-        "app/library.py": "the bases and adapters of a folder",
         "app/site.py": "the files of the page",
         "core/identity.py": "a network's folder",
         "core/files.py": "what a kill left beside a file",
@@ -113,7 +112,7 @@ def test_no_other_module_lists_the_images_of_a_folder() -> None:
         "core/outputs.py": "whether an output is empty",
         "core/record.py": "what a folder holds that this program wrote",
         "research/verify.py": "folders that this program wrote",
-        "networks/folders.py": "the adapters that ship",
+        "networks/folders.py": "the adapters that ship, and folders with bases and adapters",
         "pairs/concept_lists.py": "the lists that ship",
         "pairs/blocks.py": "edits that it wrote",
         "sweeps/workspace.py": "folders that tasks of this program wrote",

@@ -86,6 +86,11 @@ RUNS: dict[str, Run] = {
     "ranks": Run(f"ranks --pairs sepia --base base --out out/ranks.json --level3 2 --level4 2 {SCORED}", TRAINS),
     "crucial": Run(f"crucial --pairs sepia --base base --out out {SCORED}", TRAINS),
     "evaluate": Run("evaluate --pairs sepia --base base --adapter adapter", (*TRAINS, "adapter")),
+    "nearest": Run(
+        "nearest --pairs sepia --base base --adapters adapter --no-shipped --index out/nearest.jsonl "
+        "--out out/nearest.json --device cpu",
+        (*TRAINS, "adapter"),
+    ),
     "table": Run(
         f"table 5 --pairs dusk --base-pairs sepia autumn --out out {TABLE}", ("set", "sepia", "dusk", "autumn")
     ),

@@ -13,7 +13,7 @@ from e2gan.config import AdaptConfig
 from e2gan.core.errors import InputError
 from e2gan.core.images import write_png
 from e2gan.networks import folders
-from e2gan.networks.folders import base_folder, shipped_adapters, shipped_bases
+from e2gan.networks.folders import DEPTH, base_folder, folders_below, shipped_adapters, shipped_bases
 from e2gan.networks.models import Model
 from e2gan.train.adapter import adapt
 from tests.conftest import Project
@@ -60,3 +60,18 @@ def test_an_adapter_of_a_shipped_base_brings_it_and_one_of_another_is_told(two_s
     shutil.rmtree(two_ship / "small")
     with pytest.raises(InputError, match="belongs to another base"):
         Model.load(adapter=[project.adapter])
+
+
+def test_folders_below_leave_out_what_is_hidden_half_written_or_too_deep(tmp_path: Path) -> None:
+    deep = Path("a", *"b" * DEPTH)
+    for name in ("a/look", "a/look.partial/inside", ".hidden", "node_modules/x", str(deep)):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a/look/model").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    found = dict(folders_below(tmp_path, 100))
+    assert {"a", "a/look", "a/b"} <= {path.relative_to(tmp_path).as_posix() for path in found}
+    assert found[tmp_path / "a/look"] == {"model"}
+    assert tmp_path / deep not in found
+    assert (tmp_path / deep).parent in found
+    assert not any("partial" in str(path) or "hidden" in str(path) or "link" in str(path) for path in found)
+    assert len(list(folders_below(tmp_path, 3))) == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +15,7 @@ from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.names import printable
-from e2gan.core.outputs import partial_of, read_settings
+from e2gan.core.outputs import read_settings
 from e2gan.core.schemas import StageConfig
 from e2gan.networks.folders import (
     ABOUT,
@@ -23,17 +23,15 @@ from e2gan.networks.folders import (
     ADAPTER_CONFIG,
     CONCEPT,
     MODEL,
+    folders_below,
     generator_config,
     shipped_adapters,
     shipped_bases,
 )
 from e2gan.sharing.licence import CARD, licence_of, read_card
 
-DEPTH = 6  # folders below the one that is named
 MOST_FOLDERS = 20_000  # that are looked into
 MOST_WORDS, MOST_LINES = 300, 20  # characters of a line about a folder, and lines
-PARTIAL = partial_of(Path("x")).name.removeprefix("x")
-SKIPPED = ("node_modules", "__pycache__")
 OF_ADAPTER = (ADAPTER, ADAPTER_CONFIG, CONCEPT, ABOUT)
 OF_BASE = (MODEL, CONFIG, CARD)
 # Names of folders may have spaces; the last name ends at one, since what follows is the sentence.
@@ -109,7 +107,7 @@ class Search:
 
     def look(self) -> Library:
         """What is there now. What is half-written, below a folder NAME.partial, is not looked at."""
-        places = list(_below(self.folder))
+        places = list(folders_below(self.folder, MOST_FOLDERS))
         problems: list[str] = []
         bases: dict[str, _Base] = {}
         own = [(name_of(place), place) for place, files in places if {MODEL, CONFIG} <= files and _is_base(place)]
@@ -175,18 +173,6 @@ class Search:
             problems.append(about(name, found, place, *more))
             return None
         return found  # pyright: ignore[reportReturnType]
-
-
-def _below(root: Path) -> Iterator[tuple[Path, set[str]]]:
-    """Folders, and the names in each, without links to folders, hidden ones, and what is half-written."""
-    for seen, (place, folders, files) in enumerate(os.walk(root), 1):
-        path = Path(place)
-        deep = len(path.relative_to(root).parts) >= DEPTH
-        kept = [] if deep else [n for n in folders if n[0] != "." and n not in SKIPPED and not n.endswith(PARTIAL)]
-        folders[:] = sorted(kept)
-        yield path, set(files)
-        if seen >= MOST_FOLDERS:
-            return
 
 
 def name_of(folder: Path) -> str:

@@ -8,6 +8,7 @@ is silent the comment says "undisclosed" and the number is ours.
 from __future__ import annotations
 
 from e2gan.config.data import ChooseConfig, ConceptsConfig, PairsConfig, PhotosConfig, SelectConfig, TeachConfig
+from e2gan.config.nearest import NearestConfig
 from e2gan.config.network import (
     DEVICE,
     PAPER,

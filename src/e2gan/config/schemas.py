@@ -205,6 +205,19 @@ class AdapterFacts(ModelFacts):
     metrics: NotRequired[_Took]
 
 
+class IndexRow(TypedDict):
+    """A line of nearest.jsonl: what is known of an adapter. path: from the file's folder, where it lies below that;
+    looked up as a name is that a file gives (`core/names.py`, `inside`)."""
+
+    key: Annotated[str, Meta(min_length=1)]
+    base: str
+    form: str
+    path: str | None
+    prompt: str
+    vector: str
+    """Base 64 of half floats."""
+
+
 class PeftFile(TypedDict):
     """adapter_config.json of PEFT."""
 

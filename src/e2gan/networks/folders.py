@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import fields
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -14,6 +16,7 @@ from e2gan.config.schemas import AdapterFacts, PeftFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.identity import hash_files
+from e2gan.core.outputs import PARTIAL
 from e2gan.core.schemas import StageConfig
 
 MODEL = "model.safetensors"
@@ -24,6 +27,8 @@ CONCEPT = "concept.safetensors"
 ABOUT = "e2gan.json"
 METRICS_FILE, SHEET = "metrics.json", "sheet.png"  # of an evaluation
 OF_TRAINING = ("pairs", "start", "selection", "content")  # settings: what a network was trained on, and where that lay
+DEPTH = 6  # folders below the one that is named
+SKIPPED = ("node_modules", "__pycache__")
 ASSETS = Path(str(package_files("e2gan") / "assets"))
 
 
@@ -71,6 +76,19 @@ def adapter_folder(adapter: Path) -> Path:
         return shipped[str(adapter)]
     also = f"; there ship: {', '.join(shipped)}" if shipped else ""
     raise InputError(f"{adapter} is no adapter: it has no {ADAPTER} (train one with: e2gan adapt{also})")
+
+
+def folders_below(root: Path, most: int) -> Iterator[tuple[Path, set[str]]]:
+    """A folder and those below it, up to `most`, and the names of the files in each; without links to folders, hidden
+    ones, and what is half-written."""
+    for seen, (place, folders, files) in enumerate(os.walk(root), 1):
+        path = Path(place)
+        deep = len(path.relative_to(root).parts) >= DEPTH
+        kept = [] if deep else [n for n in folders if n[0] != "." and n not in SKIPPED and not n.endswith(PARTIAL)]
+        folders[:] = sorted(kept)
+        yield path, set(files)
+        if seen >= most:
+            return
 
 
 def weights_hash(folder: Path, *names: str) -> str:
