@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -197,7 +198,7 @@ def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path
 
 @pytest.mark.parametrize("share", ["0", "1.01"])
 def test_a_share_of_memory_that_is_none_is_refused(project: Project, tmp_path: Path, share: str) -> None:
-    settings = {"pairs": project.sepia, "base": project.base, "out": tmp_path / "a"}
+    settings: dict[str, Any] = {"pairs": project.sepia, "base": project.base, "out": tmp_path / "a"}
     training = TrainingConfig(memory_share=float(share))
     assert "must be above 0 and at most 1" in refused(lambda: adapt(AdaptConfig(**settings, training=training)))
 
@@ -205,8 +206,8 @@ def test_a_share_of_memory_that_is_none_is_refused(project: Project, tmp_path: P
 @pytest.mark.slow
 def test_pairs_on_disk_train_the_same_adapter(project: Project, tmp_path: Path) -> None:
     """Where pixels lie is no part of a run."""
-    training = TrainingConfig(steps=12, batch=2, crop=16, precision="fp32", save_every=0)
-    settings = {"pairs": project.sepia, "base": project.base}
+    training = TrainingConfig(steps=12, batch=2, precision="fp32", save_every=0)
+    settings: dict[str, Any] = {"pairs": project.sepia, "base": project.base}
     for name, share in (("memory", 1.0), ("disk", 1e-9)):
         training = replace(training, memory_share=share)
         adapt(AdaptConfig(**settings, out=tmp_path / name, training=training))
