@@ -70,15 +70,46 @@ def test_pairs_that_do_not_fit_in_memory_are_refused_before_any_is_read(
     assert "\n" not in str(caught.value)
 
 
+def test_pairs_beyond_the_share_of_memory_lie_on_disk_and_give_the_same_batches(
+    sets: list[PairSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = (8 + 16) * 3 * 32**2
+    monkeypatch.setattr(module, "available_memory", lambda: 2 * needed)
+    held = TrainingData.load(sets, ENCODER, share=0.5, place=tmp_path)
+    assert not held.streams
+    before = sorted(tmp_path.iterdir())
+    capsys.readouterr()
+    mapped = TrainingData.load(sets, ENCODER, share=0.499, place=tmp_path)
+    assert mapped.streams
+    assert "16 training pairs of 8 photos at 32 pixels: 7.37e-05 GB, 0.000147 GB" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before  # its file has no name
+    config = replace(QUICK, flip=True, crop=16, batch=4)
+    for one, other, _ in zip(batches(held, config, 3), batches(mapped, config, 3), range(9), strict=False):
+        for name in ("photo", "target", "tokens", "mask", "place"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
+
+
+def test_without_a_place_on_a_disk_what_does_not_fit_is_refused(
+    sets: list[PairSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "available_memory", lambda: 100)
+    with pytest.raises(InputError, match="are available"):
+        TrainingData.load(sets, ENCODER, share=0.1)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_pairs_that_do_not_fit_on_the_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_that_do_not_fit_on_the_gpu_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cuda")
     assert data().to(device).edits.device.type == "cuda"
     free = module.available_gpu_memory(str(device))
     assert free > 10**8
     monkeypatch.setattr(module, "available_gpu_memory", lambda _: 1000)
-    with pytest.raises(InputError, match=r"12 training pairs on cuda: needs .* are available: .* --device cpu"):
-        data().to(device)
+    kept = data().to(device)
+    assert (kept.edits.device.type, kept.streams) == ("cpu", True)
+    rows = torch.arange(4)
+    theirs, ours = (x.batch(rows, QUICK, torch.Generator().manual_seed(0)) for x in (data().to(device), kept))
+    assert torch.equal(theirs.photo, ours.photo)
+    assert ours.target.device == ours.tokens.device == device
 
 
 def test_flip_and_crop_move_photo_and_edit_alike() -> None:

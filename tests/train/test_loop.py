@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -193,6 +194,28 @@ def test_a_full_disk_while_training_is_one_line(project: Project, tmp_path: Path
     assert len(lines) == 2
     assert "its photos are read from" in lines.pop(0)
     assert "No space left" in lines[0]
+
+
+@pytest.mark.parametrize("share", ["0", "1.01"])
+def test_a_share_of_memory_that_is_none_is_refused(project: Project, tmp_path: Path, share: str) -> None:
+    settings: dict[str, Any] = {"pairs": project.sepia, "base": project.base, "out": tmp_path / "a"}
+    training = TrainingConfig(memory_share=float(share))
+    assert "must be above 0 and at most 1" in refused(lambda: adapt(AdaptConfig(**settings, training=training)))
+
+
+@pytest.mark.slow
+def test_pairs_on_disk_train_the_same_adapter(project: Project, tmp_path: Path) -> None:
+    """Where pixels lie is no part of a run."""
+    training = TrainingConfig(steps=12, batch=2, precision="fp32", save_every=0)
+    settings: dict[str, Any] = {"pairs": project.sepia, "base": project.base}
+    for name, share in (("memory", 1.0), ("disk", 1e-9)):
+        training = replace(training, memory_share=share)
+        adapt(AdaptConfig(**settings, out=tmp_path / name, training=training))
+    weights = [(tmp_path / name / "adapter_model.safetensors").read_bytes() for name in ("memory", "disk")]
+    assert weights[0] == weights[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "memory"]
+    again = adapt(AdaptConfig(**settings, out=tmp_path / "memory", training=training))
+    assert again.result.already_done
 
 
 def test_pairs_and_crops_that_do_not_fit_the_generator_are_refused_before_they_are_read(

@@ -63,6 +63,9 @@ class TrainingConfig(Settings):
     """The same seed gives the same file on the same machine."""
     save_every: float = 60.0
     """Seconds between checkpoints."""
+    memory_share: float = 0.5
+    """Part of the machine's free memory that the pairs may take; more lie in a file beside --out and are read as they
+    are needed."""
     tensorboard: bool = False
     """Write TensorBoard event files too (needs the package tensorboard)."""
 
@@ -88,6 +91,7 @@ class TrainingConfig(Settings):
         need(0 <= self.ema < 1, f"--ema {self.ema}: must be at least 0 and below 1")
         side("crop", self.crop)
         at_least("save-every", self.save_every, 0)
+        need(0 < self.memory_share <= 1, f"--memory-share {self.memory_share}: must be above 0 and at most 1")
 
 
 COMODGAN_TRAINING = TrainingConfig(epochs=200, lr=2e-3, betas=(0.0, 0.99), r1=5.0, schedule="constant")

@@ -43,7 +43,7 @@ from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import Model, encoder_of, load_discriminator, load_generator
 from e2gan.research.comparison import aligned, networks_read, reads_of_sets, settings_with_sets
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import CHECKPOINT, check_fit, check_size, train
+from e2gan.train.loop import CHECKPOINT, check_fit, check_size, room, train
 from e2gan.train.step import Trainer
 
 LEVELS = ("level1", "level2", "level3", "level4", "tb")
@@ -155,7 +155,8 @@ class Measure:
         self.pair_set = pair_set
         self.device = resolve_device(config.training.device)
         _, settings = load_generator(base)
-        self.data = TrainingData.load([pair_set], encoder_of(settings, config.text)).to(self.device)
+        self.data = TrainingData.load([pair_set], encoder_of(settings, config.text), **room(config))
+        self.data = self.data.to(self.device)
         self.photos, self.targets, _ = pair_set.arrays("val")
         self.number = 0
 

@@ -40,7 +40,7 @@ from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.networks.peft_config import adapter_weights
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, batches, check_size, identity_of, reads_of, run
+from e2gan.train.loop import Trained, TrainingResult, batches, check_size, identity_of, reads_of, room, run
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
@@ -60,7 +60,7 @@ def adapt(config: AdaptConfig) -> Trained:
     pair_set = PairSet.load(config.pairs)
     check_size(generator.config, pair_set.size, config.training.crop)
     encoder = encoder_of(settings, config.text)
-    data = TrainingData.load([pair_set], encoder, selection=config.selection)
+    data = TrainingData.load([pair_set], encoder, selection=config.selection, **room(config))
     base_hash = sha256(folder / MODEL)
     starts = [adapter_folder(path) for path in config.start]
     others = [_tensors_of(path, base_hash, generator) for path in starts]

@@ -29,7 +29,7 @@ from e2gan.networks.models import (
 from e2gan.networks.text import TextEncoder, known_width, text_encoder
 from e2gan.sharing.licence import CARD
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, check_size, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, room, run
 from e2gan.train.step import Trainer, parameters
 
 
@@ -45,7 +45,7 @@ def train_base(config: BaseConfig) -> Trained:
     config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
     for pair_set in sets:
         check_size(config.generator, pair_set.size, config.training.crop)
-    data = TrainingData.load(sets, encoder)
+    data = TrainingData.load(sets, encoder, **room(config))
     concepts = {s.prompt: sha256(s.folder / ROWS) for s in sets}
     extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
     if config.start is not None:

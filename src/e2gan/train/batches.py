@@ -1,4 +1,5 @@
-"""Training pairs on the device: every pixel once, as uint8; a batch is an index, a flip and a crop there."""
+"""Training pairs: every pixel once, as uint8, on the device, in memory or on disk, as there is room; a batch is an
+index, a flip and a crop there."""
 
 from __future__ import annotations
 
@@ -12,11 +13,13 @@ from torch import Tensor
 from e2gan.config import Detail, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.memory import available_gpu_memory, available_memory, need_memory
+from e2gan.core.progress import note
 from e2gan.data.photos import read_into
 from e2gan.editing.detail import detail_of
 from e2gan.networks.generator import WHOLE
 from e2gan.networks.pixels import from_pixels
 from e2gan.networks.text import TextEncoder, pad
+from e2gan.train.storage import in_memory, on_disk, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from e2gan.data.pair_set import PairSet
 
 DETAIL_PAIRS = 16  # that say whether an edit is light or paint
+GPU_SHARE = 0.5  # of the memory that a GPU has free, which networks and their gradients need too
 LESS = "train on fewer concepts, a smaller size, or a selection of the photos (e2gan select)"
 
 
@@ -48,6 +52,8 @@ class TrainingData:
     photos: (P, 3, H, W) uint8; edits: (N, 3, H, W) uint8; photo_of, concept_of: (N,) int64;
     tokens: (C, T, D) float32; mask: (C, T) bool. paired: whether a batch's targets are its own photos' edits; without,
     they are drawn apart, and a set without pairs may have more or fewer of them than rows of photo_of, concept_of.
+    streams: whether a batch is worth making ahead, since it comes from a disk or over a bus. tokens and mask lie on the
+    device that batches are for; the other tensors together on that or another.
     """
 
     photos: Tensor
@@ -57,6 +63,7 @@ class TrainingData:
     tokens: Tensor
     mask: Tensor
     paired: bool = True
+    streams: bool = False
 
     def __len__(self) -> int:
         return len(self.photo_of)
@@ -74,13 +81,16 @@ class TrainingData:
         return detail_of(*(images.permute(0, 2, 3, 1).cpu().numpy() for images in both))
 
     def to(self, device: torch.device) -> TrainingData:
-        """The data on a device. Raises InputError where a GPU has not the memory left."""
+        """The data for batches on a device; where that is a GPU without the room, the pixels stay where they are."""
         held = {f.name: t for f in fields(self) if isinstance(t := getattr(self, f.name), Tensor)}
-        if device.type == "cuda" and self.edits.device.type != "cuda":
-            needed = sum(t.nbytes for t in held.values())
-            what = f"{len(self):,} training pairs on {device}"
-            need_memory(needed, available_gpu_memory(str(device)), what, f"{LESS}, or with --device cpu")
-        return replace(self, **{name: t.to(device) for name, t in held.items()})
+        streams = self.streams
+        if device.type == "cuda" and self.edits.device.type != "cuda" and not streams:
+            needed, free = sum(t.nbytes for t in held.values()), available_gpu_memory(str(device))
+            if streams := needed > GPU_SHARE * free:
+                figures = f"{needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free on {device}"
+                note(f"{len(self):,} training pairs take {figures}: they stay in the machine's memory")
+        moved = ("tokens", "mask") if streams else held
+        return replace(self, streams=streams, **{name: held[name].to(device) for name in moved})
 
     @classmethod
     def load(
@@ -90,12 +100,15 @@ class TrainingData:
         selection: Path | None = None,
         *,
         unpaired: bool = False,
+        share: float = 1.0,
+        place: Path | None = None,
     ) -> TrainingData:
         """The training pairs of several sets; of a selection's photos alone where one is given.
 
-        unpaired: draw photos and edits apart, which sets that hold no pairs need. Raises InputError where the sets'
-        working sizes differ, one has no training pair, or none of the selection's, where the encoder is not there, and,
-        before an image is read, where the pairs need more memory than there is.
+        unpaired: draw photos and edits apart, which sets that hold no pairs need. share: the part of the free memory
+        that pixels may take; more lie in a file on the disk of `place`, and where that is None, more than all of it is
+        refused before an image is read. Raises InputError where the sets' working sizes differ, one has no training
+        pair, or none of the selection's, where the encoder is not there, and MachineError where the disk is too full.
         """
         if lonely := [s.folder for s in sets if not s.paired and not unpaired]:
             raise InputError(f"{lonely[0]} holds no pairs: only `e2gan scratch --unpaired` trains on it")
@@ -117,11 +130,18 @@ class TrainingData:
             edits += set_edits
             concept_of += [concept] * len(ids)
         size, what = sizes[0], f"{len(edits):,} training pairs of {len(photos):,} photos at {sizes[0]} pixels"
-        need_memory((len(photos) + len(edits)) * 3 * size**2, available_memory(), what, LESS)
+        needed, available = (len(photos) + len(edits)) * 3 * size**2, available_memory()
+        streams = False
+        if place is not None and available is not None and needed > share * available:
+            streams = True
+            note(f"{what}: {needed / 1e9:.3g} GB, {available / 1e9:.3g} GB of memory are free: they lie on disk")
+        else:
+            need_memory(needed, available, what, LESS)
         tokens, mask = pad([encoder.encode(s.prompt) for s in sets])
         return cls(
-            photos=_read(photos, size),
-            edits=_read(edits, size),
+            photos=_read(photos, size, place if streams else None),
+            edits=_read(edits, size, place if streams else None),
+            streams=streams,
             photo_of=torch.tensor(photo_of),
             concept_of=torch.tensor(concept_of),
             tokens=tokens,
@@ -131,8 +151,10 @@ class TrainingData:
 
     def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator) -> Batch:
         """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU."""
+        rows = rows.to(self.photo_of.device)
         own = rows if self.paired else torch.randint(len(self.edits), rows.shape, generator=rng).to(rows.device)
-        photo, target = self.photos[self.photo_of[rows]], self.edits[own]
+        read = read_rows if self.streams else torch.Tensor.__getitem__
+        photo, target = read(self.photos, self.photo_of[rows]), read(self.edits, own)
         both = torch.cat([photo, target], dim=1)
         place = torch.tensor(WHOLE).repeat(len(rows), 1)
         if config.crop is not None and config.crop < self.size:
@@ -140,18 +162,19 @@ class TrainingData:
             both = both[:, :, top : top + config.crop, left : left + config.crop]
             ends = left, top, left + config.crop, top + config.crop
             place = torch.tensor([ends]).repeat(len(rows), 1) / self.size
+        both = both.to(self.tokens.device, non_blocking=True)
         if config.flip:
             mirrored = torch.rand(len(rows), generator=rng) < 0.5
             place = torch.where(mirrored[:, None], place[:, [2, 1, 0, 3]], place)
             both = torch.where(mirrored.to(both.device)[:, None, None, None], both.flip(3), both)
         photo, target = from_pixels(both).chunk(2, dim=1)
-        concept = self.concept_of[rows]
+        concept = self.concept_of[rows].to(self.tokens.device)
         pixels = photo.contiguous(), target.contiguous()
         return Batch(*pixels, self.tokens[concept], self.mask[concept], place.to(both.device))
 
 
-def _read(files: Sequence[Path], size: int) -> Tensor:
-    """The images as uint8 (N, 3, size, size), each decoded into its place."""
-    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
+def _read(files: Sequence[Path], size: int, place: Path | None) -> Tensor:
+    """The images as uint8 (N, 3, size, size), each decoded into its place: in memory, or on the disk of a folder."""
+    images = in_memory(len(files), size) if place is None else on_disk(len(files), size, place)
     read_into(images.permute(0, 2, 3, 1).numpy(), files)
     return images

@@ -14,7 +14,7 @@ from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.networks.generator import Generator, sampling_layers
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator, write_networks
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, reads_of, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, reads_of, room, run
 from e2gan.train.step import Trainer
 
 
@@ -40,7 +40,7 @@ def finetune_base(config: FinetuneConfig) -> Trained:
     generator, settings = load_generator(folder)
     pair_set = PairSet.load(config.pairs)
     check_size(generator.config, pair_set.size, config.training.crop)
-    data = TrainingData.load([pair_set], encoder_of(settings, config.text))
+    data = TrainingData.load([pair_set], encoder_of(settings, config.text), **room(config))
     generator.requires_grad_(True)
     for part in config.frozen:
         for parameter in part_parameters(generator)[part]:

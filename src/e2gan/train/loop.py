@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -26,10 +27,11 @@ from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.guard import Guard
 from e2gan.train.step import Trainer
+from e2gan.train.storage import read_ahead
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-NOT_DECISIVE = ("save_every", "tensorboard")  # settings that leave a run the same one
+NOT_DECISIVE = ("save_every", "tensorboard", "memory_share")  # settings that leave a run the same one
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
 
@@ -53,12 +55,15 @@ def rows_of(step: int, count: int, batch: int, seed: int) -> Tensor:
 
 def batches(data: TrainingData, config: TrainingConfig, start: int) -> Iterator[Batch]:
     """The batches from a step on, without end. All chance of a step comes from (seed, step)."""
-    step = start
-    while True:
+
+    def make(step: int) -> tuple[int, Batch]:
         rng = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 2 + 1)
-        torch.manual_seed(int(torch.randint(2**62, (1,), generator=rng)))  # z, where it is dropout
-        yield data.batch(rows_of(step, len(data), config.batch, config.seed).to(data.photos.device), config, rng)
-        step += 1
+        seed = int(torch.randint(2**62, (1,), generator=rng))
+        return seed, data.batch(rows_of(step, len(data), config.batch, config.seed), config, rng)
+
+    for seed, batch in read_ahead(make, start) if data.streams else map(make, count(start)):
+        torch.manual_seed(seed)  # z, where it is dropout
+        yield batch
 
 
 def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
@@ -94,11 +99,11 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
             meter.update(f"{done():4.0%}  step {step}{shown}", step * config.batch, done(), seconds)
             if step % LOG_EVERY and done() < 1:
                 continue
-            count = step % LOG_EVERY or LOG_EVERY
-            losses = {name: float(value) / count for name, value in sums.items()}
+            since = step % LOG_EVERY or LOG_EVERY
+            losses = {name: float(value) / since for name, value in sums.items()}
             if not all(map(math.isfinite, losses.values())):
                 raise InputError(_diverged(step, folder))
-            back = None if guard is None else guard.look(step, count, guard.signs(count))
+            back = None if guard is None else guard.look(step, since, guard.signs(since))
             sums = {}
             log.write(step, seconds, losses | ({} if back is None else {"back_to": back}))
             if "l1" in losses:
@@ -263,6 +268,21 @@ def _write(
         for path in set(partial.iterdir()) - before:
             path.unlink()
         raise InputError(_diverged(result.steps, partial, error)) from None
+
+
+class Room(TypedDict):
+    """What `TrainingData.load` takes of the machine."""
+
+    share: float
+    place: Path
+
+
+def room(config: Any) -> Room:
+    """The part of the memory that a stage's pairs may take, and the folder on whose disk more of them lie."""
+    place = config.out.absolute().parent
+    while not place.is_dir():  # it is made when the stage claims it
+        place = place.parent
+    return {"share": config.training.memory_share, "place": place}
 
 
 def check_size(generator: GeneratorConfig, size: int, crop: int | None) -> None:

@@ -18,7 +18,7 @@ from e2gan.networks.models import build_discriminator, build_generator, fingerpr
 from e2gan.train.base import with_encoder
 from e2gan.train.batches import TrainingData
 from e2gan.train.cyclegan import CycleGANTrainer
-from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, reads_of, run
+from e2gan.train.loop import Trained, TrainingResult, check_size, identity_of, reads_of, room, run
 from e2gan.train.lut import train_lut
 from e2gan.train.step import Trainer, parameters
 from e2gan.train.unpaired import UnpairedTrainer
@@ -45,7 +45,7 @@ def train_scratch(config: ScratchConfig) -> Trained:
         raise InputError(f"--crop: {config.model} is made for one size, that of the pairs")
     if config.model not in ("pix2pix-unet", "comodgan"):  # which say themselves what they cannot work at
         check_size(config.generator, pair_set.size, config.training.crop)
-    data = TrainingData.load([pair_set], encoder, config.selection, unpaired=config.unpaired)
+    data = TrainingData.load([pair_set], encoder, config.selection, unpaired=config.unpaired, **room(config))
     count = parameters(build_generator(config.model, config.generator, data.size))
 
     def networks(device: torch.device) -> tuple[nn.Module, nn.Module]:
