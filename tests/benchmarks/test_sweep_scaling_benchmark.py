@@ -1,4 +1,4 @@
-"""The benchmark of a sweep's workers: what it says before Ray is needed, and, where Ray is, one of its smallest runs."""
+"""The benchmark of a sweep's workers: what it says without Ray, and, where Ray is, one of its smallest runs."""
 
 from __future__ import annotations
 
