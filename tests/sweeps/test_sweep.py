@@ -114,6 +114,59 @@ def test_whatever_dies_nothing_is_lost_or_done_twice(project: Project, tmp_path:
         assert {row["concept"] for row in csv.DictReader(file)} == {"a", "b"}
 
 
+# Posterizes photos, and notes when it is at work; kills who asked for the edit "bad".
+MARKED = """
+import os, signal, sys, time
+from pathlib import Path
+from PIL import Image, ImageOps
+source, target, place, prompt = Path(sys.argv[1]), Path(sys.argv[2]), Path(__file__).parent, sys.argv[3]
+if prompt == "bad":
+    os.kill(os.getppid(), signal.SIGKILL)
+    sys.exit(1)
+begun = time.monotonic()
+time.sleep(1)
+for path in sorted(source.iterdir()):
+    ImageOps.posterize(Image.open(path).convert("RGB"), 2).save(target / path.name)
+(place / f"work-{prompt}-{os.getpid()}").write_text(f"{begun} {time.monotonic()}")
+"""
+
+
+@pytest.mark.slow
+def test_who_dies_each_time_is_given_up_and_what_is_damaged_made_again(project: Project, tmp_path: Path) -> None:
+    """One task of a kind handed out at a time: no two teachers are at work at once, though two could be."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'e2gan[sweep]'")
+    lay_out(project, tmp_path)
+    (tmp_path / "teacher.py").write_text(MARKED)
+    listed = (tmp_path / "list.toml").read_text()
+    (tmp_path / "list.toml").write_text(listed + listed.partition("\n[[")[0].replace("'a'", "'bad'"))
+    common = f"list.toml --photos photos --base base --out out --run-commands --export --tasks 2 {SMALL}"
+    driver = start(f"{common} --in-flight 1 --task-retries 1", tmp_path)
+    told, errors = driver.communicate(timeout=500)
+    assert driver.returncode == 1, errors
+    assert "2 of 3 concepts are whole in out" in told
+    assert "bad: no pairs: its process or machine died, 2 times at least" in told
+    spans = sorted([float(x) for x in path.read_text().split()] for path in tmp_path.glob("work-*"))
+    assert len(spans) == 2
+    assert spans[0][1] <= spans[1][0]
+    counts = attempts(tmp_path / "out")
+    assert sorted(counts.values()) == [1] * (len(counts) - 1) + [2]
+
+    (tmp_path / "list.toml").write_text(listed)
+    weights = {path: path.read_bytes() for path in (tmp_path / "out/adapters").rglob("adapter_model.safetensors")}
+    assert len(weights) == 2
+    for manifest in (tmp_path / "out/manifests/adapters").iterdir():  # to be made again, of pairs of which one is other
+        manifest.unlink()
+    picture = sorted((tmp_path / "out/pairs").rglob("images/*.png"))[0]
+    right = picture.read_bytes()
+    picture.write_bytes(right[:-20] + bytes(20))
+    driver = start(common, tmp_path)
+    told, errors = driver.communicate(timeout=500)
+    assert driver.returncode == 0, errors
+    assert "made again: " in errors
+    assert picture.read_bytes() == right
+    assert {path: path.read_bytes() for path in weights} == weights
+
+
 @pytest.mark.slow
 def test_a_concept_that_fails_is_told_and_gone_round(project: Project, tmp_path: Path) -> None:
     """On this machine alone: the other concept is whole, by blocks; the same command again finds it."""
