@@ -49,6 +49,15 @@ def test_a_stream_that_begins_late_begins_at_its_start(tmp_path: Path) -> None:
     assert 0 <= first.pts * clip.time_base < 0.03
 
 
+def test_where_a_file_has_no_durations_they_are_the_intervals_before(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", moving(6), steps=(3000, 6000, 9000))
+    with open_clip(path) as clip:
+        read = list(clip.frames())
+    steps = [after.pts - frame.pts for frame, after in zip(read, read[1:], strict=False)]
+    assert steps == [3000, 6000, 9000, 3000, 6000]
+    assert [frame.duration for frame in read] == [3000, *steps]
+
+
 @pytest.mark.parametrize("codec", ["libvpx", "mpeg4", "ffv1", "mjpeg", "libx265", "libsvtav1"])
 def test_other_codecs_are_read(tmp_path: Path, codec: str) -> None:
     kind = "yuvj420p" if codec == "mjpeg" else "yuv420p"
