@@ -307,6 +307,7 @@ def test_what_a_browser_cannot_do_is_said_in_words(playwright: Any, url: str, si
         page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
         until(page, "document.getElementById('alert').innerText.includes('notes.txt')")
         assert told(page) == "notes.txt is no picture that this browser can read."
+        assert page.locator("#status").inner_text() == ""  # no longer that it is being opened
         assert saved(page).shape == photo.shape  # the photo before is still there
 
 
