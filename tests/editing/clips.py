@@ -110,8 +110,8 @@ def apart(one: Pixels, other: Pixels, block: int = 4) -> float:
 
 @dataclass(frozen=True)
 class Read:
-    """A video as a player has it. times: seconds of each frame. sound: the packets as they are stored. length: of all of
-    it, in seconds; ends: of the last frame. rate: frames a second, on average."""
+    """A video as a player has it. times: seconds of each frame. sound: the packets as they are stored. length: seconds
+    of all of it; ends: when the last frame does. rate: frames a second, on average."""
 
     frames: list[Pixels]
     times: list[Fraction]
