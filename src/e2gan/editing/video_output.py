@@ -122,8 +122,8 @@ def join(
     """All groups as one file, whole or not at all, with the clip's sound.
 
     last: ticks of the clip for which the last frame is shown. texts: metadata. until: seconds at which the sound ends,
-    with the pictures, where they are not all; else all of it is there. Sound that the container can hold is copied as it
-    is, other sound coded anew. Returns what became of the sound, where it is another.
+    with the pictures, where they are not all; else all of it is there. Sound that the container can hold is copied as
+    it is, other sound coded anew. Returns what became of the sound, where it is another.
     """
     import av
 

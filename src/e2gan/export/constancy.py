@@ -34,8 +34,8 @@ def refuse_constant(what: str, pairs: Iterable[tuple[Pixels, Pixels]]) -> None:
     shares = [share_of_one_colour(edit) for photo, edit in pairs if share_of_one_colour(photo // COARSE) < PLAIN]
     if shares and (share := float(np.median(shares))) >= ONE_COLOUR:
         raise InputError(
-            f"{what} are one colour but for a few pixels ({share:.1%} of them are), which shows no difference: the weights "
-            "are damaged, or far too large; nothing was written"
+            f"{what} are one colour but for a few pixels ({share:.1%} of them are), which shows no difference: the "
+            "weights are damaged, or far too large; nothing was written"
         )
 
 
