@@ -262,8 +262,15 @@ def check_goes_with(name: str, config: ExportConfig) -> None:
         return
     if not adapters:
         raise InputError(f"{name} keeps adapters beside their base: name an --adapter, not a --model")
-    if config.size is not None or config.strength != 1:
-        raise InputError(f"--size and --strength: {name} takes any size and strength as it runs: leave them out")
+    if given := [
+        kind for kind, there in (("size", config.size is not None), ("strength", config.strength != 1)) if there
+    ]:
+        flags, any_, them = (
+            " and ".join(f"--{kind}" for kind in given),
+            " and ".join(given),
+            "them" if given[1:] else "it",
+        )
+        raise InputError(f"{flags}: {name} takes any {any_} as it runs: leave {them} out")
 
 
 def folders_of(config: ExportConfig) -> tuple[Path | None, list[Path]]:
