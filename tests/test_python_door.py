@@ -176,7 +176,7 @@ def test_what_is_no_photo_is_refused(predictor: Predictor, wrong: Any) -> None:
 def test_a_predictor_takes_a_model_and_a_device() -> None:
     assert "takes a Model" in refused(lambda: Predictor("winter"))  # pyright: ignore[reportArgumentType]
     assert "a device is a text" in refused(lambda: Predictor(model(), None))  # pyright: ignore[reportArgumentType]
-    assert "not on this machine" in refused(lambda: Predictor(model(), "abacus"))
+    assert "must be auto, cpu, cuda, cuda:N or mps" in refused(lambda: Predictor(model(), "abacus"))
 
 
 def test_adapters_are_named_as_on_the_command_line() -> None:

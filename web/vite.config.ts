@@ -6,12 +6,36 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 import { defineConfig, type Plugin } from "vite";
 
+import type { FileEntry } from "./src/runtime/manifest.ts";
+
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const OUT = join(HERE, "../src/e2gan/assets/web");
 const ORT = join(HERE, "node_modules/onnxruntime-web/dist");
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 9, [constants.BROTLI_PARAM_LGWIN]: 24 } };
 // WASM alone; WebGPU with JSPI, and without, whose larger binary is packed more tightly.
 const BUILDS = { "": "gz", ".jspi": "gz", ".asyncify": "br" };
+
+/** By build: its script and its binary, as they are and packed; what the page knows them by (src/engine/session.ts). */
+const RUNTIMES = Object.fromEntries(
+  Object.entries(BUILDS).map(([build, packing]) => {
+    const [script, binary] = ["mjs", "wasm"].map((kind) => readFileSync(join(ORT, `ort-wasm-simd-threaded${build}.${kind}`)));
+    const packed = packing === "gz" ? gzipSync(binary, { level: 9 }) : brotliCompressSync(binary, BROTLI);
+    return [build, { script, binary, packed, packing }];
+  }),
+);
+
+function entries(): Record<string, { script: FileEntry; binary: FileEntry; packed: number }> {
+  const entry = (file: string, data: Buffer) => {
+    return { file, bytes: data.length, sha256: createHash("sha256").update(data).digest("hex") };
+  };
+  return Object.fromEntries(
+    Object.entries(RUNTIMES).map(([build, { script, binary, packed, packing }]) => {
+      const stem = `ort/ort-wasm-simd-threaded${build}`;
+      const found = { script: entry(`${stem}.mjs`, script), binary: entry(`${stem}.wasm.${packing}`, binary) };
+      return [build, { ...found, packed: packed.length }];
+    }),
+  );
+}
 
 /**
  * onnxruntime's own files beside the page, their binaries packed: static hosts need not compress them. Only the one that a
@@ -21,12 +45,10 @@ function runtimeFiles(): Plugin {
   return {
     name: "runtime-files",
     generateBundle() {
-      for (const [build, packing] of Object.entries(BUILDS)) {
-        const stem = `ort-wasm-simd-threaded${build}`;
-        const binary = readFileSync(join(ORT, `${stem}.wasm`));
-        const source = packing === "gz" ? gzipSync(binary, { level: 9 }) : brotliCompressSync(binary, BROTLI);
-        this.emitFile({ type: "asset", fileName: `ort/${stem}.wasm.${packing}`, source });
-        this.emitFile({ type: "asset", fileName: `ort/${stem}.mjs`, source: readFileSync(join(ORT, `${stem}.mjs`)) });
+      for (const [build, { script, packed, packing }] of Object.entries(RUNTIMES)) {
+        const stem = `ort/ort-wasm-simd-threaded${build}`;
+        this.emitFile({ type: "asset", fileName: `${stem}.wasm.${packing}`, source: packed });
+        this.emitFile({ type: "asset", fileName: `${stem}.mjs`, source: script });
       }
     },
   };
@@ -72,6 +94,7 @@ rmSync(OUT, { recursive: true, force: true });
 
 export default defineConfig({
   base: "./",
+  define: { __ORT__: JSON.stringify(entries()) },
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "production", "import", "default"] },
   worker: { format: "es", plugins: () => [noCopies()] },
   build: {

@@ -31,6 +31,7 @@ def test_bases_and_adapters_are_found_wherever_they_lie_and_new_ones_appear(shel
     assert names(search.look()) == ["adapter", "second"]  # it is not whole yet
     (copy.folder / "deep/er/still.partial").rename(copy.folder / "deep/er/new")
     assert names(search.look()) == ["adapter", "second"]  # a copy is no other effect
+    assert search.look().problems == ("deep/er/new: is the same effect as runs/second, which is shown",)
     (copy.folder / "deep/er/new/concept.safetensors").write_bytes((copy.adapter / "concept.safetensors").read_bytes())
     assert names(search.look()) == ["adapter", "new", "second"]
     shutil.rmtree(copy.second)

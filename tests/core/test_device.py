@@ -10,7 +10,7 @@ from e2gan.core.errors import InputError
 def test_a_device_that_is_not_there_is_told_in_one_line() -> None:
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
-    for name in ("meet", "cuda:99"):
+    for name in ("cuda:99",):
         with pytest.raises(InputError, match=f"--device {name}: not on this machine") as caught:
             resolve_device(name)
         assert "\n" not in str(caught.value)
@@ -24,7 +24,8 @@ def test_precision_is_as_asked() -> None:
         assert (x @ x).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["meta", "xpu", "cpu:x", "", "vulkan"])
+@pytest.mark.parametrize("name", ["meta", "xpu", "cpu:x", "", "vulkan", "tpu", "meet"])
 def test_another_kind_of_device_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="--device"):
+    with pytest.raises(InputError) as caught:
         resolve_device(name)
+    assert str(caught.value) == f"--device {name}: must be auto, cpu, cuda, cuda:N or mps"

@@ -110,7 +110,8 @@ def apart(one: Pixels, other: Pixels, block: int = 4) -> float:
 
 @dataclass(frozen=True)
 class Read:
-    """A video as a player has it. times: seconds of each frame. sound: the packets as they are stored."""
+    """A video as a player has it. times: seconds of each frame. sound: the packets as they are stored. length: seconds
+    of all of it; ends: when the last frame does. rate: frames a second, on average."""
 
     frames: list[Pixels]
     times: list[Fraction]
@@ -119,11 +120,13 @@ class Read:
     tags: tuple[int, int]
     codecs: list[str]
     length: float
+    ends: Fraction
+    rate: Fraction
 
 
 def read_clip(path: Path) -> Read:
     """All of a video. Its RGB is by what it says of itself."""
-    frames, times = [], []
+    frames, times, ends = [], [], Fraction(0)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         tags = stream.codec_context.colorspace, stream.codec_context.color_range
@@ -131,9 +134,11 @@ def read_clip(path: Path) -> Read:
             assert frame.rotation == 0
             frames.append(frame.reformat(format="rgb24", interpolation=FINE, dst_color_range=2).to_ndarray())
             times.append(frame.pts * frame.time_base)
+            ends = (frame.pts + frame.duration) * frame.time_base
+        rate = stream.average_rate
         metadata, codecs = dict(container.metadata), [s.codec_context.name for s in container.streams]
         length = (container.duration or 0) / 1e6
-    return Read(frames, times, sound_of(path), metadata, tags, codecs, length)
+    return Read(frames, times, sound_of(path), metadata, tags, codecs, length, ends, rate)
 
 
 def sound_of(path: Path) -> list[bytes]:

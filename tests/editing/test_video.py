@@ -190,7 +190,8 @@ def test_a_stopped_run_leaves_what_can_be_watched_and_goes_on(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     """The filter over time goes on too: noise stands still across the groups' border."""
-    source = write_clip(tmp_path / "in" / "clip.mp4", moving(150, still=140), sound="aac")
+    frames = moving(150, still=140)  # in a time base of which the groups' files have finer ticks
+    source = write_clip(tmp_path / "in" / "clip.mp4", frames, base=Fraction(1, 15360), steps=(512,), sound="aac")
     out, made = tmp_path / "clip.mp4", config(project, source, tmp_path / "clip.mp4")
     with monkeypatch.context() as patch:
         Stop(patch, 130, error)
@@ -202,6 +203,7 @@ def test_a_stopped_run_leaves_what_can_be_watched_and_goes_on(
     if watched.exists():
         partly = read_clip(watched)
         assert len(partly.frames) == 120
+        assert (partly.ends, partly.rate) == (4, 30)
         assert 3.9 < len(partly.sound) * 1024 / 48_000 < 4.1
     with monkeypatch.context() as patch:
         again = Stop(patch, 10_000)
@@ -209,6 +211,7 @@ def test_a_stopped_run_leaves_what_can_be_watched_and_goes_on(
     assert (found.resumed, again.seen) == (120, 30)
     assert "120 of them were there" in str(found)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "in"]
+    assert (read_clip(out).ends, read_clip(out).rate) == (5, 30)
     undisturbed = edited(project, source, tmp_path / "in" / "other.mp4")
     assert undisturbed.out.read_bytes() == out.read_bytes()
     assert isinstance(found, EditedVideo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_a_stream_that_begins_late_begins_at_its_start(tmp_path: Path) -> None:
         assert clip.start > 0.01
         first = next(clip.frames())
     assert 0 <= first.pts * clip.time_base < 0.03
+
+
+def test_where_a_file_has_no_durations_they_are_the_intervals_before(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "clip.ts", moving(6), steps=(3000, 6000, 9000))
+    with open_clip(path) as clip:
+        read = list(clip.frames())
+    steps = [after.pts - frame.pts for frame, after in pairwise(read)]
+    assert steps == [3000, 6000, 9000, 3000, 6000]
+    assert [frame.duration for frame in read] == [3000, *steps]
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "mpeg4", "ffv1", "mjpeg", "libx265", "libsvtav1"])

@@ -42,6 +42,23 @@ def test_groups_become_one_stream_of_key_frames_and_times(tmp_path: Path, suffix
     assert keys == [0, 10, 20]
 
 
+@pytest.mark.parametrize(("count", "base", "step"), [(1, Fraction(1, 12288), 512), (30, Fraction(1, 25), 1)])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_the_last_frame_is_shown_as_long_as_it_was(
+    tmp_path: Path, suffix: str, count: int, base: Fraction, step: int
+) -> None:
+    """Where a group's ticks are finer than the clip's, too."""
+    source = write_clip(tmp_path / "clip.mp4", moving(count), base=base, steps=(step,))
+    with open_clip(source) as clip:
+        coder = Coder.of(clip, suffix, 17)
+        paths, _, last = groups_of(clip, coder, tmp_path, 60)
+        join(tmp_path / f"out{suffix}", clip, coder, paths, last=last, texts={})
+    before, after = read_clip(source), read_clip(tmp_path / f"out{suffix}")
+    assert abs(after.ends - before.ends) <= (0 if suffix == ".mp4" else Fraction(1, 1000))
+    assert abs(after.length - count * step * base) <= (1e-6 if suffix == ".mp4" else 0.001)
+    assert after.rate == before.rate
+
+
 def test_the_same_frames_are_the_same_bytes(tmp_path: Path) -> None:
     source = write_clip(tmp_path / "clip.mp4", moving(12))
     with open_clip(source) as clip:

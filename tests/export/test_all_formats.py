@@ -44,6 +44,7 @@ def test_a_folder_for_each_format_and_a_page_that_names_them(
     assert 'href="one/effect.txt"' in page
     assert "pip install &lt;it&gt;" in page
     assert found.missing.keys() == {"three"}
+    assert page.count(f"<p>{ADDED.purpose}</p>") == 3  # of the one that is left out too
     assert (
         main(["export", "--model", str(project.model), "--format", "all", "--out", str(tmp_path / "o"), "--size", "32"])
         == 0

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from e2gan import ExportConfig, InputError, Model, Predictor, VerifyConfig, export_all, export_model, verify
 from e2gan.core.files import sha256
+from e2gan.export.all_formats import available
 from e2gan.export.effects import effect_names
 from e2gan.export.effects_model import EffectsModel
 from e2gan.export.formats import FORMATS, find_format
@@ -113,9 +115,7 @@ def test_what_cannot_be_effects_is_refused(project: Project, tmp_path: Path) -> 
         "two effects of the name adapter": effects_config(project, project.adapter, same, out=tmp_path / "o"),
         "belongs to another base": effects_config(project, project.adapter, other, out=tmp_path / "o"),
         "name an --adapter, not a --model": ExportConfig(model=project.model, format="effects", out=tmp_path / "o"),
-        "any size and strength as it runs": replace(
-            effects_config(project, project.adapter, out=tmp_path / "o"), strength=0.5
-        ),
+        "any strength as it runs": replace(effects_config(project, project.adapter, out=tmp_path / "o"), strength=0.5),
         "onnx takes one, and 2 are given": ExportConfig(
             base=project.base, adapter=(project.adapter, same), out=tmp_path / "o"
         ),
@@ -124,6 +124,23 @@ def test_what_cannot_be_effects_is_refused(project: Project, tmp_path: Path) -> 
         with pytest.raises(InputError, match=line):
             export_model(config)
         assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"size": 64}, "--size: effects takes any size as it runs: leave it out"),
+        ({"strength": 0.5}, "--strength: effects takes any strength as it runs: leave it out"),
+        (
+            {"size": 64, "strength": 0.5},
+            "--size and --strength: effects takes any size and strength as it runs: leave them out",
+        ),
+    ],
+)
+def test_what_it_takes_as_it_runs_is_told_where_it_was_given(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+    config = ExportConfig(adapter=(Path("golden"),), format="effects", out=tmp_path / "o", **given)
+    assert refused(lambda: export_model(config)) == told
+    assert available(replace(config, format="all"))[1]["effects"] == told
 
 
 def test_names_of_one_file_are_one_name(tmp_path: Path) -> None:

@@ -71,6 +71,25 @@ def test_what_cannot_be_set_is_told(effects: Path) -> None:
     np.testing.assert_array_equal(model(photos(32, 32)), before)  # what was set stays
 
 
+@pytest.mark.parametrize("field", ["sha256", "prompt_sha256"])
+def test_a_byte_of_the_manifest_is_not_blamed_on_a_file(copy: Path, field: str) -> None:
+    manifest = json.loads((copy / "effects.json").read_text())
+    told = manifest["effects"][0][field]
+    manifest["effects"][0][field] = ("1" if told[0] == "0" else "0") + told[1:]
+    (copy / "effects.json").write_text(json.dumps(manifest))
+    assert refused(lambda: EffectsModel(copy)).startswith(f"{copy / 'effects.json'} is damaged: ")
+
+
+def test_a_byte_of_a_file_or_of_its_name_is_told(copy: Path) -> None:
+    prompts = copy / "prompts" / "adapter.safetensors"
+    data = bytearray(prompts.read_bytes())
+    data[-1] ^= 1
+    prompts.write_bytes(data)
+    assert refused(lambda: EffectsModel(copy)).startswith(f"{prompts} is not the file that ")
+    prompts.unlink()
+    assert "names prompts/adapter.safetensors, which is not there" in refused(lambda: EffectsModel(copy))
+
+
 def test_weights_that_are_finite_and_too_large_are_told(copy: Path) -> None:
     file = copy / "effects" / "second.safetensors"
     save_file({name: tensor.float() * 0 + 3e38 for name, tensor in load_file(file).items()}, file)

@@ -162,6 +162,22 @@ def test_what_is_no_name_is_told_without_asking(hub: Hub, name: str) -> None:
     assert hub.asked == []
 
 
+def test_a_file_is_no_repository(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "look").mkdir()
+    (tmp_path / "look" / "adapter_model.safetensors").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    for name in ("look/adapter_model.safetensors", Path("look/adapter_model.safetensors")):
+        assert "is a file, not a model's folder" in refused(lambda name=name: load(name))
+        assert "is a file, not a model's folder" in refused(lambda name=name: load("golden", base=name))
+    assert hub.asked == []
+
+
+def test_an_adapter_has_its_own_prompt() -> None:
+    assert refused(lambda: load("golden", prompt="make it rain")) == (
+        "golden is an adapter, which has a prompt of its own: leave prompt out"
+    )
+
+
 @pytest.mark.parametrize("wrong", [{"name": 5}, {"name": None}, {"revision": 5}, {"base": 5}, {"prompt": 5}])
 def test_wrong_types_are_refused(wrong: dict[str, Any]) -> None:
     given: dict[str, Any] = {"name": "golden"} | wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -259,6 +260,38 @@ def test_files_that_are_damaged_or_of_another_base_are_told(
             assert told(page) == line
 
 
+DAMAGE = {
+    "cut": lambda data: data[: len(data) // 2],
+    "flipped": lambda data: data[:-50] + bytes([data[-50] ^ 64]) + data[-49:],
+    "text": lambda _: b"hello",
+    "another program": lambda _: gzip.compress(b"\0asm\1\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_runtime_is_told_by_its_name(browser: Any, site: Site, tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "site"
+    shutil.copytree(site.folder, folder)
+    for name in ("ort/ort-wasm-simd-threaded.wasm.gz", "ort/ort-wasm-simd-threaded.mjs"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(DAMAGE[how](whole))
+        with served(folder) as address:
+            page = browser.new_page()
+            page.goto(address)
+            until(page, "!document.getElementById('alert').hidden")
+            assert told(page) == f"{name} is damaged, or is not the file that this site was made with."
+        (folder / name).write_bytes(whole)
+
+
+def test_a_runtime_that_a_server_unpacks_is_taken(browser: Any, site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    shutil.copytree(site.folder, folder)
+    packed = folder / "ort" / "ort-wasm-simd-threaded.wasm.gz"
+    packed.write_bytes(gzip.decompress(packed.read_bytes()))  # what a browser is given where it is sent as an encoding
+    with served(folder) as address:
+        assert told(opened(browser, address)) == ""
+
+
 def test_what_a_browser_cannot_do_is_said_in_words(playwright: Any, url: str, site: Site, photo: Pixels) -> None:
     with chromium(playwright) as browser:  # neither a camera nor the permission for one
         page = opened(browser, url, service_workers="block")
@@ -274,6 +307,7 @@ def test_what_a_browser_cannot_do_is_said_in_words(playwright: Any, url: str, si
         page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
         until(page, "document.getElementById('alert').innerText.includes('notes.txt')")
         assert told(page) == "notes.txt is no picture that this browser can read."
+        assert page.locator("#status").inner_text() == ""  # no longer that it is being opened
         assert saved(page).shape == photo.shape  # the photo before is still there
 
 

@@ -195,6 +195,7 @@ function saved({ blob, width, height }: Extract<Reply, { kind: "saved" }>): void
 function failed({ during, message }: Extract<Reply, { kind: "failed" }>): void {
   progress(null);
   byId("stage").removeAttribute("aria-busy");
+  say(""); // what was being done
   alertOf(message);
   if (during === "frame" && mode === "live") closeCamera();
   if (during === "still") waitingForStill = null;

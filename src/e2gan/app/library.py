@@ -130,13 +130,23 @@ class Search:
             if base is None:
                 problems.append(f"{name}: its base ({_short(adapter.facts.get('base'))}) is not here")
             elif self._works(base, adapter, problems):
-                _add(found.setdefault(base.sha256, {}), base, adapter)
+                first = _add(found.setdefault(base.sha256, {}), base, adapter)
+                if first is not None and place.is_relative_to(
+                    self.folder
+                ):  # of a sample that is here too nothing is lost
+                    copy = f"{self._where(place)}: is the same effect as {self._where(first.folder)}, which is shown"
+                    problems.append(copy if len(copy) <= MOST_WORDS else f"{copy[:MOST_WORDS]}…")
         shelves: dict[str, Shelf] = {}
         for base in [base for base in bases.values() if base.sha256 in found]:
             named = base.name in (shelf.name for shelf in shelves.values())
             shelf = _shelf(base, f"{base.name} {base.sha256[:6]}" if named else base.name, found[base.sha256])
             shelves[shelf.id] = shelf
         return Library(shelves, _few(problems))
+
+    def _where(self, place: Path) -> str:
+        """A folder by its way from the one that is looked into, as text of any page; a sample by its name."""
+        way = place.relative_to(self.folder) if place.is_relative_to(self.folder) else Path()
+        return printable(os.fsencode(way.as_posix()).decode("utf-8", "replace")) if way.name else name_of(place)
 
     def _works(self, base: _Base, adapter: _Adapter, problems: list[str]) -> bool:
         """Whether an adapter runs on its base; if not, `problems` has a line on why."""
@@ -205,15 +215,17 @@ def _read_adapter(name: str, folder: Path) -> _Adapter:
     return _Adapter(name, folder, hashlib.sha256(content.encode()).hexdigest()[:16], facts)
 
 
-def _add(effects: dict[str, Effect], base: _Base, adapter: _Adapter) -> None:
-    """Under its folder's name; where an older one has that already, with the start of its hash; a copy not at all."""
-    if any(effect.state == adapter.state for effect in effects.values()):
-        return
+def _add(effects: dict[str, Effect], base: _Base, adapter: _Adapter) -> Effect | None:
+    """Under its folder's name; where an older one has that already, with the start of its hash; a copy not at all:
+    then that which it is a copy of is returned."""
+    if first := next((effect for effect in effects.values() if effect.state == adapter.state), None):
+        return first
     name = adapter.name if adapter.name not in effects else f"{adapter.name} {adapter.state[:6]}"
     facts = adapter.facts
     detail: Detail = facts.get("detail") or "guided"  # pyright: ignore[reportAssignmentType]
     size = facts.get("size", base.size)
     effects[name] = Effect(name, facts["prompt"], size, detail, adapter.folder, adapter.state)
+    return None
 
 
 def _few(problems: list[str]) -> tuple[str, ...]:

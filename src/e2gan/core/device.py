@@ -22,8 +22,11 @@ def resolve_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise InputError(f"--device {name}: must be auto, cpu, cuda, cuda:N or mps")
+    except RuntimeError:  # it would list all that PyTorch has a name for
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"--device {name}: must be auto, cpu, cuda, cuda:N or mps")
+    try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"--device {name}: not on this machine ({str(error).splitlines()[0]})") from None

@@ -75,10 +75,14 @@ class Predictor:
         neither one that ships nor one that its repository has or names (`sharing.download.find_model`). prompt: what a
         base alone edits by; text: as `Model.load`. device, runtime, photos: as the constructor.
 
-        Raises InputError for a name that is nothing of these, a repository that is missing, closed or unreachable, and
-        as `Model.load` for what it holds: another base, shapes and types that do not fit, values that are not finite.
+        Raises InputError for a name that is nothing of these, a prompt to an adapter, a repository that is missing,
+        closed or unreachable, and as `Model.load` for what it holds: another base, shapes and types that do not fit,
+        values that are not finite.
         """
+        prompt = fitted(prompt, str | None, "prompt")
         found = find_model(name, revision=revision, base=base)
+        if prompt is not None and found["adapter"]:
+            raise InputError(f"{name} is an adapter, which has a prompt of its own: leave prompt out")
         return cls(Model.load(**found, prompt=prompt, text=text), device, runtime, photos)
 
     def __init__(self, model: Model, device: str = "auto", runtime: RuntimeName = "pytorch", photos: int = 1) -> None:

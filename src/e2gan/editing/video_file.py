@@ -40,7 +40,8 @@ INSTALL = "pip install 'e2gan[video]'"
 
 @dataclass(frozen=True)
 class Frame:
-    """pixels: uint8 (H, W, 3) RGB, upright. pts and duration: in the stream's time base."""
+    """pixels: uint8 (H, W, 3) RGB, upright. pts and duration: in the stream's time base. Where the file has no duration
+    of a frame, it is what lies between it and the one before."""
 
     pixels: Pixels
     pts: int
@@ -120,7 +121,7 @@ class Clip:
     def frames(self, since: int = 1) -> Iterator[Frame]:
         """The frames from this number on, 1 for the first, in the order of time; once. What is damaged is passed over,
         and told in `lost`. Raises InputError where the time between two of them is more than MOST_PAUSE."""
-        last, resized, number = None, False, 0
+        last, resized, number, step = None, False, 0, self.usual
         shift = round(self.start / self.time_base)
         for number, frame in enumerate(chain([self.first], self.others), 1):
             pts = (0 if last is None else last + self.usual) if frame.pts is None else frame.pts - shift
@@ -129,11 +130,14 @@ class Clip:
                 raise InputError(
                     f"{self.path}: its times jump by {jump} at frame {number:,}: write it anew, or cut it there"
                 )
-            last = pts if last is None else max(pts, last + 1)
+            if last is not None:
+                pts = max(pts, last + 1)
+                step = pts - last
+            last = pts
             resized |= (frame.width, frame.height) != self.coded
             if number >= since:
                 pixels = upright_rgb(frame, self.colours, self.coded, self.turn)
-                yield Frame(pixels, last, frame.duration or self.usual)
+                yield Frame(pixels, last, frame.duration or step)
             if number >= MOST_SAMPLES:
                 self.lost.append(f"what comes after its first {number:,} frames is left out")
                 break

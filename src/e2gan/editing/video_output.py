@@ -121,9 +121,9 @@ def join(
 ) -> list[str]:
     """All groups as one file, whole or not at all, with the clip's sound.
 
-    last: ticks of the last frame. texts: metadata. until: seconds at which the sound ends, with the pictures, where
-    they are not all; else all of it is there. Sound that the container can hold is copied as it is, other sound coded
-    anew. Returns what became of the sound, where it is another.
+    last: ticks of the clip for which the last frame is shown. texts: metadata. until: seconds at which the sound ends,
+    with the pictures, where they are not all; else all of it is there. Sound that the container can hold is copied as
+    it is, other sound coded anew. Returns what became of the sound, where it is another.
     """
     import av
 
@@ -137,7 +137,7 @@ def join(
         container.metadata.update(texts)
         tracks = [_Track.of(stream, container, coder.kind) for stream in source.streams.audio]
         container.start_encoding()
-        pictures = _pictures(groups, video, last)
+        pictures = _pictures(groups, video, last * clip.time_base)
         sound = _sound(source, [track for track in tracks if track is not None], clip.start)
         if until is not None:
             sound = takewhile(lambda timed: timed[0] < until, sound)
@@ -155,8 +155,9 @@ def join(
 Timed = tuple[Fraction, Any]  # seconds, and the packet of that time
 
 
-def _pictures(groups: Sequence[Path], stream: VideoStream, last: int) -> Iterator[Timed]:
-    """The packets of all groups. The duration of each is what lies between it and the next, and of the last `last`."""
+def _pictures(groups: Sequence[Path], stream: VideoStream, last: Fraction) -> Iterator[Timed]:
+    """The packets of all groups. The duration of each is what lies between it and the next, and of the last `last`,
+    in seconds: a group's ticks may be finer than the clip's."""
     import av
 
     before: Timed | None = None
@@ -173,7 +174,7 @@ def _pictures(groups: Sequence[Path], stream: VideoStream, last: int) -> Iterato
                     yield before
                 before = packet.pts * base, packet
     if before is not None:
-        before[1].duration = last
+        before[1].duration = round(last / before[1].time_base)
         yield before
 
 

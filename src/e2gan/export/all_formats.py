@@ -108,4 +108,5 @@ def page(written: list[Exported], missing: dict[str, str], prompt: str) -> str:
     template = resources.files("e2gan.export").joinpath("all_formats.html").read_text("utf-8")
     rows = [{"exported": found, "format": find_format(found.format)} for found in written]
     pages = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return pages.from_string(template).render(rows=rows, missing=missing, prompt=prompt)
+    left_out = [{"name": name, "purpose": find_format(name).purpose, "why": why} for name, why in missing.items()]
+    return pages.from_string(template).render(rows=rows, missing=left_out, prompt=prompt)

@@ -17,13 +17,14 @@ from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_bytes, write_json
 from e2gan.core.identity import Reads, hash_below
-from e2gan.core.images import FLAT, Pixels, contrast, is_blank, read_image, resize, square
+from e2gan.core.images import FLAT, Pixels, contrast, read_image, resize, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import versions, writing
 from e2gan.core.schemas import check_form, known
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
 from e2gan.export.branches import InPytorch, functions_of
+from e2gan.export.constancy import refuse_blank, refuse_constant
 from e2gan.export.format import Check, Format, Function, Order, Trial
 from e2gan.export.formats import FORMATS, find_format
 from e2gan.export.licence import LICENCE, licence_text
@@ -151,6 +152,9 @@ class Subject:
             effects = functions_of(base, adapters, self.config.strength)
         order = Order(self.pixel_model, size, precision, self.facts | facts, squares, base, adapters, effects)
         differences = [compare_function(effect, photos, side, self.config.strength) for effect in effects]
+        if kind.load is None and not effects:  # no comparison would show it
+            made = pytorch_edits(self.model, photos, size)
+            refuse_constant("the edits", (pair for _, *both in made for pair in zip(*both, strict=True)))
         file = folder / kind.file
         kind.write(order, file)
         text = licence_text("model" if base is None else "base", source, adapters, kind.notices())
@@ -183,8 +187,8 @@ def export_model(config: ExportConfig) -> Exported:
 
     Writes the file, LICENCE.txt, parity.json and config.json. Raises InputError for bad settings, a missing package, no
     photo to check on, and where the two differ by more than one level on average, three with --precision int8, or
-    PyTorch's edits are one flat colour or not finite; then nothing stays. A format that this machine cannot run is
-    checked by its specification, and says so.
+    PyTorch's edits are one flat colour, or nearly, or not finite; then nothing stays. A format that this machine cannot
+    run is checked by its specification, and says so.
     """
     ExportConfig.checked(config)
     kind = find_format(config.format)
@@ -258,8 +262,15 @@ def check_goes_with(name: str, config: ExportConfig) -> None:
         return
     if not adapters:
         raise InputError(f"{name} keeps adapters beside their base: name an --adapter, not a --model")
-    if config.size is not None or config.strength != 1:
-        raise InputError(f"--size and --strength: {name} takes any size and strength as it runs: leave them out")
+    if given := [
+        kind for kind, there in (("size", config.size is not None), ("strength", config.strength != 1)) if there
+    ]:
+        flags, any_, them = (
+            " and ".join(f"--{kind}" for kind in given),
+            " and ".join(given),
+            "them" if given[1:] else "it",
+        )
+        raise InputError(f"{flags}: {name} takes any {any_} as it runs: leave {them} out")
 
 
 def folders_of(config: ExportConfig) -> tuple[Path | None, list[Path]]:
@@ -360,11 +371,9 @@ def compare_function(function: Function, photos: dict[str, Pixels], size: int, s
 
 def _rows(trial: Trial, photos: dict[str, Pixels], size: int | None) -> Iterator[dict[str, Any]]:
     """How far a file's edits are from PyTorch's in one way of editing, a row each batch of photos."""
-    predictor = Predictor(trial.model, "cpu")
-    for name, batch in batches(photos, size, trial.model.size, predictor.multiple):
-        edits = predictor.batch(batch)  # refuses what is not finite before it is pixels
-        if any(is_blank(photo, edit) for photo, edit in zip(batch, edits, strict=True)):
-            raise InputError(f"the edit of {name} is one flat colour, which shows no difference: nothing was written")
+    edited: list[tuple[Pixels, Pixels]] = []
+    for name, batch, edits in pytorch_edits(trial.model, photos, size):
+        edited += zip(batch, edits, strict=True)
         expected = np.stack([mix(p, e, trial.strength) for p, e in zip(batch, edits, strict=True)])
         found = trial.run(batch)
         if found.shape != expected.shape or found.dtype != np.uint8:
@@ -378,6 +387,17 @@ def _rows(trial: Trial, photos: dict[str, Pixels], size: int | None) -> Iterator
             "mean": round(float(difference.mean()), 6),
             "contrast": round(min(map(contrast, edits)), 3),
         }
+    refuse_constant(f"the edits by {trial.name}" if trial.name else "the edits", edited)
+
+
+def pytorch_edits(model: Model, photos: dict[str, Pixels], size: int | None) -> Iterator[tuple[str, Pixels, Pixels]]:
+    """Name, photos and edits of each batch: uint8 (N, H, W, 3). Raises InputError for one that is one flat colour or
+    not finite."""
+    predictor = Predictor(model, "cpu")
+    for name, batch in batches(photos, size, model.size, predictor.multiple):
+        edits = predictor.batch(batch)  # refuses what is not finite before it is pixels
+        refuse_blank(name, batch, edits)
+        yield name, batch, edits
 
 
 def by_trial(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -78,7 +78,7 @@ def model_folder(name: str | Path, revision: str | None = None) -> Path:
         raise InputError(f"{text!r}: is no name that a disk or a hub holds") from None
     revision = fitted(revision, str | None, "revision")
     local = path if text and path.is_dir() else ({**shipped_bases(), **shipped_adapters()}).get(text)
-    if local is None and is_repository(text):
+    if local is None and is_repository(text) and not path.is_file():
         return download(text, revision)
     if local is None:
         shipped = ", ".join((*shipped_bases(), *shipped_adapters()))

@@ -37,15 +37,26 @@ export async function fetchBytes(url: string, onBytes: OnBytes = () => {}, cache
   return bytes;
 }
 
-/** A file that the manifest names. Throws a Problem where it is another one than it was when the site was made. */
-export async function fetchEntry(root: string, entry: FileEntry, onBytes?: OnBytes): Promise<Uint8Array<ArrayBuffer>> {
+type Unpack = (bytes: Uint8Array<ArrayBuffer>, file: string) => Promise<Uint8Array<ArrayBuffer>>;
+
+/**
+ * A file that the manifest names, or the page. unpack: what makes of its bytes those that the entry tells of. Throws a
+ * Problem where it is another one than it was when the site was made.
+ */
+export async function fetchEntry(root: string, entry: FileEntry, onBytes?: OnBytes, unpack?: Unpack): Promise<Uint8Array<ArrayBuffer>> {
   const url = new URL(entry.file, root).href;
-  const bytes = await fetchBytes(url, onBytes);
-  if (await agrees(bytes, entry)) return bytes;
-  // An older one, of before the site was made anew, may lie in the browser's cache.
-  const again = await fetchBytes(url, onBytes, "reload");
-  if (await agrees(again, entry)) return again;
+  // An older one, of before the site was made anew, may lie in the browser's cache: then it is asked for again.
+  for (const cache of ["default", "reload"] as const) {
+    const bytes = await fetchBytes(url, onBytes, cache);
+    const unpacked = unpack === undefined ? bytes : await unpack(bytes, entry.file).catch(unlessProblem);
+    if (unpacked !== null && (await agrees(unpacked, entry))) return unpacked;
+  }
   throw new Problem(`${entry.file} is damaged, or is not the file that this site was made with.`);
+}
+
+function unlessProblem(error: unknown): null {
+  if (error instanceof Problem) throw error;
+  return null;
 }
 
 async function agrees(bytes: Uint8Array<ArrayBuffer>, { bytes: wanted, sha256 }: FileEntry): Promise<boolean> {
@@ -56,14 +67,17 @@ async function agrees(bytes: Uint8Array<ArrayBuffer>, { bytes: wanted, sha256 }:
 }
 
 /** A WebAssembly binary, packed by gzip or Brotli; or as it is, from a server that unpacks such files itself. */
-export async function unpackBinary(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+export async function unpackBinary(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<Uint8Array<ArrayBuffer>> {
   if (bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d) return bytes; // "\0asm"
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return unpack(bytes, new DecompressionStream("gzip"));
+  if (file.endsWith(".gz")) return unpack(bytes, new DecompressionStream("gzip"));
   let brotli: DecompressionStream;
   try {
     brotli = new DecompressionStream("brotli" as CompressionFormat); // not in each browser
   } catch {
-    return (await import("brotli/decompress")).default(bytes);
+    const { default: decompress } = await import("brotli/decompress").catch(() => {
+      throw new Problem("A part of this page could not be loaded: is there a connection to this site?");
+    });
+    return decompress(bytes);
   }
   return unpack(bytes, brotli);
 }

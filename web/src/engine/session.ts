@@ -2,12 +2,12 @@
 
 import type * as Ort from "onnxruntime-web";
 
-import type { GraphInput, Manifest } from "../runtime/manifest.ts";
+import type { FileEntry, GraphInput, Manifest } from "../runtime/manifest.ts";
 import { emptyPixels, type Pixels } from "../runtime/pixels.ts";
 import type { Place } from "../runtime/predictor.ts";
 import { Problem } from "../runtime/problem.ts";
 import type { Tensor } from "../runtime/safetensors.ts";
-import { fetchBytes, unpackBinary, type OnBytes } from "./fetching.ts";
+import { fetchEntry, unpackBinary, type OnBytes } from "./fetching.ts";
 import type { Backend } from "./network.ts";
 
 export type LocalBackend = Exclude<Backend, "server">;
@@ -20,15 +20,22 @@ export interface Runtime {
 }
 
 const MOST_THREADS = 4; // more are no faster for pictures of this size
-/** Each build's files, beside the page, and the bytes of its packed binary, for the progress that is shown. */
-const FILES: Record<Build, { stem: string; packed: string; bytes: number }> = {
-  jspi: { stem: "ort-wasm-simd-threaded.jspi", packed: ".wasm.gz", bytes: 4_140_000 },
-  asyncify: { stem: "ort-wasm-simd-threaded.asyncify", packed: ".wasm.br", bytes: 4_620_000 },
-  plain: { stem: "ort-wasm-simd-threaded", packed: ".wasm.gz", bytes: 3_690_000 },
-};
+/** Each build's files, beside the page: the binary as it is once it is unpacked, and how many bytes it has packed. */
+interface Files {
+  script: FileEntry;
+  binary: FileEntry;
+  packed: number;
+}
+declare const __ORT__: Record<string, Files>; // by vite.config.ts
+const INFIX: Record<Build, string> = { jspi: ".jspi", asyncify: ".asyncify", plain: "" };
 
+function filesOf(build: Build): Files {
+  return __ORT__[INFIX[build]];
+}
+
+/** Of a build's packed binary, for the progress that is shown. */
 export function bytesOf(build: Build): number {
-  return FILES[build].bytes;
+  return filesOf(build).packed;
 }
 
 /** Whether a WebGPU adapter can be had, and which build then runs. JSPI's is smaller, and not everywhere. */
@@ -43,20 +50,20 @@ export async function hasAdapter(): Promise<boolean> {
   return gpu.requestAdapter().then((adapter) => adapter !== null, () => false);
 }
 
-/** root: where the folder lies. Throws a Problem where the browser cannot run it at all. */
+/** root: where the folder lies. Throws a Problem where the browser cannot run it at all, and for damaged files. */
 export async function loadRuntime(build: Build, root: string, onBytes: OnBytes): Promise<Runtime> {
   if (typeof WebAssembly === "undefined") throw new Problem("This browser has no WebAssembly, which the effects run on.");
   if (typeof OffscreenCanvas === "undefined" || typeof DecompressionStream === "undefined") {
     throw new Problem("This browser is too old for this page; its present version is not.");
   }
   const ort = await importBuild(build);
-  const { stem, packed } = FILES[build];
+  const { script, binary } = filesOf(build);
   const threads = self.crossOriginIsolated ? Math.max(1, Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1)) : 1;
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = threads;
-  ort.env.wasm.wasmPaths = { mjs: new URL(`ort/${stem}.mjs`, root).href };
-  const binary = await fetchBytes(new URL(`ort/${stem}${packed}`, root).href, onBytes);
-  ort.env.wasm.wasmBinary = (await unpackBinary(binary)).buffer;
+  ort.env.wasm.wasmPaths = { mjs: new URL(script.file, root).href };
+  const [unpacked] = await Promise.all([fetchEntry(root, binary, onBytes, unpackBinary), fetchEntry(root, script)]);
+  ort.env.wasm.wasmBinary = unpacked.buffer;
   return { ort, backend: build === "plain" ? "wasm" : "webgpu", threads };
 }
 
