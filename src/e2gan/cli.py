@@ -19,7 +19,8 @@ from typing import Annotated, Any
 
 from e2gan import __version__
 from e2gan import config as c
-from e2gan.core.errors import InputError, LostTrainingError, MachineError
+from e2gan.core.errors import InputError, LostProcessError, LostTrainingError, MachineError, ToldError
+from e2gan.core.group import group_of, joined, last_word
 from e2gan.core.machine import PLACE, machine_fault
 from e2gan.core.memory import is_no_memory
 from e2gan.core.names import expanded_home
@@ -55,25 +56,27 @@ COMMANDS: dict[str, tuple[type, str]] = {
 
 # Commands with a --recipe → the stage whose part of it they take.
 TRAINED: dict[str, c.Stage] = {"base": "base", "adapt": "adapt", "scratch": "scratch", "sweep": "adapt"}
+TOGETHER = ("base",)  # commands that run in several processes, which torchrun begins
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 a training was lost, `verify` found a fault or
-    `sweep` left out a concept, 2 wrong usage
-    or bad input, and where a signal stopped it, 128 and the signal's number: 130 on Ctrl-C, 143 on SIGTERM, 129 on
-    SIGHUP.
+    """Run one command. Returns the exit status: 0 done, 1 a training or a process of it was lost, `verify` found a
+    fault or `sweep` left out a concept, 2 wrong usage or bad input, and where a signal stopped it, 128 and the signal's
+    number: 130 on Ctrl-C, 143 on SIGTERM, 129 on SIGHUP.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a sign that the terminal cannot show must not end a run
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        with signals_stop():
+        with signals_stop(), _together(arguments):
             return _run(arguments)
+    except ToldError as error:
+        return error.status
     except InputError as error:
         print(f"e2gan: {error}", file=sys.stderr)
         return 2
-    except LostTrainingError as error:
+    except (LostTrainingError, LostProcessError) as error:
         print(f"e2gan: {error}", file=sys.stderr)
         return 1
     except (MemoryError, RuntimeError) as error:
@@ -94,9 +97,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"e2gan: {fault}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
+        word = last_word()
+        line = "stopped; the same command goes on from where it can" if word is None else word
         with contextlib.suppress(OSError):  # SIGHUP: the terminal is gone
-            print("e2gan: stopped; the same command goes on from where it can", file=sys.stderr)
+            if line:
+                print(f"e2gan: {line}", file=sys.stderr)
         return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+def _together(arguments: list[str]) -> contextlib.AbstractContextManager[Any]:
+    """Inside, the command is one of a group's, where torchrun began several. Raises InputError for one that is not made
+    for that: each process would do all of it."""
+    group = group_of(os.environ)
+    if group.size == 1:
+        return contextlib.nullcontext()
+    if arguments and arguments[0] in TOGETHER:
+        return joined()
+    if not group.first:
+        raise ToldError(2)
+    what = f"{arguments[0]} was begun" if arguments and arguments[0] in COMMANDS else "this was begun"
+    raise InputError(f"{what} in {group.size} processes: only {', '.join(TOGETHER)} runs so (leave torchrun out)")
 
 
 def _run(arguments: list[str]) -> int:

@@ -33,3 +33,15 @@ class MachineError(Exception):
 
 class LostTrainingError(Exception):
     """A training that could not be kept from being lost, for no fault of its input; exit status 1, one line."""
+
+
+class LostProcessError(Exception):
+    """Another process of a training on several is gone, or cannot be reached; exit status 1, one line."""
+
+
+class ToldError(Exception):
+    """What ended this process of several, another one tells; nothing is printed."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status

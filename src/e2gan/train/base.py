@@ -12,6 +12,7 @@ from e2gan.config import DEVICE, BaseConfig, ScratchConfig
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_bytes
+from e2gan.core.group import Group, joined
 from e2gan.core.outputs import read_settings
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.networks.discriminator import Discriminator
@@ -31,18 +32,27 @@ from e2gan.sharing.licence import CARD
 from e2gan.train.batches import TrainingData
 from e2gan.train.loop import Trained, TrainingResult, check_size, room, run
 from e2gan.train.step import Trainer, parameters
+from e2gan.train.together import check_group
 
 
 def train_base(config: BaseConfig) -> Trained:
     """Train the base on the training pairs of all concepts, mixed. Run again, it goes on, or finds it done.
 
-    Raises InputError for bad settings or pair sets, and where a loss is no longer finite.
+    In processes that torchrun began, each trains on its rows of the batch, and the result is that of one process, to
+    rounding. Raises InputError for bad settings or pair sets, and where a loss is no longer finite; LostProcessError
+    where another process is gone.
     """
+    with joined() as group:
+        return _train(config, group)
+
+
+def _train(config: BaseConfig, group: Group) -> Trained:
     BaseConfig.checked(config)
     sets = [PairSet.load(folder) for folder in config.pairs]
     if config.start is not None:
         config = replace(config, start=base_folder(config.start))
     config, encoder = with_encoder(config) if config.start is None else _with_start(config, config.start)
+    check_group(group, config.generator, config.training)
     for pair_set in sets:
         check_size(config.generator, pair_set.size, config.training.crop)
     data = TrainingData.load(sets, encoder, **room(config))
@@ -67,7 +77,7 @@ def train_base(config: BaseConfig) -> Trained:
         write_networks(folder, trainer.generator, trainer.discriminator)
         write_bytes(folder / CARD, card(config, list(concepts), data, result).encode())
 
-    result = run("base", config, config.out, make, data, write, extra, reads)
+    result = run("base", config, config.out, make, data, write, extra, reads, group)
     return Trained(folder=config.out, what="base", parameters=parameters(Generator(config.generator)), result=result)
 
 

@@ -149,10 +149,14 @@ class TrainingData:
             paired=not unpaired,
         )
 
-    def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator) -> Batch:
-        """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU."""
+    def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator, part: slice = slice(None)) -> Batch:
+        """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU.
+
+        part: the rows that are taken, of several processes; the chance that they have is that of the whole batch.
+        """
         rows = rows.to(self.photo_of.device)
         own = rows if self.paired else torch.randint(len(self.edits), rows.shape, generator=rng).to(rows.device)
+        drawn, rows, own = len(rows), rows[part], own[part]
         read = read_rows if self.streams else torch.Tensor.__getitem__
         photo, target = read(self.photos, self.photo_of[rows]), read(self.edits, own)
         both = torch.cat([photo, target], dim=1)
@@ -164,7 +168,7 @@ class TrainingData:
             place = torch.tensor([ends]).repeat(len(rows), 1) / self.size
         both = both.to(self.tokens.device, non_blocking=True)
         if config.flip:
-            mirrored = torch.rand(len(rows), generator=rng) < 0.5
+            mirrored = torch.rand(drawn, generator=rng)[part] < 0.5
             place = torch.where(mirrored[:, None], place[:, [2, 1, 0, 3]], place)
             both = torch.where(mirrored.to(both.device)[:, None, None, None], both.flip(3), both)
         photo, target = from_pixels(both).chunk(2, dim=1)

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,17 +17,19 @@ from torch import Tensor
 
 from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.config.schemas import LogRow
-from e2gan.core.device import autocast, resolve_device
+from e2gan.core.device import autocast
 from e2gan.core.errors import InputError, NotFiniteError
 from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, read_tensors, sha256, write_bytes, write_tensors
+from e2gan.core.group import ALONE, Group
 from e2gan.core.identity import Reads
-from e2gan.core.outputs import State, claim, discard, finish, partial_of
+from e2gan.core.outputs import State, discard, finish, partial_of
 from e2gan.core.progress import Meter
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.guard import Guard
 from e2gan.train.step import Trainer
 from e2gan.train.storage import read_ahead
+from e2gan.train.together import check_same, claim_together, precision_of_all, start_together
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -53,29 +55,30 @@ def rows_of(step: int, count: int, batch: int, seed: int) -> Tensor:
     return order[place * batch : (place + 1) * batch]
 
 
-def batches(data: TrainingData, config: TrainingConfig, start: int) -> Iterator[Batch]:
-    """The batches from a step on, without end. All chance of a step comes from (seed, step)."""
+def batches(data: TrainingData, config: TrainingConfig, start: int, part: slice = slice(None)) -> Iterator[Batch]:
+    """The batches from a step on, or these rows of each, without end. All chance of a step comes from (seed, step)."""
 
     def make(step: int) -> tuple[int, Batch]:
         rng = torch.Generator().manual_seed((config.seed * 1_000_003 + step) * 2 + 1)
         seed = int(torch.randint(2**62, (1,), generator=rng))
-        return seed, data.batch(rows_of(step, len(data), config.batch, config.seed), config, rng)
+        return seed, data.batch(rows_of(step, len(data), config.batch, config.seed), config, rng, part)
 
     for seed, batch in read_ahead(make, start) if data.streams else map(make, count(start)):
         torch.manual_seed(seed)  # z, where it is dropout
         yield batch
 
 
-def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
+def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALONE) -> TrainingResult:
     """Train to the end of the settings, from the checkpoint in `folder` where there is one.
 
     Writes `metrics.jsonl` and `checkpoint.safetensors` into `folder`. A run that is lost goes back to its last good
     state (guard.py). Raises LostTrainingError where that fails, and InputError where a loss is no longer finite; the
-    last good checkpoint stays.
+    last good checkpoint stays. Of a group, the first process alone reads and writes, and its clock counts; raises
+    LostProcessError where another one is gone.
     """
-    config = trainer.config
+    config = trainer.config = precision_of_all(group, trainer.config, trainer.device)
     total = config.steps or config.epochs * max(1, len(data) // config.batch)
-    step, seconds, kept = resume(trainer, folder)
+    step, seconds, kept = start_together(group, trainer, resume(trainer, folder) if group.first else None)
     guard = Guard(trainer, step, kept) if data.paired else None
     with autocast(trainer.device, config.precision):
         pass  # "auto" is measured here, not in the first step's time
@@ -85,10 +88,10 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
     def done() -> float:
         return min(1.0, seconds / (60 * config.minutes) if config.minutes else step / total)
 
-    log = Log(folder, step, tensorboard=config.tensorboard)
+    log = Log(folder, step, tensorboard=config.tensorboard) if group.first else None
     start = (step * config.batch, done(), seconds)
-    with closing(log), Meter("training", unit=" photos", start=start) as meter:
-        for batch in batches(data, config, step):
+    with closing(log) if log else nullcontext(), Meter("training", unit=" photos", start=start) as meter:
+        for batch in batches(data, config, step, group.part(config.batch)):
             if done() >= 1:
                 break
             trainer.set_learning_rate(done(), step)
@@ -96,20 +99,26 @@ def train(trainer: Trainer, data: TrainingData, folder: Path) -> TrainingResult:
                 sums[name] = sums.get(name, 0) + loss
             step += 1
             seconds = before + time.monotonic() - begun
+            if config.minutes:
+                seconds = group.same(seconds)
             meter.update(f"{done():4.0%}  step {step}{shown}", step * config.batch, done(), seconds)
             if step % LOG_EVERY and done() < 1:
                 continue
             since = step % LOG_EVERY or LOG_EVERY
+            signs = [] if guard is None else [guard.signs(since)]
+            group.mean_([*sums.values(), *signs])  # so that all guards decide the same
             losses = {name: float(value) / since for name, value in sums.items()}
             if not all(map(math.isfinite, losses.values())):
                 raise InputError(_diverged(step, folder))
-            back = None if guard is None else guard.look(step, since, guard.signs(since))
+            back = None if guard is None else guard.look(step, since, *signs)
             sums = {}
-            log.write(step, seconds, losses | ({} if back is None else {"back_to": back}))
+            if log is not None:
+                log.write(step, seconds, losses | ({} if back is None else {"back_to": back}))
             if "l1" in losses:
                 l1 = losses["l1"] = losses["l1"] * 127.5
             shown = "".join(f"  {name} {loss:.2f}" for name, loss in losses.items())
-            if time.monotonic() - saved >= config.save_every and done() < 1 and (guard is None or guard.well):
+            due = group.first and time.monotonic() - saved >= config.save_every
+            if due and done() < 1 and (guard is None or guard.well):
                 if not trainer.finite():
                     raise InputError(_diverged(step, folder))
                 try:
@@ -226,34 +235,41 @@ def run(
     write: Callable[[Path, Trainer, TrainingResult], None],
     extra: dict[str, Any],
     reads: Reads,
+    group: Group = ALONE,
 ) -> TrainingResult:
     """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
 
     `make` gives the trainer with its networks on a device, in training mode; `write` puts what was trained into the
-    partial folder.
+    partial folder. Of a group, the first process alone does that, and all end when it is done.
     """
     training: TrainingConfig = config.training
     check_fit(training, len(data))
-    device = resolve_device(training.device)
-    with claim(out, stage, settings_of(config, data.size, len(data), extra), reads=reads) as state:
+    device = group.device(training.device)
+    settings = settings_of(config, data.size, len(data), extra)
+    check_same(group, settings, reads, device)
+    with claim_together(group, out, stage, settings, reads) as state:
         if state is State.DONE:
-            with suppress(OSError):  # of a run that was killed as it ended
-                (out / CHECKPOINT).unlink(missing_ok=True)
+            if group.first:
+                with suppress(OSError):  # of a run that was killed as it ended
+                    (out / CHECKPOINT).unlink(missing_ok=True)
             return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
         partial = partial_of(out)
         torch.manual_seed(training.seed)
         try:
             trainer = make(device)
-            result = train(trainer, data.to(device), partial)
-            trainer.use_average()
-            trainer.generator.eval()
-            _write(write, partial, trainer, result)
+            result = train(trainer, data.to(device), partial, group)
+            if group.first:
+                trainer.use_average()
+                trainer.generator.eval()
+                _write(write, partial, trainer, result)
         except Exception:
-            if not (partial / CHECKPOINT).exists():
+            if group.first and not (partial / CHECKPOINT).exists():
                 discard(partial)  # nothing to go on from
             raise
-        finish(out, leave_out=(CHECKPOINT,))
-        (out / CHECKPOINT).unlink(missing_ok=True)  # only now: what it could be made anew from is in its place
+        if group.first:
+            finish(out, leave_out=(CHECKPOINT,))
+            (out / CHECKPOINT).unlink(missing_ok=True)  # only now: what it could be made anew from is in its place
+        group.wait()
         return result
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from e2gan.config import TrainingConfig
 from e2gan.core.device import autocast
+from e2gan.core.group import ALONE
 from e2gan.networks.discriminator import Discriminator
 from e2gan.train.batches import Batch
 from e2gan.train.losses import (
@@ -59,6 +60,7 @@ class Trainer:
         self.optimizer_g: torch.optim.Optimizer = torch.optim.Adam(self.trained.values(), **adam)
         self.optimizer_d: torch.optim.Optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
         self.signs: Tensor | None = None  # summed over steps for a guard; None where none watches
+        self.group = ALONE  # of the processes that each have their rows of a batch
         self.slower = 1.0  # a factor of the learning rate, which a guard lowers
         self.average = {n: p.detach().clone() for n, p in self.trained.items()} if config.ema else {}
 
@@ -78,6 +80,7 @@ class Trainer:
                 total = total + R1_EVERY * r1_penalty(self.discriminator, batch.photo, batch.target, config.r1)
             self.optimizer_d.zero_grad(set_to_none=True)
             total.backward()
+            self._average_gradients(self.discriminator.parameters())
             self.optimizer_d.step()
 
         total = self.content(batch, edit, losses)
@@ -109,11 +112,17 @@ class Trainer:
         """One step of the generator's optimiser down this loss; its gradient clipped, the moving average after it."""
         self.optimizer_g.zero_grad(set_to_none=True)
         total.backward()
+        self._average_gradients(self.trained.values())
         if self.config.clip is not None:
             nn.utils.clip_grad_norm_(list(self.trained.values()), self.config.clip)
         self.optimizer_g.step()
         for name, mean in self.average.items():
             mean.lerp_(self.trained[name].detach(), 1 - self.config.ema)
+
+    def _average_gradients(self, of: Iterable[Tensor]) -> None:
+        """The whole batch's, where each process has that of its rows: every loss is a mean over the batch."""
+        if self.group.size > 1:
+            self.group.mean_([p.grad for p in of if p.grad is not None])
 
     def _judge(self, batch: Batch, edit: Tensor) -> Sequence[Tensor]:
         """D's logits of the teacher's edits and of ours: in one call, unless it compares the images of a batch."""
