@@ -30,7 +30,8 @@ from tests.train.tiny_training import rows
 
 STEPS: list[dict[str, Any]] = [
     {"r1": 1.0, "feature_matching": 10.0, "crop": 24, "clip": 0.5},
-    {"gan": 0.0, "perceptual": 20.0, "gram": 5.0, "ema": 0.9, "precision": "auto"},
+    {"gan": 0.0, "perceptual": 20.0, "gram": 5.0, "ema": 0.9},
+    {"precision": "auto"},
 ]
 
 
@@ -38,22 +39,22 @@ STEPS: list[dict[str, Any]] = [
 def test_a_step_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     """Adam's first moment is a tenth of the gradient, or half of it: what the mean over processes gave, in full.
 
-    Sums in another order differ by some 1e-6. The weights themselves say less: Adam makes a whole step of a gradient
+    Sums in another order differ by some 1e-6, in bf16, which auto may be, by a thousand times that. The weights themselves say less: Adam makes a whole step of a gradient
     that is zero but for rounding, as that of a bias under an instance norm is.
     """
     one_step(tmp_path / "one", STEPS, ALONE)
     command = ["-m", "tests.train.tiny_group", str(tmp_path / "two"), json.dumps(STEPS)]
     for ended in side_by_side(command, command):
         assert (ended.status, ended.out, ended.err) == (0, "", "")
-    for i in map(str, range(len(STEPS))):
+    for i, rounding in ("0", 1e-4), ("1", 1e-4), ("2", 3e-2):
         one, two = (read_tensors(tmp_path / which / i / "trainer.safetensors")[0] for which in ("one", "two"))
         assert one.keys() == two.keys()
         moments = [name for name in one if name.endswith("exp_avg") and one[name].norm() > 1e-4]
-        assert len(moments) > 45
+        assert len(moments) > 35
         for name in moments:
-            assert (one[name] - two[name]).norm() < 1e-4 * one[name].norm(), name
+            assert (one[name] - two[name]).norm() < rounding * one[name].norm(), name
         (a,), (b,) = (rows(tmp_path / which / i) for which in ("one", "two"))
-        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, rel=1e-5)
+        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, rel=rounding)
 
 
 def base(project: Project, out: Path, *more: str) -> list[str]:
@@ -92,7 +93,7 @@ def alone(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 def test_a_base_of_two_processes_is_that_of_one_and_is_told_once(project: Project, tmp_path: Path) -> None:
     """To rounding, which Adam carries into weights whose gradient is nearly zero: a hundredth of the way in six steps,
     in which D and G answer each other; losses see less of it."""
-    settings = ("--steps", "6", "--r1", "1", "--clip", "0.5", "--crop", "24")
+    settings = ("--steps", "6", "--r1", "1", "--clip", "0.5")
     alone(base(project, tmp_path / "one", *settings))
     command = ["e2gan", *base(project, tmp_path / "two", *settings), "--json"]
     ended = torchrun(*command)
