@@ -87,7 +87,8 @@ def test_a_byte_of_a_file_or_of_its_name_is_told(copy: Path) -> None:
     prompts.write_bytes(data)
     assert refused(lambda: EffectsModel(copy)).startswith(f"{prompts} is not the file that ")
     prompts.unlink()
-    assert "names prompts/adapter.safetensors, which is not there" in refused(lambda: EffectsModel(copy))
+    said = refused(lambda: EffectsModel(copy))
+    assert said == f"{prompts} is not there: it is missing, or effects.json, which names it, is damaged"
 
 
 def test_weights_that_are_finite_and_too_large_are_told(copy: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_file_is_no_repository(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "look" / "adapter_model.safetensors").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     for name in ("look/adapter_model.safetensors", Path("look/adapter_model.safetensors")):
-        assert "is a file, not a model's folder" in refused(lambda name=name: load(name))
+        assert "is a file, not a model's folder" in refused(lambda name=name: Predictor.from_pretrained(name))
         assert "is a file, not a model's folder" in refused(lambda name=name: load("golden", base=name))
     assert hub.asked == []
 

@@ -166,9 +166,7 @@ class EffectsModel:
         """The file that effects.json names, where its bytes are those that were written."""
         path = inside(self.path.parent, name)
         if not path.is_file():
-            raise InputError(
-                f"{self.path} names {name}, which is not there: it is missing, or {self.path.name} is damaged"
-            )
+            raise InputError(f"{path} is not there: it is missing, or {self.path.name}, which names it, is damaged")
         found = sha256(path)
         if 0 < sum(a != b for a, b in zip_longest(found, wanted)) <= FEW:
             raise InputError(f"{self.path} is damaged: {name} is whole, but for what is written of it there")
