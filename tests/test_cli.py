@@ -211,3 +211,21 @@ def test_the_home_folder_is_known_where_the_shell_leaves_its_sign(capsys: pytest
     settings = json.loads(capsys.readouterr().out)
     assert settings["pairs"] == str(Path.home() / "p")
     assert settings["out"] == str(Path.home() / "a")
+
+
+def test_only_the_base_runs_in_the_processes_of_torchrun(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first process refuses for all, before anything is read; a group of one is no group."""
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    for number, lines in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("RANK", number)
+        for arguments in (["adapt", "--pairs", "x"], ["sweep"], ["--help"], []):
+            assert main(arguments) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", lines)
+            assert not lines or "in 2 processes: only base runs so" in err
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("RANK", "0")
+    assert main(["--version"]) == 0

@@ -143,3 +143,12 @@ def test_mirrored_and_cropped_pairs_are_told_the_place_that_they_have_in_the_pho
             assert photo[1, :, 0].round().int().tolist() == list(range(top, bottom))
             sides.add(mirrored)
     assert sides == {True, False}
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_parts_of_a_batch_are_the_batch(paired: bool) -> None:
+    pairs, config = replace(data(), paired=paired), replace(QUICK, batch=4, crop=24)
+    whole = next(batches(pairs, config, 3))
+    halves = [next(batches(pairs, config, 3, part)) for part in (slice(0, 2), slice(2, 4))]
+    for name in ("photo", "target", "tokens", "mask", "place"):
+        assert torch.equal(torch.cat([getattr(half, name) for half in halves]), getattr(whole, name))

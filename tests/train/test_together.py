@@ -39,8 +39,9 @@ STEPS: list[dict[str, Any]] = [
 def test_a_step_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     """Adam's first moment is a tenth of the gradient, or half of it: what the mean over processes gave, in full.
 
-    Sums in another order differ by some 1e-6, in bf16, which auto may be, by a thousand times that. The weights themselves say less: Adam makes a whole step of a gradient
-    that is zero but for rounding, as that of a bias under an instance norm is.
+    Sums in another order differ by some 1e-6, and in bf16, which auto may be, by a thousand times that. The weights
+    themselves say less: Adam makes a whole step of a gradient that is zero but for rounding, as that of a bias under an
+    instance norm is.
     """
     one_step(tmp_path / "one", STEPS, ALONE)
     command = ["-m", "tests.train.tiny_group", str(tmp_path / "two"), json.dumps(STEPS)]
