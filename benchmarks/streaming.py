@@ -79,7 +79,7 @@ class Mapped:
         seen = (ctypes.c_ubyte * pages)()
         if LIBC.mincore(ctypes.c_void_p(self.start), ctypes.c_size_t(self.length), seen):
             raise OSError("mincore failed")
-        return float(np.frombuffer(seen, np.uint8).__and__(1).mean())
+        return sum(page & 1 for page in bytes(seen)) / pages
 
 
 def seconds(trainer: Trainer, stream: Iterator[Batch], steps: int) -> float:
@@ -92,16 +92,17 @@ def seconds(trainer: Trainer, stream: Iterator[Batch], steps: int) -> float:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     config = replace(RECIPES["best"].training["base"], batch=options.batch, crop=min(128, options.size))
     torch.manual_seed(0)
-    generator = build_generator("e2gan", PRESETS[options.preset], options.size)
+    network = PRESETS[options.preset]
+    generator = build_generator("e2gan", network, options.size)
     trainer = Trainer(generator.train(), Discriminator(), config)
     each = options.pairs // 2
-    tokens, mask = torch.randn(1, 4, generator.config.text_width), torch.ones(1, 4, dtype=torch.bool)
-    places = torch.arange(each), torch.zeros(each, dtype=torch.int64), tokens, mask
+    tokens, mask = torch.randn(1, 4, network.text_width), torch.ones(1, 4, dtype=torch.bool)
+    photo_of, concept_of = torch.arange(each), torch.zeros(each, dtype=torch.int64)
     few = each // 4  # what is allowed in memory
     held = [filled(in_memory(few, options.size), seed) for seed in (0, 1)]
-    in_ram = TrainingData(*held, places[0][:few], places[1][:few], tokens, mask)
+    in_ram = TrainingData(held[0], held[1], photo_of[:few], concept_of[:few], tokens, mask)
     files = [filled(on_disk(each, options.size, options.out.absolute().parent), seed) for seed in (0, 1)]
-    from_disk = TrainingData(*files, *places, streams=True)
+    from_disk = TrainingData(files[0], files[1], photo_of, concept_of, tokens, mask, streams=True)
     mapped = [Mapped(x) for x in files]
     streams = batches(in_ram, config, 0), batches(from_disk, config, 0)
     for stream in streams:

@@ -117,11 +117,12 @@ def processes_of(out: Path) -> dict[int, int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
-            variables = dict(x.partition(b"=")[::2] for x in (folder / "environ").read_bytes().split(b"\0"))
+            told = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue  # ended, or somebody else's
-        if str(out).encode() in words and b"RANK" in variables:
-            found[int(variables[b"RANK"])] = int(folder.name)
+        numbers = [int(x.removeprefix(b"RANK=")) for x in told if x.startswith(b"RANK=")]
+        if str(out).encode() in words and numbers:
+            found[numbers[0]] = int(folder.name)
     return found
 
 
