@@ -85,9 +85,8 @@ def test_each_takes_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_group_that_another_library_made_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch.distributed as dist
-    from torch.distributed.distributed_c10d import HashStore
 
-    store = HashStore()
+    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         for name, value in SECOND.items():
