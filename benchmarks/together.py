@@ -1,7 +1,6 @@
 """Seconds a step of a base in one process and in several, of one thread each, at the same global batch.
 
-    python benchmarks/together.py [--processes 2] [--batch 8] [--size 64] [--steps 20] [--rounds 3]
-        [--out together.json]
+    python benchmarks/together.py [--processes 2] [--batch 8] [--size 64] [--steps 20] [--rounds 3] [--out FILE]
 
 The small generator with its discriminator, on random pixels, on the CPU: the processes talk by gloo on this machine. In
 turns, so that what else runs here meets both; each time is the median of its steps, each row the fastest of its rounds.

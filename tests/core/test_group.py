@@ -86,7 +86,7 @@ def test_each_takes_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_group_that_another_library_made_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch.distributed as dist
 
-    store = dist.HashStore()  # pyright: ignore[reportPrivateImportUsage]
+    store = dist.TCPStore("127.0.0.1", 0, 1, is_master=True)  # pyright: ignore[reportPrivateImportUsage]
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     try:
         for name, value in SECOND.items():

@@ -245,3 +245,29 @@ def test_alone_the_precision_is_what_was_asked_for() -> None:
     for precision in ("auto", "fp32", "bf16"):
         config = TrainingConfig(precision=precision)
         assert precision_of_all(ALONE, config, torch.device("cpu")) is config
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by Linux's /proc")
+@pytest.mark.slow
+def test_torchrun_begins_them_again_and_they_go_on(project: Project, tmp_path: Path) -> None:
+    """Its store has the addresses and the failure of those before: a second failure is told too."""
+    out, arguments = tmp_path / "out", base(project, tmp_path / "out", *LONG, "--steps", "600")
+    process = begun([*TORCHRUN, "--max-restarts", "2", "-m", "e2gan", *arguments], out)
+    killed: set[int] = set()
+    while len(killed) < 4:  # both of two times: one by the kill, the other by that
+        found = processes_of(out)
+        checkpoint = tmp_path / "out.partial" / "checkpoint.safetensors"
+        if len(found) == 2 and not killed & set(found.values()):
+            before, deadline = checkpoint.stat().st_mtime_ns, time.monotonic() + 120
+            while checkpoint.stat().st_mtime_ns == before:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.kill(found[1], signal.SIGKILL)
+            killed |= set(found.values())
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    printed, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert printed.count("trained parameters") == 1
+    assert [GONE in line for line in ours(err)] == [True, True], err
+    assert [row["step"] for row in rows(out)] == list(range(10, 601, 10))

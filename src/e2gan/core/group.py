@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # torchrun's
 PATIENCE = timedelta(minutes=10)  # for a process that says nothing: a machine that lost its power does not say so
 GONE = "another process of this training is gone"
 AGAIN = "run the same command again, it goes on from the last checkpoint"
-ENDED = "e2gan/ended"  # counts the processes that an error has ended: the first one tells it
+ENDED = "ended"  # counts the processes that an error has ended: the first one tells it
+WORD, NAMED = "e2gan/word", "e2gan/named"  # what processes say before they know each other
 
 Result = TypeVar("Result")
 
@@ -197,7 +200,8 @@ def joined() -> Iterator[Group]:
     _last_word, store = None, None
     try:
         with ExitStack() as quiet:
-            store = _connect(group)
+            store = _meet(group)
+            _connect(group, store)
             if not group.first:
                 nowhere = quiet.enter_context(open(os.devnull, "w"))  # noqa: PTH123 (no file of ours)
                 quiet.enter_context(redirect_stdout(nowhere))
@@ -232,23 +236,57 @@ def _word(error: BaseException) -> str | None:
     return None
 
 
-def _connect(group: Group) -> Any:
-    """Join the others. Returns the store that torchrun keeps for all."""
+def _connect(group: Group, store: Any) -> None:
     import torch
     import torch.distributed as dist
-    from torch.distributed.rendezvous import rendezvous
 
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
+    # By gloo what is on the CPU, numbers and texts, so that no GPU waits for these.
+    backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+    with _reaching(group):
+        dist.init_process_group(backend, store=store, rank=group.number, world_size=group.size, timeout=PATIENCE)
+
+
+def _meet(group: Group) -> Any:
+    """The store that all processes reach, empty: torchrun keeps one, and where it begins them again (--max-restarts),
+    those before have left their addresses in it, and that they failed.
+
+    The first process gives this time a name. Each other one says a word of its own, and takes the name that comes with
+    that word: it is no earlier first process's.
+    """
+    from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+    from torch.distributed.rendezvous import rendezvous
+
+    mine, others = secrets.token_hex(8), range(1, group.size)
+    with _reaching(group):
+        store, _, _ = next(iter(rendezvous("env://", timeout=PATIENCE)))
+        if not group.first:
+            store.set(f"{WORD}/{group.number}", mine)
+        deadline = time.monotonic() + PATIENCE.total_seconds()
+        while time.monotonic() < deadline:
+            if group.first:
+                keys = {str(n): f"{WORD}/{n}" for n in others}
+                words = {n: store.get(key).decode() for n, key in keys.items() if store.check([key])}
+                store.set(NAMED, json.dumps([mine, words]))
+                if store.check([f"{mine}/{n}" for n in others]):
+                    return PrefixStore(mine, store)
+            elif store.check([NAMED]):
+                name, words = json.loads(store.get(NAMED))
+                if words.get(str(group.number)) == mine:
+                    store.set(f"{name}/{group.number}", "here")
+                    return PrefixStore(name, store)
+            time.sleep(0.02)
+        raise RuntimeError(f"not all of {group.size} are there after {PATIENCE.total_seconds() / 60:.0f} minutes")
+
+
+@contextmanager
+def _reaching(group: Group) -> Iterator[None]:
     try:
-        store, number, size = next(iter(rendezvous("env://", timeout=PATIENCE)))
-        # By gloo what is on the CPU, numbers and texts, so that no GPU waits for these.
-        backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
-        dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=PATIENCE)
+        yield
     except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         why = " ".join(str(error).partition("\n")[0].split())[:200]
         raise LostProcessError(f"process {group.number} does not reach the others at {where} ({why})") from error
-    return store
 
 
 def _is_first_to_tell(store: Any) -> bool:
