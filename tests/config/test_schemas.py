@@ -21,6 +21,7 @@ WITHOUT_FORM = {
 # Where a library's own reader is called, and what of.
 OWN_READERS = {
     "core/files.py": {"json.loads", "tomllib.loads"},
+    "core/group.py": {"json.loads"},  # what processes of one training tell each other
     "features/converted.py": {"torch.load"},
     "sweeps/sweep.py": {"json.loads"},  # what its own tasks answer
     "sweeps/tasks.py": {"json.loads"},  # what its own driver orders
