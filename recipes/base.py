@@ -42,13 +42,12 @@ from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
 from e2gan.measure.colour_table import table_edits
 from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_edit_content, base_folder
 from e2gan.networks.models import load_generator
-from e2gan.networks.pixels import from_pixels
 from e2gan.pairs.make import make_pairs
 from e2gan.sharing.contents import public_config
 from e2gan.teachers.filters.filters import FILTERS, find
 from e2gan.train.base import train_base
 from e2gan.train.lut import pair_files
-from e2gan.train.perceptual import perceptual_loss, perceptual_maps
+from e2gan.train.perceptual import maps_of_pictures, perceptual_loss
 from styles import style_pairs, style_prompts
 
 
@@ -281,8 +280,7 @@ def hardness(recipe: Recipe, concepts: list[str]) -> dict[str, float]:
         if edits is None:
             raise InputError(f"{name}: {why}")
         with torch.inference_mode():
-            maps = [perceptual_maps(from_pixels(torch.from_numpy(x).permute(0, 3, 1, 2))) for x in (edits, images[1])]
-            left[name] = float(perceptual_loss(*maps))
+            left[name] = float(perceptual_loss(*map(maps_of_pictures, (edits, images[1]))))
     most = max(left.values())
     found = {name: round(value / most, 4) for name, value in left.items()}
     print("; ".join(f"{name} {value:.2f}" for name, value in found.items()), file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from e2gan.core.errors import MachineError
-from e2gan.train.storage import AHEAD, in_memory, on_disk, read_ahead, read_rows
+from e2gan.core.progress import in_threads
+from e2gan.train.loop import AHEAD
+from e2gan.train.storage import in_memory, on_disk, read_rows
 
 
 def test_a_mapped_file_holds_what_is_written_and_has_no_name(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_what_is_read_ahead_comes_in_order_and_from_another_thread() -> None:
         threads.add(threading.current_thread().name)
         return number * number
 
-    assert list(islice(read_ahead(make, 3), 5)) == [9, 16, 25, 36, 49]
+    assert list(islice(in_threads(make, count(3), workers=1, ahead=AHEAD), 5)) == [9, 16, 25, 36, 49]
     assert made == sorted(made)
     assert 5 <= len(made) <= 5 + AHEAD
     assert threading.current_thread().name not in threads
@@ -70,7 +72,7 @@ def test_a_fault_while_reading_ahead_is_raised_where_it_is_needed() -> None:
             raise OSError("gone")
         return number
 
-    numbers = read_ahead(make, 0)
+    numbers = in_threads(make, count(0), workers=1, ahead=AHEAD)
     assert [next(numbers), next(numbers)] == [0, 1]
     with pytest.raises(OSError, match="gone"):
         next(numbers)

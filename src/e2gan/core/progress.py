@@ -79,15 +79,22 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
             meter.update(state, count, count / total if total else None, time.monotonic() - start)
 
 
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """function(item) for each item, in order, several at once; no more than a few results wait in memory."""
-    workers = min(8, cores())
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int | None = None, ahead: int | None = None
+) -> Iterator[Result]:
+    """function(item) for each item, in order, several at once; no more than a few results wait in memory.
+
+    workers: threads (default: one a core, eight at most). ahead: items that are begun before the first is given
+    (default: four a thread); `items` need not end.
+    """
+    workers = workers or min(8, cores())
+    ahead = ahead or 4 * workers
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) >= 4 * workers:
+                if len(waiting) >= ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

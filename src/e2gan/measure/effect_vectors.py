@@ -19,9 +19,8 @@ from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, resize, square
 from e2gan.data.builtin_photos import builtin_pictures, pictures_hash
 from e2gan.features.squeezenet import SHIPPED
-from e2gan.networks.pixels import from_pixels
 from e2gan.train.lut import bending, normal_equations
-from e2gan.train.perceptual import LAYERS, gram, perceptual_maps
+from e2gan.train.perceptual import LAYERS, gram, maps_of_pictures
 
 NODES, CELLS, SKETCH = 3, 4, 32  # colours along an axis, places along a side, numbers that a Gram matrix becomes
 WIDTH = 3 * NODES**3 + 3 * CELLS**2 + SKETCH * len(LAYERS)
@@ -109,10 +108,7 @@ def _directions() -> tuple[tuple[Floats, Floats], ...]:
 @torch.inference_mode()
 def _textures(photos: Pixels, edits: Pixels) -> Floats:
     """The mean change of the Gram matrices, a few numbers of each (a random sketch, which keeps distances)."""
-    before, after = (
-        perceptual_maps(from_pixels(torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)))
-        for x in (photos, edits)
-    )
+    before, after = map(maps_of_pictures, (photos, edits))
     found = []
     for a, b, (left, right) in zip(before, after, _directions(), strict=True):
         change = (gram(b) - gram(a)).mean(0).numpy().astype(np.float64)

@@ -43,9 +43,8 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.generator import Generator
 from e2gan.networks.models import Model, attach_adapter, encoder_of, load_generator, takes_prompt
-from e2gan.networks.pixels import from_pixels
 from e2gan.networks.text import TextEncoder
-from e2gan.train.perceptual import perceptual_loss, perceptual_maps
+from e2gan.train.perceptual import maps_of_pictures, perceptual_loss
 
 MOST_FOLDERS = 1_000_000  # that are looked into
 BY_PROMPT = 4  # candidates, at most, that their prompts alone name
@@ -228,10 +227,7 @@ def given(edits_NHWC: Pixels, targets_NHWC: Pixels) -> Given:
     """Edits against the pairs' own, uint8 (N, H, W, 3) each. From 32 pixels a side."""
     pixels = pixel_metrics(edits_NHWC, targets_NHWC)
     with torch.inference_mode():
-        maps = (
-            perceptual_maps(from_pixels(torch.from_numpy(np.ascontiguousarray(x)).permute(0, 3, 1, 2)))
-            for x in (edits_NHWC, targets_NHWC)
-        )
+        maps = map(maps_of_pictures, (edits_NHWC, targets_NHWC))
         return Given(pixels["l1"], pixels["ssim"], float(perceptual_loss(*maps)))
 
 

@@ -23,17 +23,17 @@ from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, read_ten
 from e2gan.core.group import ALONE, Group
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, discard, finish, partial_of
-from e2gan.core.progress import Meter
+from e2gan.core.progress import Meter, in_threads
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.guard import Guard
 from e2gan.train.step import Trainer
-from e2gan.train.storage import read_ahead
 from e2gan.train.together import check_same, claim_together, precision_of_all, start_together
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 NOT_DECISIVE = ("save_every", "tensorboard", "memory_share")  # settings that leave a run the same one
+AHEAD = 3  # batches that are begun before one is given, where they come from a disk or over a bus
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
 
@@ -63,7 +63,8 @@ def batches(data: TrainingData, config: TrainingConfig, start: int, part: slice 
         seed = int(torch.randint(2**62, (1,), generator=rng))
         return seed, data.batch(rows_of(step, len(data), config.batch, config.seed), config, rng, part)
 
-    for seed, batch in read_ahead(make, start) if data.streams else map(make, count(start)):
+    steps = count(start)
+    for seed, batch in in_threads(make, steps, workers=1, ahead=AHEAD) if data.streams else map(make, steps):
         torch.manual_seed(seed)  # z, where it is dropout
         yield batch
 

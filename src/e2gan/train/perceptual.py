@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from e2gan.core.images import Pixels
 from e2gan.features.squeezenet import squeezenet_maps, squeezenet_weights
+from e2gan.networks.pixels import from_pixels
 
 LAYERS = ("conv1", "fire3", "fire5", "fire7")
 EPS = 1e-6  # the least length that counts as one
@@ -33,6 +36,12 @@ def perceptual_maps(images: Tensor) -> list[Tensor]:
     """
     levels = 127.5 * (images.float() + 1)
     return squeezenet_maps(_weights(images.device), levels.contiguous(memory_format=torch.channels_last), LAYERS)
+
+
+def maps_of_pictures(pictures_NHWC: Pixels) -> list[Tensor]:
+    """As `perceptual_maps`, of uint8 (N, H, W, 3), on the CPU."""
+    images = torch.from_numpy(np.ascontiguousarray(pictures_NHWC)).permute(0, 3, 1, 2)
+    return perceptual_maps(from_pixels(images))
 
 
 def perceptual_loss(edit_maps: list[Tensor], target_maps: list[Tensor]) -> Tensor:

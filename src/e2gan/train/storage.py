@@ -6,12 +6,9 @@ import ctypes
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,11 +16,8 @@ from torch import Tensor
 from e2gan.core.errors import MachineError
 from e2gan.core.machine import SPACE, raise_machine_fault
 
-AHEAD = 3  # batches that are read while a step runs
 WILL_NEED = getattr(mmap, "MADV_WILLNEED", 0)
 _madvise: Any = ctypes.CDLL(None).madvise if os.name == "posix" else lambda *_: -1  # advice, which may be ignored
-
-T = TypeVar("T")
 
 
 def in_memory(count: int, size: int) -> Tensor:
@@ -73,17 +67,3 @@ def _reserve(file: int, length: int, folder: Path) -> None:
         os.posix_fallocate(file, 0, length)
     else:
         os.truncate(file, length)
-
-
-def read_ahead(make: Callable[[int], T], start: int) -> Iterator[T]:
-    """make(start), make(start + 1), … without end, made in a thread while the one before is worked on."""
-    with ThreadPoolExecutor(1, "read-ahead") as pool:
-        numbers = iter(range(start, 2**62))
-        waiting: list[Future[T]] = [pool.submit(make, number) for number in islice(numbers, AHEAD)]
-        try:
-            while True:
-                yield waiting.pop(0).result()
-                waiting.append(pool.submit(make, next(numbers)))
-        finally:
-            for future in waiting:
-                future.cancel()
