@@ -45,11 +45,17 @@ def test_a_terminal_has_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) -
     screen = io.StringIO()
     console = partial(Console, file=screen, force_terminal=True, width=100)
     monkeypatch.setattr(progress, "Console", lambda stderr: console())  # noqa: ARG005
-    for _ in progress.track(range(3), "photos"):
+    for _ in progress.track(range(3), "photos [red]:cd:"):
         time.sleep(0.2)
-    assert "photos" in screen.getvalue()
+    assert "photos [red]:cd:" in screen.getvalue()
     assert "2 of 3" in screen.getvalue()
     assert screen.getvalue().endswith("\x1b[2K")  # the bar's line, erased
+
+
+def test_a_note_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "    0E:AB:CD:12 [bold]a.jpg[/bold] " + "long " * 40
+    progress.note(line)
+    assert capsys.readouterr().err == line + "\n"
 
 
 def test_threads_keep_the_order_and_an_error_ends_them() -> None:

@@ -33,7 +33,8 @@ class Meter:
     def __init__(self, description: str, *, unit: str = "", start: tuple[int, float, float] = (0, 0.0, 0.0)) -> None:
         self.description, self.unit, self.start = description, unit, start
         self.console = Console(stderr=True)
-        columns = TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}")
+        name, state = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]"))
+        columns = name, BarColumn(bar_width=24), state
         self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
         self.task = self.bar.add_task(description, total=None, state="starting")
         self.printed = time.monotonic()
@@ -104,5 +105,5 @@ def in_threads(
 
 
 def note(text: str) -> None:
-    """A line on standard error: which part of a long stage begins."""
-    Console(stderr=True).print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+    """A line on standard error, as it is (Rich would make a picture of the `:AB:` in a fingerprint)."""
+    Console(stderr=True).print(text, style="dim", highlight=False, markup=False, emoji=False, soft_wrap=True)
