@@ -30,13 +30,14 @@ from e2gan.choose.concepts import choose_concepts
 from e2gan.config import PRESETS, RECIPES, BaseConfig, ConceptsConfig, Norm, PairsConfig
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, read_json, read_tensors, sha256, write_bytes, write_json, write_tensors
+from e2gan.core.files import CONFIG, read_json, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import read_image, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import read_settings, writing
 from e2gan.core.progress import track
 from e2gan.core.schemas import StageConfig
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import Item, PhotoSet, make_id, shuffled, write_photo_set
 from e2gan.measure.colour_table import table_edits

@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_tensors
+from e2gan.core.tensors import write_tensors
 from e2gan.features.squeezenet import SHIPPED, squeezenet_weights
 
 

@@ -74,7 +74,7 @@ def test_every_reader_and_writer_of_tensors_checks_them() -> None:
         tree = ast.parse(path.read_text("utf-8"))
         assert not any(
             isinstance(node, ast.ImportFrom) and (node.module or "").startswith("safetensors") for node in tree.body
-        ), f"{path.name}: read and write tensors by core/files.py"
+        ), f"{path.name}: read and write tensors by core/tensors.py"
         for function in ast.walk(tree):
             if not isinstance(function, ast.FunctionDef) or not libraries_called(function):
                 continue

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from e2gan.cli import COMMANDS, main
-from e2gan.core import files
+from e2gan.core import tensors
 from e2gan.data.photos import PhotoSet
 from tests.conftest import Project
 
@@ -213,7 +213,7 @@ SEEN = Seen()
 def test_each_file_that_is_opened_is_hashed(root: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By what a run opens, not by a list: a file that a stage comes to read, and that is not in `reads`, is found."""
     monkeypatch.chdir(root)
-    hashing, reading = hashlib.file_digest, files.read_tensors
+    hashing, reading = hashlib.file_digest, tensors.read_tensors
 
     def digest(file: Any, *rest: Any, **more: Any) -> Any:
         name = Path(f"/proc/self/fd/{file.name}").readlink() if isinstance(file.name, int) else os.fsdecode(file.name)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from e2gan import AdaptConfig, ExportConfig, TrainingConfig, adapt, export_model
-from e2gan.core.files import read_tensors, write_tensors
 from e2gan.core.images import Pixels, contrast, square
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.export.branches import functions_of
 from e2gan.export.constancy import refuse_blank, refuse_constant, share_of_one_colour

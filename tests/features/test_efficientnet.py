@@ -10,7 +10,7 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_tensors
+from e2gan.core.tensors import write_tensors
 from e2gan.features.efficientnet import PACKAGE, EfficientNetFeatures
 
 

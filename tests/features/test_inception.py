@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import sha256, write_tensors
+from e2gan.core.files import sha256
+from e2gan.core.tensors import write_tensors
 from e2gan.features import extractors, inception
 from e2gan.features.inception import NAME, Inception, InceptionFeatures, download_inception, resized, scaled
 

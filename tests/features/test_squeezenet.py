@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_tensors, write_tensors
 from e2gan.core.images import read_image, square
 from e2gan.core.originals import list_images
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures, squeezenet_maps, squeezenet_weights
 from e2gan.measure.distances import frechet_distance
 

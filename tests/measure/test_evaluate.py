@@ -14,8 +14,9 @@ import torch
 from e2gan.cli import main
 from e2gan.config import EvaluateConfig, PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_jsonl, read_tensors, write_json, write_jsonl, write_tensors
+from e2gan.core.files import read_json, read_jsonl, write_json, write_jsonl
 from e2gan.core.images import read_image, write_png
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import ClipModel, along, prompt_direction

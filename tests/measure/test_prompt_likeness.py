@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from e2gan.core.files import write_tensors
+from e2gan.core.tensors import write_tensors
 from e2gan.measure.prompt_likeness import by_encoder, by_words
 from e2gan.networks.text import text_encoder
 from tests.tiny_clip import write_clip

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from e2gan.config import PRESETS, Ranks
-from e2gan.core.files import write_tensors
+from e2gan.core.tensors import write_tensors
 from e2gan.networks.folders import ADAPTER, ADAPTER_CONFIG
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import (

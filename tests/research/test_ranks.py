@@ -12,8 +12,9 @@ from e2gan import Ranks, RanksConfig, TrainingConfig, find_ranks
 from e2gan.cli import main
 from e2gan.config import THRESHOLDS
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_tensors
+from e2gan.core.files import read_json
 from e2gan.core.outputs import partial_of
+from e2gan.core.tensors import read_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.metrics import MetricScorer, NetworkOptions, Score
 from e2gan.networks.generator import Generator

@@ -12,8 +12,9 @@ import pytest
 
 from e2gan import EvaluateConfig, ExportConfig, InputError, VerifyConfig, evaluate, export_model, verify
 from e2gan.cli import main
-from e2gan.core.files import read_json, read_tensors, write_json, write_tensors
+from e2gan.core.files import read_json, write_json
 from e2gan.core.images import read_image, write_png
+from e2gan.core.tensors import read_tensors, write_tensors
 from tests.conftest import Project
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.config import SweepConfig, TrainingConfig
-from e2gan.core.files import read_tensors
+from e2gan.core.tensors import read_tensors
 from e2gan.networks.folders import ADAPTER
 from e2gan.sweeps.plan import Plan, make_plan
 from e2gan.sweeps.store import Store

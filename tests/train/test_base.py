@@ -11,7 +11,8 @@ import torch
 
 from e2gan import BaseConfig, GeneratorConfig, Model, TrainingConfig, train_base
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_tensors
+from e2gan.core.files import read_json
+from e2gan.core.tensors import read_tensors
 from e2gan.networks import folders
 from tests.conftest import Project
 

@@ -12,7 +12,8 @@ from e2gan import Model, Predictor, ScratchConfig, TrainingConfig, train_scratch
 from e2gan.cli import main
 from e2gan.config import PIX2PIX
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_jsonl, read_tensors
+from e2gan.core.files import read_json, read_jsonl
+from e2gan.core.tensors import read_tensors
 from e2gan.data.pair_set import PairSet
 from tests.conftest import Project
 

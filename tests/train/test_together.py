@@ -17,9 +17,9 @@ import torch
 
 from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.config.schemas import BASE
-from e2gan.core.files import read_tensors
 from e2gan.core.group import ALONE, Group
 from e2gan.core.outputs import read_settings
+from e2gan.core.tensors import read_tensors
 from e2gan.networks.folders import generator_config
 from e2gan.networks.generator import Generator
 from e2gan.train.together import check_group, precision_of_all

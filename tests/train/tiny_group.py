@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from e2gan.core.files import write_tensors
 from e2gan.core.group import Group, joined
+from e2gan.core.tensors import write_tensors
 from e2gan.train.loop import train
 from e2gan.train.step import Trainer
 from tests.train.tiny_training import QUICK, data, trainer

@@ -13,9 +13,9 @@ from typing import Any
 from e2gan.config import AdaptConfig, EvaluateConfig, PairsConfig, ScratchConfig, TrainingConfig
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_tensors
 from e2gan.core.images import resize
 from e2gan.core.outputs import read_settings
+from e2gan.core.tensors import read_tensors
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
 from e2gan.demo.report import Example
 from e2gan.editing.predictor import Predictor

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from e2gan.config.export_schemas import EffectsFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, sha256, write_bytes, write_json, write_tensors
+from e2gan.core.files import read_json, sha256, write_bytes, write_json
 from e2gan.core.names import slug
+from e2gan.core.tensors import write_tensors
 from e2gan.export.effects_model import BASE, EffectsModel
 from e2gan.export.format import Check, Format, Order, Trial, as_facts
 from e2gan.export.onnx import PACKAGES, checked_bytes, exported, label, require

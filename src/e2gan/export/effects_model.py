@@ -13,10 +13,11 @@ import numpy as np
 from e2gan.config.export_schemas import EffectsFile, EffectsInput
 from e2gan.config.network import MOST_RANK
 from e2gan.core.errors import InputError, InputTypeError
-from e2gan.core.files import TensorHeader, read_json, read_tensors, sha256
+from e2gan.core.files import read_json, sha256
 from e2gan.core.images import Pixels
 from e2gan.core.names import inside
 from e2gan.core.pixel_input import Picture, as_batch
+from e2gan.core.tensors import TensorHeader, read_tensors
 from e2gan.export.onnx import open_session
 from e2gan.export.pixel_model import check_sides
 from e2gan.networks.generator import WHOLE

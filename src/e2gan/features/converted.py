@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import check_tensors, read_tensors, sha256, write_tensors
+from e2gan.core.files import sha256
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.progress import note
+from e2gan.core.tensors import check_tensors, read_tensors, write_tensors
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # as the library transformers names them
 MOST_MODEL = 8 * 2**30  # bytes: CLIP's largest have 4 GB

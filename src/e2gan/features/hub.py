@@ -14,9 +14,10 @@ import torch
 
 from e2gan.config.schemas import Preprocessor
 from e2gan.core.errors import InputError
-from e2gan.core.files import check_tensors, read_json
+from e2gan.core.files import read_json
 from e2gan.core.memory import is_no_memory
 from e2gan.core.names import expanded_home
+from e2gan.core.tensors import check_tensors
 from e2gan.features.converted import converted_model
 
 MOST_TEXT = 256 * 2**20  # bytes of a file that is text: a vocabulary is a few millions

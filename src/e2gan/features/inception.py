@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_tensors, sha256
+from e2gan.core.files import sha256
 from e2gan.core.images import Pixels
+from e2gan.core.tensors import read_tensors
 from e2gan.features.converted import published_weights
 from e2gan.features.extractors import FeatureExtractor, Features, checked_weights, normalised
 

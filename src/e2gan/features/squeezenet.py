@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from e2gan.core.files import read_tensors
 from e2gan.core.images import Pixels
+from e2gan.core.tensors import read_tensors
 from e2gan.features.extractors import FeatureExtractor, Features, checked_weights
 
 SHIPPED = Path(str(package_files("e2gan") / "assets" / "squeezenet" / "squeezenet11.safetensors"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from e2gan.core.files import read_tensors
+from e2gan.core.tensors import read_tensors
 from e2gan.networks.folders import CONCEPT
 from e2gan.networks.text import TextEncoder
 

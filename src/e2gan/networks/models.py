@@ -15,9 +15,10 @@ from e2gan.config.checks import mixture, one_model
 from e2gan.config.schemas import BASE, MODEL_SETTINGS, AdapterFacts, ModelFacts
 from e2gan.config.settings import Settings
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, FLOATS, TensorHeader, read_json, read_tensors, sha256, write_tensors
+from e2gan.core.files import CONFIG, read_json, sha256
 from e2gan.core.memory import available_memory, need_memory
 from e2gan.core.outputs import read_settings
+from e2gan.core.tensors import FLOATS, TensorHeader, read_tensors, write_tensors
 from e2gan.networks.discriminator import Discriminator, UnpairedDiscriminator
 from e2gan.networks.fixed_attention import blend_prompts
 from e2gan.networks.folders import (

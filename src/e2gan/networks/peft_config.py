@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from e2gan.config.network import MOST_RANK
 from e2gan.config.schemas import PeftFile
 from e2gan.core.errors import InputError
-from e2gan.core.files import TensorHeader, check_tensors, read_json, read_tensors
+from e2gan.core.files import read_json
+from e2gan.core.tensors import TensorHeader, check_tensors, read_tensors
 from e2gan.networks.folders import ADAPTER, ADAPTER_CONFIG
 
 PREFIX = "base_model.model."

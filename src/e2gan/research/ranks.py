@@ -19,7 +19,7 @@ from e2gan.config import Ranks, RanksConfig
 from e2gan.config.schemas import RanksFile, StepRecord
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
-from e2gan.core.files import plain, read_json, read_tensors, sha256, write_json, write_tensors
+from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.outputs import (
     ELSEWHERE,
     check_beside,
@@ -32,6 +32,7 @@ from e2gan.core.outputs import (
 from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
 from e2gan.core.schemas import check_form, known
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Score

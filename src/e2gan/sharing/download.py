@@ -11,12 +11,13 @@ from e2gan.config.checks import is_repository
 from e2gan.config.schemas import MODEL_SETTINGS, AdapterFacts, PeftFile
 from e2gan.config.settings import fitted
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, MOST_JSON, MOST_WEIGHTS, read_json, sha256
+from e2gan.core.files import CONFIG, MOST_JSON, read_json, sha256
 from e2gan.core.machine import raise_machine_fault
 from e2gan.core.memory import is_no_memory
 from e2gan.core.names import expanded_home
 from e2gan.core.outputs import read_settings
 from e2gan.core.schemas import StageConfig
+from e2gan.core.tensors import MOST_WEIGHTS
 from e2gan.features.hub import brief, causes, unreachable
 from e2gan.networks.folders import (
     ABOUT,

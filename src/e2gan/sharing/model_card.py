@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.config.schemas import AdapterFacts, MetricsFile
-from e2gan.core.files import CONFIG, read_json, read_tensors
+from e2gan.core.files import CONFIG, read_json
 from e2gan.core.schemas import StageConfig
+from e2gan.core.tensors import read_tensors
 from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_bases
 from e2gan.sharing.licence import NOT_STATED, licence_of, read_card, split_card
 

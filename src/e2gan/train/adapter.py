@@ -12,7 +12,8 @@ from torch import Tensor
 from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_tensors, sha256, write_json, write_tensors
+from e2gan.core.files import read_json, sha256, write_json
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import (
     ABOUT,

@@ -19,11 +19,12 @@ from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.config.schemas import LogRow
 from e2gan.core.device import autocast
 from e2gan.core.errors import InputError, NotFiniteError
-from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, read_tensors, sha256, write_bytes, write_tensors
+from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, sha256, write_bytes
 from e2gan.core.group import ALONE, Group
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, discard, finish, partial_of
 from e2gan.core.progress import Meter, in_threads
+from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
 from e2gan.train.guard import Guard

@@ -16,10 +16,11 @@ from scipy.sparse.linalg import cg
 
 from e2gan.config import ScratchConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import write_bytes, write_tensors
+from e2gan.core.files import write_bytes
 from e2gan.core.images import Pixels, read_square
 from e2gan.core.outputs import writing
 from e2gan.core.progress import in_threads
+from e2gan.core.tensors import write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.baselines.lut import CUBE, LookUpTable, cube, identity
 from e2gan.networks.folders import MODEL

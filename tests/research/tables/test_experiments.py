@@ -11,8 +11,9 @@ import pytest
 
 from e2gan import PairSet, Ranks, TableConfig, run_table
 from e2gan.config import GeneratorConfig, schemas
-from e2gan.core.files import read_json, read_tensors, write_json
+from e2gan.core.files import read_json, write_json
 from e2gan.core.outputs import read_settings
+from e2gan.core.tensors import read_tensors
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import parameter_count
