@@ -50,7 +50,10 @@ except (InputError, LostProcessError, ToldError, KeyError) as error:
 
 def test_it_is_alone_unless_torchrun_says_otherwise() -> None:
     assert group_of({}) == group_of({"WORLD_SIZE": "2"}) == group_of(SECOND | {"WORLD_SIZE": "1", "RANK": "0"}) == ALONE
-    assert group_of(SECOND) == Group(1, 2, 0)
+    assert group_of(SECOND) == Group(1, 2, 0, 2)  # who does not say how many are on a machine has one
+    assert group_of(SECOND | {"LOCAL_WORLD_SIZE": "1"}) == Group(1, 2, 0, 1)
+    for wrong in ("", "0", "x", "3", "9" * 30):
+        assert group_of(SECOND | {"LOCAL_WORLD_SIZE": wrong}) == Group(1, 2, 0, 2)
     for wrong in ({"RANK": "2"}, {"RANK": "x"}, {"WORLD_SIZE": "-2"}, {"LOCAL_RANK": "1.0"}, {"RANK": "9" * 30}):
         assert "unset them" in refused(lambda wrong=wrong: group_of(SECOND | wrong))
 

@@ -48,6 +48,26 @@ def test_what_was_added_is_there_again_and_those_of_other_bases_and_forms_are_no
     assert index(tmp_path / "a.jsonl", base="other").entries.keys() == {"z"}
 
 
+def test_a_prompts_state_is_kept_where_it_is_given(tmp_path: Path) -> None:
+    made = index(tmp_path / "a.jsonl")
+    with made.growing() as add:
+        add("x", tmp_path / "x", "p", vector(0), vector(1)[:3])
+        add("y", tmp_path / "y", "p", vector(0))
+    again = index(tmp_path / "a.jsonl").entries
+    assert again["y"].pooled is None
+    for entry in (made.entries["x"], again["x"]):
+        assert entry.pooled is not None
+        np.testing.assert_allclose(entry.pooled, vector(1)[:3], atol=2e-3)
+    row = json.loads((tmp_path / "a.jsonl").read_text().splitlines()[0]) | {"pooled": "*"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    assert "is damaged" in refused(lambda: index(tmp_path / "a.jsonl"))
+
+
+def test_where_it_cannot_be_written_another_place_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "another place for the index: --index FILE" in refused(lambda: fill(tmp_path / "file/a.jsonl", "x"))
+
+
 def test_a_row_that_a_kill_cut_off_is_passed_over_and_written_anew(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     fill(file, "x", "y")

@@ -191,10 +191,12 @@ def test_adapters_that_cannot_be_used_are_told_and_the_others_found(
 
 @pytest.mark.slow
 def test_few_candidates_are_run_those_by_the_prompt_among_them(library: Library, tmp_path: Path) -> None:
-    settings = config(library, "infrared", tmp_path, candidates=1, concept="make it black and white")
+    settings = config(library, "mono", tmp_path, candidates=1)
     found = nearest(settings)
-    assert {near.name for near in found.near} >= {"infrared", "mono"}
-    assert len(nearest(replace(settings, concept="nothing alike", count=1)).near) == 1
+    assert {near.name for near in found.near} == {"mono", "night"}  # whose prompts begin alike
+    assert len(nearest(replace(settings, count=1)).near) == 1
+    other = replace(settings, concept="make it a night")
+    assert "--concept: the pairs have a prompt" in refused(lambda: nearest(other))
 
 
 @pytest.mark.slow
@@ -207,6 +209,12 @@ def test_by_a_prompt_alone_nothing_is_run(library: Library, tmp_path: Path) -> N
     assert not (tmp_path / "index.jsonl").exists()
     assert "a word matches itself alone" in str(found)
     assert "L1" not in str(found)
+    root = tmp_path / "some"
+    shutil.copytree(library.adapters, root)
+    (root / "deep/night" / ADAPTER).write_bytes(b"nothing")
+    found = nearest(replace(settings, adapters=(root,)))
+    assert [near.name for near in found.near] == ["mono", "infrared"]
+    assert any("is not a safetensors file" in line for line in found.notes)
 
 
 @pytest.mark.slow
@@ -231,6 +239,17 @@ def test_where_the_bases_text_is_clip_prompts_are_compared_by_it(project: Projec
     assert found.near[0].likeness == pytest.approx(1, abs=1e-3)
     assert found.near[1].likeness != 0
     assert "hashed" not in str(found)
+    # With pairs, the prompts' states are kept: of what is there already, no file of tokens is read again.
+    by_pairs = replace(settings, concept=None, pairs=project.dusk)
+    assert {near.name for near in nearest(by_pairs).near} == {"sepia", "dusk"}
+    rows = [json.loads(line) for line in (tmp_path / "adapters" / INDEX).read_text().splitlines()]
+    assert len(rows) == 2
+    assert all(row["pooled"] for row in rows)
+    (tmp_path / "adapters/dusk/concept.safetensors").write_bytes(b"cut")
+    for one in (settings, by_pairs):
+        found = nearest(one)
+        assert [near.name for near in found.near] == ["sepia"]
+        assert any("left out" in line for line in found.notes)
 
 
 @pytest.mark.slow

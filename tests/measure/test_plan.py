@@ -90,6 +90,16 @@ def test_several_gpus_share_all_but_the_base_and_what_a_cpu_does(found: Plan) ->
     expected = (found.gpu_hours - alone) / 4 + alone + found.cpu_hours
     assert four.wall_hours == pytest.approx(expected)
     assert found.wall_hours == pytest.approx(found.gpu_hours + found.cpu_hours)
+    shared = {gpus: line(plan(replace(TWO, gpus=gpus, batch=8)), "base").shared_by for gpus in (1, 3, 4, 100)}
+    assert shared == {1: 1, 3: 2, 4: 4, 100: 8}  # a batch is shared evenly
+
+
+def test_the_bottleneck_is_what_the_clock_waits_for_longest(found: Plan) -> None:
+    many = plan(replace(TWO, gpus=10**6))
+    last = max(many.lines, key=lambda line: line.hours / line.shared_by)
+    assert last.stage != max(found.lines, key=lambda line: line.hours).stage
+    assert many.bottleneck.startswith(f"{last.stage}, ")
+    assert many.bottleneck.endswith(" of the hours by the clock")
 
 
 def test_what_saves_is_each_change_alone(found: Plan) -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from e2gan.core.tensors import write_tensors
-from e2gan.measure.prompt_likeness import by_encoder, by_words
+from e2gan.measure.prompt_likeness import by_encoder, by_words, pooled_prompt
 from e2gan.networks.text import text_encoder
 from tests.tiny_clip import write_clip
 
@@ -26,11 +27,14 @@ def test_words_match_themselves_and_those_that_all_have_count_little() -> None:
 
 def test_clips_prompts_are_compared_by_their_ends(tmp_path: Path) -> None:
     encoder = text_encoder(f"clip:{write_clip(tmp_path / 'clip')}")
-    for i, prompt in enumerate(OTHERS):
-        write_tensors(tmp_path / str(i) / "concept.safetensors", {"tokens": encoder.encode(prompt).half()}) if (
-            tmp_path / str(i)
-        ).mkdir() is None else None
-    found = by_encoder("make it dusk", [tmp_path / str(i) for i in range(len(OTHERS))], encoder)
+    states = []
+    for prompt in OTHERS:
+        write_tensors(tmp_path / "concept.safetensors", {"tokens": encoder.encode(prompt).half()})
+        states.append(pooled_prompt(tmp_path))
+    found = by_encoder("make it dusk", states, encoder)
     assert found[0] == max(found) == pytest.approx(1, abs=1e-3)
     assert all(-1 <= likeness <= 1.001 for likeness in found)
     assert len({round(likeness, 4) for likeness in found}) > 2
+    write_tensors(tmp_path / "concept.safetensors", {"other": torch.ones(2)})
+    assert by_encoder("make it dusk", [pooled_prompt(tmp_path)], encoder) == [0.0]
+    assert by_encoder("make it dusk", [], encoder) == []

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+from e2gan.core.files import read_json, write_json
 from e2gan.sweeps.page import rows_of, table, write_page
 from e2gan.sweeps.store import Store
 from tests.conftest import Project
@@ -34,6 +35,19 @@ def test_the_table_and_the_page_are_of_all_concepts_worst_first(project: Project
     assert "://" not in page  # nothing from elsewhere
     assert f'href="{rows[1]["adapter"]}/"' in page
     assert (out / rows[1]["adapter"]).is_dir()
+
+
+def test_a_file_that_an_export_does_not_hold_is_not_linked(project: Project, tmp_path: Path) -> None:
+    config = config_of(project, tmp_path, ("sepia",), export=("onnx",))
+    plan, store = without_ray(config), Store(config.out)
+    (thing,) = plan.concepts[0].of("exports")
+    (row,) = rows_of(plan, store, {})
+    assert (tmp_path / "out" / row["onnx"]).is_file()
+    path = tmp_path / "out/manifests" / f"{thing.ref.place}.json"
+    write_json(path, read_json(path) | {"facts": {"file": "other.onnx"}})
+    (row,) = rows_of(plan, store, {})
+    assert row["onnx"] is None
+    write_page(store, [row], "x")
 
 
 def test_the_worst_adapter_comes_before_better_ones(project: Project, tmp_path: Path) -> None:

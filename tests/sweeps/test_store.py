@@ -88,7 +88,13 @@ def check_a_store(url: str, made: Path) -> None:
     assert not store.is_here(REF, back)
     twin = Ref("adapters", REF.identity[:16] + "f" * 48)  # the same place, another identity
     assert not store.has(twin)
+    assert store.check(REF)
     store.write(f"{REF.place}/weights", b"weighty")  # the same size, other bytes
+    assert store.has(REF)
+    assert not store.check(REF)
+    assert not store.has(REF)
+    store.put(REF, made, {})
+    store.write(f"{REF.place}/weights", b"weighty")
     assert store.has(REF)
     with pytest.raises(DamagedError, match="weights is not what was written"):
         store.fetch(REF, back)
@@ -150,7 +156,11 @@ def test_a_manifest_that_is_half_or_of_another_kind_is_none(made: Path, tmp_path
         "[]",
         text.replace("weights", "../weights"),
         text.replace("adapters", "pairs"),
+        text.replace('"facts": {', '"facts": {"seconds": "long", '),
+        text.replace('"facts": {', '"facts": {"model": {"l1": "x"}, '),
+        json.dumps(json.loads(text) | {"files": []}),
     ):
+        assert wrong != text
         path.write_text(wrong)
         assert not store.has(REF)
     path.write_text(text)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from e2gan.cli import main
 from e2gan.config import PRESETS, AdaptConfig, BaseConfig, GeneratorConfig, ScratchConfig, TrainingConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_json
+from e2gan.core.group import Group
 from e2gan.networks.pixels import from_pixels
 from e2gan.train.adapter import adapt
 from e2gan.train.base import train_base
-from e2gan.train.loop import METRICS, batches, resume, rows_of, save, train
+from e2gan.train.loop import METRICS, batches, resume, room, rows_of, save, train
 from e2gan.train.scratch import train_scratch
 from tests.conftest import Project, refused
 from tests.data.tiny_disk import in_small_disk
@@ -201,6 +203,17 @@ def test_a_share_of_memory_that_is_none_is_refused(project: Project, tmp_path: P
     settings: dict[str, Any] = {"pairs": project.sepia, "base": project.base, "out": tmp_path / "a"}
     training = TrainingConfig(memory_share=float(share))
     assert "must be above 0 and at most 1" in refused(lambda: adapt(AdaptConfig(**settings, training=training)))
+
+
+def test_processes_of_one_machine_share_its_memory_and_write_where_they_can(tmp_path: Path) -> None:
+    def config(out: Path) -> AdaptConfig:
+        return AdaptConfig(pairs=tmp_path, out=out, training=TrainingConfig(memory_share=0.5))
+
+    here, nowhere = config(tmp_path / "out"), config(tmp_path / "gone/further/out")
+    assert room(here) == {"share": 0.5, "place": tmp_path}
+    assert room(nowhere) == {"share": 0.5, "place": tmp_path}  # the folders are made when it is written
+    assert room(here, Group(3, 4, 1, 2)) == {"share": 0.25, "place": tmp_path}
+    assert room(nowhere, Group(3, 4, 1, 2))["place"] == Path(tempfile.gettempdir())
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ class PlanConfig(Settings):
     hardware: str = "h100-sxm"
     """What it runs on: the name of a table `hardware` in src/e2gan/measure/plan.toml (Sec. 5.1: one H100)."""
     gpus: int = 1
-    """How many of it; all but the base is divided among them."""
+    """How many of it share the work; the base's, as far as its batch can be divided among them."""
     price_per_hour: float | None = None
     """Money for an hour of one of it; without, none is computed."""
     measured: Path | None = None

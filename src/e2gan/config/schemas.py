@@ -13,6 +13,8 @@ from msgspec import Meta
 from e2gan.config.network import GeneratorConfig
 from e2gan.config.plan_schemas import GpuFile as GpuFile
 from e2gan.config.plan_schemas import PlanFile as PlanFile
+from e2gan.config.sweep_schemas import ManifestFile as ManifestFile
+from e2gan.config.sweep_schemas import SweepFile as SweepFile
 from e2gan.core.schemas import FileName, Id, RankNumbers, RanksOf
 
 Count = Annotated[int, Meta(ge=0)]
@@ -216,6 +218,8 @@ class IndexRow(TypedDict):
     prompt: str
     vector: str
     """Base 64 of half floats."""
+    pooled: NotRequired[str]
+    """The same of the pooled prompt, where the base's text is CLIP."""
 
 
 class PeftFile(TypedDict):
@@ -336,31 +340,6 @@ class MetricsFile(TypedDict):
     teacher: NotRequired[Table | None]
     settings: NotRequired[Table]
     sheet_sha256: NotRequired[str]
-
-
-class ManifestEntry(TypedDict):
-    """A file of a thing that a sweep made."""
-
-    name: FileName
-    bytes: Count
-    sha256: str
-
-
-class ManifestFile(TypedDict):
-    """manifests/KIND/IDENTITY.json of `sweep`: that a thing is there, and of what."""
-
-    form: Literal[1]
-    kind: str
-    identity: str
-    files: list[ManifestEntry]
-    facts: Table
-
-
-class SweepFile(TypedDict):
-    """sweep.json: what the last sweep into a place was asked for."""
-
-    stage: Literal["sweep"]
-    settings: Table
 
 
 class EditedPhoto(TypedDict):

@@ -79,6 +79,8 @@ class SweepConfig(Settings):
     files)."""
     scratch_gb: float = 20.0
     """Bytes there, in 10⁹, above which no further task begins on that machine."""
+    verify: bool = False
+    """Read again all that is there, and make anew what is not as it was written."""
     ranks: Ranks = field(default_factory=Ranks)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 

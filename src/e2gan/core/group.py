@@ -38,11 +38,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those of a training. number: 0 to size - 1; local: its number on its machine."""
+    """This process among those of a training. number: 0 to size - 1; local: its number on its machine; beside: how
+    many of them are on that machine, itself among them."""
 
     number: int = 0
     size: int = 1
     local: int = 0
+    beside: int = 1
 
     @property
     def first(self) -> bool:
@@ -176,7 +178,9 @@ def group_of(environment: Mapping[str, str]) -> Group:
     size, number, local = map(int, values.values())
     if not (0 <= local <= number < size):
         raise InputError(f"{told}: these do not fit; unset them, or begin with torchrun")
-    return Group(number, size, local) if size > 1 else ALONE
+    beside = environment.get("LOCAL_WORLD_SIZE", "")
+    known = beside.isascii() and beside.isdigit() and local < int(beside[:7]) <= size
+    return Group(number, size, local, int(beside) if known else size) if size > 1 else ALONE
 
 
 @contextmanager

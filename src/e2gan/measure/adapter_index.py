@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from e2gan.config.schemas import IndexRow
-from e2gan.core.errors import InputError
+from e2gan.core.errors import BusyError, InputError
 from e2gan.core.files import MOST_LINE, append_jsonl, parse_json, read_lines
 from e2gan.core.locks import only_writer
 from e2gan.core.names import inside
@@ -33,12 +33,20 @@ Engine = Literal["auto", "numpy", "faiss"]
 
 @dataclass(frozen=True)
 class Entry:
-    """What the index knows of an adapter. path: from the index's own folder; None where it lies elsewhere."""
+    """What the index knows of an adapter. path: from the index's own folder; None where it lies elsewhere. pooled: its
+    prompt's state, where that was kept."""
 
     key: str
     path: str | None
     prompt: str
     vector: Vector
+    pooled: Vector | None = None
+
+
+class Add(Protocol):
+    """Adds an adapter: its key, folder, prompt and vector, and its pooled prompt where those are compared."""
+
+    def __call__(self, key: str, folder: Path, prompt: str, vector: Vector, pooled: Vector | None = None) -> Any: ...
 
 
 @dataclass
@@ -68,13 +76,15 @@ class AdapterIndex:
                 break
             row = parse_json(line, IndexRow, f"{file}, line {number}", folder=file.parent)
             if (row["base"], row["form"]) == (base, form):
-                vector = _decoded(row["vector"], width, f"{file}, line {number}")
-                index.entries[row["key"]] = Entry(row["key"], row["path"], row["prompt"], vector)
+                where, pooled = f"{file}, line {number}", row.get("pooled")
+                vector = _decoded(row["vector"], where, width)
+                of_prompt = None if pooled is None else _decoded(pooled, where)
+                index.entries[row["key"]] = Entry(row["key"], row["path"], row["prompt"], vector, of_prompt)
         return index
 
     @contextmanager
-    def growing(self) -> Iterator[Callable[[str, Path, str, Vector], Any]]:
-        """What adds an adapter: its key, its folder and its vector, at once on disk.
+    def growing(self) -> Iterator[Add]:
+        """What adds an adapter, at once on disk.
 
         Raises InputError where the file cannot be written, and BusyError where another process writes it.
         """
@@ -82,23 +92,37 @@ class AdapterIndex:
             yield self._keep
             return
         file = self.file
-        make_folder(file.parent)
-        check_out(file, grows=True)
-        with only_writer(file):
+        with self._writer(file):
             if file.exists():
                 _cut_off(file)
 
-            def add(key: str, folder: Path, prompt: str, vector: Vector) -> None:
-                entry = self._keep(key, folder, prompt, vector)
+            def add(key: str, folder: Path, prompt: str, vector: Vector, pooled: Vector | None = None) -> None:
+                entry = self._keep(key, folder, prompt, vector, pooled)
                 row = {"key": key, "base": self.base, "form": self.form, "path": entry.path, "prompt": prompt}
-                append_jsonl(file, row | {"vector": _encoded(entry.vector)})
+                of_prompt = {} if entry.pooled is None else {"pooled": _encoded(entry.pooled)}
+                append_jsonl(file, row | {"vector": _encoded(entry.vector)} | of_prompt)
 
             yield add
 
-    def _keep(self, key: str, folder: Path, prompt: str, vector: Vector) -> Entry:
+    @contextmanager
+    def _writer(self, file: Path) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                make_folder(file.parent)
+                check_out(file, grows=True)
+                stack.enter_context(only_writer(file))
+            except BusyError:
+                raise
+            except InputError as error:
+                raise InputError(f"{error} (another place for the index: --index FILE)") from None
+            yield
+
+    def _keep(self, key: str, folder: Path, prompt: str, vector: Vector, pooled: Vector | None = None) -> Entry:
         path = None if self.file is None else below(folder, self.file.parent)
-        # As a file would give it back, so that what is found does not depend on when it was written.
-        entry = self.entries[key] = Entry(key, path, prompt, vector.astype("<f2").astype(np.float32))
+        # As a file would give them back, so that what is found does not depend on when they were written.
+        halves = [None if v is None else v.astype("<f2").astype(np.float32) for v in (vector, pooled)]
+        assert halves[0] is not None
+        entry = self.entries[key] = Entry(key, path, prompt, halves[0], halves[1])
         return entry
 
     def known(self) -> dict[str, Entry]:
@@ -131,12 +155,12 @@ def _encoded(vector: Vector) -> str:
     return base64.b64encode(vector.astype("<f2").tobytes()).decode()
 
 
-def _decoded(text: str, width: int, where: str) -> Vector:
+def _decoded(text: str, where: str, width: int | None = None) -> Vector:
     try:
         vector = np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float32)
     except ValueError:
         vector = np.empty(0, np.float32)
-    if vector.shape != (width,) or not np.isfinite(vector).all():
+    if not vector.size or (width is not None and len(vector) != width) or not np.isfinite(vector).all():
         raise InputError(f"{where}: its vector is damaged: delete the file, and it is made anew")
     return vector
 

@@ -30,7 +30,7 @@ from e2gan.editing.predictor import Predictor
 from e2gan.measure.adapter_index import INDEX, AdapterIndex, Search, engine_of
 from e2gan.measure.effect_vectors import WIDTH, effect_vector, form, probes
 from e2gan.measure.evaluate import pixel_metrics
-from e2gan.measure.prompt_likeness import HASHED, by_encoder, by_words
+from e2gan.measure.prompt_likeness import HASHED, by_encoder, by_words, pooled_prompt
 from e2gan.networks.folders import (
     ABOUT,
     ADAPTER,
@@ -136,16 +136,24 @@ def nearest(config: NearestConfig) -> Nearest:
     work = _Work.begin(config)
     engine = engine_of(config.engine)
     pairs = None if config.pairs is None else _pairs(config, PairSet.load(config.pairs))
+    if pairs and config.concept and config.concept != pairs.prompt:
+        raise InputError(f"--concept: the pairs have a prompt, {pairs.prompt!r}, by which adapt trains: leave it out")
     concept = config.concept or (pairs.prompt if pairs else "")
     if pairs is not None:
         work.look_at_new()
+    likeness = work.likeness(concept)
     adapters = work.adapters
     if not adapters:
-        raise InputError(f"no adapter of the base {work.base} is found: name --adapters, or train one (e2gan adapt)")
-    likeness = work.likeness(concept)
+        why = f" ({work.notes[-1]})" if work.notes else ""
+        raise InputError(
+            f"no adapter of the base {work.base} is found{why}: name --adapters, or train one (e2gan adapt)"
+        )
     if pairs is None:
-        order = sorted(range(len(adapters)), key=lambda i: -likeness[i])[: config.count]
-        near = [Near(a.name, work.folder(a), a.prompt, None, likeness[i]) for i in order for a in [adapters[i]]]
+        near = []
+        for i in sorted(range(len(adapters)), key=lambda i: -likeness[i]):
+            adapter = adapters[i]
+            if len(near) < config.count and work.tried(adapter, work.model) is not None:
+                near.append(Near(adapter.name, work.folder(adapter), adapter.prompt, None, likeness[i]))
         return _told(config, work, Nearest(concept, 0, len(adapters), tuple(near), None, None, None, (), engine))
     query = effect_vector(pairs.photos, pairs.edits)
     search = Search(np.stack([work.index.entries[a.key].vector for a in adapters]), config.engine)
@@ -322,17 +330,19 @@ class _Work:
             return
         with self.index.growing() as add:
             for adapter in track(new, "adapters that are new to the index"):
-                vector = self.tried(adapter, self._effect)
-                if vector is not None:
-                    add(adapter.key, self.folder(adapter), adapter.prompt, vector)
+                looked = self.tried(adapter, self._look)
+                if looked is not None:
+                    add(adapter.key, self.folder(adapter), adapter.prompt, *looked)
         self.adapters = [adapter for adapter in self.adapters if adapter.key in self.index.entries]
 
-    def _effect(self, folder: Path) -> Any:
-        model = self._model(folder)
+    def _look(self, folder: Path) -> tuple[Any, Any]:
+        """What an adapter does, and its pooled prompt where those are compared."""
+        model = self.model(folder)
         photos = probes(model.size)
-        return effect_vector(photos, Predictor(model, self.config.device).batch(photos))
+        effect = effect_vector(photos, Predictor(model, self.config.device).batch(photos))
+        return effect, None if self.hashed else pooled_prompt(folder)
 
-    def _model(self, folder: Path) -> Model:
+    def model(self, folder: Path) -> Model:
         generator = copy.deepcopy(self.generator)
         tokens, about = attach_adapter(generator, self.base, folder, "near")
         size = about.get("size", 128)
@@ -340,7 +350,7 @@ class _Work:
 
     def run(self, folder: Path, pairs: _Pairs, concept: str) -> tuple[Given, Given]:
         """What an adapter gives on the pairs by its own prompt, and by the new one."""
-        model = self._model(folder)
+        model = self.model(folder)
         own = given(Predictor(model, self.config.device).batch(pairs.photos), pairs.edits)
         if model.tokens is None:
             return own, own
@@ -353,10 +363,16 @@ class _Work:
         return given(Predictor(model, self.config.device).batch(pairs.photos), pairs.edits)
 
     def likeness(self, concept: str) -> list[float]:
-        """Of each adapter's prompt to the concept's."""
+        """Of each adapter's prompt to the concept's; adapters whose prompt cannot be read are left out, with a note."""
         if self.hashed:
             return by_words(concept, [adapter.prompt for adapter in self.adapters])
-        return by_encoder(concept, [self.folder(adapter) for adapter in self.adapters], self.encoder)
+        states = []
+        for adapter in self.adapters:
+            entry = self.index.entries.get(adapter.key)
+            kept = None if entry is None else entry.pooled
+            states.append(self.tried(adapter, pooled_prompt) if kept is None else kept)
+        self.adapters = [a for a, state in zip(self.adapters, states, strict=True) if state is not None]
+        return by_encoder(concept, [state for state in states if state is not None], self.encoder)
 
 
 def _adapters_at(place: Path) -> list[Path]:

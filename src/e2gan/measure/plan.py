@@ -32,8 +32,8 @@ class Line:
     hours: float
     on: str
     """gpu; or cpu, one thread, which no number of GPUs divides."""
-    divided: bool
-    """Whether several GPUs share it."""
+    shared_by: int
+    """So many GPUs; 1 for what a CPU does."""
     bytes: int
     """On disk when it is done."""
     money: float | None
@@ -144,9 +144,10 @@ def plan(config: PlanConfig) -> Plan:
     lines = tuple(case.lines())
     total = sum(line.hours for line in lines)
     gpu = sum(line.hours for line in lines if line.on == "gpu")
-    wall = sum(line.hours / (config.gpus if line.divided else 1) for line in lines)
+    by_clock = {line.stage: line.hours / line.shared_by for line in lines}
+    wall = sum(by_clock.values())
     price = config.price_per_hour
-    worst = max(lines, key=lambda line: line.hours)
+    worst = max(by_clock, key=lambda stage: by_clock[stage])
     presets = load_presets()
     return Plan(
         hardware=config.hardware,
@@ -157,7 +158,7 @@ def plan(config: PlanConfig) -> Plan:
         wall_hours=wall,
         bytes=sum(line.bytes for line in lines),
         money=None if price is None else total * price,
-        bottleneck=f"{worst.stage}, {worst.hours / total:.0%} of the hours",
+        bottleneck=f"{worst}, {by_clock[worst] / wall:.0%} of the hours" + (" by the clock" if config.gpus > 1 else ""),
         download_gb=sum(presets[name].download_gb for name in config.teachers if name in presets),
         saves=tuple(_savings(case, total)),
         remarks=tuple(_remarks(case)),
@@ -251,7 +252,7 @@ class _Case:
         count = c.base_concepts * (self.kept if self.before else self.trained) * c.base_epochs
         half = 2 * (self.counts.parameters + self.counts.discriminator)
         weights = "2 bytes for each parameter of generator and discriminator"
-        yield self._line("base", count, "photos", base, half, weights, divided=False)
+        yield self._line("base", count, "photos", base, half, weights, most=c.batch)
         adapter, adapter_bytes = self._step(adapter=True), 2 * self.counts.adapter + files["adapter_rest"]
         searches = c.rank_concepts if self.searches is None else self.searches
         doublings = 1 + math.ceil(math.log2(max(vars(THRESHOLDS).values())))
@@ -276,13 +277,15 @@ class _Case:
         bytes_from: str,
         on: str = "gpu",
         *,
-        divided: bool = True,
+        most: int | None = None,
     ) -> Line:
+        """most: rows of a batch, which the GPUs share evenly."""
         if self.sources.hardware(self.config.hardware).get("device") == "cpu":
             on = "cpu"
         hours, price = count * rate.seconds / 3600, self.config.price_per_hour
         money = None if price is None else hours * price
-        shared = divided and on == "gpu"
+        gpus = self.config.gpus if on == "gpu" else 1
+        shared = gpus if most is None else max(n for n in range(1, min(gpus, most) + 1) if most % n == 0)
         told = (rate.kind, rate.source, rate.inputs, bytes_from)
         return Line(stage, count, of, rate.seconds, hours, on, shared, round(size), money, *told)
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
+import numpy as np
+from numpy.typing import NDArray
 
 from e2gan.core.tensors import read_tensors
 from e2gan.networks.folders import CONCEPT
@@ -39,15 +39,27 @@ def _words(prompt: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", prompt.lower()))
 
 
-def by_encoder(prompt: str, adapters: Sequence[Path], encoder: TextEncoder) -> list[float]:
-    """The cosine of the pooled prompts: of CLIP's state at the prompt's end, which each adapter's folder has.
+def pooled_prompt(folder: Path) -> NDArray[np.float32]:
+    """CLIP's state at the end of an adapter's prompt, (D,), which its folder has; one zero where it has none.
 
-    Raises InputError where an adapter's tokens cannot be read, or the encoder is not at hand.
+    Raises InputError where it cannot be read.
     """
-    own = encoder.encode(prompt)[-1]
-    found = []
-    for folder in adapters:
-        tokens = read_tensors(folder / CONCEPT)[0].get("tokens", torch.zeros(1, 1)).float()
-        fits = tokens.ndim == 2 and tokens.shape[1:] == own.shape and len(tokens) > 0
-        found.append(float(F.cosine_similarity(own, tokens[-1], dim=0)) if fits else 0.0)
-    return found
+    tokens = read_tensors(folder / CONCEPT)[0].get("tokens")
+    if tokens is None or tokens.ndim != 2 or 0 in tokens.shape:
+        return np.zeros(1, np.float32)
+    return tokens[-1].float().numpy()
+
+
+def by_encoder(prompt: str, pooled: Sequence[NDArray[np.float32]], encoder: TextEncoder) -> list[float]:
+    """The cosines of pooled prompts, (D,) each, with the prompt's own; 0 for one of another width.
+
+    Raises InputError where the encoder is not at hand.
+    """
+    own = encoder.encode(prompt)[-1].float().numpy()
+    own = own / max(float(np.linalg.norm(own)), 1e-12)
+    found = np.zeros(len(pooled))
+    fits = [i for i, state in enumerate(pooled) if state.shape == own.shape]
+    if fits:
+        states = np.stack([pooled[i] for i in fits])
+        found[fits] = states @ own / np.maximum(np.linalg.norm(states, axis=1), 1e-12)
+    return found.tolist()

@@ -56,7 +56,9 @@ def _row(concept: Concept, store: Store, failed: str) -> Row:
     for thing in concept.of(EXPORTS):
         manifest = store.manifest(thing.ref)
         if manifest is not None:
-            row[str(thing.settings["format"])] = f"{thing.ref.place}/{manifest['facts']['file']}"
+            names = {entry["name"] for entry in manifest["files"]}
+            file = manifest["facts"].get("file")
+            row[str(thing.settings["format"])] = f"{thing.ref.place}/{file}" if file in names else None
     return row
 
 

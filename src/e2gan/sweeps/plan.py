@@ -20,6 +20,7 @@ from e2gan.networks.models import load_generator
 from e2gan.pairs.concept_lists import ConceptRow
 from e2gan.pairs.make import NOT_DECISIVE as TEACHING_HINTS
 from e2gan.pairs.make import edits_identity, plan_pair_sets
+from e2gan.sharing.licence import CARD
 from e2gan.sweeps.things import (
     ADAPTERS,
     BASES,
@@ -34,7 +35,7 @@ from e2gan.sweeps.things import (
     digest,
 )
 from e2gan.teachers import make_teachers, takes_settings
-from e2gan.train.loop import NOT_DECISIVE
+from e2gan.train.loop import METRICS, NOT_DECISIVE
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def make_plan(config: SweepConfig) -> Plan:
     brought = [photos]
     if ships is None:
         files = [path.relative_to(base).as_posix() for path in files_below(base)]
-        kept = [name for name in files if name in (MODEL, DISCRIMINATOR, CONFIG, "README.md")]
+        kept = [name for name in files if name in (MODEL, DISCRIMINATOR, CONFIG, METRICS, CARD)]
         brought.append(Brought(Ref(BASES, digest(base_content(base))), base, kept))
     of_base = {} if ships is None else {"base": ships, "base_content": base_content(base)}
     inputs = {} if ships is not None else {BASES: brought[-1].ref}

@@ -7,6 +7,7 @@ and SHA-256 of its files. Without a manifest of its identity there is no thing, 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -132,6 +133,22 @@ class Store:
         sizes = {PurePosixPath(name).relative_to(top).as_posix(): about["size"] for name, about in found.items()}
         return all(sizes.get(row["name"]) == row["bytes"] for row in manifest["files"])
 
+    def check(self, ref: Ref) -> bool:
+        """Whether a thing is there, by the SHA-256 of its files too. The manifest of one that is damaged is taken
+        away."""
+        if not self.has(ref):
+            return False
+        manifest = self.manifest(ref)
+        with self._telling("cannot be read"):
+            if manifest and all(self._hash(ref, row["name"]) == row["sha256"] for row in manifest["files"]):
+                return True
+        self.forget(ref)
+        return False
+
+    def _hash(self, ref: Ref, name: str) -> str:
+        with self.fs.open(self.path(ref.place, name), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def begin(self, ref: Ref) -> None:
         """Write down that a thing is begun, and where: how often that was is what retries are counted by."""
         about = {"host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
@@ -154,8 +171,12 @@ class Store:
         with self._telling("cannot be written"):
             if self.local:
                 Path(target).parent.mkdir(parents=True, exist_ok=True)
-                with whole_file(Path(target)) as beside:
-                    shutil.copyfile(source, beside)
+                with whole_file(Path(target)) as beside, open_file(source) as file, beside.open("wb") as copy:
+                    try:
+                        shutil.copyfileobj(file, copy)
+                        copy.flush()
+                    except OSError as error:  # which disk it is
+                        raise OSError(error.errno, error.strerror, self.shown(ref.place, name)) from error
             else:
                 self.fs.put_file(str(source), target)
         return row

@@ -164,7 +164,8 @@ class _Drive:
     def look(self) -> None:
         """Find what is there already."""
         refs = [*self.plan.refs, *(brought.ref for brought in self.plan.brought)]
-        self.done = {ref for ref, there in zip(refs, in_threads(self.store.has, refs), strict=True) if there}
+        look = self.store.check if self.config.verify else self.store.has
+        self.done = {ref for ref, there in zip(refs, in_threads(look, refs), strict=True) if there}
         self.found = Counter(ref.kind for ref in self.plan.refs if ref in self.done)
 
     def bring(self) -> None:

@@ -55,7 +55,7 @@ def _train(config: BaseConfig, group: Group) -> Trained:
     check_group(group, config.generator, config.training)
     for pair_set in sets:
         check_size(config.generator, pair_set.size, config.training.crop)
-    data = TrainingData.load(sets, encoder, **room(config))
+    data = TrainingData.load(sets, encoder, **room(config, group))
     concepts = {s.prompt: sha256(s.folder / ROWS) for s in sets}
     extra = {"concepts": concepts, "text_fingerprint": fingerprint(encoder)}
     if config.start is not None:

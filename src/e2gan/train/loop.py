@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
@@ -295,12 +296,18 @@ class Room(TypedDict):
     place: Path
 
 
-def room(config: Any) -> Room:
-    """The part of the memory that a stage's pairs may take, and the folder on whose disk more of them lie."""
+def room(config: Any, group: Group = ALONE) -> Room:
+    """The part of the memory that a stage's pairs may take, and the folder on whose disk more of them lie.
+
+    Processes of one machine share its memory, and each has pairs of its own. `--out` is the first process's: the others
+    take its disk only where that folder is there.
+    """
     place = config.out.absolute().parent
+    if not group.first and not place.is_dir():
+        place = Path(tempfile.gettempdir())
     while not place.is_dir():  # it is made when the stage claims it
         place = place.parent
-    return {"share": config.training.memory_share, "place": place}
+    return {"share": config.training.memory_share / group.beside, "place": place}
 
 
 def check_size(generator: GeneratorConfig, size: int, crop: int | None) -> None:
