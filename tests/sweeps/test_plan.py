@@ -5,11 +5,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from e2gan.config import SweepConfig, TrainingConfig
+from e2gan.config import SweepConfig, TrainingConfig, VerifyConfig
+from e2gan.research.verify import verify
 from e2gan.sweeps.plan import Plan, make_plan
+from e2gan.sweeps.store import Store
 from e2gan.sweeps.things import ADAPTERS, BASES, BLOCKS, EVALUATIONS, EXPORTS, PAIRS, SELECTIONS
 from tests.conftest import Project, refused
-from tests.sweeps.tiny_sweeps import config_of
+from tests.sweeps.tiny_sweeps import bring, config_of
 
 
 def refs(plan: Plan) -> dict[str, str]:
@@ -84,6 +86,13 @@ def test_what_is_for_gpus_is_told_from_what_is_not(project: Project, tmp_path: P
 
 def test_a_base_that_ships_is_not_brought(project: Project, tmp_path: Path) -> None:
     assert BASES in {brought.ref.kind for brought in make_plan(config_of(project, tmp_path)).brought}
+    plan = make_plan(config_of(project, tmp_path))
+    store = Store(str(tmp_path / "out"))
+    bring(plan, store)
+    for brought in plan.brought:  # all that its own record tells of
+        found = verify(VerifyConfig(folder=tmp_path / "out" / brought.ref.place))
+        assert found.whole, str(found)
+        assert not (found.changed or found.missing), str(found)
     plan = make_plan(config_of(project, tmp_path, base=Path("small")))
     assert BASES not in {brought.ref.kind for brought in plan.brought}
 

@@ -199,6 +199,14 @@ def test_a_concept_that_fails_is_told_and_gone_round(project: Project, tmp_path:
     assert "made nothing; there already: 1 pairs" in told
     assert attempts(tmp_path / "out") == again
     assert 'id="other"' in (tmp_path / "out/index.html").read_text()
+    (model,) = (tmp_path / "out/exports").rglob("model.onnx")  # which no task fetches
+    right = model.read_bytes()
+    model.write_bytes(right[:-9] + bytes(9))
+    driver = start(f"{arguments} --verify", tmp_path)
+    told, errors = driver.communicate(timeout=200)
+    assert driver.returncode == 0, errors
+    assert "1 exports" in told
+    assert model.read_bytes() == right
 
 
 def test_bad_input_is_one_line_before_anything_begins(
