@@ -69,3 +69,10 @@ def test_what_another_program_calls_so_is_not_touched(tmp_path: Path, kind: str)
     clear_lock(tmp_path / "poetry")
     assert os.lstat(lock) == before
     assert mine.read_text() == "[[package]]\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where no file can be made")
+def test_a_place_where_no_file_can_be_made_is_held_by_nobody() -> None:
+    with pytest.raises(InputError, match="no file can be made beside it") as told, only_writer(Path("/proc/out")):
+        pass
+    assert not isinstance(told.value, BusyError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ def only_writer(out: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
+        if not os.path.lexists(path) and not _can_hold(path):
+            raise InputError(f"cannot write to {out}: no file can be made beside it") from None
         raise BusyError(f"{out} is being written by {_holder(path)}: wait for it, or choose another --out") from None
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror or error}") from error
@@ -63,6 +66,16 @@ def _check(path: Path) -> None:
             if OURS.fullmatch(file.read(LONGEST)):
                 return
     raise InputError(f"{path} is in the way, which this program did not write: move it away, or choose another --out")
+
+
+def _can_hold(path: Path) -> bool:
+    """Whether a file can be made there: filelock takes a place such as /proc for one that is held."""
+    with suppress(OSError):
+        beside = path.with_name(f"{secrets.token_hex(8)}{LOCK}")
+        beside.touch(exist_ok=False)
+        beside.unlink()
+        return True
+    return False
 
 
 def _holder(path: Path) -> str:
