@@ -1,0 +1,166 @@
+"""What each lever of the training step is worth: the step without it, against the step as it is.
+
+    python benchmarks/levers.py [--out levers.json] [--training "adapter, full, quick"] [--size 128] [--threads 2]
+                                [--rounds 5] [--seconds 2]
+
+Rows take turns, each in a process of its own, as in training.py, whose trainings these are. "times" is a step without
+the lever over the step as it is, above 1 where the lever pays. The losses of the first step are compared with those
+of the step as it is: a lever that changes them by more than rounding is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from e2gan.config.checks import at_least, need
+from e2gan.core.files import write_json
+from e2gan.networks.discriminator import Discriminator
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import attach, rank_of_layers
+from e2gan.train.batches import Batch
+from e2gan.train.step import Trainer
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+import turns  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import exit_status, markdown  # noqa: E402
+from training import Training, random_pairs, side, trainer, trainings  # noqa: E402
+
+AS_IT_IS = "as it is"
+
+
+def in_fp32(training: Training) -> Trainer:
+    return trainer(replace(training, config=replace(training.config, precision="fp32")))
+
+
+def with_branches(training: Training) -> Trainer:
+    """PEFT's own way: a branch beside each layer, in place of W + BA as its weight."""
+    torch.manual_seed(0)
+    generator = Generator(training.generator)
+    if training.ranks is not None:
+        attach(generator, rank_of_layers(generator, training.ranks))
+    return Trainer(generator.train(), Discriminator(), training.config)
+
+
+def with_plain_adam(training: Training) -> Trainer:
+    """PyTorch's loop over the tensors."""
+    of = trainer(training)
+    config = of.config
+    for name, trained in (("optimizer_g", of.trained.values()), ("optimizer_d", of.discriminator.parameters())):
+        setattr(of, name, torch.optim.Adam(trained, lr=config.lr, betas=config.betas, fused=False, foreach=False))
+    return of
+
+
+def with_halves_apart(training: Training) -> Trainer:
+    """The discriminator sees the teacher's edits and ours in two calls."""
+    of = trainer(training)
+    of.discriminator.compares_batch = True  # pyright: ignore[reportArgumentType]
+    return of
+
+
+def with_losses_read(training: Training) -> Trainer:
+    """As a log of every step would; on a GPU, which it keeps waiting, more than here."""
+
+    class Reader(Trainer):
+        def step(self, batch: Batch, number: int = 0) -> dict[str, torch.Tensor]:
+            return {name: torch.tensor(float(loss)) for name, loss in super().step(batch, number).items()}
+
+    of = trainer(training)
+    of.__class__ = Reader
+    return of
+
+
+LEVERS: dict[str, Callable[[Training], Trainer]] = {
+    AS_IT_IS: trainer,
+    "in fp32": in_fp32,
+    "branches beside the layers": with_branches,
+    "Adam tensor by tensor": with_plain_adam,
+    "real and fake in two calls of D": with_halves_apart,
+    "losses read after each step": with_losses_read,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    training: str
+    without: str
+    size: int
+    threads: int
+
+
+def of_row(row: Row) -> tuple[Trainer, Any]:
+    training = trainings()[row.training]
+    of = LEVERS[row.without](training)
+    torch.manual_seed(1)
+    return of, random_pairs(of, training, side(training, row.size))
+
+
+def serve(row: Row) -> None:
+    torch.set_num_threads(row.threads)
+    of, pairs = of_row(row)
+    turns.serve(lambda: of.step(pairs, 1))
+
+
+def first_losses(row: Row) -> dict[str, float]:
+    of, pairs = of_row(row)
+    return {name: float(loss) for name, loss in of.step(pairs, 1).items()}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    heads = ["", "ms a step", "times", "MB", "first losses, farthest from those of the step as it is"]
+    lines = []
+    for row in rows:
+        if "ms" not in row:
+            lines.append([row["without"], f"does not run: {row['error']}", "", "", ""])
+            continue
+        quiet = "" if row["quiet"] else " (never quiet)"
+        times = f"{row['ms'] / rows[0]['ms']:.3f}" if "ms" in rows[0] else ""
+        far = max(abs(loss / rows[0]["losses"][name] - 1) for name, loss in row["losses"].items())
+        lines.append([row["without"], f"{row['ms']:.0f}{quiet}", times, str(row["peak_megabytes"]), f"{far:.1e}"])
+    return "\n".join(markdown(heads, lines)) + "\n"
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--out", type=Path, help="JSON with every row")
+    made.add_argument("--training", default="adapter, full, quick", help="of benchmarks/training.py, by its name")
+    made.add_argument("--size", type=int, default=128)
+    made.add_argument("--threads", type=int, default=2)
+    made.add_argument("--rounds", type=int, default=5, help="quiet turns wanted of a row")
+    made.add_argument("--seconds", type=float, default=2.0, help="of a turn, at least one step")
+    made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
+    return made
+
+
+def run(options: argparse.Namespace) -> str:
+    known = trainings()
+    need(options.training in known, f"--training {options.training!r}: there are {'; '.join(known)}")
+    for name in ("threads", "rounds"):
+        at_least(name, getattr(options, name), 1)
+    rows = {name: Row(options.training, name, options.size, options.threads) for name in LEVERS}
+    start = {name: partial(turns.Served, __file__, row, options.threads) for name, row in rows.items()}
+    found = turns.take_turns(start, options.threads, options.rounds, options.seconds)
+    told = [{"without": name, "losses": first_losses(row)} | found[name].facts() for name, row in rows.items()]
+    if options.out:
+        write_json(options.out, {"options": {k: str(v) for k, v in vars(options).items()}, "rows": told})
+    return table(told)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if options.serve:
+        serve(Row(**json.loads(options.serve)))
+        return 0
+    return exit_status(lambda: print(run(options), end=""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
