@@ -37,7 +37,7 @@ from e2gan.research.comparison import Comparison, load_sets
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import small  # noqa: E402 (scripts beside this one, found by the line above)
-from quality import SHOWN, Job, measured, scores, step_seconds  # noqa: E402
+from quality import SHOWN, Job, measured, scores, step_seconds, values  # noqa: E402
 from runs import exit_status, in_processes, markdown, once  # noqa: E402
 
 WANTED = ("fd-efficientnet", "swd")
@@ -116,20 +116,12 @@ def table(
     """In Markdown: a row a size, means over the concepts; a size that was lost on one of them says so."""
     runtimes = list(frame[sizes[0].name])
     heads = ["", "parameters", *(f"{name}, ms" for name in runtimes), "steps", *COLUMNS]
-    lines = [["the photo as it is", *[""] * (len(runtimes) + 2), *in_cells([photo])]]
+    lines = [["the photo as it is", *[""] * (len(runtimes) + 2), *values([photo], COLUMNS)]]
     for size in sizes:
         cost = [f"{frame[size.name][name]:.1f}" for name in runtimes]
         count = f"{parameters(Generator(size.generator)):,}"
-        lines.append([size.name, count, *cost, f"{steps[size.name]:,}", *in_cells(rows[size.name])])
+        lines.append([size.name, count, *cost, f"{steps[size.name]:,}", *values(rows[size.name], COLUMNS)])
     return "\n".join(markdown(heads, lines)) + "\n"
-
-
-def in_cells(found: Sequence[dict[str, float] | None]) -> list[str]:
-    known = [cell for cell in found if cell is not None]
-    if len(known) < len(found):
-        return [f"{len(found) - len(known)} lost", *[""] * (len(COLUMNS) - 1)]
-    digits = {"L1": ".2f", "SSIM": ".3f"}
-    return [format(mean(known, name), digits.get(name, ".3g")) for name in COLUMNS]
 
 
 def mean(cells: Sequence[dict[str, float]], name: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -94,7 +93,7 @@ def timed(work: Callable[[], object], device: torch.device, photos: int, seconds
     if device.type == "cuda":
         found.megabytes = torch.cuda.max_memory_allocated(device) / 2**20
     else:
-        found.megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found.megabytes = turns.most_megabytes()
     told = found.facts()
     return told | {"photos_a_second": 1000 / told["ms"], "first_seconds": round(first, 2)}
 

@@ -140,13 +140,9 @@ def plot(told: Sequence[dict[str, Any]], path: Path) -> None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--out", type=Path, help="JSON with every row")
     made.add_argument("--plot", type=Path, help="PNG")
-    made.add_argument("--threads", type=int, default=2)
-    made.add_argument("--rounds", type=int, default=None, help="quiet turns wanted of a row")
-    made.add_argument("--seconds", type=float, default=None, help="of a turn, at least one step")
     made.add_argument("--quick", action="store_true")
-    made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
+    turns.add_options(made, None, None)
     return made
 
 

@@ -24,15 +24,13 @@ import torch
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import write_json
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.generator import Generator
-from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import turns  # noqa: E402 (scripts beside this one, found by the line above)
 from runs import exit_status, markdown  # noqa: E402
-from training import Training, random_pairs, side, trainer, trainings  # noqa: E402
+from training import Training, network, random_pairs, side, trainer, trainings  # noqa: E402
 
 AS_IT_IS = "as it is"
 
@@ -43,11 +41,7 @@ def in_fp32(training: Training) -> Trainer:
 
 def with_branches(training: Training) -> Trainer:
     """PEFT's own way: a branch beside each layer, in place of W + BA as its weight."""
-    torch.manual_seed(0)
-    generator = Generator(training.generator)
-    if training.ranks is not None:
-        attach(generator, rank_of_layers(generator, training.ranks))
-    return Trainer(generator.train(), Discriminator(), training.config)
+    return Trainer(network(training).train(), Discriminator(), training.config)
 
 
 def with_plain_adam(training: Training) -> Trainer:
@@ -130,13 +124,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--out", type=Path, help="JSON with every row")
     made.add_argument("--training", default="adapter, full, quick", help="of benchmarks/training.py, by its name")
     made.add_argument("--size", type=int, default=128)
-    made.add_argument("--threads", type=int, default=2)
-    made.add_argument("--rounds", type=int, default=5, help="quiet turns wanted of a row")
-    made.add_argument("--seconds", type=float, default=2.0, help="of a turn, at least one step")
-    made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
+    turns.add_options(made, 5, 2.0)
     return made
 
 

@@ -75,12 +75,17 @@ class Row:
     threads: int
 
 
-def trainer(training: Training, device: torch.device = CPU) -> Trainer:
+def network(training: Training) -> Generator:
+    """What is trained, an adapter's branches beside its layers."""
     torch.manual_seed(0)
     generator = Generator(training.generator)
     if training.ranks is not None:
         attach(generator, rank_of_layers(generator, training.ranks))
-    return Trainer(train_mode(generator).to(device), Discriminator().to(device), training.config)
+    return generator
+
+
+def trainer(training: Training, device: torch.device = CPU) -> Trainer:
+    return Trainer(train_mode(network(training)).to(device), Discriminator().to(device), training.config)
 
 
 def random_pairs(of: Trainer, training: Training, size: int) -> Batch:
@@ -146,12 +151,8 @@ def precisions() -> dict[str, str]:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--out", type=Path, help="JSON with every row")
     made.add_argument("--size", type=int, default=256)
-    made.add_argument("--threads", type=int, default=2)
-    made.add_argument("--rounds", type=int, default=7, help="quiet turns wanted of a row")
-    made.add_argument("--seconds", type=float, default=5.0, help="of a turn, at least one step")
-    made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
+    turns.add_options(made, 7, 5.0)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -66,6 +67,15 @@ def most_megabytes() -> float:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def add_options(made: argparse.ArgumentParser, rounds: int | None, seconds: float | None) -> None:
+    """What every benchmark of rows that take turns is asked. rounds, seconds: where nothing is said."""
+    made.add_argument("--out", type=Path, help="JSON with every row")
+    made.add_argument("--threads", type=int, default=2)
+    made.add_argument("--rounds", type=int, default=rounds, help="quiet turns wanted of a row")
+    made.add_argument("--seconds", type=float, default=seconds, help="of a turn, at least one step")
+    made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
 
 
 class Served:

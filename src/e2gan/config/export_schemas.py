@@ -6,8 +6,8 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from e2gan.config.schemas import Count, Side, Table
-from e2gan.core.schemas import FileName
+from e2gan.config.schemas import Side, Table
+from e2gan.core.schemas import Count, FileName
 
 EffectName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 """Shown to whoever chooses an effect."""

@@ -15,9 +15,8 @@ from e2gan.config.plan_schemas import GpuFile as GpuFile
 from e2gan.config.plan_schemas import PlanFile as PlanFile
 from e2gan.config.sweep_schemas import ManifestFile as ManifestFile
 from e2gan.config.sweep_schemas import SweepFile as SweepFile
-from e2gan.core.schemas import FileName, Id, RankNumbers, RanksOf
+from e2gan.core.schemas import Count, FileName, Id, RankNumbers, RanksOf
 
-Count = Annotated[int, Meta(ge=0)]
 Side = Annotated[int, Meta(ge=1, le=8192)]
 """Pixels of a square."""
 Split = Literal["train", "val", "test"]

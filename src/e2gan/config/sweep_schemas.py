@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from msgspec import Meta
 
-from e2gan.core.schemas import FileName
-
-Count = Annotated[int, Meta(ge=0)]
+from e2gan.core.schemas import Count, FileName
 
 
 class ManifestEntry(TypedDict):

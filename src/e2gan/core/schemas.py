@@ -40,6 +40,7 @@ class StageConfig(TypedDict):
     files: NotRequired[dict[str, str]]
 
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
 Rank = Annotated[int, msgspec.Meta(ge=0, le=4096)]
 
 

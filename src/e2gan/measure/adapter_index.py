@@ -120,9 +120,8 @@ class AdapterIndex:
     def _keep(self, key: str, folder: Path, prompt: str, vector: Vector, pooled: Vector | None = None) -> Entry:
         path = None if self.file is None else below(folder, self.file.parent)
         # As a file would give them back, so that what is found does not depend on when they were written.
-        halves = [None if v is None else v.astype("<f2").astype(np.float32) for v in (vector, pooled)]
-        assert halves[0] is not None
-        entry = self.entries[key] = Entry(key, path, prompt, halves[0], halves[1])
+        of_prompt = None if pooled is None else _rounded(pooled)
+        entry = self.entries[key] = Entry(key, path, prompt, _rounded(vector), of_prompt)
         return entry
 
     def known(self) -> dict[str, Entry]:
@@ -149,6 +148,10 @@ def _cut_off(file: Path) -> None:
         tail = opened.read()
         if tail and not tail.endswith(b"\n"):
             opened.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
+
+
+def _rounded(vector: Vector) -> Vector:
+    return vector.astype("<f2").astype(np.float32)
 
 
 def _encoded(vector: Vector) -> str:

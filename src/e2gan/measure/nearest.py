@@ -152,7 +152,9 @@ def nearest(config: NearestConfig) -> Nearest:
         near = []
         for i in sorted(range(len(adapters)), key=lambda i: -likeness[i]):
             adapter = adapters[i]
-            if len(near) < config.count and work.tried(adapter, work.model) is not None:
+            if len(near) == config.count:
+                break
+            if work.tried(adapter, work.model) is not None:
                 near.append(Near(adapter.name, work.folder(adapter), adapter.prompt, None, likeness[i]))
         return _told(config, work, Nearest(concept, 0, len(adapters), tuple(near), None, None, None, (), engine))
     query = effect_vector(pairs.photos, pairs.edits)

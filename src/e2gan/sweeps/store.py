@@ -122,8 +122,10 @@ class Store:
 
     def has(self, ref: Ref) -> bool:
         """Whether a thing is there: its manifest, and files of the names and sizes that it says."""
-        if (manifest := self.manifest(ref)) is None:
-            return False
+        manifest = self.manifest(ref)
+        return manifest is not None and self._holds(ref, manifest)
+
+    def _holds(self, ref: Ref, manifest: Mapping[str, Any]) -> bool:
         with self._telling("cannot be read"):
             try:
                 found = self.fs.find(self.path(ref.place), detail=True)
@@ -136,11 +138,11 @@ class Store:
     def check(self, ref: Ref) -> bool:
         """Whether a thing is there, by the SHA-256 of its files too. The manifest of one that is damaged is taken
         away."""
-        if not self.has(ref):
-            return False
         manifest = self.manifest(ref)
+        if manifest is None or not self._holds(ref, manifest):
+            return False
         with self._telling("cannot be read"):
-            if manifest and all(self._hash(ref, row["name"]) == row["sha256"] for row in manifest["files"]):
+            if all(self._hash(ref, row["name"]) == row["sha256"] for row in manifest["files"]):
                 return True
         self.forget(ref)
         return False
