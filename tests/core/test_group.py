@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +31,16 @@ found = [tensor.tolist() for tensor in (*tensors, *(named[name] for name in ("x"
 assert found == [[[0.5, 0.5], [0.5, 0.5]], 1.5, [0.5, 0.5], [[0, 1, 2], [3, 4, 5]], 7, []], found
 assert text == {"a": [1.5, None, "\u00e4" * 999]}
 print("done", n)
+"""
+
+LEAVES = """
+from pathlib import Path
+from e2gan.core.group import joined
+threads = lambda: {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")}
+with joined():
+    import torch.distributed.nn  # as PyTorch's own parts do, one by one
+    assert "pt_gloo_runloop" in threads(), threads()
+assert not any("gloo" in name for name in threads()), threads()
 """
 
 FAILS = """
@@ -106,6 +117,13 @@ def test_two_processes_tell_each_other_numbers_texts_and_tensors() -> None:
     first, second = side_by_side(["-c", TALK], ["-c", TALK])
     assert (first.out, second.out) == ("to nobody\ndone 0\n", "done 1\n"), first.err + second.err
     assert (first.err, second.err) == ("to nobody\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads threads' names from Linux's /proc")
+def test_no_thread_of_a_group_is_left() -> None:
+    for ended in side_by_side(["-c", LEAVES], ["-c", LEAVES]):
+        assert (ended.status, ended.err) == (0, "")
 
 
 @pytest.mark.parametrize(

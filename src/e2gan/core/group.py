@@ -244,6 +244,10 @@ def _connect(group: Group, store: Any) -> None:
     import torch
     import torch.distributed as dist
 
+    # Before there is a group: its functions keep the one of their import as a default, so that nothing ends it, and
+    # its threads, still at work when Python ends, abort the process now and then.
+    import torch.distributed.nn
+
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
     # By gloo what is on the CPU, numbers and texts, so that no GPU waits for these.
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
