@@ -9,7 +9,7 @@ the median of a frame's wall time over all rounds, with the 95th percentile besi
 matrix product is timed; where that moved by more than a tenth from the group's fastest, the turn counts for nothing and
 is taken again, in up to twice as many rounds: rows that never had a quiet turn are marked. The peak is what the same
 number of threads reach on a large matrix product in the row's precision. --quick: five minutes, 256 pixels, one photo,
-two threads.
+two threads. Stopped and run again, it goes on with the groups that are not in --out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ import torch
 
 from e2gan import PRESETS
 from e2gan.config import PIX2PIX
-from e2gan.core.files import write_json
+from e2gan.config.checks import need
+from e2gan.core.files import read_json, write_json
 from e2gan.core.images import Pixels, square
 from e2gan.core.progress import track
 from e2gan.data.builtin_photos import builtin_pictures
@@ -42,12 +43,13 @@ from e2gan.measure.cost import multiply_accumulates
 from e2gan.networks.models import build_generator
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-import turns  # noqa: E402 (a script beside this one, found by the line above)
+import turns  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import exit_status  # noqa: E402
 from small import in_openvino, in_torch, sized, stirred  # noqa: E402
 
 TORCH, ONNX, OPENVINO = "PyTorch", "ONNX Runtime", "OpenVINO"
 RUNTIMES = {TORCH: ("fp32", "bf16", "bf16 compiled"), ONNX: ("fp32", "int8"), OPENVINO: ("fp32", "bf16", "int8")}
-BATCHES = (2, 4, 8)
+BATCHES = {256: (1, 2, 4, 8), 512: (1, 2, 4)}  # the rows of a group stay in memory beside each other
 CALIBRATED_ON = 8
 MODELS: dict[str, tuple[str, Any]] = {
     "full": ("e2gan", PRESETS["device"]),
@@ -125,8 +127,8 @@ def rows(quick: bool, threads: Sequence[int]) -> Iterator[list[Row]]:
     have = {name for name in RUNTIMES if name == TORCH or not missing(name)}
     kinds = [(runtime, precision) for runtime in RUNTIMES if runtime in have for precision in RUNTIMES[runtime]]
     for count in threads:
-        for size in (256,) if quick else (256, 512):
-            for batch in (1,) if quick else (1, *BATCHES):
+        for size in (256,) if quick else tuple(BATCHES):
+            for batch in (1,) if quick else BATCHES[size]:
                 yield [Row(model, *kind, size, batch, count) for model in OURS for kind in kinds]
     others = [name for name in MODELS if name not in OURS]
     plain = [(runtime, p) for runtime, p in kinds if runtime != OPENVINO and p in ("fp32", "bf16")]
@@ -206,6 +208,15 @@ def best_batches(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(best.values())
 
 
+def earlier(out: Path | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of groups that the same command has measured before. Raises InputError where `out` is of another one."""
+    if out is None or not out.exists():
+        return []
+    found = read_json(out)
+    need(found.get("settings") == settings, f"--out {out}: has rows of other settings; give another file, or delete it")
+    return found["rows"]
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--out", type=Path, help="JSON with every row")
@@ -217,17 +228,26 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main() -> None:
+def main() -> int:
     options = parser().parse_args()
     if options.serve:
-        return serve(Row(**json.loads(options.serve[0])), Path(options.serve[1]))
+        serve(Row(**json.loads(options.serve[0])), Path(options.serve[1]))
+        return 0
+    return exit_status(lambda: measured(options))
+
+
+def measured(options: argparse.Namespace) -> None:
     threads = options.threads or ([2] if options.quick else [1, 2])
     rounds, seconds = options.rounds or (3 if options.quick else 7), options.seconds or (0.3 if options.quick else 1.0)
-    facts: list[dict[str, Any]] = []
+    settings = {"quick": options.quick, "threads": threads, "rounds": rounds, "seconds": seconds}
+    facts = earlier(options.out, settings)
     with tempfile.TemporaryDirectory() as folder:
-        files = Files(Path(folder))
+        files, done = Files(Path(folder)), {f["group"] for f in facts}
         for i, group in enumerate(track(list(rows(options.quick, threads)), "groups")):
-            facts += [{"group": i} | found for found in measure(group, files, rounds, seconds)]
+            if i not in done:
+                facts += [{"group": i} | found for found in measure(group, files, rounds, seconds)]
+                if options.out:
+                    write_json(options.out, {"settings": settings, "rows": facts})
     peak = turns.peaks(threads)
     print(table(best_batches(facts), peak))
     print(f"\n{turns.peak_lines(peak)}")
@@ -236,9 +256,8 @@ def main() -> None:
             print(f"{runtime} was not timed: {why}")
     if options.out:
         machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-        write_json(options.out, {"machine": machine, "peak": peak, "rows": facts})
-    return None
+        write_json(options.out, {"settings": settings, "machine": machine, "peak": peak, "rows": facts})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

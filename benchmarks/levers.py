@@ -1,11 +1,12 @@
 """What each lever of the training step is worth: the step without it, against the step as it is.
 
     python benchmarks/levers.py [--out levers.json] [--training "adapter, full, quick"] [--size 128] [--threads 2]
-                                [--rounds 5] [--seconds 2]
+                                [--rounds 5] [--seconds 2] [--compiled]
 
 Rows take turns, each in a process of its own, as in training.py, whose trainings these are. "times" is a step without
-the lever over the step as it is, above 1 where the lever pays. The losses of the first step are compared with those
-of the step as it is: a lever that changes them by more than rounding is told.
+the lever over the step as it is, above 1 where the lever pays; of what is not done, below 1 where it would pay. The
+losses of the first step are compared with those of the step as it is: a lever that changes them by more than rounding
+is told.
 """
 
 from __future__ import annotations
@@ -72,6 +73,39 @@ def with_losses_read(training: Training) -> Trainer:
     return of
 
 
+class _Changed(Trainer):
+    """Steps on another batch than it is given."""
+
+    change: Callable[[Batch], Batch]
+
+    def step(self, batch: Batch, number: int = 0) -> dict[str, torch.Tensor]:
+        return super().step(self.change(batch), number)
+
+
+def _with_batch(training: Training, change: Callable[[Batch], Batch]) -> Trainer:
+    of = trainer(training)
+    of.__class__ = _Changed
+    of.change = change  # pyright: ignore[reportAttributeAccessIssue]
+    return of
+
+
+def with_one_prompt(training: Training) -> Trainer:
+    """No lever of the step as it is: an adapter's keys and values made once for the batch, not for each photo."""
+    return _with_batch(training, lambda batch: replace(batch, tokens=batch.tokens[:1], mask=batch.mask[:1]))
+
+
+def with_gradient_to_the_photo(training: Training) -> Trainer:
+    """As where the layers before the first trained one were told of a gradient too."""
+    return _with_batch(training, lambda batch: replace(batch, photo=batch.photo.detach().requires_grad_()))
+
+
+def with_compiled(training: Training) -> Trainer:
+    """No lever of the step as it is: what torch.compile would give."""
+    of = trainer(training)
+    of.generator = torch.compile(of.generator, dynamic=False)  # pyright: ignore[reportAttributeAccessIssue]
+    return of
+
+
 LEVERS: dict[str, Callable[[Training], Trainer]] = {
     AS_IT_IS: trainer,
     "in fp32": in_fp32,
@@ -79,7 +113,10 @@ LEVERS: dict[str, Callable[[Training], Trainer]] = {
     "Adam tensor by tensor": with_plain_adam,
     "real and fake in two calls of D": with_halves_apart,
     "losses read after each step": with_losses_read,
+    "gradient to the photo": with_gradient_to_the_photo,
+    "keys and values once (not done)": with_one_prompt,
 }
+COMPILED = {"generator compiled (not done)": with_compiled}  # takes minutes to begin
 
 
 @dataclass(frozen=True)
@@ -92,7 +129,7 @@ class Row:
 
 def of_row(row: Row) -> tuple[Trainer, Any]:
     training = trainings()[row.training]
-    of = LEVERS[row.without](training)
+    of = (LEVERS | COMPILED)[row.without](training)
     torch.manual_seed(1)
     return of, random_pairs(of, training, side(training, row.size))
 
@@ -126,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--training", default="adapter, full, quick", help="of benchmarks/training.py, by its name")
     made.add_argument("--size", type=int, default=128)
+    made.add_argument("--compiled", action="store_true", help="also what torch.compile would give")
     turns.add_options(made, 5, 2.0)
     return made
 
@@ -135,7 +173,8 @@ def run(options: argparse.Namespace) -> str:
     need(options.training in known, f"--training {options.training!r}: there are {'; '.join(known)}")
     for name in ("threads", "rounds"):
         at_least(name, getattr(options, name), 1)
-    rows = {name: Row(options.training, name, options.size, options.threads) for name in LEVERS}
+    shown = LEVERS | (COMPILED if options.compiled else {})
+    rows = {name: Row(options.training, name, options.size, options.threads) for name in shown}
     start = {name: partial(turns.Served, __file__, row, options.threads) for name, row in rows.items()}
     found = turns.take_turns(start, options.threads, options.rounds, options.seconds)
     told = [{"without": name, "losses": first_losses(row)} | found[name].facts() for name, row in rows.items()]

@@ -92,7 +92,7 @@ def random_pairs(of: Trainer, training: Training, size: int) -> Batch:
     """A batch where the trainer is."""
     batch, width = training.config.batch, training.generator.text_width
     photo, _ = example(of.generator, size, of.device)
-    photos, tokens = photo.repeat(batch, 1, 1, 1), torch.randn(batch, 8, width, device=of.device)
+    photos, tokens = photo.repeat(batch, 1, 1, 1), torch.randn(1, 8, width, device=of.device).repeat(batch, 1, 1)
     return Batch(photos, -photos, tokens, torch.ones(batch, 8, dtype=torch.bool, device=of.device))
 
 

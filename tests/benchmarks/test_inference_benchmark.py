@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -63,3 +64,33 @@ def test_the_table_shows_the_best_batch_and_ratios_within_a_group(bench: Any) ->
     assert "| 5% |" in text[0]  # 1 GMAC in 20 ms of a peak of 1,000 GMAC a second
     assert text[0].endswith("|  |")
     assert [line.split("|")[-2].strip() for line in text] == ["", "", "2.00", "1.00"]
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    groups = [[bench.Row("small", "PyTorch", "fp32", 32, batch, 1)] for batch in (1, 2, 4)]
+    monkeypatch.setattr(bench, "rows", lambda *_: iter(groups))
+    monkeypatch.setattr(bench.turns, "peaks", lambda threads: {n: {"fp32": 1e9} for n in threads})
+    measured: list[int] = []
+
+    def measure(group: list[Any], *_: object) -> list[dict[str, Any]]:
+        measured.append(group[0].batch)
+        if measured == [1, 2]:
+            raise KeyboardInterrupt
+        return [asdict(row) | {"gmacs": 1.0, "error": "not run"} for row in group]
+
+    monkeypatch.setattr(bench, "measure", measure)
+    out = tmp_path / "found.json"
+
+    def main(*more: str) -> int:
+        monkeypatch.setattr("sys.argv", ["inference.py", "--threads", "1", "--out", str(out), *more])
+        return bench.main()
+
+    assert main() == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main() == 0
+    assert measured == [1, 2, 2, 4]
+    assert [row["batch"] for row in json.loads(out.read_text())["rows"]] == [1, 2, 4]
+    assert main("--rounds", "2") == 2
+    assert "has rows of other settings" in capsys.readouterr().err
