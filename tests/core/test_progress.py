@@ -68,3 +68,15 @@ def test_threads_keep_the_order_and_an_error_ends_them() -> None:
     assert list(progress.in_threads(slow, range(80))) == list(range(80))
     with pytest.raises(ValueError, match="90"):
         list(progress.in_threads(slow, range(200)))
+
+
+def test_parts_of_a_loop_that_shows_are_quiet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    for _ in progress.track(range(2), "whole"):
+        with progress.quietly():
+            assert list(progress.track(range(3), "part")) == [0, 1, 2]
+    list(progress.track(range(1), "after"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["whole 1 of 2", "whole 2 of 2", "after 1 of 1"]

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from e2gan.config import PairsConfig, PhotosConfig
 from e2gan.core.images import encode_png, square
 from e2gan.core.originals import list_images
+from e2gan.data import duplicates
 from e2gan.data.duplicates import alike, groups_of, likeness_notes, near_duplicates, thumbnail
 from e2gan.data.photos import PhotoSet, assign_splits, prepare_photos
 from e2gan.pairs.make import make_pairs
@@ -50,6 +51,16 @@ def test_pictures_that_show_nothing_are_no_copies_of_each_other() -> None:
     plain = [thumbnail(np.full((64, 64, 3), level, np.uint8)) for level in (0, 0, 128, 255)]
     assert len(set(groups_of(plain).tolist())) == 4
     assert len(groups_of([])) == 0
+
+
+def test_a_few_at_a_time_find_what_all_together_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = [picture(seed) for seed in range(9)]
+    thumbnails = np.stack([seen(image) for image in (*shown, *map(bench.cropped, shown), Image.new("RGB", (64, 64)))])
+    pairs = near_duplicates(thumbnails)
+    assert pairs.tolist() == [[i, i + 9] for i in range(9)]
+    for name, value in ("ROWS", 4), ("PAIRS", 40):
+        monkeypatch.setattr(duplicates, name, value)
+        assert np.array_equal(near_duplicates(thumbnails), pairs)
 
 
 def test_near_duplicates_of_near_duplicates_are_one_group_named_by_its_first() -> None:

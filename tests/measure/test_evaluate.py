@@ -26,11 +26,12 @@ from e2gan.features.inception import Inception, InceptionFeatures
 from e2gan.features.squeezenet import SHIPPED
 from e2gan.measure.distances import distance
 from e2gan.measure.evaluate import evaluate, metrics, pixel_metrics
-from e2gan.measure.segmentation import Segmenter, mean_iou
+from e2gan.measure.segmentation import Segmenter
 from e2gan.networks.models import Model
 from e2gan.pairs.make import make_pairs
 from e2gan.train.lut import lut_of
 from tests.conftest import Project, refused
+from tests.measure.tiny_segformer import mean_iou
 from tests.tiny_clip import write_clip
 
 

@@ -12,7 +12,7 @@ from e2gan.core.errors import InputError
 from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.measure.evaluate import metrics
 from e2gan.measure.metrics import METRICS, MetricScorer, NetworkOptions
-from e2gan.measure.sliced import DIRECTIONS, PATCHES, patch_projections, pyramid, sliced_distance
+from e2gan.measure.sliced import DIRECTIONS, MOST, PATCHES, fewer_patches, patch_projections, pyramid, sliced_distance
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,19 @@ def test_each_level_is_projected_and_the_pyramid_loses_nothing(size: int, levels
         found[-1] = up + level
     assert torch.allclose(found[-1], x, atol=1e-3)
     pixels = x.permute(0, 2, 3, 1).to(torch.uint8).numpy()
-    assert patch_projections(pixels).shape == (2, levels * PATCHES * DIRECTIONS)
+    assert patch_projections(pixels).shape == (2, levels, PATCHES, DIRECTIONS)
+
+
+def test_of_many_images_each_has_fewer_patches(photos: np.ndarray) -> None:
+    before, after = patch_projections(photos), patch_projections(255 - photos)
+    assert np.array_equal(fewer_patches(before, MOST // PATCHES), before)
+    few = fewer_patches(before, MOST // 16)
+    assert np.array_equal(few, before[:, :, :16])
+    assert fewer_patches(before, 10 * MOST).shape[2] == 1
+    whole, part = sliced_distance(before, after), sliced_distance(few, fewer_patches(after, MOST // 16))
+    assert part.value == pytest.approx(whole.value, rel=0.3)
+    with pytest.raises(InputError, match="cannot be compared"):
+        sliced_distance(before, few)
 
 
 def test_it_is_a_metric_by_name(photos: np.ndarray) -> None:

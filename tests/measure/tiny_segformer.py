@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from e2gan.features.hub import need_transformers
+from e2gan.measure.segmentation import confusions, iou_of
 
 COLOURS = {"sky": [200, 40, 40], "grass": [40, 180, 60], "the moon": [50, 70, 210]}
 
@@ -76,3 +78,11 @@ def write_segformer(path: Path) -> Path:
         json.dumps(PREPROCESSOR | {"image_processor_type": "SegformerImageProcessor"})
     )
     return path
+
+
+def mean_iou(
+    pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int, ignore: int = 255
+) -> tuple[float, NDArray[np.float64]]:
+    """Of label maps (N, H, W), over all images together: the mean, and each class's."""
+    mean, of_classes = iou_of(confusions(pred[None], truth[None], classes, ignore)[0])
+    return float(mean), of_classes

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -16,6 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 PLAIN_EVERY = 10.0  # seconds between lines where standard error is no terminal
+_quiet = 0  # how many `quietly` are entered
 
 
 def cores() -> int:
@@ -35,7 +37,9 @@ class Meter:
         self.console = Console(stderr=True)
         name, state = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[state]"))
         columns = name, BarColumn(bar_width=24), state
-        self.bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
+        self.quiet = _quiet > 0
+        plain = self.quiet or not self.console.is_terminal
+        self.bar = Progress(*columns, console=self.console, transient=True, disable=plain)
         self.task = self.bar.add_task(description, total=None, state="starting")
         self.printed = time.monotonic()
 
@@ -48,7 +52,7 @@ class Meter:
 
     def update(self, state: str, count: int, done: float | None, seconds: float) -> None:
         """After `count` items of `unit`, a fraction `done` of the loop (None where its length is unknown)."""
-        if self.bar.disable and time.monotonic() - self.printed < PLAIN_EVERY:
+        if self.quiet or (self.bar.disable and time.monotonic() - self.printed < PLAIN_EVERY):
             return
         count0, done0, seconds0 = self.start
         took = max(seconds - seconds0, 1e-9)
@@ -61,6 +65,17 @@ class Meter:
             print(self.description, state, file=self.console.file, flush=True)
         else:
             self.bar.update(self.task, completed=done or 0, total=None if done is None else 1, state=state)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Loops that begin inside show nothing: they are parts of one that does."""
+    global _quiet
+    _quiet += 1
+    try:
+        yield
+    finally:
+        _quiet -= 1
 
 
 def clock(seconds: float) -> str:

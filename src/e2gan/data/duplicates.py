@@ -9,7 +9,8 @@ what it finds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,8 @@ EVEN_ALONG_X = 0.4  # weight of what does not change along x: horizons, which la
 SCALES = (0.95, 0.9)  # of a side that a crop leaves
 LEAST_CONTRAST = 2.0  # standard deviation in 8-bit levels; below, a picture shows nothing to compare
 LEAST_GROUPS = 3  # one for each split
-ROWS = 512  # pictures compared with all others at a time
+ROWS = 512  # pictures compared with all others at a time,
+PAIRS = 2**21  # or fewer, where there are many others
 
 
 def thumbnail(image_HWC: Pixels) -> Pixels:
@@ -78,23 +80,31 @@ def near_duplicates(thumbnails_NHW: Pixels) -> NDArray[np.int64]:
     All are compared with all by one product of matrices, at the coarse frequencies alone, which takes a second for
     10,000; one in 250 pairs is looked at closer.
     """
-    thumbnails = np.asarray(thumbnails_NHW, np.float32)
-    shown = np.flatnonzero(thumbnails.std((1, 2)) >= LEAST_CONTRAST)
-    thumbnails = thumbnails[shown]
-    coarse, fine = hashes(thumbnails, COARSE), hashes(thumbnails, FINE)
-    both_ways = np.stack([fine, fine * _mirrors(FINE)], axis=-1).reshape(len(fine), FINE**2, 2)
+    shown = np.flatnonzero(_in_parts(lambda part: part.std((1, 2)) >= LEAST_CONTRAST, thumbnails_NHW))
+    thumbnails = thumbnails_NHW[shown]
+    coarse = _in_parts(lambda part: hashes(part, COARSE), thumbnails)
+    fine = _in_parts(lambda part: hashes(part, FINE), thumbnails)
     found = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(thumbnails), ROWS):
-        rows = slice(start, start + ROWS)
-        crops = np.stack([hashes(thumbnails[rows], FINE, *crop).reshape(-1, FINE**2) for crop in _crops()], axis=1)
+    step = max(1, min(ROWS, PAIRS // max(1, len(thumbnails))))
+    for start in range(0, len(thumbnails), step):
+        rows = slice(start, start + step)
+        seen = thumbnails[rows].astype(np.float32)
+        crops = np.stack([hashes(seen, FINE, *crop).reshape(-1, FINE**2) for crop in _crops()], axis=1)
         i, j = np.nonzero(_cosines(coarse[rows], coarse) > MAYBE)
         other = i + start != j
         i, j = i[other], j[other]
-        for part in range(0, len(i), 8 * ROWS):
-            a, b = i[part : part + 8 * ROWS], j[part : part + 8 * ROWS]
-            same = (crops[a] @ both_ways[b]).max((1, 2)) > SAME
+        for part in range(0, len(i), ROWS):
+            a, b = i[part : part + ROWS], j[part : part + ROWS]
+            both_ways = np.stack([fine[b], fine[b] * _mirrors(FINE)], axis=-1).reshape(len(b), FINE**2, 2)
+            same = (crops[a] @ both_ways).max((1, 2)) > SAME
             found.append(np.sort(np.stack([a[same] + start, b[same]], axis=1), axis=1))
     return shown[np.unique(np.concatenate(found), axis=0)].reshape(-1, 2)
+
+
+def _in_parts(function: Callable[[Floats], NDArray[Any]], thumbnails_NHW: Pixels) -> NDArray[Any]:
+    """function(thumbnails) as float32, of a few at a time: these are four times as large."""
+    starts = range(0, max(1, len(thumbnails_NHW)), ROWS)
+    return np.concatenate([function(thumbnails_NHW[i : i + ROWS].astype(np.float32)) for i in starts])
 
 
 def hashes(thumbnails_NHW: Floats, count: int, scale: float = 1.0, top: float = 0.0, left: float = 0.0) -> Floats:

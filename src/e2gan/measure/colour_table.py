@@ -19,13 +19,19 @@ from e2gan.train.lut import lut_of
 Standing = Literal["ahead", "equal", "behind"]
 
 
-def table_edits(pair_set: PairSet, photos_NHWC: Pixels) -> tuple[Pixels | None, str | None]:
-    """The photos' edits by the colour table of the set's training pairs, uint8 (N, H, W, 3); or None, and why."""
+def table_of(pair_set: PairSet) -> tuple[Predictor | None, str | None]:
+    """The colour table of the set's training pairs, ready to edit; or None, and why."""
     try:
         table = lut_of(pair_set)
     except InputError as error:
         return None, f"no colour table beside it: {error}"
-    return Predictor(Model(table, None, pair_set.prompt, pair_set.size, Path()), "cpu").batch(photos_NHWC), None
+    return Predictor(Model(table, None, pair_set.prompt, pair_set.size, Path()), "cpu"), None
+
+
+def table_edits(pair_set: PairSet, photos_NHWC: Pixels) -> tuple[Pixels | None, str | None]:
+    """The photos' edits by `table_of`, uint8 (N, H, W, 3); or None, and why."""
+    table, why = table_of(pair_set)
+    return None if table is None else table.batch(photos_NHWC), why
 
 
 def standing(model: dict[str, NDArray[np.float64]], table: dict[str, NDArray[np.float64]]) -> Standing:

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 
 from e2gan.config import EvaluateConfig
 from e2gan.config.schemas import MetricsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, write_bytes
-from e2gan.core.images import Pixels, encode_png, is_blank
+from e2gan.core.images import Pixels, encode_png
 from e2gan.core.outputs import check_beside, make_folder, ours, versions
+from e2gan.core.progress import quietly, track
 from e2gan.core.record import BLANK, place_of, sealed
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
+from e2gan.data.photos import read_stack
 from e2gan.editing.edited import blank_lines
 from e2gan.editing.predictor import Predictor
 from e2gan.features.clip import along, prompt_direction
-from e2gan.features.extractors import Extractor, Once, random_features
-from e2gan.measure.colour_table import Standing, standing, table_edits
+from e2gan.features.extractors import Extractor, random_features
+from e2gan.measure.colour_table import Standing, standing, table_of
 from e2gan.measure.distances import Distance
 from e2gan.measure.metrics import METRICS, NetworkOptions
-from e2gan.measure.segmentation import Overlap, Palette, Segmenter, overlaps
+from e2gan.measure.segmentation import Overlap, Overlaps, OverlapTally, Palette, Segmenter
 from e2gan.measure.sliced import SlicedDistance
+from e2gan.measure.tallies import FeatureTally, SplitTally, Values, pixel_values
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import ASSETS, METRICS_FILE, SHEET
 from e2gan.networks.models import Model
 
-PSNR_CAP = 100.0  # dB, for identical images
+TOGETHER = 32  # images that are in memory at a time, of each kind
 SEAL = "sha256"  # in metrics.json: its own hash
 SCORES = {"clip_direction": "clip-direction", "miou": "mIoU"}
 
@@ -171,27 +170,8 @@ def pixel_metrics(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, float]:
     return _means(pixel_values(edits_NHWC, targets_NHWC))
 
 
-def _means(pixels: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    return {name: float(values.mean()) for name, values in pixels.items()}
-
-
-def pixel_values(edits_NHWC: Pixels, targets_NHWC: Pixels) -> dict[str, NDArray[np.float64]]:
-    """l1, psnr and ssim of each image, float64 (N,).
-
-    Raises InputError where the shapes differ, or the images are smaller than SSIM's window of 7 pixels.
-    """
-    if edits_NHWC.shape != targets_NHWC.shape or len(edits_NHWC) == 0:
-        raise InputError(f"images of {edits_NHWC.shape} and {targets_NHWC.shape} cannot be compared")
-    if min(edits_NHWC.shape[1:3]) < 7:
-        raise InputError("SSIM needs images of at least 7 pixels a side")
-    l1, psnr, ssim = [], [], []
-    for edit, target in zip(edits_NHWC, targets_NHWC, strict=True):
-        difference = edit.astype(np.float64) - target
-        error = float((difference**2).mean())
-        l1.append(float(np.abs(difference).mean()))
-        psnr.append(min(PSNR_CAP, 10 * np.log10(255**2 / error)) if error else PSNR_CAP)
-        ssim.append(structural_similarity(edit, target, channel_axis=2, data_range=255))
-    return {"l1": np.array(l1), "psnr": np.array(psnr), "ssim": np.array(ssim)}
+def _means(values: Values) -> dict[str, float]:
+    return {name: float(of_images.mean()) for name, of_images in values.items()}
 
 
 def metrics_class() -> type[Metrics]:
@@ -202,27 +182,32 @@ def metrics_class() -> type[Metrics]:
 
 
 def metrics(
-    edits_NHWC: Pixels,
-    targets_NHWC: Pixels,
-    extractors: Mapping[str, Extractor] | None = None,
-    *,
-    paired: bool = True,
-    pixels: Mapping[str, NDArray[np.float64]] | None = None,
+    edits_NHWC: Pixels, targets_NHWC: Pixels, extractors: Mapping[str, Extractor] | None = None, *, paired: bool = True
 ) -> Metrics:
     """Edits against the teacher's: of the pixels, and the distances in these features (keys as in `Metrics`).
 
-    Not paired, there may be another number of targets than of edits. pixels: `pixel_values` of the pairs, where they
-    are known.
+    Not paired, there may be another number of targets than of edits.
     """
     extractors = {"fd_random": random_features} if extractors is None else extractors
     pairs = len(edits_NHWC) if paired else min(len(edits_NHWC), len(targets_NHWC))
-    means = pixel_metrics(edits_NHWC[:pairs], targets_NHWC[:pairs]) if pixels is None else _means(pixels)
+    values = pixel_values(edits_NHWC[:pairs], targets_NHWC[:pairs])
+    ours, theirs = (FeatureTally(extractors, len(images)) for images in (edits_NHWC, targets_NHWC))
+    if pairs >= 2:
+        ours.add(edits_NHWC)
+        theirs.add(targets_NHWC)
+    return _metrics(values, ours, theirs, paired=paired)
+
+
+def _metrics(values: Values, edits: FeatureTally, targets: FeatureTally, *, paired: bool) -> Metrics:
+    """Distances are left out for fewer than two pairs of images."""
+    means = _means(values)
     of_pixels = metrics_class()(l1=means["l1"], psnr=means["psnr"], ssim=means["ssim"])
-    if pairs < 2:
+    if len(values["l1"]) < 2:
         return of_pixels
     between = {metric.key: metric.between for metric in METRICS.values()}
-    distances = {k: between[k](f(edits_NHWC), f(targets_NHWC), paired=paired) for k, f in extractors.items()}
-    return replace(of_pixels, **distances)
+    return replace(
+        of_pixels, **{key: between[key](edits.of(key), targets.of(key), paired=paired) for key in edits.extractors}
+    )
 
 
 @dataclass(frozen=True)
@@ -231,50 +216,43 @@ class _Networks:
 
     config: EvaluateConfig
     options: NetworkOptions
-    extractors: dict[str, Once]
+    extractors: dict[str, Extractor]
     notes: list[str]
-    segmenter: Segmenter | None
-    palette: Palette | None
+    overlaps: OverlapTally | None
 
     @classmethod
     def load(cls, config: EvaluateConfig) -> _Networks:
         options = NetworkOptions(**{f.name: getattr(config, f.name) for f in fields(NetworkOptions)})
         loaded = {metric.key: metric.load(options) for metric in METRICS.values() if metric.named(options)}
+        overlaps = None
+        if config.segmenter is not None:
+            palette = None if config.labels is None else Palette.load(config.labels)
+            overlaps = OverlapTally(Segmenter(config.segmenter, config.device), palette)
         return cls(
             config=config,
             options=options,
-            extractors={key: Once(extractor) for key, extractor in loaded.items()},
+            extractors=loaded,
             notes=[note for extractor in loaded.values() if (note := getattr(extractor, "note", ""))],
-            segmenter=None if config.segmenter is None else Segmenter(config.segmenter, config.device),
-            palette=None if config.labels is None else Palette.load(config.labels),
+            overlaps=overlaps,
         )
 
     def add_directions(
-        self, found: dict[str, Metrics], images: Mapping[str, Pixels], prompt: str, pairs: int
+        self, found: dict[str, Metrics], features: Mapping[str, FeatureTally], prompt: str, pairs: int
     ) -> TeacherMetrics:
         """CLIP's direction of each kind of edit, into `found`; the photo as it is has none. Returns the teacher's."""
         direction = prompt_direction(self.options.clip_model, self.config.source_prompt, prompt)
-        embed = self.extractors["fd_clip"]
-        before = embed(images["photo"])[:pairs]
-        reached = {
-            name: float(along(direction, before, embed(x)[:pairs]).mean())
-            for name, x in images.items()
-            if name != "photo"
-        }
+        embedded = {name: of.of("fd_clip")[:pairs] for name, of in features.items()}
+        before = embedded.pop("photo")
+        reached = {name: float(along(direction, before, after).mean()) for name, after in embedded.items()}
         teacher = TeacherMetrics(clip_direction=reached.pop("teacher"))
         found |= {name: replace(found[name], clip_direction=value) for name, value in reached.items()}
         return teacher
 
-    def add_overlaps(
-        self, found: dict[str, Metrics], images: Mapping[str, Pixels], teacher: TeacherMetrics, pairs: int
-    ) -> tuple[TeacherMetrics, tuple[str, ...]]:
-        """The mean IoU of the edits and the photos, into `found`. Returns the teacher's added, and what to know."""
-        assert self.segmenter is not None
-        kinds = (images[name][:pairs] for name in ("photo", "teacher", "model"))
-        measured = overlaps(self.segmenter, self.palette, *kinds)
+    def add_overlaps(self, found: dict[str, Metrics], measured: Overlaps, teacher: TeacherMetrics) -> TeacherMetrics:
+        """The mean IoU of the edits and the photos, into `found`. Returns the teacher's added."""
         for name, overlap in (("model", measured.edit), ("photo", measured.photo)):
             found[name] = _with_iou(found[name], overlap)
-        return replace(teacher, miou=None if measured.teacher is None else measured.teacher.mean), measured.notes
+        return replace(teacher, miou=None if measured.teacher is None else measured.teacher.mean)
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -302,8 +280,7 @@ def measure(config: EvaluateConfig) -> tuple[Evaluation, Pixels]:
     prompt = pair_set.prompt if config.adapter is None and config.model is None else None
     model = Model.load(base=config.base, adapter=adapter, model=config.model, prompt=prompt, text=config.text)
     networks = _Networks.load(config)
-    photos, targets, _ = pair_set.both_kinds(config.split)
-    pairs = min(len(photos), len(targets))
+    photos, targets, _ = pair_set.files_of_both_kinds(config.split)
     out = config.out or model.folder
     if config.out is None and out.is_relative_to(ASSETS):
         raise InputError(f"name --out: {out.name} ships with the package, which is no place to write to")
@@ -311,37 +288,43 @@ def measure(config: EvaluateConfig) -> tuple[Evaluation, Pixels]:
         raise InputError(f"{out} is a file: --out needs a folder")
     ours(out / METRICS_FILE, "evaluate", MetricsFile)
     check_beside(out / METRICS_FILE, [out / SHEET])
-    predictor = Predictor(model, config.device)
-    images = {"model": predictor.batch(photos), "photo": photos}
-    notes = [] if pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
+    predictors, why = {"model": Predictor(model, config.device)}, None
+    if not isinstance(predictors["model"].generator, LookUpTable):
+        table, why = table_of(pair_set)
+        predictors |= {} if table is None else {"lut": table}
+    seen = SplitTally(networks.extractors, networks.overlaps, list(predictors), len(photos), len(targets), config.rows)
+    for start in track(range(0, max(len(photos), len(targets)), TOGETHER), "evaluation"):
+        together = slice(start, start + TOGETHER)
+        before = read_stack(photos[together], pair_set.photos.size)
+        after = read_stack(targets[together], pair_set.size)
+        with quietly():
+            edits = {kind: of.batch(before) if len(before) else before for kind, of in predictors.items()}
+            seen.add(start, before, after, edits)
+    notes = [] if seen.pairs >= 2 else [f"no distances: they need at least 2 {config.split} photos"]
     if len(targets) != len(photos):
         notes.append(f"the distances compare {len(photos)} edits with {len(targets)} pictures of the other kind")
-    blank = [i for i, (photo, edit) in enumerate(zip(photos, images["model"], strict=True)) if is_blank(photo, edit)]
-    notes += blank_lines([f"image {i}" for i in blank], len(photos))
+    notes += blank_lines([f"image {i}" for i in seen.blank], len(photos))
     notes += networks.notes
-    if not isinstance(predictor.generator, LookUpTable):
-        table, why = table_edits(pair_set, photos)
-        notes += [] if why is None else [why]
-        if table is not None:
-            images["lut"] = table
-    pixels = {name: pixel_values(x[:pairs], targets[:pairs]) for name, x in images.items()}
-    against_lut = standing(pixels["model"], pixels["lut"]) if "lut" in pixels else None
+    notes += [] if why is None else [why]
+    values = {kind: seen.values_of(kind) for kind in ("photo", *predictors)}
+    against_lut = standing(values["model"], values["lut"]) if "lut" in values else None
     found = {
-        name: metrics(x, targets, networks.extractors, paired=pair_set.paired, pixels=pixels[name])
-        for name, x in images.items()
+        kind: _metrics(values[kind], seen.features[kind], seen.features["teacher"], paired=pair_set.paired)
+        for kind in values
     }
     of_teacher = TeacherMetrics()
     if config.clip is not None:
-        of_teacher = networks.add_directions(found, images | {"teacher": targets}, pair_set.prompt, pairs)
-    if networks.segmenter is not None:
-        of_teacher, more = networks.add_overlaps(found, images | {"teacher": targets}, of_teacher, pairs)
-        notes += more
+        of_teacher = networks.add_directions(found, seen.features, pair_set.prompt, seen.pairs)
+    if networks.overlaps is not None:
+        measured = networks.overlaps.found()
+        of_teacher = networks.add_overlaps(found, measured, of_teacher)
+        notes += measured.notes
     evaluation = Evaluation(
         prompt=pair_set.prompt,
         split=config.split,
         images=len(photos),
         size=pair_set.size,
-        parameters=predictor.parameters,
+        parameters=predictors["model"].parameters,
         model=found["model"],
         photo=found["photo"],
         out=out,
@@ -351,15 +334,14 @@ def measure(config: EvaluateConfig) -> tuple[Evaluation, Pixels]:
         lut=found.get("lut"),
         against_lut=against_lut,
     )
-    return evaluation, _sheet(images | {"teacher": targets}, pairs, config.rows)
+    return evaluation, _sheet(seen.shown)
 
 
-def _sheet(images: Mapping[str, Pixels], pairs: int, rows: int) -> Pixels:
+def _sheet(shown: Mapping[str, Sequence[Pixels]]) -> Pixels:
     """Photo, teacher, edit, and the colour table's where there is one, of some pairs."""
     titles = {"photo": "photo", "teacher": "teacher", "model": "ours", "lut": "colour table"}
-    columns = [name for name in titles if name in images]
-    chosen = np.unique(np.linspace(0, pairs - 1, rows).round().astype(int))
-    return sheet([[images[name][i] for name in columns] for i in chosen], [titles[name] for name in columns])
+    columns = [name for name in titles if name in shown]
+    return sheet(list(zip(*(shown[name] for name in columns), strict=True)), [titles[name] for name in columns])
 
 
 def _with_iou(metrics: Metrics, overlap: Overlap | None) -> Metrics:

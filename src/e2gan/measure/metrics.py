@@ -16,12 +16,12 @@ from e2gan.core.schemas import known
 from e2gan.features.clip import ClipModel
 from e2gan.features.efficientnet import EfficientNetFeatures
 from e2gan.features.embeddings import load_embedder
-from e2gan.features.extractors import Extractor, Once, random_features
+from e2gan.features.extractors import Extractor, Features, Once, random_features
 from e2gan.features.hub import CLIP_NAME
 from e2gan.features.inception import InceptionFeatures
 from e2gan.features.squeezenet import SqueezeNetFeatures
 from e2gan.measure.distances import Distance, distance, mean_interval
-from e2gan.measure.sliced import SlicedDistance, patch_projections, sliced_distance
+from e2gan.measure.sliced import SlicedDistance, fewer_patches, patch_projections, sliced_distance
 
 L1 = "l1"
 MIOU = "mIoU"
@@ -52,7 +52,7 @@ class FeatureDistance:
     load: the network, uint8 (N, H, W, 3) → (N, D); raises InputError where it is not at hand, and may have a `note` for
     the results. option: which of `NetworkOptions` names it; `evaluate` measures what is named, and what needs none.
     frechet, kernel: what the two numbers are called; None: there is one alone. between: the features (N, D), (M, D) and
-    `paired` → the distance.
+    `paired` → the distance. keep: what of a batch's features is held until then, where there are so many images in all.
     """
 
     name: str
@@ -61,6 +61,7 @@ class FeatureDistance:
     frechet: str
     kernel: str | None
     between: Callable[..., Distance | SlicedDistance] = distance
+    keep: Callable[[Features, int], Features] = lambda features, _: features
 
     @property
     def key(self) -> str:
@@ -101,7 +102,7 @@ METRICS: dict[str, FeatureDistance] = {
         FeatureDistance("fd-squeezenet", _squeezenet, None, "fd-squeezenet", "kd-squeezenet"),
         FeatureDistance("fd-efficientnet", _efficientnet, "efficientnet", "fd-efficientnet", "kd-efficientnet"),
         FeatureDistance("fd-random", lambda _: random_features, None, "fd-random", "kd-random"),
-        FeatureDistance("swd", lambda _: patch_projections, None, "swd", None, sliced_distance),
+        FeatureDistance("swd", lambda _: patch_projections, None, "swd", None, sliced_distance, fewer_patches),
     )
 }
 

@@ -29,29 +29,9 @@ FAR = 60.0  # levels, by which no compression or resizing moves most of a label 
 Labels = NDArray[np.int32]  # (N, H, W)
 
 
-def mean_iou(
-    pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int, ignore: int = 255
-) -> tuple[float, NDArray[np.float64]]:
-    """Intersection over union of label maps (N, H, W), over all images together as on Cityscapes: mean, each class's.
-
-    The mean is over the classes that occur in the truth; the others are NaN. Pixels whose truth is `ignore` do not
-    count. A prediction outside 0..classes - 1 is wrong wherever it stands.
-    Raises InputError where the shapes differ, the truth has a label outside, or nothing in it counts.
-    """
-    if pred.shape != truth.shape:
-        raise InputError(f"label maps of {pred.shape} and {truth.shape} cannot be compared")
-    counts = truth[truth != ignore]
-    if not len(counts):
-        raise InputError("mean IoU needs at least one pixel whose class is known")
-    if counts.min() < 0 or counts.max() >= classes:
-        raise InputError(f"the truth has labels from {counts.min()} to {counts.max()}, outside of {classes} classes")
-    mean, of_classes = iou_of(_confusions(pred[None], truth[None], classes, ignore)[0])
-    return float(mean), of_classes
-
-
-def _confusions(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int, ignore: int) -> NDArray[np.int64]:
+def confusions(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: int, ignore: int) -> NDArray[np.int64]:
     """How often each class of the truth (rows) was seen as which (columns, the last for one outside), by image:
-    (N, …) → (N, classes, classes + 1)."""
+    (N, …) → (N, classes, classes + 1). Pixels whose truth is `ignore` do not count."""
     counts = truth != ignore
     images = np.broadcast_to(np.arange(len(truth)).reshape(-1, *[1] * (truth.ndim - 1)), truth.shape)[counts]
     predicted = pred[counts].astype(np.int64)
@@ -62,7 +42,8 @@ def _confusions(pred: NDArray[np.integer], truth: NDArray[np.integer], classes: 
 
 
 def iou_of(confusion: NDArray[np.number]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of confusion matrices (…, K, K + 1): mean IoU (…), and each class's (…, K), NaN where it is not in the truth."""
+    """Of confusion matrices (…, K, K + 1): intersection over union as on Cityscapes, the mean (…) over the classes that
+    occur in the truth, and each class's (…, K), NaN where it does not."""
     square = confusion[..., :-1]
     intersection = np.diagonal(square, axis1=-2, axis2=-1)
     in_truth = confusion.sum(-1)
@@ -198,24 +179,56 @@ class Overlaps:
     notes: tuple[str, ...] = ()
 
 
+class OverlapTally:
+    """How well a segmentation of the edits meets the truth, of images that come batch by batch.
+
+    With a palette the photos are label maps and the truth, over the classes that the model knows too. Without one the
+    truth is the segmentation of the teacher's images. Raises InputError where palette and model have no class in
+    common.
+    """
+
+    def __init__(self, segmenter: Segmenter, palette: Palette | None) -> None:
+        self.segmenter = segmenter
+        self.scorer = None if palette is None else SegmentationScorer(segmenter, palette)
+        labels = segmenter.labels
+        self.names = palette.names if palette else [labels.get(i, str(i)) for i in range(max(labels) + 1)]
+        self.confusions: dict[str, NDArray[np.int64]] = {}  # by the kind of images, of all together
+        self.occurring = np.zeros(len(self.names), bool)
+
+    def add(self, photos_NHWC: Pixels, targets_NHWC: Pixels, edits_NHWC: Pixels) -> None:
+        """uint8 (N, H, W, 3) each. Raises InputError where the photos are no label maps of the palette."""
+        if self.scorer is None:
+            truth = self.segmenter(targets_NHWC)
+            seen = {"edit": self.segmenter(edits_NHWC), "photo": self.segmenter(photos_NHWC)}
+        else:
+            labels = self.scorer.labels(photos_NHWC)
+            self.occurring |= np.isin(np.arange(len(self.names)), labels)
+            truth = self.scorer.counted(labels)
+            seen = {"edit": self.scorer.classes(edits_NHWC), "teacher": self.scorer.classes(targets_NHWC)}
+        for kind, found in seen.items():
+            self.confusions[kind] = self.confusions.get(kind, 0) + confusions(
+                found[None], truth[None], len(self.names), IGNORE
+            )
+
+    def found(self) -> Overlaps:
+        """Raises InputError where the photos have no pixel of a class that counts."""
+        if self.scorer is not None:
+            if not (self.occurring & self.scorer.known).any():
+                raise self.scorer.nothing_counts()
+            notes = self.scorer.lost(self.occurring)
+        else:
+            notes = ["miou: the truth is the segmentation of the teacher's images"]
+        of = {kind: _overlap(confusion[0], self.names) for kind, confusion in self.confusions.items()}
+        return Overlaps(of["edit"], of.get("photo"), of.get("teacher"), tuple(notes))
+
+
 def overlaps(
     segmenter: Segmenter, palette: Palette | None, photos_NHWC: Pixels, targets_NHWC: Pixels, edits_NHWC: Pixels
 ) -> Overlaps:
-    """How well a segmentation of the edits meets the truth; uint8 (N, H, W, 3) each.
-
-    With a palette the photos are label maps and the truth, over the classes that the model knows too. Without one the
-    truth is the segmentation of the teacher's images.
-    Raises InputError where palette and model have no class in common, or the photos have no pixel of such a class.
-    """
-    if palette is None:
-        names = [segmenter.labels.get(i, str(i)) for i in range(max(segmenter.labels) + 1)]
-        truth = segmenter(targets_NHWC)
-        edit, photo = (_overlap(segmenter(images), truth, names) for images in (edits_NHWC, photos_NHWC))
-        return Overlaps(edit, photo, None, ("miou: the truth is the segmentation of the teacher's images",))
-    scorer = SegmentationScorer(segmenter, palette)
-    truth = scorer.truth(photos_NHWC)
-    edit, teacher = (_overlap(scorer.classes(x), truth, palette.names) for x in (edits_NHWC, targets_NHWC))
-    return Overlaps(edit, None, teacher, tuple(scorer.notes(photos_NHWC)))
+    """`OverlapTally` of images that are all there. Raises as it does."""
+    tally = OverlapTally(segmenter, palette)
+    tally.add(photos_NHWC, targets_NHWC, edits_NHWC)
+    return tally.found()
 
 
 class SegmentationScorer:
@@ -245,16 +258,25 @@ class SegmentationScorer:
 
         Raises InputError where the images are no label maps of this palette, or hold no pixel of a class that counts.
         """
-        labels = self.labels(maps_NHWC)
-        truth = np.where(self.known[labels], labels, IGNORE)
+        truth = self.counted(self.labels(maps_NHWC))
         if (truth == IGNORE).all():
-            known = _first(_named(self.palette, self.known))
-            raise InputError(f"the photos hold no pixel of a class that {OPTION} knows ({known})")
+            raise self.nothing_counts()
         return truth
+
+    def counted(self, labels: Labels) -> Labels:
+        """The palette's classes with IGNORE where the model does not know the class."""
+        return np.where(self.known[labels], labels, IGNORE)
+
+    def nothing_counts(self) -> InputError:
+        known = _first(_named(self.palette, self.known))
+        return InputError(f"the photos hold no pixel of a class that {OPTION} knows ({known})")
 
     def notes(self, maps_NHWC: Pixels) -> list[str]:
         """Which classes of these label maps do not count, a sentence where there are any."""
-        occurring = np.isin(np.arange(len(self.known)), self.labels(maps_NHWC))
+        return self.lost(np.isin(np.arange(len(self.known)), self.labels(maps_NHWC)))
+
+    def lost(self, occurring: NDArray[np.bool_]) -> list[str]:
+        """`notes` of label maps in which these classes (K,) occur."""
         lost = _named(self.palette, occurring & ~self.known)
         return [f"miou: {OPTION} has no label for {_first(lost)}; their pixels do not count"] if lost else []
 
@@ -267,12 +289,12 @@ class SegmentationScorer:
         if count < 2:
             raise InputError(f"{MIOU} needs at least 2 images, here is {count}")
         truth = self.truth(maps_NHWC)
-        confusions = _confusions(self.classes(images_NHWC), truth, len(self.palette.names), IGNORE)
+        of_images = confusions(self.classes(images_NHWC), truth, len(self.palette.names), IGNORE)
         times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=draws)
-        drawn = times.astype(np.float64) @ confusions.reshape(count, -1)
-        means, _ = iou_of(drawn.reshape(draws, *confusions.shape[1:]))
+        drawn = times.astype(np.float64) @ of_images.reshape(count, -1)
+        means, _ = iou_of(drawn.reshape(draws, *of_images.shape[1:]))
         low, high = np.nanpercentile(means, [2.5, 97.5])
-        mean, _ = iou_of(confusions.sum(0))
+        mean, _ = iou_of(of_images.sum(0))
         return MeanIou(100 * float(mean), 100 * float(low), 100 * float(high), None, count)
 
 
@@ -280,6 +302,8 @@ def _named(palette: Palette, which: NDArray[np.bool_]) -> list[str]:
     return [name for name, chosen in zip(palette.names, which, strict=True) if chosen]
 
 
-def _overlap(pred: Labels, truth: Labels, names: Sequence[str]) -> Overlap:
-    mean, of_classes = mean_iou(pred, truth, len(names), IGNORE)
-    return Overlap(mean, {name: float(iou) for name, iou in zip(names, of_classes, strict=True) if not np.isnan(iou)})
+def _overlap(confusion: NDArray[np.int64], names: Sequence[str]) -> Overlap:
+    mean, of_classes = iou_of(confusion)
+    return Overlap(
+        float(mean), {name: float(iou) for name, iou in zip(names, of_classes, strict=True) if not np.isnan(iou)}
+    )

@@ -15,12 +15,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.features.extractors import FeatureExtractor, Features
 from e2gan.measure.distances import checked
 
 SIDE = 7  # pixels of a patch
 PATCHES, DIRECTIONS = 64, 64  # of each image at each level; at each level
+MOST = 32_768  # patches of all images at each level: of more than 512 images, each has fewer
 COARSEST = 16  # pixels of the pyramid's last level, at least
 DRAWS = 50  # of the bootstrap
 BINS = 1024  # equal parts of a direction's projections, at whose ends the bootstrap knows the distributions
@@ -39,7 +41,7 @@ class SlicedDistance:
 
 
 class PatchProjections(FeatureExtractor):
-    """uint8 images of one size, 7 pixels a side at least → (N, levels · PATCHES · DIRECTIONS) float32 in 8-bit levels.
+    """uint8 images of one size, 7 pixels a side at least → (N, levels, PATCHES, DIRECTIONS) float32 in 8-bit levels.
 
     Places and directions are fixed, so that photo, edit and target are seen at the same places.
     """
@@ -48,10 +50,15 @@ class PatchProjections(FeatureExtractor):
 
     def extract(self, prepared_NHWC: Pixels) -> Features:
         x = torch.from_numpy(np.ascontiguousarray(prepared_NHWC, np.float32)).permute(0, 3, 1, 2)
-        return torch.cat([_project(level, i) for i, level in enumerate(pyramid(x))], 1).numpy()
+        return torch.stack([_project(level, i) for i, level in enumerate(pyramid(x))], 1).numpy()
 
 
 patch_projections = PatchProjections()
+
+
+def fewer_patches(projections: Features, images: int) -> Features:
+    """Those of a batch to keep, where there are so many images in all: the same places of each, MOST together."""
+    return projections[:, :, : max(1, min(PATCHES, MOST // images))].copy()
 
 
 def pyramid(x_NCHW: Tensor) -> list[Tensor]:
@@ -65,14 +72,14 @@ def pyramid(x_NCHW: Tensor) -> list[Tensor]:
 
 
 def _project(level_NCHW: Tensor, index: int) -> Tensor:
-    """(N, PATCHES · DIRECTIONS)."""
+    """(N, PATCHES, DIRECTIONS)."""
     count, channels, height, width = level_NCHW.shape
     rng = np.random.Generator(np.random.PCG64([SEED, index]))
     top, left = (torch.from_numpy(rng.integers(side - SIDE + 1, size=PATCHES)) for side in (height, width))
     offset = torch.arange(SIDE)
     rows, columns = (top[:, None] + offset)[:, :, None], (left[:, None] + offset)[:, None, :]
     patches = level_NCHW[:, :, rows, columns].permute(0, 2, 1, 3, 4).reshape(count, PATCHES, -1)
-    return (patches @ _directions(channels * SIDE**2)).reshape(count, -1)
+    return patches @ _directions(channels * SIDE**2)
 
 
 @functools.cache
@@ -83,22 +90,26 @@ def _directions(length: int) -> Tensor:
 
 
 def sliced_distance(a: NDArray, b: NDArray, *, paired: bool = True) -> SlicedDistance:
-    """The distance of images' projections (N, D) to the targets' (M, D), as `PatchProjections` gives them.
+    """The distance of images' projections (N, levels, P, DIRECTIONS), as `PatchProjections` gives them, to the targets'
+    (M, …): of P patches of each.
 
     Of each level, the mean over directions of the Wasserstein-1 distance of all its patches, in the standard deviation
     of the targets' projections; the mean over levels. paired: row i of both is of the same photo, so that a draw of the
     bootstrap takes the same rows of both. As in `frechet_interval`, what a draw's repeated images add is taken out.
     Raises InputError as `frechet_distance`, and for paired sets of different length.
     """
-    a, b = checked(a, b, paired=paired)
+    if a.ndim != 4 or a.shape[1:] != b.shape[1:]:
+        raise InputError(f"projections of {a.shape} and {b.shape} cannot be compared")
+    checked(a.reshape(len(a), -1)[:, :1], b.reshape(len(b), -1)[:, :1], paired=paired)  # how many there are
+    patches = a.shape[2]
     rng, draws = np.random.default_rng(0), []
     for _ in range(DRAWS):
         times = rng.multinomial(len(a), np.full(len(a), 1 / len(a)))
         others = times if paired else rng.multinomial(len(b), np.full(len(b), 1 / len(b)))
-        draws.append(np.concatenate([times / len(a), -others / len(b)]) / PATCHES)
+        draws.append(np.concatenate([times / len(a), -others / len(b)]) / patches)
     shares, values, of_draws = np.array(draws, np.float32), [], []
-    for x, y in zip(_by_level(a), _by_level(b), strict=True):  # one level's at a time in memory
-        level = _Level.of(x, y)
+    for i in range(a.shape[1]):  # one level's at a time in memory
+        level = _Level.of(_of_level(a, i), _of_level(b, i), patches)
         values.append(level.distance(len(a), len(b)))
         of_draws.append(level.drawn(shares))
     value, drawn = float(np.mean(values)), np.mean(of_draws, 0)
@@ -106,34 +117,37 @@ def sliced_distance(a: NDArray, b: NDArray, *, paired: bool = True) -> SlicedDis
     return SlicedDistance(value, max(0.0, float(low)), float(high), len(a))
 
 
-def _by_level(features_ND: NDArray) -> NDArray:
-    """(levels, DIRECTIONS, N · PATCHES): images in their order, the patches of one together."""
-    shaped = features_ND.reshape(len(features_ND), -1, PATCHES, DIRECTIONS)
-    return shaped.transpose(1, 3, 0, 2).reshape(shaped.shape[1], DIRECTIONS, -1)
+def _of_level(projections: NDArray, level: int) -> NDArray[np.float64]:
+    """(DIRECTIONS, N · P): images in their order, the patches of one together. Raises InputError where they are not
+    finite."""
+    (found,) = checked(projections[:, level].reshape(len(projections), -1))
+    return found.reshape(len(projections), -1, DIRECTIONS).transpose(2, 0, 1).reshape(DIRECTIONS, -1)
 
 
 @dataclass(frozen=True)
 class _Level:
     """All projections of one level in order.
 
-    owner: the image, of both sets one after the other, whose each is; (DIRECTIONS, (N + M) · PATCHES), as values.
+    owner: the image, of both sets one after the other, whose each is; (DIRECTIONS, (N + M) · P), as values. patches: P,
+    those of an image.
     """
 
     owner: NDArray[np.int32]
     values: NDArray[np.float32]
+    patches: int
     deviation: float
 
     @classmethod
-    def of(cls, a: NDArray, b: NDArray) -> _Level:
+    def of(cls, a: NDArray, b: NDArray, patches: int) -> _Level:
         both = np.concatenate([a, b], 1)
         order = both.argsort(1)
         values = np.take_along_axis(both, order, 1).astype(np.float32)
         # At least one 8-bit level: edits of one colour would be infinitely far from all others.
-        return cls((order // PATCHES).astype(np.int32), values, max(1.0, float(b.std(1).mean())))
+        return cls((order // patches).astype(np.int32), values, patches, max(1.0, float(b.std(1).mean())))
 
     def distance(self, count_a: int, count_b: int) -> float:
         """The area between the two cumulative distributions."""
-        share = np.repeat([1 / count_a, -1 / count_b], [count_a, count_b]) / PATCHES
+        share = np.repeat([1 / count_a, -1 / count_b], [count_a, count_b]) / self.patches
         between = np.abs(np.cumsum(share[self.owner[:, :-1]], axis=1))
         return float(np.einsum("dn,dn->d", between, np.diff(self.values)).mean()) / self.deviation
 
