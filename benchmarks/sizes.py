@@ -143,7 +143,7 @@ def run_all(config: Settings) -> str:
     text = table(config, found)
     write_bytes(config.out / "sizes.md", text.encode())
     if config.sheet:
-        write_bytes(config.sheet, encode_jpeg(draw(config, found)))
+        write_bytes(config.sheet, encode_jpeg(draw(config, found), 80))
     return text
 
 

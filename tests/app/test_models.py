@@ -27,14 +27,14 @@ def chosen(library: Library, *names: str, weights: tuple[float, ...] = (1.0,)) -
     return Choice.of(library, next(iter(library.shelves)), names, weights)
 
 
-def test_edits_are_pytorchs(library: Library, shelf: Shelf) -> None:
+def test_edits_are_those_of_the_fastest_runtime(library: Library, shelf: Shelf) -> None:
     models = Models("cpu")
     for names, adapters, weights in (
         (("adapter",), (shelf.adapter,), (1.0,)),
         (("second", "adapter"), (shelf.second, shelf.adapter), (0.3, 0.7)),
     ):
         model = Model.load(base=shelf.base, adapter=adapters, weights=weights)
-        wanted = Predictor(model, "cpu").batch(PHOTO[None])[0]
+        wanted = Predictor(model, "cpu", "auto").batch(PHOTO[None])[0]
         assert np.array_equal(models.network(chosen(library, *names, weights=weights), PHOTO, WHOLE), wanted)
 
 
@@ -43,9 +43,7 @@ def test_a_file_is_what_the_command_writes(library: Library, shelf: Shelf, tmp_p
     exif = Image.Exif()
     exif[0x010F] = "a camera"
     Image.fromarray(PHOTO).save(photo, "JPEG", exif=exif)
-    edit(
-        EditConfig(input=(photo,), out=out, base=shelf.base, adapter=(shelf.adapter,), strength=0.7, runtime="pytorch")
-    )
+    edit(EditConfig(input=(photo,), out=out, base=shelf.base, adapter=(shelf.adapter,), strength=0.7))
     made = Models("cpu").file(chosen(library, "adapter"), 0.7, photo, ".jpg", 10**6)
     assert made.data == out.read_bytes()
     assert "more than the" in refused(lambda: Models("cpu").file(chosen(library, "adapter"), 0.7, photo, ".jpg", 1000))

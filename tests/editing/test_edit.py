@@ -12,7 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2gan import EditConfig, InputError, Model, PhotosConfig, PhotoSet, Predictor, edit, prepare_photos
+from e2gan import (
+    EditConfig,
+    InputError,
+    Model,
+    PhotosConfig,
+    PhotoSet,
+    Predictor,
+    ScratchConfig,
+    edit,
+    prepare_photos,
+    train_scratch,
+)
 from e2gan.core.files import sha256
 from e2gan.core.images import Pixels, read_image, resize
 from e2gan.data.builtin_photos import builtin_pictures
@@ -449,3 +460,33 @@ def test_a_file_may_have_the_longest_name_that_there_is(project: Project, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.png", out.name]
     said = refused(lambda: edit(config(project, source, tmp_path / f"{'x' * 252}.png")))
     assert "is too long for a path" in said
+
+
+def test_a_colour_table_is_found_done_whatever_runtime_is_named(project: Project, tmp_path: Path) -> None:
+    train_scratch(ScratchConfig(pairs=project.sepia, out=tmp_path / "table", model="lut"))
+    save(tmp_path / "in/a.png", noise(40, 40))
+    command = EditConfig(
+        input=(tmp_path / "in",), out=tmp_path / "out", model=tmp_path / "table", runtime="pytorch-bf16", device="cpu"
+    )
+    assert edit(command).runtime == "pytorch"
+    again = edit(command)
+    assert (again.already_done, again.runtime) == (True, "pytorch")
+
+
+def test_the_fastest_runtime_is_chosen_by_what_the_network_sees(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    made = Predictor.__init__
+
+    def counted(self: Predictor, model: Model, device: str, runtime: Any, photos: int) -> None:
+        counts.append(photos)
+        made(self, model, device, runtime, photos)
+
+    monkeypatch.setattr(Predictor, "__init__", counted)
+    for i in range(3):
+        save(tmp_path / f"in/{i}.png", noise(256, 512))
+    edit(config(project, tmp_path / "in", tmp_path / "whole", side=0))
+    edit(config(project, tmp_path / "in", tmp_path / "half", side=128))
+    edit(config(project, tmp_path / "in/0.png", tmp_path / "one.png"))  # at the side that the base was trained at
+    assert counts == [6, 2, 1]  # twice as wide as high; a quarter of that

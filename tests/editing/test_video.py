@@ -16,6 +16,7 @@ from e2gan import EditConfig, InputError, Model, Predictor, edit
 from e2gan.core.locks import only_writer
 from e2gan.core.outputs import partial_of
 from e2gan.editing import video
+from e2gan.editing.edit import photos_seen
 from e2gan.editing.edited import EditedVideo
 from tests.conftest import Project, refused
 from tests.editing.clips import apart, av, moving, read_clip, sound_of, write_clip
@@ -355,3 +356,11 @@ def test_sound_that_no_container_holds_is_coded_anew(project: Project, tmp_path:
         heard = sum(frame.samples for frame in container.decode(audio=0)) / 48_000
     assert 0.95 < heard < 1.1
     assert sound_of(edited(project, source, tmp_path / "out.mkv", strength=0.0).out) == sound_of(source)
+
+
+def test_the_runtime_is_chosen_by_its_own_frames(project: Project, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "clip.mp4", moving(40, height=256, width=256))
+    model = Model.load(base=project.base, adapter=(project.adapter,))
+    whole, half = (config(project, source, tmp_path / "out.mp4", side=side) for side in (0, 128))
+    assert photos_seen(whole, model, None, video=True) == 40
+    assert photos_seen(half, model, None, video=True) == 10

@@ -94,7 +94,7 @@ class Models:
             model = Model.load(base=choice.shelf.folder, adapter=choice.adapters, weights=choice.mixture)
         except InputError as error:  # of folders whose place is nobody's business
             raise InputError(about(choice.names[0], error, choice.shelf.folder, *choice.adapters)) from None
-        predictor = Predictor(model, self.device)
+        predictor = Predictor(model, self.device, "auto")
         run = predictor.run
 
         def stoppable(photos: Tensor, seen: Tensor) -> Tensor:
@@ -119,7 +119,6 @@ class Models:
             adapter=choice.adapters,
             weights=choice.mixture,
             strength=strength,
-            runtime="pytorch",
         )
         config.check()
         picture = read_picture(photo, most)

@@ -16,18 +16,19 @@ from e2gan.config.settings import fitted
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, clear_beside, read_json, sha256, write_bytes
 from e2gan.core.identity import files_below, hash_pictures
-from e2gan.core.images import Picture, is_blank, read_picture
+from e2gan.core.images import Picture, check_file, is_blank, read_picture
 from e2gan.core.names import file_key, inside, output_names
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import partial_of, writing
-from e2gan.core.picture_kinds import VIDEO_SUFFIXES
+from e2gan.core.picture_kinds import VIDEO_SUFFIXES, open_picture
 from e2gan.core.progress import track
 from e2gan.core.schemas import StageConfig
 from e2gan.editing.edited import EDITS, Edited, Told, video_lines
 from e2gan.editing.photo_file import FORMATS, check_sides, encode, ending, kept_exif, own_colours, with_alpha
-from e2gan.editing.predictor import Predictor
+from e2gan.editing.predictor import Predictor, side_for_paint
 from e2gan.editing.provenance import Provenance
 from e2gan.editing.video import check_out, edit_video
+from e2gan.editing.video_file import open_clip
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
     MODEL,
@@ -40,7 +41,7 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.models import Model
 
-FRAMES = 300  # that a video is taken to have, some ten seconds, where the fastest runtime is chosen for it
+FRAMES = 300  # that a video is taken to have, some ten seconds, where it does not say
 
 
 def edit(config: EditConfig) -> Edited:
@@ -68,11 +69,11 @@ def edit(config: EditConfig) -> Edited:
         base=config.base, adapter=config.adapter, model=config.model, weights=config.weights, text=config.text
     )
     photos = _Photos.of(config) if several else None
-    count = len(photos.files) if photos is not None else FRAMES if video else 1
-    runtime = _runtime(config)
+    # A colour table is next to no work: whatever is asked for, PyTorch runs it.
+    runtime = "pytorch" if isinstance(model.generator, LookUpTable) else _runtime(config)
 
     def prepared() -> Predictor:
-        predictor = Predictor(model, config.device, runtime, count)
+        predictor = Predictor(model, config.device, runtime, photos_seen(config, model, photos, video=video))
         predictor.check_tile(config.tile)
         return predictor
 
@@ -99,6 +100,27 @@ def edit(config: EditConfig) -> Edited:
     name = str(photo)
     lost, blank = [(name, what) for what in made.lost], [name] if made.blank else []
     return Edited(config.out, photos=1, lost=lost, blank=blank, runtime=predictor.runtime, notes=predictor.notes)
+
+
+def photos_seen(config: EditConfig, model: Model, photos: _Photos | None, *, video: bool) -> int:
+    """How many photos of 256 pixels a side the generator sees, by which the fastest runtime is chosen: as many as there
+    are photos or frames, all as large as the first."""
+    photo, count = photos.files[0] if photos is not None else next(iter(config.input)), 1
+    width = height = model.size
+    if video:
+        with open_clip(photo) as clip:
+            width, height, count = clip.width, clip.height, clip.count or FRAMES
+    else:
+        count = len(photos.files) if photos is not None else 1
+        with suppress(Exception):  # what cannot be read is told where it is edited
+            check_file(photo)
+            with open_picture(photo) as picture:
+                width, height = picture.size
+    own = max(1, min(width, height))
+    way = model.detail if config.detail == "auto" else config.detail
+    default = model.size if way == "guided" else side_for_paint(model.size, own)
+    side = own if config.side == 0 else min(own, config.side or default)
+    return max(1, round(count * side**2 * max(width, height) / own / 256**2))
 
 
 def _runtime(config: EditConfig) -> RuntimeName:

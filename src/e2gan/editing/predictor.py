@@ -86,7 +86,8 @@ class Predictor:
         return cls(Model.load(**found, prompt=prompt, text=text), device, runtime, photos)
 
     def __init__(self, model: Model, device: str = "auto", runtime: RuntimeName = "pytorch", photos: int = 1) -> None:
-        """runtime: pytorch, in fp32, which the metrics are measured by; auto is the fastest for so many photos.
+        """runtime: pytorch, in fp32, which the metrics are measured by; auto is the fastest for so many photos, of
+        256 pixels a side as the network sees them.
 
         Raises InputError where the device or a runtime that is named is not there, or does not give PyTorch's edits
         (`runtimes.load_runtime`), or `model` is no Model.

@@ -132,7 +132,8 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def work(generator: nn.Module, photos: int) -> float:
-    """What so many photos of one size cost, in parameters that each pixel meets: a folded generator sees a quarter."""
+    """What so many photos of 256 pixels a side cost, in parameters that each pixel meets: a folded generator sees a
+    quarter."""
     fold = max(1.0, int(generator.multiple) / 8)  # pyright: ignore[reportArgumentType]
     return photos * sum(p.numel() for p in generator.parameters()) / fold**2
 
