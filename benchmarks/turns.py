@@ -27,21 +27,30 @@ SETTLED = 0.3  # seconds after a turn: ONNX Runtime's threads go on spinning for
 
 @dataclass
 class Found:
-    """Of a row: milliseconds of a piece of work in each turn, where the machine was quiet and where not, and the peak
-    memory of its process."""
+    """Of a row: its turns and the peak memory of its process.
 
-    times: list[list[float]] = field(default_factory=list)
-    noisy: list[list[float]] = field(default_factory=list)
+    turns: of each, the slower of the references before and after it, and milliseconds of each piece of work.
+    fastest: reference of the whole group, by which the turns are judged: a load from the start on shows only later.
+    """
+
+    turns: list[tuple[float, list[float]]] = field(default_factory=list)
+    fastest: float = 0.0
     megabytes: float = 0.0
     error: str | None = None
+
+    @property
+    def quiet(self) -> list[list[float]]:
+        """Milliseconds of the turns in which nobody else used the machine."""
+        return [times for reference, times in self.turns if reference <= MOVED * self.fastest]
 
     def facts(self) -> dict[str, Any]:
         """The median and the 95th percentile of the quiet turns; of all where there were none."""
         facts: dict[str, Any] = {"error": self.error, "peak_megabytes": round(self.megabytes)}
-        if turns := self.times or self.noisy:
+        quiet = self.quiet
+        if turns := quiet or [times for _, times in self.turns]:
             used = [ms for turn in turns for ms in turn]
             facts |= {"ms": statistics.median(used), "ms_p95": float(np.percentile(used, 95)), "turns": len(turns)}
-            facts["quiet"] = bool(self.times)
+            facts["quiet"] = bool(quiet)
         return facts
 
 
@@ -128,17 +137,17 @@ def take_turns(
                 found[name].error = str(error)
         fastest = min(reference(threads) for _ in range(5))
         for _ in range(2 * rounds):
-            for name, process in served.items():
+            for name in [name for name in served if len(found[name].quiet) < rounds]:
                 row = found[name]
-                if len(row.times) < rounds:
-                    before = reference(threads)
-                    told = process.time(seconds)
-                    time.sleep(SETTLED)
-                    after = reference(threads)
-                    fastest = min(fastest, before, after)
-                    quiet = max(before, after) <= MOVED * fastest
-                    (row.times if quiet else row.noisy).append(told["ms"])
-                    row.megabytes = told["megabytes"]
+                before = reference(threads)
+                told = served[name].time(seconds)
+                time.sleep(SETTLED)
+                after = reference(threads)
+                fastest = min(fastest, before, after)
+                row.turns.append((max(before, after), told["ms"]))
+                row.megabytes = told["megabytes"]
+            for row in found.values():
+                row.fastest = fastest
     finally:
         for process in served.values():
             process.stop()

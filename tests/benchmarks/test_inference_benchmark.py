@@ -38,17 +38,10 @@ def test_rows_take_turns_in_processes_of_their_own(bench: Any, tmp_path: Path, m
     assert "ms" not in absent
 
 
-def test_a_turn_beside_other_work_counts_only_where_there_is_no_other(bench: Any) -> None:
-    quiet = bench.turns.Found(times=[[10.0, 12.0], [11.0]], noisy=[[50.0]]).facts()
-    assert (quiet["ms"], quiet["turns"], quiet["quiet"]) == (11.0, 2, True)
-    noisy = bench.turns.Found(noisy=[[50.0]]).facts()
-    assert (noisy["ms"], noisy["quiet"]) == (50.0, False)
-
-
 def test_the_table_shows_the_best_batch_and_ratios_within_a_group(bench: Any) -> None:
     def facts(group: int, model: str, batch: int, ms: float) -> dict[str, Any]:
         row = bench.Row(model, "PyTorch", "bf16", 256, batch, 2)
-        found = bench.turns.Found(times=[[ms]], megabytes=300).facts()
+        found = bench.turns.Found(turns=[(0.0, [ms])], megabytes=300).facts()
         return asdict(row) | {"group": group, "gmacs": 1.0, "file_megabytes": None} | found
 
     rows = [

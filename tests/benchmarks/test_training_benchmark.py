@@ -36,7 +36,7 @@ def test_the_small_size_costs_less_than_the_full_one_and_pix2pix_most(bench: Any
 def test_the_parts_of_a_factor_make_it(bench: Any) -> None:
     def row(name: str, ms: float, gflop: float, pairs: int, epochs: int) -> dict[str, Any]:
         hours = ms / 3.6e6 * pairs * epochs
-        found = bench.turns.Found(times=[[ms]], megabytes=100).facts()
+        found = bench.turns.Found(turns=[(0.0, [ms])], megabytes=100).facts()
         return {"name": name, "gflop": gflop, "pairs": pairs, "epochs": epochs, "batch": 1, "hours": hours} | found
 
     rows = [row("first", 900.0, 300.0, 800, 200), row("second", 225.0, 150.0, 400, 100)]
