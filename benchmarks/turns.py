@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -44,10 +45,11 @@ class Found:
         return [times for reference, times in self.turns if reference <= MOVED * self.fastest]
 
     def facts(self) -> dict[str, Any]:
-        """The median and the 95th percentile of the quiet turns; of all where there were none."""
+        """The median and the 95th percentile of the quiet turns; of all where there were none. Nothing of a row with an
+        error: what broke later may have been slow before."""
         facts: dict[str, Any] = {"error": self.error, "peak_megabytes": round(self.megabytes)}
         quiet = self.quiet
-        if turns := quiet or [times for _, times in self.turns]:
+        if self.error is None and (turns := quiet or [times for _, times in self.turns]):
             used = [ms for turn in turns for ms in turn]
             facts |= {"ms": statistics.median(used), "ms_p95": float(np.percentile(used, 95)), "turns": len(turns)}
             facts["quiet"] = bool(quiet)
@@ -105,28 +107,35 @@ class Served:
             raise
 
     def time(self, seconds: float) -> dict[str, Any]:
+        """Raises InputError with the last line that the process said, where it ended."""
         assert self.process.stdin is not None
-        print(seconds, file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the answer says how
+            print(seconds, file=self.process.stdin, flush=True)
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         for line in iter(self.process.stdout.readline, ""):
-            if line.startswith("{"):
+            if line.startswith("{") and line.endswith("\n"):  # not of a process that was killed within its line
                 return json.loads(line)
         self.log.seek(0)
         said = self.log.read().decode(errors="replace").strip().splitlines() or ["ended without a word"]
         raise InputError(said[-1])
 
     def stop(self) -> None:
-        with self.process, self.log:
-            self.process.kill()
+        self.process.kill()
+        # What was written for a process that had ended cannot be flushed.
+        with self.log, contextlib.suppress(BrokenPipeError), self.process:
+            pass
 
 
 def take_turns(
     start: Mapping[str, Callable[[], Served]], threads: int, rounds: int, seconds: float
 ) -> dict[str, Found]:
-    """Time each row for so many quiet turns, in up to twice as many rounds. start: a row's name → its process."""
+    """Time each row for so many quiet turns, in up to twice as many rounds. start: a row's name → its process.
+
+    A row whose process does not begin, or ends, has its error; the others go on.
+    """
     found = {name: Found() for name in start}
     served: dict[str, Served] = {}
     try:
@@ -140,7 +149,12 @@ def take_turns(
             for name in [name for name in served if len(found[name].quiet) < rounds]:
                 row = found[name]
                 before = reference(threads)
-                told = served[name].time(seconds)
+                try:
+                    told = served[name].time(seconds)
+                except InputError as error:
+                    row.error = str(error)
+                    served.pop(name).stop()
+                    continue
                 time.sleep(SETTLED)
                 after = reference(threads)
                 fastest = min(fastest, before, after)

@@ -85,3 +85,32 @@ def test_a_row_that_is_never_quiet_has_twice_the_turns(bench: Any, start: Any, m
     never = bench.take_turns({"a": start(Row())}, 1, 2, 0.0)["a"]
     assert len(never.turns) == 4
     assert not never.facts()["quiet"]
+
+
+def test_a_row_whose_process_ends_has_its_error_and_the_others_go_on(
+    bench: Any, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references(bench, monkeypatch, repeat(1.0))
+    begun: list[Any] = []
+
+    def kept(row: Row) -> Callable[[], Any]:
+        def begin() -> Any:
+            begun.append(start(row)())
+            return begun[-1]
+
+        return begin
+
+    found = bench.take_turns({"dies": kept(Row(lives=1)), "lives": kept(Row())}, 1, 3, 0.0)
+    assert found["dies"].facts() == {"error": "out of memory", "peak_megabytes": 10}  # no figure of what broke
+    assert (found["lives"].facts()["turns"], found["lives"].error) == (3, None)
+    assert all(served.process.poll() is not None for served in begun)
+
+
+def test_a_process_that_is_gone_between_two_turns_is_told(bench: Any, start: Any) -> None:
+    served = start(Row())()
+    assert served.time(0.0)["ms"] == [1]
+    served.process.kill()
+    served.process.wait()
+    with pytest.raises(bench.InputError, match="ended without a word"):
+        served.time(0.0)
+    served.stop()
