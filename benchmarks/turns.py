@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from e2gan import InputError
+from e2gan.config.checks import at_least, need
 
 MOVED = 1.1  # of the reference's fastest time, beyond which a turn is taken again
 SETTLED = 0.3  # seconds after a turn: ONNX Runtime's threads go on spinning for the next frame
@@ -87,6 +89,26 @@ def add_options(made: argparse.ArgumentParser, rounds: int | None, seconds: floa
     made.add_argument("--rounds", type=int, default=rounds, help="quiet turns wanted of a row")
     made.add_argument("--seconds", type=float, default=seconds, help="of a turn, at least one step")
     made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raises InputError for what cannot be measured, or written, before anything is. None is a default of the row's."""
+    for name in ("threads", "rounds"):
+        given = getattr(options, name)
+        for value in given if isinstance(given, list) else [given]:
+            at_least(name, value, 1)
+    at_least("seconds", options.seconds, 0)
+    if options.out is not None:
+        need(not options.out.is_dir(), f"--out {options.out} is a folder: name a file")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it, and how many of its cores there are."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores"
 
 
 class Served:

@@ -87,3 +87,34 @@ def test_a_stopped_run_goes_on_with_what_is_missing(
     assert [row["batch"] for row in json.loads(out.read_text())["rows"]] == [1, 2, 4]
     assert main("--rounds", "2") == 2
     assert "has rows of other settings" in capsys.readouterr().err
+    ours = bench.machine()
+    assert ours["processor"]
+    assert ours["torch"] == bench.torch.__version__
+    more = {"runtimes": ours["runtimes"] | {"another": "1.0"}}  # installed since
+    for other in ({"processor": "another"}, {"torch": "1.0"}, more):
+        monkeypatch.setattr(bench, "machine", lambda other=other: ours | other)
+        assert main() == 2
+        assert "has rows of other settings" in capsys.readouterr().err
+    assert measured == [1, 2, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("rounds", "0", 1), ("seconds", "-1", 0), ("threads", "0", 1), ("threads", "-2", 1)]
+)
+def test_numbers_that_measure_nothing_are_refused(
+    bench: Any, option: str, value: str, least: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"--{option}", "2", value] if option == "threads" else [f"--{option}", value]
+    monkeypatch.setattr("sys.argv", ["inference.py", *given])
+    assert bench.main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: --{option} {value}")
+    assert line.endswith(f"must be at least {least}")
+
+
+def test_a_folder_is_refused_before_anything_is_measured(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["inference.py", "--out", str(tmp_path)])
+    assert bench.main() == 2
+    assert "is a folder" in capsys.readouterr().err
