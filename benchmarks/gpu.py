@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.serve:
         serve(options.serve, options.device, options.quick, options.seconds)
         return 0
-    return exit_status(lambda: work(options))
+    return exit_status(lambda: work(options), goes_on=False)
 
 
 if __name__ == "__main__":

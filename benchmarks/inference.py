@@ -241,7 +241,7 @@ def main() -> int:
     if options.serve:
         serve(Row(**json.loads(options.serve[0])), Path(options.serve[1]))
         return 0
-    return exit_status(lambda: measured(options))
+    return exit_status(lambda: measured(options), goes_on=options.out is not None)
 
 
 def measured(options: argparse.Namespace) -> None:
