@@ -19,7 +19,7 @@ from torch import Tensor
 import training as others
 import turns
 from e2gan import PRESETS, RECIPES, Ranks, TrainingConfig
-from e2gan.core.device import autocast
+from e2gan.core.device import autocast, bf16_is_fast
 from e2gan.export.pixel_model import PixelModel
 from e2gan.measure.cost import step_flops
 from e2gan.networks.discriminator import Discriminator
@@ -272,6 +272,8 @@ def step_row(training: Training, how: str, settings: Settings, size: int | None 
     told = timed(lambda: step(pairs, 1), settings.device, training.config.batch, 0.2 if settings.quick else 3.0)
     told |= {"gflop": flops / 1e9, "gmacs_a_second": flops / 2e9 / (told["ms"] / 1000), "first_losses": first}
     told["first_seconds"] = round(compiling, 2)
+    fast, asked = bf16_is_fast(settings.device), training.config.precision
+    told["precision"] = ("bf16" if fast else "fp32") if asked == "auto" else asked
     if training.pairs:
         told["hours"] = told["ms"] / 1000 * training.pairs * training.epochs / 3600
     return told
