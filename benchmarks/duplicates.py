@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=2000)
     parser.add_argument("--many", type=int, default=10_000)
     arguments = parser.parse_args()
-    return exit_status(lambda: print(measure(arguments.photos, arguments.limit, arguments.many)))
+    return exit_status(lambda: print(measure(arguments.photos, arguments.limit, arguments.many)), goes_on=False)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def work(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return exit_status(lambda: work(parser().parse_args(arguments)))
+    return exit_status(lambda: work(parser().parse_args(arguments)), goes_on=False)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Under nine minutes. It needs PyTorch 2.8 or newer, this source, and the wheels that docs/gpu.md lists; no network. Each
 part (gpu_parts.py) runs in a process of its own, which is killed when its time is over, and writes each row when it has
-it: a part that fails or is late loses what it had not yet done, and the JSON says so. --device cpu --quick is the same
+it: a part that fails or is late loses what it had not yet done, and the JSON says so. Exit status 2 where `checks` was
+asked for and did not pass as a whole, or the first losses of a training's rows differ. --device cpu --quick is the same
 way in small. `ms` is for one photo; of steps, ten run without waiting in between, as in the training loop.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -33,6 +35,7 @@ from runs import exit_status  # noqa: E402
 
 GOALS = {"H200": 20.0, "H100": 30.0}  # seconds of an adapter: 400 pairs of 256 pixels, 100 epochs
 TIMES_LESS = 30.0  # than pix2pix's 800 × 200, on the same GPU
+APART = {"fp32": 0.01, "bf16": 0.05}  # of the larger: how far first losses of one training may lie apart; fp32 or TF32
 
 
 def serve(name: str, device: str, quick: bool, seconds: float) -> None:
@@ -76,6 +79,48 @@ def whole_rows(text: str) -> Iterator[Row]:
                 yield json.loads(line)
 
 
+def first_losses(parts: dict[str, Any]) -> list[Row]:
+    """Of each training with several rows (batches, eager and compiled), how far its first losses lie apart, as a share
+    of the larger. They are of one photo and one start, so `passed` where it is within APART; None where one is not
+    finite."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for part in ("steps", "base"):
+        for row in parts.get(part, {}).get("rows", []):
+            if "first_losses" in row:
+                groups.setdefault((part, row["name"], row.get("size")), []).append(row)
+    told = []
+    for (part, name, size), rows in groups.items():
+        if len(rows) < 2:
+            continue
+        apart = 0.0
+        for loss in rows[0]["first_losses"]:
+            values = [row["first_losses"][loss] for row in rows]
+            if not all(map(math.isfinite, values)):
+                apart = math.inf
+            elif largest := max(map(abs, values)):
+                apart = max(apart, (max(values) - min(values)) / largest)
+        finite = math.isfinite(apart)
+        about = {"part": part, "name": name, "size": size, "rows": len(rows), "apart": apart if finite else None}
+        told.append(about | {"passed": finite and apart <= APART[rows[0]["precision"]]})
+    return told
+
+
+def failed_checks(parts: dict[str, Any]) -> list[str]:
+    """What did not pass, or was not tried although it was asked for."""
+    said = []
+    if (checks := parts.get("checks")) is not None:
+        for row in checks["rows"]:
+            if row.get("passed") is not True:
+                said.append(f"{row['name']}: {row['error'] or 'differs by more than is allowed'}")
+        if checks["error"] or not checks["rows"]:
+            said.append(f"the part checks: {checks['error'] or 'made no check'}")
+    for row in first_losses(parts):
+        if not row["passed"]:
+            apart = "not all finite" if row["apart"] is None else f"{row['apart']:.1%} apart"
+            said.append(f"first losses, {row['name']}: {apart}")
+    return said
+
+
 def summary(parts: dict[str, Any]) -> Row:
     """The goals and what became of them; None where a figure is missing."""
 
@@ -83,7 +128,8 @@ def summary(parts: dict[str, Any]) -> Row:
         return [row for row in parts.get(part, {}).get("rows", []) if not row.get("error")]
 
     card = next((row["card"] for row in rows("machine") if "card" in row), "")
-    checked = [row["passed"] for row in rows("checks")]
+    losses = first_losses(parts)
+    checked = [row.get("passed") is True for row in (*parts.get("checks", {}).get("rows", []), *losses)]
     adapters = [row for row in rows("adapter") if row["name"] == "an adapter"]
     best = min(adapters, key=lambda row: row["seconds_of_100_epochs"], default=None)
     theirs = [row["hours"] * 3600 for row in rows("steps") if row["name"] == PUBLISHED]
@@ -91,6 +137,8 @@ def summary(parts: dict[str, Any]) -> Row:
     return {
         "card": card,
         "checks_passed": f"{sum(checked)} of {len(checked)}",
+        "checks_failed": failed_checks(parts),
+        "first_losses": losses,
         "adapter_seconds": seconds,
         "adapter_how": best and f"{best['how']}, batches of {best['batch']}, {best['epochs']} epochs run",
         "adapter_goal_seconds": next((goal for name, goal in GOALS.items() if name in card), None),
@@ -127,8 +175,8 @@ def work(options: argparse.Namespace) -> None:
         if options.out:
             write_json(options.out, {"options": {k: str(v) for k, v in vars(options).items()}} | told)
     print(json.dumps(summary(parts), indent=2))
-    if any(row.get("passed") is False for part in parts.values() for row in part["rows"]):
-        raise InputError("a result differs from the CPU's by more than is allowed: see the rows of the part checks")
+    if failed := failed_checks(parts):
+        raise InputError(f"not all checks passed: {'; '.join(failed)}")
 
 
 def late() -> dict[str, Any]:
@@ -140,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.serve:
         serve(options.serve, options.device, options.quick, options.seconds)
         return 0
-    return exit_status(lambda: work(options))
+    return exit_status(lambda: work(options), goes_on=False)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch import Tensor
 import training as others
 import turns
 from e2gan import PRESETS, RECIPES, Ranks, TrainingConfig
-from e2gan.core.device import autocast
+from e2gan.core.device import autocast, bf16_is_fast
 from e2gan.export.pixel_model import PixelModel
 from e2gan.measure.cost import step_flops
 from e2gan.networks.discriminator import Discriminator
@@ -81,15 +81,15 @@ def timed(work: Callable[[], object], device: torch.device, photos: int, seconds
     first = time.perf_counter() - begun
     for _ in range(3):  # CUDA graphs are recorded by the second and third
         work()
-    found = turns.Found()
+    found = turns.Found()  # without references: nobody else is on the card
     wait(device)
     begun = time.perf_counter()
-    while len(found.times) < 3 or (time.perf_counter() - begun < seconds and len(found.times) < 200):
+    while len(found.turns) < 3 or (time.perf_counter() - begun < seconds and len(found.turns) < 200):
         start = time.perf_counter()
         for _ in range(LOG_EVERY):
             work()
         wait(device)
-        found.times.append([1000 * (time.perf_counter() - start) / LOG_EVERY / photos])
+        found.turns.append((0.0, [1000 * (time.perf_counter() - start) / LOG_EVERY / photos]))
     if device.type == "cuda":
         found.megabytes = torch.cuda.max_memory_allocated(device) / 2**20
     else:
@@ -272,6 +272,8 @@ def step_row(training: Training, how: str, settings: Settings, size: int | None 
     told = timed(lambda: step(pairs, 1), settings.device, training.config.batch, 0.2 if settings.quick else 3.0)
     told |= {"gflop": flops / 1e9, "gmacs_a_second": flops / 2e9 / (told["ms"] / 1000), "first_losses": first}
     told["first_seconds"] = round(compiling, 2)
+    fast, asked = bf16_is_fast(settings.device), training.config.precision
+    told["precision"] = ("bf16" if fast else "fp32") if asked == "auto" else asked
     if training.pairs:
         told["hours"] = told["ms"] / 1000 * training.pairs * training.epochs / 3600
     return told

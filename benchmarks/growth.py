@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from e2gan.config import PRESETS, RECIPES, Ranks
+from e2gan.config.checks import need
 from e2gan.core.files import write_bytes, write_json
 from e2gan.core.plots import COLOURS
 from e2gan.core.progress import track
@@ -147,7 +148,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def work(options: argparse.Namespace) -> None:
-    rounds = options.rounds or (1 if options.quick else 5)
+    turns.check_options(options)
+    if options.plot is not None:
+        need(not options.plot.is_dir(), f"--plot {options.plot} is a folder: name a file")
+    rounds = options.rounds if options.rounds is not None else (1 if options.quick else 5)
     seconds = options.seconds if options.seconds is not None else (0.0 if options.quick else 3.0)
     told: list[dict[str, Any]] = []
     for name, group in track(list(rows(options.threads, options.quick).items()), "settings"):
@@ -164,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.serve:
         serve(Row(**json.loads(options.serve)))
         return 0
-    return exit_status(lambda: work(options))
+    return exit_status(lambda: work(options), goes_on=False)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ the median of a frame's wall time over all rounds, with the 95th percentile besi
 matrix product is timed; where that moved by more than a tenth from the group's fastest, the turn counts for nothing and
 is taken again, in up to twice as many rounds: rows that never had a quiet turn are marked. The peak is what the same
 number of threads reach on a large matrix product in the row's precision. --quick: five minutes, 256 pixels, one photo,
-two threads. Stopped and run again, it goes on with the groups that are not in --out.
+two threads. Stopped and run again, it goes on with the groups that are not in --out, if machine, PyTorch and runtimes
+are the same.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +49,7 @@ from small import in_openvino, in_torch, sized, stirred  # noqa: E402
 
 TORCH, ONNX, OPENVINO = "PyTorch", "ONNX Runtime", "OpenVINO"
 RUNTIMES = {TORCH: ("fp32", "bf16", "bf16 compiled"), ONNX: ("fp32", "int8"), OPENVINO: ("fp32", "bf16", "int8")}
+MODULES = {ONNX: "onnxruntime", OPENVINO: "openvino"}
 BATCHES = {256: (1, 2, 4, 8), 512: (1, 2, 4)}  # the rows of a group stay in memory beside each other
 CALIBRATED_ON = 8
 MODELS: dict[str, tuple[str, Any]] = {
@@ -139,10 +140,16 @@ def rows(quick: bool, threads: Sequence[int]) -> Iterator[list[Row]]:
 def missing(runtime: str) -> str | None:
     """Why a runtime cannot be had here."""
     try:
-        importlib.import_module({ONNX: "onnxruntime", OPENVINO: "openvino"}[runtime])
+        importlib.import_module(MODULES[runtime])
     except ImportError as error:
         return str(error)
     return None
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on beside the command."""
+    have = {name: importlib.import_module(MODULES[name]).__version__ for name in MODULES if not missing(name)}
+    return {"processor": turns.processor(), "torch": torch.__version__, "runtimes": have}
 
 
 class Files:
@@ -209,7 +216,8 @@ def best_batches(facts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def earlier(out: Path | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of groups that the same command has measured before. Raises InputError where `out` is of another one."""
+    """The rows of groups that the same command has measured before on the same machine. Raises InputError where `out`
+    is of another one."""
     if out is None or not out.exists():
         return []
     found = read_json(out)
@@ -233,13 +241,15 @@ def main() -> int:
     if options.serve:
         serve(Row(**json.loads(options.serve[0])), Path(options.serve[1]))
         return 0
-    return exit_status(lambda: measured(options))
+    return exit_status(lambda: measured(options), goes_on=options.out is not None)
 
 
 def measured(options: argparse.Namespace) -> None:
+    turns.check_options(options)
     threads = options.threads or ([2] if options.quick else [1, 2])
-    rounds, seconds = options.rounds or (3 if options.quick else 7), options.seconds or (0.3 if options.quick else 1.0)
-    settings = {"quick": options.quick, "threads": threads, "rounds": rounds, "seconds": seconds}
+    rounds = (3 if options.quick else 7) if options.rounds is None else options.rounds
+    seconds = (0.3 if options.quick else 1.0) if options.seconds is None else options.seconds
+    settings = {"quick": options.quick, "threads": threads, "rounds": rounds, "seconds": seconds, "machine": machine()}
     facts = earlier(options.out, settings)
     with tempfile.TemporaryDirectory() as folder:
         files, done = Files(Path(folder)), {f["group"] for f in facts}
@@ -255,8 +265,7 @@ def measured(options: argparse.Namespace) -> None:
         if why := missing(runtime):
             print(f"{runtime} was not timed: {why}")
     if options.out:
-        machine = {"processor": platform.processor() or platform.machine(), "torch": torch.__version__}
-        write_json(options.out, {"settings": settings, "machine": machine, "peak": peak, "rows": facts})
+        write_json(options.out, {"settings": settings, "peak": peak, "rows": facts})
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import need, side
 from e2gan.core.files import write_json
 from e2gan.networks.discriminator import Discriminator
 from e2gan.train.batches import Batch
@@ -31,7 +31,7 @@ from e2gan.train.step import Trainer
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import turns  # noqa: E402 (scripts beside this one, found by the line above)
 from runs import exit_status, markdown  # noqa: E402
-from training import Training, network, random_pairs, side, trainer, trainings  # noqa: E402
+from training import Training, crop_side, network, random_pairs, trainer, trainings  # noqa: E402
 
 AS_IT_IS = "as it is"
 
@@ -131,7 +131,7 @@ def of_row(row: Row) -> tuple[Trainer, Any]:
     training = trainings()[row.training]
     of = (LEVERS | COMPILED)[row.without](training)
     torch.manual_seed(1)
-    return of, random_pairs(of, training, side(training, row.size))
+    return of, random_pairs(of, training, crop_side(training, row.size))
 
 
 def serve(row: Row) -> None:
@@ -171,8 +171,8 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> str:
     known = trainings()
     need(options.training in known, f"--training {options.training!r}: there are {'; '.join(known)}")
-    for name in ("threads", "rounds"):
-        at_least(name, getattr(options, name), 1)
+    side("size", options.size)
+    turns.check_options(options)
     shown = LEVERS | (COMPILED if options.compiled else {})
     rows = {name: Row(options.training, name, options.size, options.threads) for name in shown}
     start = {name: partial(turns.Served, __file__, row, options.threads) for name, row in rows.items()}
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.serve:
         serve(Row(**json.loads(options.serve)))
         return 0
-    return exit_status(lambda: print(run(options), end=""))
+    return exit_status(lambda: print(run(options), end=""), goes_on=False)
 
 
 if __name__ == "__main__":

@@ -42,15 +42,18 @@ def in_processes(function: Callable[[Job], Any], jobs: Sequence[Job], count: int
     yield from processes.in_processes((delayed(function)(job) for job in jobs), count)
 
 
-def exit_status(work: Callable[[], None]) -> int:
-    """That of a benchmark's command: 0; 2 for a mistake, 130 for Ctrl-C, with one line on standard error."""
+def exit_status(work: Callable[[], None], *, goes_on: bool = True) -> int:
+    """That of a benchmark's command: 0; 2 for a mistake, 130 for Ctrl-C, with one line on standard error.
+
+    goes_on: whether the same command, run again, keeps what a stopped one has measured.
+    """
     try:
         work()
     except InputError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmark: stopped; the same command goes on", file=sys.stderr)
+        print(f"benchmark: stopped{'; the same command goes on' * goes_on}", file=sys.stderr)
         return 130
     return 0
 

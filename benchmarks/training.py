@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from e2gan.config import PAPER, PIX2PIX, PRESETS, RECIPES, GeneratorConfig, Ranks, TrainingConfig
+from e2gan.config.checks import side
 from e2gan.core.files import write_json
 from e2gan.measure.cost import example, step_flops
 from e2gan.networks.discriminator import Discriminator
@@ -32,7 +33,8 @@ from e2gan.train.batches import Batch
 from e2gan.train.step import Trainer
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-import turns  # noqa: E402 (a script beside this one, found by the line above)
+import turns  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import exit_status  # noqa: E402
 
 CPU = torch.device("cpu")
 PUBLISHED = "pix2pix as published"
@@ -96,7 +98,7 @@ def random_pairs(of: Trainer, training: Training, size: int) -> Batch:
     return Batch(photos, -photos, tokens, torch.ones(batch, 8, dtype=torch.bool, device=of.device))
 
 
-def side(training: Training, size: int) -> int:
+def crop_side(training: Training, size: int) -> int:
     return min(size, training.config.crop or size)
 
 
@@ -104,14 +106,14 @@ def serve(row: Row) -> None:
     torch.set_num_threads(row.threads)
     training = trainings()[row.name]
     of, batch = trainer(training), training.config.batch
-    pairs = random_pairs(of, training, side(training, row.size))
+    pairs = random_pairs(of, training, crop_side(training, row.size))
     turns.serve(lambda: of.step(pairs, 1), batch)
 
 
 def facts(name: str, size: int, found: turns.Found) -> dict[str, Any]:
     """Settings, operations and figures of a row. hours: of the whole training."""
     training = trainings()[name]
-    flops = step_flops(trainer(training), side(training, size)).total
+    flops = step_flops(trainer(training), crop_side(training, size)).total
     told: dict[str, Any] = {"name": name, "gflop": flops / 1e9, "pairs": training.pairs, "epochs": training.epochs}
     told |= {"batch": training.config.batch} | found.facts()
     if "ms" in told:
@@ -156,10 +158,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main() -> None:
-    options = parser().parse_args()
-    if options.serve:
-        return serve(Row(**json.loads(options.serve)))
+def run(options: argparse.Namespace) -> None:
+    side("size", options.size)
+    turns.check_options(options)
     rows = {name: Row(name, options.size, options.threads) for name in trainings()}
     start = {name: partial(turns.Served, __file__, row, options.threads) for name, row in rows.items()}
     found = turns.take_turns(start, options.threads, options.rounds, options.seconds)
@@ -169,8 +170,15 @@ def main() -> None:
     print(f"\n{turns.peak_lines(peak)}")
     if options.out:
         write_json(options.out, {"options": {k: str(v) for k, v in vars(options).items()}, "peak": peak, "rows": told})
-    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if options.serve:
+        serve(Row(**json.loads(options.serve)))
+        return 0
+    return exit_status(lambda: run(options), goes_on=False)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 
 from e2gan import InputError
+from e2gan.config.checks import at_least, need
 
 MOVED = 1.1  # of the reference's fastest time, beyond which a turn is taken again
 SETTLED = 0.3  # seconds after a turn: ONNX Runtime's threads go on spinning for the next frame
@@ -27,21 +30,31 @@ SETTLED = 0.3  # seconds after a turn: ONNX Runtime's threads go on spinning for
 
 @dataclass
 class Found:
-    """Of a row: milliseconds of a piece of work in each turn, where the machine was quiet and where not, and the peak
-    memory of its process."""
+    """Of a row: its turns and the peak memory of its process.
 
-    times: list[list[float]] = field(default_factory=list)
-    noisy: list[list[float]] = field(default_factory=list)
+    turns: of each, the slower of the references before and after it, and milliseconds of each piece of work.
+    fastest: reference of the whole group, by which the turns are judged: a load from the start on shows only later.
+    """
+
+    turns: list[tuple[float, list[float]]] = field(default_factory=list)
+    fastest: float = 0.0
     megabytes: float = 0.0
     error: str | None = None
 
+    @property
+    def quiet(self) -> list[list[float]]:
+        """Milliseconds of the turns in which nobody else used the machine."""
+        return [times for reference, times in self.turns if reference <= MOVED * self.fastest]
+
     def facts(self) -> dict[str, Any]:
-        """The median and the 95th percentile of the quiet turns; of all where there were none."""
+        """The median and the 95th percentile of the quiet turns; of all where there were none. Nothing of a row with an
+        error: what broke later may have been slow before."""
         facts: dict[str, Any] = {"error": self.error, "peak_megabytes": round(self.megabytes)}
-        if turns := self.times or self.noisy:
+        quiet = self.quiet
+        if self.error is None and (turns := quiet or [times for _, times in self.turns]):
             used = [ms for turn in turns for ms in turn]
             facts |= {"ms": statistics.median(used), "ms_p95": float(np.percentile(used, 95)), "turns": len(turns)}
-            facts["quiet"] = bool(self.times)
+            facts["quiet"] = bool(quiet)
         return facts
 
 
@@ -78,6 +91,26 @@ def add_options(made: argparse.ArgumentParser, rounds: int | None, seconds: floa
     made.add_argument("--serve", metavar="ROW", help=argparse.SUPPRESS)
 
 
+def check_options(options: argparse.Namespace) -> None:
+    """Raises InputError for what cannot be measured, or written, before anything is. None is a default of the row's."""
+    for name in ("threads", "rounds"):
+        given = getattr(options, name)
+        for value in given if isinstance(given, list) else [given]:
+            at_least(name, value, 1)
+    at_least("seconds", options.seconds, 0)
+    if options.out is not None:
+        need(not options.out.is_dir(), f"--out {options.out} is a folder: name a file")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it, and how many of its cores there are."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores"
+
+
 class Served:
     """A row's process: `SCRIPT --serve ROW FURTHER…`."""
 
@@ -96,28 +129,35 @@ class Served:
             raise
 
     def time(self, seconds: float) -> dict[str, Any]:
+        """Raises InputError with the last line that the process said, where it ended."""
         assert self.process.stdin is not None
-        print(seconds, file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it has ended: the answer says how
+            print(seconds, file=self.process.stdin, flush=True)
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         for line in iter(self.process.stdout.readline, ""):
-            if line.startswith("{"):
+            if line.startswith("{") and line.endswith("\n"):  # not of a process that was killed within its line
                 return json.loads(line)
         self.log.seek(0)
         said = self.log.read().decode(errors="replace").strip().splitlines() or ["ended without a word"]
         raise InputError(said[-1])
 
     def stop(self) -> None:
-        with self.process, self.log:
-            self.process.kill()
+        self.process.kill()
+        # What was written for a process that had ended cannot be flushed.
+        with self.log, contextlib.suppress(BrokenPipeError), self.process:
+            pass
 
 
 def take_turns(
     start: Mapping[str, Callable[[], Served]], threads: int, rounds: int, seconds: float
 ) -> dict[str, Found]:
-    """Time each row for so many quiet turns, in up to twice as many rounds. start: a row's name → its process."""
+    """Time each row for so many quiet turns, in up to twice as many rounds. start: a row's name → its process.
+
+    A row whose process does not begin, or ends, has its error; the others go on.
+    """
     found = {name: Found() for name in start}
     served: dict[str, Served] = {}
     try:
@@ -128,17 +168,22 @@ def take_turns(
                 found[name].error = str(error)
         fastest = min(reference(threads) for _ in range(5))
         for _ in range(2 * rounds):
-            for name, process in served.items():
+            for name in [name for name in served if len(found[name].quiet) < rounds]:
                 row = found[name]
-                if len(row.times) < rounds:
-                    before = reference(threads)
-                    told = process.time(seconds)
-                    time.sleep(SETTLED)
-                    after = reference(threads)
-                    fastest = min(fastest, before, after)
-                    quiet = max(before, after) <= MOVED * fastest
-                    (row.times if quiet else row.noisy).append(told["ms"])
-                    row.megabytes = told["megabytes"]
+                before = reference(threads)
+                try:
+                    told = served[name].time(seconds)
+                except InputError as error:
+                    row.error = str(error)
+                    served.pop(name).stop()
+                    continue
+                time.sleep(SETTLED)
+                after = reference(threads)
+                fastest = min(fastest, before, after)
+                row.turns.append((max(before, after), told["ms"]))
+                row.megabytes = told["megabytes"]
+            for row in found.values():
+                row.fastest = fastest
     finally:
         for process in served.values():
             process.stop()

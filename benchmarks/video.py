@@ -162,7 +162,7 @@ def main() -> int:
     parser.add_argument("--long", type=int, default=300)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    return exit_status(lambda: print(measure(arguments)))
+    return exit_status(lambda: print(measure(arguments)), goes_on=False)
 
 
 if __name__ == "__main__":

@@ -31,3 +31,16 @@ def mistake(bench: ModuleType, arguments: list[str], capsys: pytest.CaptureFixtu
     (line,) = err.splitlines()
     assert line.startswith("benchmark: ")
     return line
+
+
+def stopped(
+    bench: ModuleType, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What a benchmark whose rows take turns says where Ctrl-C is pressed while they do."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bench.turns, "take_turns", interrupted)
+    assert bench.main(arguments) == 130
+    return capsys.readouterr().err.splitlines()[-1]

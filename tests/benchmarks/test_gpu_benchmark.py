@@ -46,7 +46,7 @@ def test_the_same_way_in_small_on_a_cpu(bench: Any, tmp_path: Path, capsys: pyte
         whole["seconds"] + whole["ms_a_step"] / 1000 * (400 - 32), rel=1e-6
     )
     assert told["summary"]["checks_passed"] == "8 of 8"
-    assert told["summary"]["failed"] == []
+    assert told["summary"]["failed"] == told["summary"]["checks_failed"] == []
     assert '"checks_passed": "8 of 8"' in capsys.readouterr().out
 
 
@@ -101,7 +101,102 @@ def test_the_goals_are_judged_by_the_card_and_the_fastest_way(bench: Any) -> Non
     assert told["adapter_how"].startswith("CUDA graphs")
     assert told["times_less"] == pytest.approx(36.0)
     assert told["failed"] == ["adapter"]
+    assert told["checks_failed"] == ["b: differs by more than is allowed"]
     assert bench.summary({})["times_less"] is None
+
+
+def part_of(*rows: dict[str, Any], error: str | None = None) -> dict[str, Any]:
+    return {"rows": [{"error": None} | row for row in rows], "error": error, "seconds": 1.0}
+
+
+GOOD = {"name": "edits, small, fp32", "passed": True}
+RAISED = {"name": "edits, full, fp32", "error": "RuntimeError: no kernel"}
+
+
+@pytest.mark.parametrize(
+    ("checks", "passed", "failed"),
+    [
+        (part_of(GOOD), "1 of 1", []),
+        (part_of(RAISED, GOOD), "1 of 2", ["edits, full, fp32: RuntimeError: no kernel"]),
+        (part_of(RAISED), "0 of 1", ["edits, full, fp32: RuntimeError: no kernel"]),
+        (part_of(GOOD, error="stopped after 60 s"), "1 of 1", ["the part checks: stopped after 60 s"]),
+        (part_of(), "0 of 0", ["the part checks: made no check"]),
+    ],
+)
+def test_checks_that_were_asked_for_must_all_have_passed(
+    bench: Any,
+    checks: dict[str, Any],
+    passed: str,
+    failed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = bench.summary({"checks": checks})
+    assert (told["checks_passed"], told["checks_failed"]) == (passed, failed)
+    monkeypatch.setattr(bench, "run_part", lambda *_: checks)
+    assert bench.main([*SMALL, "--parts", "checks"]) == (2 if failed else 0)
+    out, err = capsys.readouterr()
+    assert f'"checks_passed": "{passed}"' in out
+    assert err == (f"benchmark: not all checks passed: {failed[0]}\n" if failed else "")
+
+
+def test_checks_that_did_not_begin_have_not_passed(
+    bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "gpu.json"
+    assert bench.main([*SMALL, "--parts", "checks", "--seconds", "5", "--out", str(out)]) == 2
+    assert "the part checks: not begun" in capsys.readouterr().err
+    assert json.loads(out.read_text())["summary"]["checks_passed"] == "0 of 0"
+    assert bench.main([*SMALL, "--parts", "machine", "--seconds", "5"]) == 0  # no check was asked for
+
+
+def test_the_first_losses_of_one_training_must_agree(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row(name: str, precision: str, g: float, **more: Any) -> dict[str, Any]:
+        return {"name": name, "precision": precision, "first_losses": {"d": 0.7, "g": g, "zero": 0.0}} | more
+
+    steps = part_of(
+        row("alone", "fp32", 9.0),
+        row("near", "fp32", 1.0),
+        row("near", "fp32", 1.009),
+        row("far", "fp32", 1.0),
+        row("far", "fp32", 1.02),
+        row("near in bf16", "bf16", 1.0),
+        row("near in bf16", "bf16", 1.04),
+        row("far in bf16", "bf16", 1.0),
+        row("far in bf16", "bf16", 1.06),
+        row("nan", "bf16", 1.0),
+        row("nan", "bf16", float("nan")),
+        {"name": "near", "error": "RuntimeError: no kernel"},
+    )
+    base = part_of(row("full", "bf16", 1.0, size=256), row("full", "bf16", 2.0, size=128))  # of other photos
+    told = bench.summary({"steps": steps, "base": base})
+    verdicts = {of["name"]: of["passed"] for of in told["first_losses"]}
+    assert verdicts == {"near": True, "far": False, "near in bf16": True, "far in bf16": False, "nan": False}
+    assert told["checks_passed"] == "2 of 5"
+    assert told["checks_failed"] == [
+        "first losses, far: 2.0% apart",
+        "first losses, far in bf16: 5.7% apart",
+        "first losses, nan: not all finite",
+    ]
+    monkeypatch.setattr(bench, "run_part", lambda *_: steps)
+    assert bench.main([*SMALL, "--parts", "steps"]) == 2
+    assert "first losses, far: 2.0% apart" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_losses_of_a_training_are_the_same_for_every_batch(bench: Any) -> None:
+    parts = bench.sys.modules["gpu_parts"]
+    settings = parts.Settings(torch.device("cpu"), True, parts.time.monotonic() + 60)
+    training = parts.others.trainings()["adapter, small, quick"]
+    rows = []
+    for batch in (1, 2):
+        of = parts.replace(training, config=parts.replace(training.config, batch=batch))
+        rows.append({"name": "small"} | parts.step_row(of, "eager", settings))
+    (told,) = bench.first_losses({"steps": part_of(*rows)})
+    assert told["passed"]
+    assert told["rows"] == 2
 
 
 def test_a_mistake_is_one_line(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,17 +38,10 @@ def test_rows_take_turns_in_processes_of_their_own(bench: Any, tmp_path: Path, m
     assert "ms" not in absent
 
 
-def test_a_turn_beside_other_work_counts_only_where_there_is_no_other(bench: Any) -> None:
-    quiet = bench.turns.Found(times=[[10.0, 12.0], [11.0]], noisy=[[50.0]]).facts()
-    assert (quiet["ms"], quiet["turns"], quiet["quiet"]) == (11.0, 2, True)
-    noisy = bench.turns.Found(noisy=[[50.0]]).facts()
-    assert (noisy["ms"], noisy["quiet"]) == (50.0, False)
-
-
 def test_the_table_shows_the_best_batch_and_ratios_within_a_group(bench: Any) -> None:
     def facts(group: int, model: str, batch: int, ms: float) -> dict[str, Any]:
         row = bench.Row(model, "PyTorch", "bf16", 256, batch, 2)
-        found = bench.turns.Found(times=[[ms]], megabytes=300).facts()
+        found = bench.turns.Found(turns=[(0.0, [ms])], megabytes=300).facts()
         return asdict(row) | {"group": group, "gmacs": 1.0, "file_megabytes": None} | found
 
     rows = [
@@ -94,3 +87,34 @@ def test_a_stopped_run_goes_on_with_what_is_missing(
     assert [row["batch"] for row in json.loads(out.read_text())["rows"]] == [1, 2, 4]
     assert main("--rounds", "2") == 2
     assert "has rows of other settings" in capsys.readouterr().err
+    ours = bench.machine()
+    assert ours["processor"]
+    assert ours["torch"] == bench.torch.__version__
+    more = {"runtimes": ours["runtimes"] | {"another": "1.0"}}  # installed since
+    for other in ({"processor": "another"}, {"torch": "1.0"}, more):
+        monkeypatch.setattr(bench, "machine", lambda other=other: ours | other)
+        assert main() == 2
+        assert "has rows of other settings" in capsys.readouterr().err
+    assert measured == [1, 2, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("rounds", "0", 1), ("seconds", "-1", 0), ("threads", "0", 1), ("threads", "-2", 1)]
+)
+def test_numbers_that_measure_nothing_are_refused(
+    bench: Any, option: str, value: str, least: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [f"--{option}", "2", value] if option == "threads" else [f"--{option}", value]
+    monkeypatch.setattr("sys.argv", ["inference.py", *given])
+    assert bench.main() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"benchmark: --{option} {value}")
+    assert line.endswith(f"must be at least {least}")
+
+
+def test_a_folder_is_refused_before_anything_is_measured(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["inference.py", "--out", str(tmp_path)])
+    assert bench.main() == 2
+    assert "is a folder" in capsys.readouterr().err

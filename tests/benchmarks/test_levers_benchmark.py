@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2gan.core.files import read_json
-from tests.benchmarks import mistake, script
+from tests.benchmarks import mistake, script, stopped
 
 bench = script("levers")
 SMALL = "adapter, small, quick"
@@ -38,3 +38,13 @@ def test_a_table_has_a_row_for_each(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_training_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "adapter, small, best" in mistake(bench, ["--training", "x"], capsys)
+
+
+def test_what_cannot_be_measured_or_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--size 30: must be a multiple of 8" in mistake(bench, ["--size", "30"], capsys)
+    assert "--rounds 0: must be at least 1" in mistake(bench, ["--rounds", "0"], capsys)
+    assert "is a folder" in mistake(bench, ["--out", str(tmp_path)], capsys)
+
+
+def test_a_stopped_one_promises_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stopped(bench, [], monkeypatch, capsys) == "benchmark: stopped"

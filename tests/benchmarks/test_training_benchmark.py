@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.benchmarks import ROOT, script
+from tests.benchmarks import ROOT, mistake, script, stopped
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def test_the_small_size_costs_less_than_the_full_one_and_pix2pix_most(bench: Any
 def test_the_parts_of_a_factor_make_it(bench: Any) -> None:
     def row(name: str, ms: float, gflop: float, pairs: int, epochs: int) -> dict[str, Any]:
         hours = ms / 3.6e6 * pairs * epochs
-        found = bench.turns.Found(times=[[ms]], megabytes=100).facts()
+        found = bench.turns.Found(turns=[(0.0, [ms])], megabytes=100).facts()
         return {"name": name, "gflop": gflop, "pairs": pairs, "epochs": epochs, "batch": 1, "hours": hours} | found
 
     rows = [row("first", 900.0, 300.0, 800, 200), row("second", 225.0, 150.0, 400, 100)]
@@ -44,3 +45,24 @@ def test_the_parts_of_a_factor_make_it(bench: Any) -> None:
     cells = [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]]
     assert cells[-5:] == ["16.0", "2.0", "2.0", "2.0", "2.0"]
     assert cells[4] == "33%"  # 75 GMAC in 225 ms of a peak of 1,000 GMAC a second
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("threads", "0", 1), ("rounds", "0", 1), ("rounds", "-1", 1), ("seconds", "-1.0", 0)]
+)
+def test_numbers_that_measure_nothing_are_refused(
+    bench: Any, option: str, value: str, least: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"--{option} {value}: must be at least {least}" in mistake(bench, [f"--{option}", value], capsys)
+
+
+def test_a_folder_is_refused_before_anything_is_measured(
+    bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is a folder" in mistake(bench, ["--out", str(tmp_path)], capsys)
+
+
+def test_a_stopped_one_promises_nothing(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stopped(bench, [], monkeypatch, capsys) == "benchmark: stopped"
