@@ -18,6 +18,7 @@ import pytest
 from e2gan import (
     ConceptsConfig,
     EditConfig,
+    ExportConfig,
     PairsConfig,
     PhotosConfig,
     PhotoSet,
@@ -35,7 +36,7 @@ from e2gan.core.images import Pixels, read_image
 from e2gan.core.names import file_key
 from e2gan.core.originals import list_images
 from e2gan.data.pair_set import PairSet
-from e2gan.export.export import photographs
+from e2gan.export.photographs import Photographs
 from e2gan.pairs.import_pairs import PHOTOS
 from e2gan.teachers.command import _read_edits
 from tests.conftest import Project, refused
@@ -91,7 +92,7 @@ def by_edit(pictures: Path, out: Path) -> Sequence[Pixels]:
 
 
 def by_export(pictures: Path, out: Path) -> Sequence[Pixels]:  # noqa: ARG001 (it writes none of them)
-    return list(photographs(pictures).values())
+    return list(Photographs.of(ExportConfig(model=pictures, photos=pictures, out=pictures)).checked.values())
 
 
 WAYS: dict[str, list[Way]] = {

@@ -52,6 +52,7 @@ class ParityFile(TypedDict):
     providers: NotRequired[list[str]]
     versions: dict[str, str]
     contrast: NotRequired[float | None]
+    calibrated: NotRequired[Count]
     format: NotRequired[str]
     precision: NotRequired[str]
     compared: NotRequired[bool]

@@ -234,17 +234,21 @@ class ExportConfig(Settings):
     of them; all: each that is installed (docs/export/)."""
     precision: Literal["fp32", "fp16", "int8"] | None = None
     """Of the weights and what is computed (default: fp16 for coreml, effects and web, else fp32). int8 is calibrated on
-    --photos."""
+    photos that it is not checked on."""
     size: int | None = None
     """Fixed height and width; a multiple of 8, of 16 where the generator is folded (default: any that are; for litert,
     coreml and executorch, which have one size, the size trained at)."""
     strength: float = 1.0
     """Strength of the edit, fixed in the file: 0 is the photo itself, 1 the edit, up to 1.5."""
     photos: Path | None = None
-    """Folder of photos to check the file on (default: photographs that ship with scikit-image)."""
+    """Folder of photos to check the file on, and to calibrate int8 on others of it (default: photographs that ship with
+    scikit-image)."""
+    pairs: Path | None = None
+    """Instead: a pair set, on whose test photos the file is checked, and int8 calibrated on its training photos."""
 
     def check(self) -> None:
         one_model(self, required=True)
+        need(self.photos is None or self.pairs is None, "--photos and --pairs exclude each other: name one of them")
         side("size", self.size)
         strength(self.strength)
 

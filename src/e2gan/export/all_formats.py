@@ -20,13 +20,13 @@ from e2gan.export.export import (
     Subject,
     check_goes_with,
     export_model,
-    photographs,
     precision_of,
     read_exported,
     reads_of,
     settings_of,
 )
 from e2gan.export.formats import EVERY, FORMATS, find_format
+from e2gan.export.photographs import Photographs
 
 PAGE = "index.html"
 MISSING = "missing.json"
@@ -69,7 +69,7 @@ def export_all(config: ExportConfig) -> ExportedAll:
     ) as partial:
         if partial is not None:
             names, missing = available(config)
-            photos = photographs(config.photos)
+            photos = Photographs.of(config)
             written = []
             for name in names:
                 folder = partial / name

@@ -16,18 +16,17 @@ from e2gan.config.export_schemas import ComparedFile, ParityFile
 from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_bytes, write_json
-from e2gan.core.identity import Reads, hash_below
-from e2gan.core.images import FLAT, Pixels, contrast, read_image, resize, square
-from e2gan.core.originals import list_images
+from e2gan.core.identity import Reads
+from e2gan.core.images import Pixels, contrast, resize, square
 from e2gan.core.outputs import versions, writing
 from e2gan.core.schemas import check_form, known
-from e2gan.data.builtin_photos import builtin_pictures
 from e2gan.editing.predictor import Predictor, mix
 from e2gan.export.branches import InPytorch, functions_of
 from e2gan.export.constancy import refuse_blank, refuse_constant
 from e2gan.export.format import Check, Format, Function, Order, Trial
 from e2gan.export.formats import FORMATS, find_format
 from e2gan.export.licence import LICENCE, licence_text
+from e2gan.export.photographs import Photographs, photographs_read
 from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.baselines.lut import LookUpTable
 from e2gan.networks.folders import (
@@ -45,7 +44,6 @@ from e2gan.networks.models import Model
 from e2gan.sharing.licence import licence_of, read_card
 
 PARITY = "parity.json"
-MOST_PHOTOS = 8
 # Mean difference in 8-bit levels that is let through; rounding alone gives about 0.001.
 TOLERANCE = {"fp32": 1.0, "fp16": 1.0, "int8": 3.0}
 
@@ -57,6 +55,7 @@ class Parity:
     sizes: (height, width) compared at. runs: one row a comparison: photo, batch, size, max, mean, and PyTorch's finite
     outputs' contrast, at full strength: the standard deviation of the liveliest channel of the flattest edit.
     contrast: the least of the runs; None in earlier files. Two pictures of one colour are alike and show nothing.
+    calibrated: photos that an int8 file was calibrated on.
     """
 
     max: int
@@ -67,6 +66,7 @@ class Parity:
     providers: list[str]
     versions: dict[str, str]
     contrast: float | None = None
+    calibrated: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class Exported:
         compared = "not compared with PyTorch: this machine cannot run it, only its specification was checked"
         if p is not None:
             compared = f"against PyTorch on {p.photos} photos: {p.mean:.4f} levels of 255 on average, {p.max} at most"
+            compared += f" (calibrated on {p.calibrated} others)" if p.calibrated else ""
         functions = [
             f"function {f['name']}: {f['bytes'] / 1e6:.2f} MB of its own; its graph, run by PyTorch, against the "
             f"merged model: {f['mean']:.4f} levels of 255 on average, {f['max']} at most"
@@ -136,7 +137,7 @@ class Subject:
             raise InputError(f"--size {config.size}: this model takes multiples of {generator.multiple}")
         return cls(config, model, PixelModel(generator, model.tokens, config.strength), hashes(config))
 
-    def write(self, name: str, folder: Path, photos: dict[str, Pixels]) -> Exported:
+    def write(self, name: str, folder: Path, photographs: Photographs) -> Exported:
         """A file of the format into the folder, compared, and parity.json. Raises InputError where it differs."""
         kind, precision = find_format(name), precision_of(name, self.config.precision)
         size = self.config.size or (self.model.size if kind.fixed_size else None)
@@ -146,7 +147,8 @@ class Subject:
         assert source is not None
         licence = licence_of(read_card(source))
         facts = {"prompt": self.model.prompt, "strength": str(self.config.strength), "licence": licence}
-        squares = [square(photo, side) for photo in photos.values()]
+        photos = photographs.checked
+        squares = [square(photo, side) for photo in photographs.calibrated.values()]
         effects: list[Function] = []
         if kind.functions is not None and base is not None and len(adapters) > 1:
             effects = functions_of(base, adapters, self.config.strength)
@@ -162,6 +164,7 @@ class Subject:
         parity, checks = None, kind.checks(file)
         if kind.load is not None:
             parity = compare(kind, file, self.model, photos, replace(self.config, size=size))
+            parity = replace(parity, calibrated=len(squares) if precision == "int8" else 0)
             if not parity.mean <= TOLERANCE[precision]:
                 raise InputError(
                     f"the exported file differs from PyTorch by {parity.mean:.2f} levels of 255 on average: "
@@ -198,7 +201,7 @@ def export_model(config: ExportConfig) -> Exported:
     subject = Subject.load(config)
     with writing(config.out, "export", settings_of(config) | subject.facts, reads=reads_of(config)) as partial:
         if partial is not None:
-            subject.write(config.format, partial, photographs(config.photos))
+            subject.write(config.format, partial, Photographs.of(config))
     return read_exported(config.out, kind.file, already_done=partial is None)
 
 
@@ -235,8 +238,9 @@ def compare_again(config: ExportConfig) -> tuple[Parity | None, Parity | None]:
         return told.parity, None
     model = Subject.load(config).model
     size = config.size or (model.size if kind.fixed_size else None)
-    photos = photographs(config.photos)
-    return told.parity, compare(kind, told.file, model, photos, replace(config, size=size))
+    photos = Photographs.of(config).checked
+    found = compare(kind, told.file, model, photos, replace(config, size=size))
+    return told.parity, replace(found, calibrated=told.parity.calibrated)
 
 
 def precision_of(name: str, asked: str | None) -> str:
@@ -299,37 +303,13 @@ def hashes(config: ExportConfig) -> dict[str, str]:
 
 def reads_of(config: ExportConfig) -> Reads:
     """Hashes of the bytes of what the file is made of and checked on."""
-    photos = {} if config.photos is None else {"photos": hash_below(config.photos, _chosen(config.photos))}
+    photos = dict(photographs_read(config))
     if config.model is not None:
         return photos | {"model": model_content(config.model)}
     base, adapters = folders_of(config)
     assert base is not None
     contents = [adapter_content(adapter) for adapter in adapters]
     return photos | {"base": base_edit_content(base), "adapter": contents if len(contents) > 1 else contents[0]}
-
-
-def photographs(folder: Path | None) -> dict[str, Pixels]:
-    """Photos to check on: evenly from a folder, or the built-in ones; those that are one colour show nothing.
-
-    Raises InputError where there is none.
-    """
-    if folder is None:
-        if found := builtin_pictures():
-            return found
-        raise InputError("the pictures of scikit-image are missing: name a folder of photos with --photos")
-    read = {str(file.relative_to(folder)): read_image(file) for file in _chosen(folder)}
-    varied = {name: photo for name, photo in read.items() if contrast(photo) >= FLAT}
-    if not varied:
-        raise InputError(f"the photos of {folder} are flat colours, which show no difference: name a folder of others")
-    return varied
-
-
-def _chosen(folder: Path) -> list[Path]:
-    """A few of the folder's photos, evenly. Raises InputError where it holds none."""
-    files = list_images(folder)
-    if not files:
-        raise InputError(f"{folder} holds no photos: name a folder of some with --photos")
-    return list(dict.fromkeys(files[i * len(files) // MOST_PHOTOS] for i in range(MOST_PHOTOS)))
 
 
 def compare(kind: Format, file: Path, model: Model, photos: dict[str, Pixels], config: ExportConfig) -> Parity:
