@@ -52,9 +52,7 @@ def app(shelf: Shelf) -> Iterator[str]:
 def by_command(tmp_path: Path, file: dict[str, Any], *adapters: Path, **how: Any) -> Pixels:
     photo = tmp_path / file["name"]
     photo.write_bytes(file["buffer"])
-    config = EditConfig(
-        input=(photo,), out=tmp_path / f"by-command{photo.suffix}", adapter=adapters, runtime="pytorch", **how
-    )
+    config = EditConfig(input=(photo,), out=tmp_path / f"by-command{photo.suffix}", adapter=adapters, **how)
     edit(config)
     return read_image(config.out)
 

@@ -30,6 +30,7 @@ VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")  # torchrun's
 PATIENCE = timedelta(minutes=10)  # for a process that says nothing: a machine that lost its power does not say so
 GONE = "another process of this training is gone"
 AGAIN = "run the same command again, it goes on from the last checkpoint"
+LAST_WORDS = 3.0  # seconds
 ENDED = "ended"  # counts the processes that an error has ended: the first one tells it
 WORD, NAMED = "e2gan/word", "e2gan/named"  # what processes say before they know each other
 
@@ -217,6 +218,8 @@ def joined() -> Iterator[Group]:
         if isinstance(error, SystemExit) and not error.code:  # --help
             raise
         _last_word = _word(error) if _is_first_to_tell(store) else ""
+        if group.first and isinstance(error, InputError):
+            _wait_for_tellers(store, group)
         if _last_word != "" or not isinstance(error, Exception):
             raise
         raise ToldError(2 if isinstance(error, InputError) else 1) from None
@@ -295,6 +298,17 @@ def _reaching(group: Group) -> Iterator[None]:
         where = f"{os.environ.get('MASTER_ADDR', '')}:{os.environ.get('MASTER_PORT', '')}"
         why = " ".join(str(error).partition("\n")[0].split())[:200]
         raise LostProcessError(f"process {group.number} does not reach the others at {where} ({why})") from error
+
+
+def _wait_for_tellers(store: Any, group: Group) -> None:
+    """Where the store ends with this process, stay until all have asked who tells, for a mistake that all of them find
+    at about the same time: the last would find no store, and tell it again."""
+    if store is None or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return
+    deadline = time.monotonic() + LAST_WORDS
+    with suppress(RuntimeError):
+        while store.add(ENDED, 0) < group.size and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def _is_first_to_tell(store: Any) -> bool:
