@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.benchmarks import ROOT, mistake, script, stopped
+from tests.benchmarks import ROOT, mistake, script
 
 
 @pytest.fixture(scope="module")
@@ -79,23 +79,7 @@ def test_a_row_that_does_not_run_is_told_and_left_out_of_the_plot(bench: Any, tm
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "least"), [("threads", "0", 1), ("rounds", "0", 1), ("rounds", "-1", 1), ("seconds", "-1.0", 0)]
-)
-def test_numbers_that_measure_nothing_are_refused(
-    bench: Any, option: str, value: str, least: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert f"--{option} {value}: must be at least {least}" in mistake(bench, [f"--{option}", value], capsys)
-
-
-def test_a_folder_is_refused_before_anything_is_measured(
+def test_a_plot_that_is_a_folder_is_refused_before_anything_is_measured(
     bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "is a folder" in mistake(bench, ["--out", str(tmp_path)], capsys)
     assert "--plot" in mistake(bench, ["--plot", str(tmp_path)], capsys)
-
-
-def test_a_stopped_one_promises_nothing(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert stopped(bench, [], monkeypatch, capsys) == "benchmark: stopped"

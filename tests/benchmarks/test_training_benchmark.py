@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.benchmarks import ROOT, mistake, script, stopped
+from tests.benchmarks import ROOT, script
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +44,3 @@ def test_the_parts_of_a_factor_make_it(bench: Any) -> None:
     cells = [cell.strip() for cell in text.splitlines()[-1].split("|")[1:-1]]
     assert cells[-5:] == ["16.0", "2.0", "2.0", "2.0", "2.0"]
     assert cells[4] == "33%"  # 75 GMAC in 225 ms of a peak of 1,000 GMAC a second
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "least"), [("threads", "0", 1), ("rounds", "0", 1), ("rounds", "-1", 1), ("seconds", "-1.0", 0)]
-)
-def test_numbers_that_measure_nothing_are_refused(
-    bench: Any, option: str, value: str, least: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert f"--{option} {value}: must be at least {least}" in mistake(bench, [f"--{option}", value], capsys)
-
-
-def test_a_folder_is_refused_before_anything_is_measured(
-    bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "is a folder" in mistake(bench, ["--out", str(tmp_path)], capsys)
-
-
-def test_a_stopped_one_promises_nothing(
-    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert stopped(bench, [], monkeypatch, capsys) == "benchmark: stopped"

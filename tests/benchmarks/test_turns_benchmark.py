@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import script
+from tests.benchmarks import mistake, script, stopped
 
 # A row's process without PyTorch, which would take seconds to import: its turns take 1, 2, 3… ms.
 PROCESS = """
@@ -114,3 +114,32 @@ def test_a_process_that_is_gone_between_two_turns_is_told(bench: Any, start: Any
     with pytest.raises(bench.InputError, match="ended without a word"):
         served.time(0.0)
     served.stop()
+
+
+# --------------------------------------------------------------------------- what the benchmarks of such rows refuse
+
+
+@pytest.fixture(scope="module", params=["growth", "training"])
+def command(request: pytest.FixtureRequest) -> ModuleType:
+    return script(request.param)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("threads", "0", 1), ("rounds", "0", 1), ("rounds", "-1", 1), ("seconds", "-1.0", 0)]
+)
+def test_numbers_that_measure_nothing_are_refused(
+    command: Any, option: str, value: str, least: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"--{option} {value}: must be at least {least}" in mistake(command, [f"--{option}", value], capsys)
+
+
+def test_a_folder_is_refused_before_anything_is_measured(
+    command: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is a folder" in mistake(command, ["--out", str(tmp_path)], capsys)
+
+
+def test_a_stopped_one_promises_nothing(
+    command: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stopped(command, [], monkeypatch, capsys) == "benchmark: stopped"

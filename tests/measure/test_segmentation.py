@@ -21,12 +21,12 @@ from e2gan.measure.segmentation import (
     SegmentationScorer,
     Segmenter,
     matches,
-    overlaps,
 )
 from tests.measure.tiny_segformer import (
     COLOURS,
     PREPROCESSOR,
     mean_iou,
+    overlaps,
     painted,
     scenes,
     write_palette,

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from e2gan.core.images import Pixels
 from e2gan.features.hub import need_transformers
-from e2gan.measure.segmentation import confusions, iou_of
+from e2gan.measure.segmentation import Overlaps, OverlapTally, Palette, Segmenter, confusions, iou_of
 
 COLOURS = {"sky": [200, 40, 40], "grass": [40, 180, 60], "the moon": [50, 70, 210]}
 
@@ -86,3 +87,12 @@ def mean_iou(
     """Of label maps (N, H, W), over all images together: the mean, and each class's."""
     mean, of_classes = iou_of(confusions(pred[None], truth[None], classes, ignore)[0])
     return float(mean), of_classes
+
+
+def overlaps(
+    segmenter: Segmenter, palette: Palette | None, photos_NHWC: Pixels, targets_NHWC: Pixels, edits_NHWC: Pixels
+) -> Overlaps:
+    """Of images that are all there."""
+    tally = OverlapTally(segmenter, palette)
+    tally.add(photos_NHWC, targets_NHWC, edits_NHWC)
+    return tally.found()

@@ -73,7 +73,8 @@ def edit(config: EditConfig) -> Edited:
     runtime = "pytorch" if isinstance(model.generator, LookUpTable) else _runtime(config)
 
     def prepared() -> Predictor:
-        predictor = Predictor(model, config.device, runtime, photos_seen(config, model, photos, video=video))
+        count = photos_seen(config, model, photos, video=video) if runtime == "auto" else 1
+        predictor = Predictor(model, config.device, runtime, count)
         predictor.check_tile(config.tile)
         return predictor
 
@@ -105,7 +106,7 @@ def edit(config: EditConfig) -> Edited:
 def photos_seen(config: EditConfig, model: Model, photos: _Photos | None, *, video: bool) -> int:
     """How many photos of 256 pixels a side the generator sees, by which the fastest runtime is chosen: as many as there
     are photos or frames, all as large as the first."""
-    photo, count = photos.files[0] if photos is not None else next(iter(config.input)), 1
+    photo = photos.files[0] if photos is not None else next(iter(config.input))
     width = height = model.size
     if video:
         with open_clip(photo) as clip:

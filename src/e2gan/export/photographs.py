@@ -35,8 +35,8 @@ class Photographs:
         """
         if config.pairs is None and config.photos is None:
             return cls._builtin(config.precision == "int8")
-        checked, calibrated = _files(config)
-        return cls(*(_read(config, files) for files in (checked, calibrated)))
+        root, checked, calibrated = _files(config)
+        return cls(_read(root, checked), _read(root, calibrated))
 
     @classmethod
     def _builtin(cls, int8: bool) -> Photographs:
@@ -53,41 +53,33 @@ def photographs_read(config: ExportConfig) -> Reads:
     """Hashes of the files, by what they are."""
     if config.pairs is None and config.photos is None:
         return {}
-    files = [file for each in _files(config) for file in each]
-    if config.pairs is not None:
-        photos = PairSet.load(config.pairs).photos.folder
-        return {"pairs": hash_below(photos, list(dict.fromkeys(files)))}
-    assert config.photos is not None
-    return {"photos": hash_below(config.photos, list(dict.fromkeys(files)))}
+    root, checked, calibrated = _files(config)
+    return {"photos" if config.pairs is None else "pairs": hash_below(root, list(dict.fromkeys(checked + calibrated)))}
 
 
-def _files(config: ExportConfig) -> tuple[list[Path], list[Path]]:
-    """To be checked on, and to be calibrated on, evenly over what is there."""
+def _files(config: ExportConfig) -> tuple[Path, list[Path], list[Path]]:
+    """The folder that they lie below, those to check on and those to calibrate on, evenly over what is there."""
     int8 = config.precision == "int8"
     if config.pairs is not None:
         pair_set = PairSet.load(config.pairs)
         checked = evenly(pair_set.files("test")[0], CHECKED)
-        return checked, evenly(pair_set.files("train")[0], CALIBRATED) if int8 else []
+        return pair_set.photos.folder, checked, evenly(pair_set.files("train")[0], CALIBRATED) if int8 else []
     assert config.photos is not None
     files = list_images(config.photos)
     if not files:
         raise InputError(f"{config.photos} holds no photos: name a folder of some with --photos")
     checked = evenly(files, CHECKED)
     if not int8:
-        return checked, []
+        return config.photos, checked, []
     others = evenly([file for file in files if file not in checked], CALIBRATED)
     if others or len(checked) < 2:
-        return checked, others or checked
-    return checked[1::2], checked[::2]
+        return config.photos, checked, others or checked
+    return config.photos, checked[1::2], checked[::2]
 
 
-def _read(config: ExportConfig, files: Sequence[Path]) -> dict[str, Pixels]:
-    if not files:
-        return {}
-    root = config.photos if config.pairs is None else PairSet.load(config.pairs).photos.folder
-    assert root is not None
+def _read(root: Path, files: Sequence[Path]) -> dict[str, Pixels]:
     read = {str(file.relative_to(root)): read_image(file) for file in files}
     varied = {name: photo for name, photo in read.items() if contrast(photo) >= FLAT}
-    if not varied:
+    if files and not varied:
         raise InputError(f"the photos of {root} are flat colours, which show no difference: name a folder of others")
     return varied

@@ -222,15 +222,6 @@ class OverlapTally:
         return Overlaps(of["edit"], of.get("photo"), of.get("teacher"), tuple(notes))
 
 
-def overlaps(
-    segmenter: Segmenter, palette: Palette | None, photos_NHWC: Pixels, targets_NHWC: Pixels, edits_NHWC: Pixels
-) -> Overlaps:
-    """`OverlapTally` of images that are all there. Raises as it does."""
-    tally = OverlapTally(segmenter, palette)
-    tally.add(photos_NHWC, targets_NHWC, edits_NHWC)
-    return tally.found()
-
-
 class SegmentationScorer:
     """mIoU of images' segmentation against label maps in the colours of a palette, in per cent; higher is better.
 
