@@ -38,9 +38,9 @@ TIMES_LESS = 30.0  # than pix2pix's 800 × 200, on the same GPU
 APART = {"fp32": 0.01, "bf16": 0.05}  # of the larger: how far first losses of one training may lie apart; fp32 or TF32
 
 
-def serve(name: str, device: str, quick: bool, seconds: float) -> None:
-    """A part in its own process: a JSON line for each row."""
-    settings = Settings(resolve_device(device), quick, time.monotonic() + seconds)
+def serve(name: str, device: str, quick: bool, end: float) -> None:
+    """A part in its own process: a JSON line for each row. end: the wall clock's time at which it has to be done."""
+    settings = Settings(resolve_device(device), quick, time.monotonic() + end - time.time())
     for row in PARTS[name][0](settings):
         print(json.dumps(row), flush=True)
 
@@ -48,9 +48,9 @@ def serve(name: str, device: str, quick: bool, seconds: float) -> None:
 def run_part(name: str, device: str, quick: bool, seconds: float) -> dict[str, Any]:
     """A part's rows, its seconds, and what became of it where it did not come to its end."""
     begun = time.monotonic()
-    # A process takes some seconds to start, and the compiler's processes end with it.
+    # The time in which the process starts, ten seconds of some, is the part's too; its last row wants to be told.
     command = [sys.executable, __file__, "--device", device, *["--quick"] * quick]
-    command += ["--serve", name, "--seconds", str(max(1.0, seconds - 8))]
+    command += ["--serve", name, "--seconds", str(time.time() + max(1.0, seconds - 5))]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=out, stderr=log, start_new_session=True)
         error = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,6 +77,17 @@ def test_a_row_that_fails_is_told_and_the_next_one_runs(bench: Any) -> None:
     assert parts.attempt("late", dict, settings, needs=100.0)["error"].startswith("not begun")
     assert parts.attempt("next", lambda: {"ms": 1.0}, settings)["ms"] == 1.0
     assert list(bench.whole_rows('{"name": "a"}\nnoise\n{"name": "b", "m')) == [{"name": "a"}]
+
+
+def test_the_start_of_a_process_is_its_parts_time_too(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def part(settings: Any) -> Iterator[dict[str, Any]]:
+        yield {"left": settings.left}
+
+    monkeypatch.setitem(bench.PARTS, "machine", (part, 30.0))
+    bench.serve("machine", "cpu", True, time.time() + 20)  # told at the start, which took ten of thirty seconds
+    assert json.loads(capsys.readouterr().out)["left"] == pytest.approx(20, abs=2)
 
 
 def test_the_parts_fit_into_nine_minutes(bench: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,6 +101,44 @@ def test_edits_that_stay_worse_than_the_photo_are_gone_back_from(capsys: pytest.
     assert "its L1 has been above that of the photo as it is for 100 steps" in capsys.readouterr().err
 
 
+def test_states_on_the_way_up_are_none_to_go_back_to() -> None:
+    """As a base's training on a GPU was lost: 200 steps upwards before it was worse than the photo as it is."""
+    guard = Guard(trainer(), 0)
+    assert [guard.look(step, 10, seen(0.13)) for step in range(10, 1010, 10)] == [None] * 100
+    upwards = [0.13 * 1.05**k for k in range(1, 26)]  # to 0.44, one tenth above the photo's
+    for k, l1 in enumerate(upwards):
+        assert guard.look(1010 + 10 * k, 10, seen(l1)) is None
+    back = [guard.look(1260 + 10 * k, 10, seen(0.9)) for k in range(10)]
+    (step,) = [found for found in back if found is not None]
+    assert 950 <= step <= 1050
+
+
+def test_the_level_goes_with_the_state_that_is_gone_back_to_and_with_the_checkpoint() -> None:
+    t = trainer()
+    guard = Guard(t, 0)
+    for step in range(10, 110, 10):
+        guard.look(step, 10, seen(0.1))
+    level = guard.course.level
+    assert level == pytest.approx(0.25)
+    resumed = Guard(t, 100, guard.keep())
+    assert (resumed.course.level, resumed.course.least) == (level, guard.course.least)
+    for step in range(110, 210, 10):
+        guard.look(step, 10, seen(0.6))
+    assert guard.course.lost == 1
+    assert guard.course.level == level
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.25])
+def test_noise_is_no_way_up(noise: float) -> None:
+    """Batches of two: their L1 goes up and down by a quarter, and a run at its end still has states to go back to."""
+    rng, guard, kept = random.Random(0), Guard(trainer(), 0), []
+    for step in range(10, 3010, 10):
+        assert guard.look(step, 10, seen(0.1 * (1 + rng.gauss(0, noise / 10**0.5)))) is None  # the mean of ten steps
+        kept.append(guard.good[0][0])
+    assert kept[-1] >= 2800
+    assert max(b - a for a, b in pairwise(kept)) <= 150
+
+
 def test_a_run_that_begins_worse_than_the_photo_is_given_its_time() -> None:
     """The paper's generator, which begins as one colour and needs thousands of steps to be as near as the photo."""
     guard = Guard(trainer(), 0)
@@ -168,6 +208,8 @@ def test_what_it_knows_of_a_run_is_kept_with_a_checkpoint() -> None:
     kept = guard.keep()
     assert json.loads(kept) == {
         "best": pytest.approx(0.1),
+        "level": pytest.approx(0.25),
+        "least": pytest.approx(0.25),
         "varied": True,
         "changed": True,
         "worse": 0,
@@ -177,7 +219,8 @@ def test_what_it_knows_of_a_run_is_kept_with_a_checkpoint() -> None:
     again = Guard(trainer(), 10, kept)
     assert again.look(20, 10, torch.tensor([0.001, 0.5, 0.3, 0.4, 0.9, 0.4])) == 10
     assert again.trainer.slower == SLOWER
-    third = Guard(trainer(), 20, again.keep())
+    of_before = {name: value for name, value in json.loads(again.keep()).items() if name not in ("level", "least")}
+    third = Guard(trainer(), 20, json.dumps(of_before))
     assert third.trainer.slower == SLOWER
     third.trainer.set_learning_rate(0.0, 5)
     assert third.trainer.optimizer_g.param_groups[0]["lr"] == pytest.approx(third.trainer.config.lr * SLOWER)

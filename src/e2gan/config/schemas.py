@@ -242,6 +242,8 @@ class CourseRecord(TypedDict):
     """What a checkpoint keeps of how its run went."""
 
     best: float
+    level: NotRequired[float | None]  # this and `least`: not kept before 2026-11-27
+    least: NotRequired[float | None]
     varied: bool
     changed: bool
     worse: Count

@@ -21,6 +21,8 @@ from e2gan.core.schemas import known
 from e2gan.train.step import SIGNS, Trainer
 
 GOOD_EVERY = 50  # steps at least between two good states, the older of which is gone back to
+WORSE = 1.15  # times the lowest level that a run had: from there on its states are none to go back to
+HALF_LIFE = 50  # steps, of the mean that is a level
 LONG = 100  # steps
 SLOWER = 0.25  # of the learning rate, each time
 TRIES = 2
@@ -28,10 +30,13 @@ TRIES = 2
 
 @dataclass
 class Course:
-    """What a run was, as a checkpoint keeps it. best: its lowest L1. varied, changed: whether its edits ever were.
-    worse: steps since when its L1 is too high. slower: factor of the learning rate. lost: how often it was."""
+    """What a run was, as a checkpoint keeps it. best: its lowest L1. level: the mean of its last steps' L1 in parts of
+    their photos' own, and `least` the lowest. varied, changed: whether its edits ever were. worse: steps since when its
+    L1 is too high. slower: factor of the learning rate. lost: how often it was."""
 
     best: float = float("inf")
+    level: float | None = None
+    least: float | None = None
     varied: bool = False
     changed: bool = False
     worse: int = 0
@@ -50,7 +55,7 @@ class Guard:
             record = parse_json(kept, CourseRecord, "the checkpoint's course", finite=False)
             self.course = Course(**known(Course, record))
         self.well = True
-        self.good = [(step, self._copy())]
+        self.good = [(step, self.course.level, self._copy())]
         trainer.slower = self.course.slower
         trainer.signs = torch.zeros(len(SIGNS), device=trainer.device)
 
@@ -71,15 +76,25 @@ class Guard:
         seen = dict(zip(SIGNS, signs.tolist(), strict=True))
         if sign := self._sign(seen, steps):
             return self._go_back(step, sign)
-        if self.well and step - self.good[-1][0] >= GOOD_EVERY:
-            self.good = [self.good[-1], (step, self._copy())]
+        rising = self._rising(seen, steps)
+        if self.well and not rising and step - self.good[-1][0] >= GOOD_EVERY:
+            self.good = [self.good[-1], (step, self.course.level, self._copy())]
         return None
+
+    def _rising(self, seen: dict[str, float], steps: int) -> bool:
+        """Whether the run is on its way up: by hundreds of steps, some are lost before a sign says so (docs/log.md)."""
+        course, now = self.course, seen["l1"] / max(seen["photo_l1"], 1e-6)
+        part = 0.5 ** (steps / HALF_LIFE)
+        level = now if course.level is None else part * course.level + (1 - part) * now
+        least = level if course.least is None else min(course.least, level)
+        course.level, course.least = level, least
+        return level > WORSE * least
 
     def end(self, step: int) -> int | None:
         """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
         if self.well:
             return None
-        good, state = self.good[-1]
+        good, _, state = self.good[-1]
         self.trainer.load_state(state)
         note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
         return good
@@ -104,7 +119,7 @@ class Guard:
         return None
 
     def _go_back(self, step: int, sign: str) -> int:
-        course, (good, state) = self.course, self.good[0]
+        course, (good, level, state) = self.course, self.good[0]
         course.lost += 1
         if course.lost > TRIES:
             raise LostTrainingError(
@@ -112,10 +127,10 @@ class Guard:
                 "--warmup, and another --out may keep it"
             )
         course.slower *= SLOWER
-        course.worse = 0
+        course.worse, course.level = 0, level
         self.trainer.load_state({name: tensor.clone() for name, tensor in state.items()})
         self.trainer.slower = course.slower
-        self.good = [(good, state)]
+        self.good = [(good, level, state)]
         lr = self.trainer.config.lr * course.slower
         note(f"step {step}: {sign}; back to the state of step {good}, and on at a learning rate of {lr:.1e}")
         return good
