@@ -20,16 +20,15 @@ import training as others
 import turns
 from e2gan import PRESETS, RECIPES, Ranks, TrainingConfig
 from e2gan.core.device import autocast, bf16_is_fast
-from e2gan.export.pixel_model import PixelModel
 from e2gan.measure.cost import step_flops
 from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.folders import DISCRIMINATOR, base_folder, shipped_adapters
+from e2gan.networks.folders import DISCRIMINATOR, base_folder
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
-from e2gan.networks.models import Model, encoder_of, load_discriminator, load_generator
+from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.networks.text import pad
 from e2gan.train.batches import Batch, TrainingData
-from e2gan.train.loop import LOG_EVERY, batches, read_log, train
+from e2gan.train.loop import LOG_EVERY, read_log, train
 from e2gan.train.step import Trainer
 from inference import BASELINE, pixel_model
 from training import PUBLISHED, Training
@@ -40,8 +39,6 @@ CHANNELS_LAST = "channels last"  # the layout that a GPU's matrix units take: af
 PAIRS, EPOCHS = 400, 100  # of an adapter (Sec. 5.1)
 BATCH = 8  # pairs a step of the adapter from end to end
 COMPILES = 52.0  # seconds of a row that compiles a step, 44 of them compiling on 16 cores (an H200's machine)
-LIMITS = {"fp32": 0.05, "TF32": 0.5, "bf16": 2.0}  # mean 8-bit levels from the CPU's edit in fp32
-FIRST, LAST = 1e-3, 2e-2  # by how much a loss may differ from the CPU's, in parts of it, at the first and last step
 
 
 @dataclass(frozen=True)
@@ -198,56 +195,6 @@ def machine(settings: Settings) -> Iterator[Row]:
     yield attempt("peak, bf16", lambda: peak(torch.bfloat16, False), settings)
 
 
-def checks(settings: Settings) -> Iterator[Row]:
-    """Edits and losses against the CPU's. `passed` where they are within LIMITS, FIRST and LAST."""
-    photos = pictures(4, settings.size)[0].permute(0, 2, 3, 1).contiguous()
-    adapter = shipped_adapters()["golden"]
-    models = {"full": Model.load(adapter=(adapter,)), "small": Model.load(base="small", prompt="as an oil painting")}
-
-    def edits(name: str, precision: str) -> Row:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "TF32"
-        pixels = PixelModel(models[name].plain(), models[name].tokens)
-        with torch.inference_mode():
-            expected = pixels(photos)
-            with autocast(settings.device, "bf16" if precision == "bf16" else "fp32"):
-                found = pixels.to(settings.device)(photos.to(settings.device)).cpu()
-        levels = (found.int() - expected.int()).abs().float()
-        moved = (expected.int() - photos.int()).abs().float().mean()
-        told = {"mean": float(levels.mean()), "max": int(levels.max()), "edit_moves": float(moved)}
-        return told | {"passed": told["mean"] <= LIMITS[precision]}
-
-    for name in models:
-        for precision in LIMITS:
-            yield attempt(f"edits, {name}, {precision}", lambda n=name, p=precision: edits(n, p), settings, 5)
-    for part in ("full", "small"):
-        yield attempt(f"losses, {part}", lambda part=part: losses_of(part, settings), settings, 10)
-
-
-def losses_of(base: str, settings: Settings) -> Row:
-    """A training's losses of a few steps on both, fp32 without TF32, the same pairs in the same order.
-
-    The small base has no discriminator, and one at random magnifies rounding a thousandfold within ten steps, on one
-    device too (docs/log.md): it is trained by `best`, which takes none.
-    """
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    config = replace(RECIPES["quick" if base == "full" else "best"].training["adapt"], precision="fp32", crop=None)
-    size, found = (32 if settings.quick else 64), []
-    for device in (torch.device("cpu"), settings.device):
-        trainer, tokens, mask = adapter_of(base, config, device)
-        data = pairs_for(tokens, mask, 8, size).to(device)
-        rows = []
-        for number, batch in zip(range(10), batches(data, config, 0), strict=False):
-            trainer.set_learning_rate(0.0, number)
-            rows.append({name: float(loss) for name, loss in trainer.step(batch, number).items()})
-        found.append(rows)
-    parts = [
-        max(abs(ours[name] - theirs[name]) / abs(theirs[name]) for name in theirs)
-        for theirs, ours in zip(*found, strict=True)
-    ]
-    told = {"first": parts[0], "last": parts[-1], "most": max(parts), "l1": [row["l1"] for row in found[1]]}
-    return told | {"passed": parts[0] <= FIRST and parts[-1] <= LAST}
-
-
 def steps(settings: Settings) -> Iterator[Row]:
     """An adapter's steps and pix2pix's, eager and compiled; the whole training's hours come from them."""
     every = others.trainings()
@@ -366,14 +313,3 @@ def frame_row(name: str, size: int, batch: int, how: str, settings: Settings) ->
             return run(photos)
 
     return timed(work, settings.device, batch, 0.2 if settings.quick else 1.0)
-
-
-PARTS: dict[str, tuple[Callable[[Settings], Iterator[Row]], float]] = {
-    "machine": (machine, 25.0),
-    "checks": (checks, 60.0),
-    "adapter": (adapter, 150.0),
-    "steps": (steps, 165.0),
-    "base": (base_steps, 40.0),
-    "inference": (inference, 70.0),
-}
-"""Name → what yields its rows, and its seconds, the start of its process among them. Together 510."""

@@ -40,16 +40,16 @@ def test_the_same_way_in_small_on_a_cpu(bench: Any, tmp_path: Path, capsys: pyte
     rows = {name: part["rows"] for name, part in told["parts"].items()}
     assert rows["machine"][0]["torch"] == torch.__version__
     assert rows["machine"][1]["macs_a_second"] > 1e8
-    assert [row["passed"] for row in rows["checks"]] == [True] * 8
+    assert [row["passed"] for row in rows["checks"]] == [True] * 16
     assert all(row["edit_moves"] > 1 for row in rows["checks"][:6])  # an edit that is the photo would show nothing
     few, whole = rows["adapter"]
     assert (few["steps"], whole["steps"], whole["whole"]) == (4, 32, True)
     assert whole["seconds_of_100_epochs"] == pytest.approx(
         whole["seconds"] + whole["ms_a_step"] / 1000 * (400 - 32), rel=1e-6
     )
-    assert told["summary"]["checks_passed"] == "8 of 8"
+    assert told["summary"]["checks_passed"] == "16 of 16"
     assert told["summary"]["failed"] == told["summary"]["checks_failed"] == []
-    assert '"checks_passed": "8 of 8"' in capsys.readouterr().out
+    assert '"checks_passed": "16 of 16"' in capsys.readouterr().out
 
 
 @pytest.mark.slow
