@@ -27,14 +27,16 @@ from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
 from e2gan.networks.text import pad
-from e2gan.train.batches import Batch, TrainingData
+from e2gan.train.batches import TrainingData
+from e2gan.train.compiled import Mode, Step, compiled_step, in_channels_last
 from e2gan.train.loop import LOG_EVERY, read_log, train
 from e2gan.train.step import Trainer
 from inference import BASELINE, pixel_model
 from training import PUBLISHED, Training
 
 Row = dict[str, Any]
-MODES = {"compiled": "default", "CUDA graphs": "reduce-overhead"}  # of torch.compile; "eager" is without
+# Of torch.compile; "eager" is without.
+MODES: dict[str, Mode] = {"compiled": "default", "CUDA graphs": "reduce-overhead"}
 CHANNELS_LAST = "channels last"  # the layout that a GPU's matrix units take: after a comma behind the mode
 PAIRS, EPOCHS = 400, 100  # of an adapter (Sec. 5.1)
 BATCH = 8  # pairs a step of the adapter from end to end
@@ -112,30 +114,12 @@ def attempt(name: str, work: Callable[[], Row], settings: Settings, needs: float
     return {"name": name} | told | {"row_seconds": round(time.monotonic() - begun, 2)}
 
 
-def prepared_step(trainer: Trainer, how: str) -> Callable[..., dict[str, Tensor]]:
-    """The trainer's step, its networks compiled in place with static shapes, or in another layout, as `how` says."""
+def prepared_step(trainer: Trainer, how: str) -> Step:
+    """The trainer's step as `how` says: eager or compiled, in channels last or not."""
     mode, _, layout = how.partition(", ")
-    step = trainer.step
-    if layout == CHANNELS_LAST:
-        networks: tuple[Any, ...] = (trainer.generator, trainer.discriminator)
-        for network in networks:
-            network.to(memory_format=torch.channels_last)
-        plain = step
-
-        def step(batch: Batch, number: int = 0) -> dict[str, Tensor]:
-            photo, target = (x.contiguous(memory_format=torch.channels_last) for x in (batch.photo, batch.target))
-            return plain(replace(batch, photo=photo, target=target), number)
-
     if mode == "eager":
-        return step
-    for network in (trainer.generator, trainer.discriminator):
-        network.compile(mode=MODES[mode], dynamic=False)
-
-    def marked(*arguments: Any) -> dict[str, Tensor]:
-        torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs gave is no longer needed
-        return step(*arguments)
-
-    return marked
+        return in_channels_last(trainer) if layout == CHANNELS_LAST else trainer.step
+    return compiled_step(trainer, MODES[mode], channels_last=layout == CHANNELS_LAST)
 
 
 def pictures(count: int, size: int) -> tuple[Tensor, Tensor]:
@@ -248,7 +232,7 @@ def adapter(settings: Settings) -> Iterator[Row]:
     """400 pairs of 256 pixels, 100 epochs, by the training loop itself, from the base that ships to the last step."""
     epochs = 8 if settings.quick else EPOCHS
     yield attempt("a few epochs", lambda: train_adapter("eager", max(1, epochs // 25), settings), settings)
-    how = "eager" if settings.quick else "CUDA graphs, channels last"
+    how = "eager" if settings.quick else "--compile"
     yield attempt("an adapter", lambda: train_adapter(how, epochs, settings), settings, 15)
 
 
@@ -261,9 +245,10 @@ def train_adapter(how: str, epochs: int, settings: Settings) -> Row:
     count, batch = (16, 4) if settings.quick else (PAIRS, BATCH)
     recipe = RECIPES["quick"].training["adapt"]
     config = replace(recipe, minutes=None, epochs=epochs, batch=batch, device=str(settings.device))
+    config = replace(config, compile=how == "--compile")
     trainer, tokens, mask = adapter_of(settings.base, config, settings.device)
     data = pairs_for(tokens, mask, count, settings.size).to(settings.device)
-    step = prepared_step(trainer, how)
+    step = trainer.step
 
     def timely(*arguments: Any) -> dict[str, Tensor]:
         if settings.left < 4:

@@ -107,6 +107,8 @@ class Recipe:
     balance: bool = False
     """Fewer photos for what is easy: each concept's part of --share follows what the best colour table leaves of its
     edits, by the perceptual distance; the hardest has all of it, none less than a quarter."""
+    compile: bool = False
+    """Compile the networks: on a GPU (docs/gpu.md)."""
     seed: int = 0
     ship: Path | None = None
     """Put the base there too, in half precision, e.g. src/e2gan/assets/base."""
@@ -312,6 +314,7 @@ def train(recipe: Recipe) -> Path:
             perceptual=recipe.perceptual,
             crop=recipe.crop[k % len(recipe.crop)] if recipe.crop else None,
             warmup=recipe.warmup,
+            compile=recipe.compile,
             seed=recipe.seed + piece,
         )
         out = recipe.out / (f"{recipe.preset}-{size}" + (f"-{piece + 1}" if piece else ""))

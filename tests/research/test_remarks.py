@@ -24,7 +24,7 @@ def test_no_setting_is_passed_over() -> None:
     assert {f"generator.{f.name}" for f in fields(FACES.generator)} <= known
     assert {f"ranks.{f.name}" for f in fields(FACES.ranks)} <= known
     own = {"epochs", "steps", "minutes", "batch", "lr", "schedule", "precision", "device", "seed", "save_every"}
-    own |= {"memory_share"}
+    own |= {"memory_share", "compile"}
     assert {f.name for f in fields(TrainingConfig)} <= own | set(OFF) | set(OPEN_IN_TRAINING)
 
 

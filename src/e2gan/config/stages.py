@@ -121,6 +121,7 @@ class ScratchConfig(Settings):
         need(self.unpaired or self.model != "cyclegan", "--model cyclegan needs --unpaired: it makes no use of pairs")
         need(3 <= self.lut_size <= 33, f"--lut-size {self.lut_size}: must lie in 3..33")
         need(not self.unpaired or self.training.gan > 0, "--unpaired needs the adversarial loss: --gan above 0")
+        need(not (self.unpaired and self.training.compile), "--compile is for trainings on pairs, not for --unpaired")
         of_pairs = self.training.perceptual or self.training.gram or self.training.feature_matching
         need(
             not (self.unpaired and of_pairs),

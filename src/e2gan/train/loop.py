@@ -28,13 +28,14 @@ from e2gan.core.progress import Meter, in_threads
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
+from e2gan.train.compiled import compiled_step
 from e2gan.train.guard import Guard
 from e2gan.train.step import Trainer
 from e2gan.train.together import check_same, claim_together, precision_of_all, start_together
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
-NOT_DECISIVE = ("save_every", "tensorboard", "memory_share")  # settings that leave a run the same one
+NOT_DECISIVE = ("save_every", "tensorboard", "memory_share", "compile")  # settings that leave a run the same one
 AHEAD = 3  # batches that are begun before one is given, where they come from a disk or over a bus
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
@@ -81,6 +82,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
     """
     config = trainer.config = precision_of_all(group, trainer.config, trainer.device)
     total = config.steps or config.epochs * max(1, len(data) // config.batch)
+    take_step = compiled_step(trainer) if config.compile else trainer.step
     step, seconds, kept = start_together(group, trainer, resume(trainer, folder) if group.first else None)
     guard = Guard(trainer, step, kept) if data.paired else None
     with autocast(trainer.device, config.precision):
@@ -98,7 +100,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
             if done() >= 1:
                 break
             trainer.set_learning_rate(done(), step)
-            for name, loss in trainer.step(batch, step).items():
+            for name, loss in take_step(batch, step).items():
                 sums[name] = sums.get(name, 0) + loss
             step += 1
             seconds = before + time.monotonic() - begun

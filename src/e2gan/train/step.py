@@ -180,7 +180,10 @@ class Trainer:
                 if key.startswith(f"adam_{part}."):
                     _, i, name = key.split(".")
                     moments.setdefault(int(i), {})[name] = tensor
-            _check_moments(moments, [p for group in optimizer.param_groups for p in group["params"]])
+            of = [p for group in optimizer.param_groups for p in group["params"]]
+            _check_moments(moments, of)
+            for i, group in moments.items():  # in the parameter's own layout, which fused Adam wants
+                moments[i] = group | {n: torch.empty_like(of[i]).copy_(group[n]) for n in ("exp_avg", "exp_avg_sq")}
             optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
 
     def finite(self) -> bool:
