@@ -34,7 +34,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import gpu_parts  # noqa: E402 (scripts beside this one, found by the line above)
 from gpu_checks import checks  # noqa: E402
 from gpu_parts import PUBLISHED, Row, Settings  # noqa: E402
-from runs import exit_status  # noqa: E402
+from runs import check_out, exit_status  # noqa: E402
 
 PARTS: dict[str, tuple[Callable[[Settings], Iterator[Row]], float]] = {
     "machine": (gpu_parts.machine, 25.0),
@@ -143,7 +143,7 @@ def summary(parts: dict[str, Any]) -> Row:
     card = next((row["card"] for row in rows("machine") if "card" in row), "")
     losses = first_losses(parts)
     checked = [row.get("passed") is True for row in (*parts.get("checks", {}).get("rows", []), *losses)]
-    adapters = [row for row in rows("adapter") if row["name"] == "an adapter"]
+    adapters = rows("adapter")
     best = min(adapters, key=lambda row: row["seconds_of_100_epochs"], default=None)
     theirs = [row["hours"] * 3600 for row in rows("steps") if row["name"] == PUBLISHED]
     seconds = best and best["seconds_of_100_epochs"]
@@ -175,8 +175,7 @@ def parser() -> argparse.ArgumentParser:
 
 def work(options: argparse.Namespace) -> None:
     """All parts, one after the other; the JSON is written anew after each."""
-    if options.out and options.out.is_dir():
-        raise InputError(f"--out {options.out} is a folder: name a file")
+    check_out(options.out)
     resolve_device(options.device)
     begun, parts = time.monotonic(), {}
     for name in options.parts:
@@ -201,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.serve:
         serve(options.serve, options.device, options.quick, options.seconds)
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the part's process ends too
     return exit_status(lambda: work(options), goes_on=False)
 
 

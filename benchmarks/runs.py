@@ -30,6 +30,14 @@ def once(path: Path, key: Mapping[str, Any], work: Callable[[], Mapping[str, Any
     return found["result"]
 
 
+def check_out(out: Path | None) -> None:
+    """Before anything is measured: a file that can be written, its folder made. Raises InputError where it is none."""
+    if out is not None:
+        if out.is_dir():
+            raise InputError(f"--out {out} is a folder: name a file")
+        make_folder(out.parent)
+
+
 def in_processes(function: Callable[[Job], Any], jobs: Sequence[Job], count: int) -> Iterator[Any]:
     """function(job) of each, in their order; with one process, in this one. Jobs must not wait for one another."""
     if count == 1 or len(jobs) < 2:

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from e2gan import InputError
-from e2gan.config.checks import at_least, need
+from e2gan.config.checks import at_least
+from runs import check_out
 
 MOVED = 1.1  # of the reference's fastest time, beyond which a turn is taken again
 SETTLED = 0.3  # seconds after a turn: ONNX Runtime's threads go on spinning for the next frame
@@ -98,8 +99,7 @@ def check_options(options: argparse.Namespace) -> None:
         for value in given if isinstance(given, list) else [given]:
             at_least(name, value, 1)
     at_least("seconds", options.seconds, 0)
-    if options.out is not None:
-        need(not options.out.is_dir(), f"--out {options.out} is a folder: name a file")
+    check_out(options.out)
 
 
 def processor() -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -45,7 +49,7 @@ def test_the_same_way_in_small_on_a_cpu(bench: Any, tmp_path: Path, capsys: pyte
     few, whole = rows["adapter"]
     assert (few["steps"], whole["steps"], whole["whole"]) == (4, 32, True)
     assert whole["seconds_of_100_epochs"] == pytest.approx(
-        whole["seconds"] + whole["ms_a_step"] / 1000 * (400 - 32), rel=1e-6
+        whole["seconds"] + whole["other_seconds"] + whole["ms_a_step"] / 1000 * (400 - 32), rel=1e-6
     )
     assert told["summary"]["checks_passed"] == "16 of 16"
     assert told["summary"]["failed"] == told["summary"]["checks_failed"] == []
@@ -77,6 +81,24 @@ def test_a_row_that_fails_is_told_and_the_next_one_runs(bench: Any) -> None:
     assert parts.attempt("late", dict, settings, needs=100.0)["error"].startswith("not begun")
     assert parts.attempt("next", lambda: {"ms": 1.0}, settings)["ms"] == 1.0
     assert list(bench.whole_rows('{"name": "a"}\nnoise\n{"name": "b", "m')) == [{"name": "a"}]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("found_by_parts")
+def test_a_stop_from_outside_ends_the_parts_process_too(bench: Any, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "gpu.json"  # whose folder is made before anything is measured
+    command = [sys.executable, bench.__file__, *SMALL, "--parts", "machine", "checks", "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    parts: list[psutil.Process] = []
+    for _ in range(600):
+        parts = [p for p in psutil.Process(process.pid).children(recursive=True) if "--serve" in p.cmdline()]
+        if out.exists() and parts:  # the part after the first has begun
+            break
+        time.sleep(0.1)
+    assert parts
+    process.terminate()
+    assert process.wait(20) == 128 + signal.SIGTERM
+    assert not psutil.wait_procs(parts, timeout=10)[1]
 
 
 def test_the_start_of_a_process_is_its_parts_time_too(

@@ -66,6 +66,14 @@ def test_losses_are_those_of_the_eager_step_and_a_run_goes_on_where_it_stopped(t
     agree(without_clock(tmp_path / "stopped"), whole, 1e-5)
 
 
+@pytest.mark.slow
+def test_minutes_do_not_count_the_compiling(tmp_path: Path) -> None:
+    """Which takes longer than these three seconds, or nothing where PyTorch has kept what it compiled."""
+    result = train(trainer(replace(EAGER, steps=None, minutes=0.05, compile=True)), data(), tmp_path)
+    assert result.steps > 20
+    assert 3 <= result.seconds < 6
+
+
 def test_the_layout_leaves_the_losses_and_a_checkpoint_fits_it() -> None:
     plain, laid_out = trainer(EAGER), trainer(EAGER)
     agree(losses(in_channels_last(laid_out), EAGER, 6), losses(plain.step, EAGER, 6))
@@ -94,7 +102,7 @@ def test_the_command_says_in_one_line_that_there_is_no_compiler(
 
 
 def test_what_it_is_not_for() -> None:
-    with pytest.raises(InputError, match="--r1"):
+    with pytest.raises(InputError, match="as --r1 5 does: leave it out, or take --r1 0"):
         TrainingConfig(compile=True, r1=5.0).check()
     unpaired = ScratchConfig(
         pairs=Path("p"), out=Path("o"), model="cyclegan", unpaired=True, training=TrainingConfig(compile=True)

@@ -6,7 +6,8 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,43 @@ def test_the_level_goes_with_the_state_that_is_gone_back_to_and_with_the_checkpo
         guard.look(step, 10, seen(0.6))
     assert guard.course.lost == 1
     assert guard.course.level == level
+
+
+def test_a_state_is_kept_in_the_end_of_a_run_that_only_looks_as_if_it_rose() -> None:
+    guard = Guard(trainer(), 0)
+    for step in range(10, 210, 10):
+        guard.look(step, 10, seen(0.1))
+    kept, rose = guard.good[-1][0], []
+    for step in range(210, 910, 10):
+        guard.look(step, 10, seen(0.13))
+        rose.append(guard.rising)
+    assert rose[10:] == [True] * 60
+    assert guard.good[-1][0] - kept >= 500
+
+
+def test_the_end_goes_back_to_the_better_of_its_states() -> None:
+    guard = Guard(trainer(), 0)
+    for step in range(10, 210, 10):
+        guard.look(step, 10, seen(0.1 if step <= 150 else 0.105))
+    assert [step for step, *_ in guard.good] == [150, 200]
+    guard.look(210, 10, seen(0.6))
+    assert guard.end(215) == 150
+
+
+def test_a_run_on_its_way_up_waits_with_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run which is stopped there does not go on from a state that it would not go back to."""
+    waits: dict[bool, list[int]] = {}
+    for rising in (False, True):
+        saved = waits[rising] = []
+        clock = count()
+        monkeypatch.setattr("e2gan.train.loop.time.monotonic", partial(next, clock))
+        monkeypatch.setattr("e2gan.train.loop.save", lambda _t, _f, step, *_, saved=saved: saved.append(step))
+        monkeypatch.setattr(Guard, "_rising", lambda *_, rising=rising: rising)
+        folder = tmp_path / str(rising)
+        folder.mkdir()
+        train(trainer(replace(CONFIG, save_every=45.0)), data(), folder)
+    assert len(waits[False]) >= 3
+    assert waits[True][0] >= 3 * waits[False][0]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.25])

@@ -62,8 +62,8 @@ class TrainingConfig(Settings):
     seed: int = 0
     """The same seed gives the same file on the same machine."""
     compile: bool = False
-    """Compile the networks, on a CUDA GPU with CUDA graphs: an adapter's steps were 3.6 times as fast so on an H200,
-    after three quarters of a minute. Not with --unpaired and --r1."""
+    """Compile the networks, on a CUDA GPU with CUDA graphs: an adapter's steps were 2.2 times as fast so on an H200,
+    after three quarters of a minute, which --minutes does not count. Not with --unpaired, --r1 and comodgan."""
     save_every: float = 60.0
     """Seconds between checkpoints."""
     memory_share: float = 0.5
@@ -91,7 +91,8 @@ class TrainingConfig(Settings):
         weights = (self.l1, self.perceptual, self.gram, self.gan)
         need(any(weights), "--l1 0 and --gan 0: nothing would be trained")
         at_least("r1", self.r1, 0)
-        need(not (self.compile and self.r1), "--compile cannot differentiate twice, as --r1 does: leave one out")
+        twice = f"--compile cannot differentiate twice, as --r1 {self.r1:g} does: leave it out, or take --r1 0"
+        need(not (self.compile and self.r1), twice)
         need(0 <= self.ema < 1, f"--ema {self.ema}: must be at least 0 and below 1")
         side("crop", self.crop)
         at_least("save-every", self.save_every, 0)

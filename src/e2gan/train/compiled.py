@@ -21,24 +21,23 @@ Step = Callable[[Batch, int], dict[str, Tensor]]
 Mode = Literal["default", "reduce-overhead"]
 
 
-def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: bool | None = None) -> Step:
+def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: bool = False) -> Step:
     """`trainer.step` with the networks compiled in their place, for batches of one shape; the first step compiles.
 
     mode: torch.compile's; reduce-overhead, which has CUDA graphs, where none is named and the networks are on a GPU.
-    channels_last: the layout that a GPU's matrix units take, for networks and photos (default: on a GPU). A checkpoint
-    is to be loaded afterwards. Raises InputError for a training without pairs, and on a device that is neither a CUDA
-    GPU nor a CPU; a step raises MachineError where the machine cannot compile.
+    channels_last: the layout that a GPU's matrix units take, for networks and photos; a checkpoint is then to be loaded
+    afterwards. Not the default: a training in it was lost on a GPU (docs/gpu.md). Raises InputError for a training
+    without pairs, and on a device that is neither a CUDA GPU nor a CPU; a step raises MachineError where the machine
+    cannot compile.
     """
     if type(trainer) is not Trainer:
         raise InputError("--compile is for trainings on pairs: leave it out with --unpaired")
     if trainer.device.type not in ("cuda", "cpu"):
         raise InputError(f"--compile works on CUDA GPUs and CPUs, not on {trainer.device.type}: leave it out")
-    gpu, step = trainer.device.type == "cuda", trainer.step
-    if gpu if channels_last is None else channels_last:
-        step = in_channels_last(trainer)
+    step = in_channels_last(trainer) if channels_last else trainer.step
     from torch._dynamo.exc import TorchDynamoException  # seconds of importing, which others need not wait for
 
-    mode = mode or ("reduce-overhead" if gpu else "default")
+    mode = mode or ("reduce-overhead" if trainer.device.type == "cuda" else "default")
     for network in (trainer.generator, trainer.discriminator):
         network.compile(mode=mode, dynamic=False)
 

@@ -8,6 +8,7 @@ only of a run that had been better before: generators without `skip` begin as on
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -22,6 +23,7 @@ from e2gan.train.step import SIGNS, Trainer
 
 GOOD_EVERY = 50  # steps at least between two good states, the older of which is gone back to
 WORSE = 1.15  # times the lowest level that a run had: from there on its states are none to go back to
+OLDEST = 500  # steps, after which a state is kept all the same: of noise a run may look so for long
 HALF_LIFE = 50  # steps, of the mean that is a level
 LONG = 100  # steps
 SLOWER = 0.25  # of the learning rate, each time
@@ -54,7 +56,7 @@ class Guard:
         if kept:
             record = parse_json(kept, CourseRecord, "the checkpoint's course", finite=False)
             self.course = Course(**known(Course, record))
-        self.well = True
+        self.well, self.rising = True, False
         self.good = [(step, self.course.level, self._copy())]
         trainer.slower = self.course.slower
         trainer.signs = torch.zeros(len(SIGNS), device=trainer.device)
@@ -76,8 +78,8 @@ class Guard:
         seen = dict(zip(SIGNS, signs.tolist(), strict=True))
         if sign := self._sign(seen, steps):
             return self._go_back(step, sign)
-        rising = self._rising(seen, steps)
-        if self.well and not rising and step - self.good[-1][0] >= GOOD_EVERY:
+        self.rising, age = self._rising(seen, steps), step - self.good[-1][0]
+        if self.well and age >= (OLDEST if self.rising else GOOD_EVERY):
             self.good = [self.good[-1], (step, self.course.level, self._copy())]
         return None
 
@@ -94,7 +96,7 @@ class Guard:
         """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
         if self.well:
             return None
-        good, _, state = self.good[-1]
+        good, _, state = min(self.good, key=lambda kept: math.inf if kept[1] is None else kept[1])
         self.trainer.load_state(state)
         note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
         return good

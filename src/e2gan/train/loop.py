@@ -37,6 +37,7 @@ CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 NOT_DECISIVE = ("save_every", "tensorboard", "memory_share", "compile")  # settings that leave a run the same one
 AHEAD = 3  # batches that are begun before one is given, where they come from a disk or over a bus
+PATIENCE = 5  # times --save-every that a run on its way up goes without a checkpoint
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
 
 
@@ -87,7 +88,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
     guard = Guard(trainer, step, kept) if data.paired else None
     with autocast(trainer.device, config.precision):
         pass  # "auto" is measured here, not in the first step's time
-    begun = saved = time.monotonic()
+    first, begun = step + 1, time.monotonic()
+    saved = begun
     before, sums, l1, shown = seconds, {}, None, ""
 
     def done() -> float:
@@ -103,6 +105,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
             for name, loss in take_step(batch, step).items():
                 sums[name] = sums.get(name, 0) + loss
             step += 1
+            if config.compile and step == first:  # compiling is no training: --minutes counts none of it
+                begun = time.monotonic()
             seconds = before + time.monotonic() - begun
             if config.minutes:
                 seconds = group.same(seconds)
@@ -122,7 +126,9 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
             if "l1" in losses:
                 l1 = losses["l1"] = losses["l1"] * 127.5
             shown = "".join(f"  {name} {loss:.2f}" for name, loss in losses.items())
-            due = group.first and time.monotonic() - saved >= config.save_every
+            # On its way up a run may be lost soon; one that only looks so wants its checkpoint in the end.
+            patience = PATIENCE if guard is not None and guard.rising else 1
+            due = group.first and time.monotonic() - saved >= patience * config.save_every
             if due and done() < 1 and (guard is None or guard.well):
                 if not trainer.finite():
                     raise InputError(_diverged(step, folder))
