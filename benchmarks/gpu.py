@@ -51,9 +51,9 @@ TIMES_LESS = 30.0  # than pix2pix's 800 × 200, on the same GPU
 APART = {"fp32": 0.01, "bf16": 0.05}  # of the larger: how far first losses of one training may lie apart; fp32 or TF32
 
 
-def serve(name: str, device: str, quick: bool, end: float) -> None:
-    """A part in its own process: a JSON line for each row. end: the wall clock's time at which it has to be done."""
-    settings = Settings(resolve_device(device), quick, time.monotonic() + end - time.time())
+def serve(name: str, device: str, quick: bool, until: float) -> None:
+    """A part in its own process: a JSON line for each row. until: the wall clock's time at which it has to be done."""
+    settings = Settings(resolve_device(device), quick, time.monotonic() + until - time.time())
     for row in PARTS[name][0](settings):
         print(json.dumps(row), flush=True)
 
@@ -63,7 +63,7 @@ def run_part(name: str, device: str, quick: bool, seconds: float) -> dict[str, A
     begun = time.monotonic()
     # The time in which the process starts, ten seconds of some, is the part's too; its last row wants to be told.
     command = [sys.executable, __file__, "--device", device, *["--quick"] * quick]
-    command += ["--serve", name, "--seconds", str(time.time() + max(1.0, seconds - 5))]
+    command += ["--serve", name, "--until", str(time.time() + max(1.0, seconds - 5))]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=out, stderr=log, start_new_session=True)
         error = None
@@ -170,6 +170,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     made.add_argument("--seconds", type=float, default=515.0, help="of all parts together")
     made.add_argument("--serve", metavar="PART", help=argparse.SUPPRESS)
+    made.add_argument("--until", type=float, help=argparse.SUPPRESS)
     return made
 
 
@@ -198,7 +199,7 @@ def late() -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if options.serve:
-        serve(options.serve, options.device, options.quick, options.seconds)
+        serve(options.serve, options.device, options.quick, options.until)
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the part's process ends too
     return exit_status(lambda: work(options), goes_on=False)

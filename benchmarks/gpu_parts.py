@@ -268,10 +268,8 @@ def train_adapter(how: str, epochs: int, settings: Settings) -> Row:
     told = {"how": how, "pairs": count, "batch": batch, "size": settings.size, "steps": last["step"]}
     told |= {"epochs": last["step"] * batch / count, "whole": last["step"] == total, "seconds": last["seconds"]}
     told |= {"first_seconds": first["seconds"], "ms_a_step": 1000 * steady}
-    told["other_seconds"] = max(0.0, whole - last["seconds"])
-    told["seconds_of_100_epochs"] = (
-        last["seconds"] + told["other_seconds"] + steady * (EPOCHS * count // batch - last["step"])
-    )
+    told["other_seconds"] = whole - last["seconds"]
+    told["seconds_of_100_epochs"] = whole + steady * (EPOCHS * count // batch - last["step"])
     photo_l1 = float((data.photos.float() - data.edits.float()).abs().mean())
     return told | {"l1": last["l1"] * 127.5, "photo_l1": photo_l1, "l1_of_first_steps": first["l1"] * 127.5}
 
@@ -290,7 +288,7 @@ def inference(settings: Settings) -> Iterator[Row]:
 
 def frame_row(name: str, size: int, batch: int, how: str, settings: Settings) -> Row:
     model: Any = pixel_model(name, size).to(settings.device)
-    if "channels last" in how:
+    if CHANNELS_LAST in how:
         model = model.to(memory_format=torch.channels_last)
     mode = MODES.get(how.partition(", ")[2])
     run = model if mode is None else torch.compile(model, mode=mode, dynamic=False)

@@ -158,7 +158,7 @@ def test_a_run_on_its_way_up_waits_with_its_checkpoint(tmp_path: Path, monkeypat
         clock = count()
         monkeypatch.setattr("e2gan.train.loop.time.monotonic", partial(next, clock))
         monkeypatch.setattr("e2gan.train.loop.save", lambda _t, _f, step, *_, saved=saved: saved.append(step))
-        monkeypatch.setattr(Guard, "_rising", lambda *_, rising=rising: rising)
+        monkeypatch.setattr(Guard, "rising", rising)
         folder = tmp_path / str(rising)
         folder.mkdir()
         train(trainer(replace(CONFIG, save_every=45.0)), data(), folder)

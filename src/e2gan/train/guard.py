@@ -56,7 +56,7 @@ class Guard:
         if kept:
             record = parse_json(kept, CourseRecord, "the checkpoint's course", finite=False)
             self.course = Course(**known(Course, record))
-        self.well, self.rising = True, False
+        self.well = True
         self.good = [(step, self.course.level, self._copy())]
         trainer.slower = self.course.slower
         trainer.signs = torch.zeros(len(SIGNS), device=trainer.device)
@@ -78,19 +78,24 @@ class Guard:
         seen = dict(zip(SIGNS, signs.tolist(), strict=True))
         if sign := self._sign(seen, steps):
             return self._go_back(step, sign)
-        self.rising, age = self._rising(seen, steps), step - self.good[-1][0]
+        self._follow(seen, steps)
+        age = step - self.good[-1][0]
         if self.well and age >= (OLDEST if self.rising else GOOD_EVERY):
             self.good = [self.good[-1], (step, self.course.level, self._copy())]
         return None
 
-    def _rising(self, seen: dict[str, float], steps: int) -> bool:
+    @property
+    def rising(self) -> bool:
         """Whether the run is on its way up: by hundreds of steps, some are lost before a sign says so (docs/log.md)."""
+        level, least = self.course.level, self.course.least
+        return level is not None and least is not None and level > WORSE * least
+
+    def _follow(self, seen: dict[str, float], steps: int) -> None:
+        """Take the last `steps` steps into the level."""
         course, now = self.course, seen["l1"] / max(seen["photo_l1"], 1e-6)
         part = 0.5 ** (steps / HALF_LIFE)
-        level = now if course.level is None else part * course.level + (1 - part) * now
-        least = level if course.least is None else min(course.least, level)
-        course.level, course.least = level, least
-        return level > WORSE * least
+        course.level = level = now if course.level is None else part * course.level + (1 - part) * now
+        course.least = level if course.least is None else min(course.least, level)
 
     def end(self, step: int) -> int | None:
         """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
