@@ -83,21 +83,31 @@ def test_a_row_that_fails_is_told_and_the_next_one_runs(bench: Any) -> None:
     assert list(bench.whole_rows('{"name": "a"}\nnoise\n{"name": "b", "m')) == [{"name": "a"}]
 
 
+def serves(process: psutil.Process) -> bool:
+    try:
+        return "--serve" in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended, perhaps without being waited for yet
+        return False
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("found_by_parts")
 def test_a_stop_from_outside_ends_the_parts_process_too(bench: Any, tmp_path: Path) -> None:
     out = tmp_path / "new" / "gpu.json"  # whose folder is made before anything is measured
     command = [sys.executable, bench.__file__, *SMALL, "--parts", "machine", "checks", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts: list[psutil.Process] = []
-    for _ in range(600):
-        parts = [p for p in psutil.Process(process.pid).children(recursive=True) if "--serve" in p.cmdline()]
-        if out.exists() and parts:  # the part after the first has begun
-            break
-        time.sleep(0.1)
-    assert parts
-    process.terminate()
-    assert process.wait(20) == 128 + signal.SIGTERM
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(600):
+                parts = [p for p in psutil.Process(process.pid).children(recursive=True) if serves(p)]
+                if out.exists() and parts:  # the part after the first has begun
+                    break
+                time.sleep(0.1)
+            assert parts
+            process.terminate()
+            assert process.wait(20) == 128 + signal.SIGTERM
+        finally:
+            process.kill()  # where an assertion failed; a process that runs on would fail a test after this one
     assert not psutil.wait_procs(parts, timeout=10)[1]
 
 
