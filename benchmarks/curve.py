@@ -37,7 +37,9 @@ from e2gan.research.comparison import Comparison, load_sets
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import small  # noqa: E402 (scripts beside this one, found by the line above)
-from quality import SHOWN, Job, measured, scores, step_seconds, values  # noqa: E402
+from quality import SHOWN  # noqa: E402
+from quality_jobs import Job, job_of, measured, scores, step_seconds  # noqa: E402
+from quality_tables import values  # noqa: E402
 from runs import exit_status, in_processes, markdown, once  # noqa: E402
 
 WANTED = ("fd-efficientnet", "swd")
@@ -86,7 +88,9 @@ def jobs_of(options: argparse.Namespace, sizes: Sequence[Size], sets: Sequence[P
                 generator=size.generator,
                 training=training,
             )
-            found.append(Job(pair_set, options.recipe, options.minutes, size.name, stage, steps, 0.0, WANTED, networks))
+            facts = {"recipe": options.recipe, "length": options.minutes, "base": "", "trained": size.name}
+            facts |= {"steps": steps, "seconds": 0.0, "wanted": WANTED, "networks": networks}
+            found.append(job_of(stage, pair_set=pair_set, **facts))
     return found
 
 
@@ -179,17 +183,19 @@ def run(options: argparse.Namespace) -> str:
     make_folder(options.out)
     jobs = jobs_of(options, sizes, sets)
     for job in jobs:
-        job.stage.check()
-        make_folder(job.stage.out.parent)
+        if job.stage is not None:
+            job.stage.check()
+        make_folder(job.scores.parent)
     frame = frames(options, sizes)
     rows: dict[str, list[dict[str, float] | None]] = {size.name: [] for size in sizes}
-    for job, found in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
+    for job, cell in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
+        found = cell and cell["mean"]
         rows[job.trained].append(found)
         note(f"{job.trained}, {job.pair_set.folder.name}: {'lost' if found is None else found}")
     photos = []
     for job in jobs[: len(sets)]:
         before, targets, _ = job.pair_set.arrays("test")
-        photos.append(scores(before, targets, job))
+        photos.append(scores(before, targets, job)["mean"])
     text = table(sizes, frame, {n: mean(photos, n) for n in COLUMNS}, rows, {job.trained: job.steps for job in jobs})
     write_bytes(options.out / "curve.md", text.encode())
     write_json(options.out / "curve.json", {"frames": frame, "photos": photos, "rows": rows})

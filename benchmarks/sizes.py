@@ -32,9 +32,11 @@ from e2gan.teachers.filters.filters import apply, find
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import quality  # noqa: E402 (scripts beside this one, found by the line above)
+import quality_jobs  # noqa: E402
+from quality_tables import values  # noqa: E402
 from runs import exit_status, markdown  # noqa: E402
 
-BASES = {"full": None, "small": Path("small")}
+BASES = (Path("full"), Path("small"))
 PHOTO, TEACHER, TABLE = "photo", "teacher", "colour table"
 
 
@@ -67,72 +69,69 @@ class Settings:
     def check(self) -> None:
         """Raises InputError for an unknown concept, or one that a base has learned."""
         need(bool(self.concept), "--concept is empty")
-        for name, folder in BASES.items():
-            learned = read_settings(base_folder(folder), BASE, "base")["concepts"]
+        for base in BASES:
+            learned = read_settings(base_folder(base), BASE, "base")["concepts"]
             for text in self.concept:
-                need(find(text).prompt not in learned, f"--concept {text}: the {name} base has learned it")
+                need(find(text).prompt not in learned, f"--concept {text}: the {base.name} base has learned it")
         need(self.sheet is None or self.sheet.suffix.lower() in (".jpg", ".jpeg"), "--sheet must end in .jpg")
 
 
-def measured(config: Settings) -> dict[str, dict[str, Any]]:
-    """What quality.py finds on each base, by the base's name: trained there where it is not yet."""
+def measured(config: Settings) -> dict[str, Any]:
+    """What quality.py finds on both bases: trained there where it is not yet."""
     photos = config.out / "photos"
     demo_photo_set(photos, config.size, config.seed, config.crops)
     pairs = tuple(config.out / "pairs" / text for text in config.concept)
     for text, folder in zip(config.concept, pairs, strict=True):
         make_folder(folder.parent)
         make_pairs(PairsConfig(photos=photos, concept=text, out=folder, seed=config.seed))
-    found = {}
-    for name, base in BASES.items():
-        settings = quality.Settings(
-            pairs=pairs,
-            out=config.out / name,
-            base=base,
-            recipe=(config.recipe,),
-            scratch_factors=(),
-            minutes=config.minutes,
-            cores=config.cores,
-            jobs=config.jobs,
-            device=config.device,
-            seed=config.seed,
-        )
-        quality.run_all(settings)
-        found[name] = read_json(config.out / name / "results.json")
-    return found
+    settings = quality_jobs.Settings(
+        pairs=pairs,
+        out=config.out / "quality",
+        base=BASES,
+        recipe=(config.recipe,),
+        scratch_factors=(),
+        minutes=config.minutes,
+        cores=config.cores,
+        jobs=config.jobs,
+        device=config.device,
+        seed=config.seed,
+    )
+    quality.run_all(settings)
+    return read_json(settings.out / "results.json")
 
 
-def table(config: Settings, found: dict[str, dict[str, Any]]) -> str:
+def table(config: Settings, found: dict[str, Any]) -> str:
     """Each concept's rows: the photo as it is, the colour table, the adapter of each base."""
-    full = found["full"]
-    columns = list(next(iter(full["photos"].values())))
+    columns = list(next(iter(found["photos"].values())))
     rows = []
     for text in config.concept:
-        shown = [(quality.PHOTO, "", full["photos"][text]), (TABLE, "", model(full, text, quality.TABLE)["scores"])]
-        for name, results in found.items():
-            adapter = model(results, text, "adapter")
-            shown.append((f"adapter, {name}", f"{adapter['steps']:,}", adapter["scores"]))
-        rows += [[text, title, steps, *quality.values([scores], columns)] for title, steps, scores in shown]
+        shown = [(quality_jobs.PHOTO, "", found["photos"][text]), (TABLE, "", model(found, text, "")["scores"])]
+        for base in BASES:
+            adapter = model(found, text, base.name)
+            shown.append((f"adapter, {base.name}", f"{adapter['steps']:,}", adapter["scores"]))
+        rows += [[text, title, steps, *values([scores], columns)] for title, steps, scores in shown]
     return "\n".join(markdown(["", "", "steps", *columns], rows)) + "\n"
 
 
-def model(results: dict[str, Any], concept: str, trained: str) -> dict[str, Any]:
-    return next(row for row in results["models"] if (row["concept"], row["trained"]) == (concept, trained))
+def model(results: dict[str, Any], concept: str, base: str) -> dict[str, Any]:
+    """The adapter on a base; the colour table, which has none."""
+    return next(row for row in results["models"] if (row["concept"], row["base"]) == (concept, base))
 
 
-def draw(config: Settings, found: dict[str, dict[str, Any]]) -> Pixels:
+def draw(config: Settings, found: dict[str, Any]) -> Pixels:
     """The test pictures' centre squares, uint8 (H, W, 3): a row for each edit of each."""
     photos = np.stack([square(picture, config.size) for picture in test_pictures().values()])
     rows: list[list[Pixels]] = []
     for text in config.concept:
         edits = [photos, np.stack([apply(find(text), photo) for photo in photos])]
-        for name, results in found.items():
-            folder = Path(model(results, text, "adapter")["folder"])
-            adapter = Model.load(base=base_folder(BASES[name]), adapter=(folder,))
+        for base in BASES:
+            folder = Path(model(found, text, base.name)["folder"])
+            adapter = Model.load(base=base_folder(base), adapter=(folder,))
             edits.append(Predictor(adapter, config.device).batch(photos))
-        lut = Model.load(model=Path(model(found["full"], text, quality.TABLE)["folder"]))
+        lut = Model.load(model=Path(model(found, text, "")["folder"]))
         edits.append(Predictor(lut, config.device).batch(photos))
         rows += [list(row) for row in zip(*edits, strict=True)]
-    return sheet(rows, [PHOTO, TEACHER, *(f"adapter, {name}" for name in found), TABLE])
+    return sheet(rows, [PHOTO, TEACHER, *(f"adapter, {base.name}" for base in BASES), TABLE])
 
 
 def run_all(config: Settings) -> str:

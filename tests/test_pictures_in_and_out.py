@@ -208,8 +208,10 @@ NAMED = {
     "benchmarks/curve.py:run": OF_TEXTS,
     "benchmarks/curve.py:step_time": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,
-    "benchmarks/quality.py:place": OF_TEXTS,
-    "benchmarks/quality.py:recipe_jobs": OF_TEXTS,
+    "benchmarks/quality_jobs.py:Base.load": "two bases of one name are refused",
+    "benchmarks/quality_jobs.py:of_elsewhere": OF_TEXTS,
+    "benchmarks/quality_jobs.py:place": OF_TEXTS,
+    "benchmarks/quality_jobs.py:recipe_jobs": OF_TEXTS,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from e2gan.config import PRESETS, RECIPES, Ranks
@@ -14,19 +15,23 @@ from e2gan.core.files import read_json, write_json
 from e2gan.core.images import read_image
 from e2gan.core.outputs import make_folder
 from e2gan.data.pair_set import PairSet
+from e2gan.measure.distances import frechet_distance, frechet_draws
 from tests.benchmarks import mistake, script
 from tests.conftest import Project
 
 bench = script("quality")
+jobs, tables = script("quality_jobs"), script("quality_tables")
 
 
 def options(project: Project, out: Path, **others: object) -> list[str]:
     """A step of an adapter counts as a second, one from nothing as two: ten steps of it in ten seconds."""
     make_folder(out)
-    write_json(out / "step-times.json", {"quick": {"adapt": 1.0, "scratch": 2.0}})
-    given: dict[str, object] = {"--pairs": [project.sepia, project.dusk], "--base": project.base, "--out": out}
-    given |= {"--minutes": 1 / 6, "--device": "cpu"} | {f"--{k.replace('_', '-')}": v for k, v in others.items()}
-    lists = [[name, *(value if isinstance(value, list) else [value])] for name, value in given.items() if value]
+    given = {"adapt": 1.0, "scratch": 2.0}
+    times = {project.base.name: {"quick": given}, "other": {"quick": given}, "pix2pix": {"paper": {"scratch": 5.0}}}
+    write_json(out / "step-times.json", times)
+    words: dict[str, object] = {"--pairs": [project.sepia, project.dusk], "--base": project.base, "--out": out}
+    words |= {"--minutes": 1 / 6, "--device": "cpu"} | {f"--{k.replace('_', '-')}": v for k, v in others.items()}
+    lists = [[name, *(value if isinstance(value, list) else [value])] for name, value in words.items() if value]
     return [str(text) for words in lists for text in words]
 
 
@@ -40,6 +45,7 @@ def test_all_rows_are_measured_and_a_rerun_trains_what_is_missing_alone(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = options(project, tmp_path)
+    name = project.base.name
     assert bench.main(command) == 0
     printed = capsys.readouterr().out
     assert printed == (tmp_path / "quality.md").read_text("utf-8")
@@ -47,22 +53,22 @@ def test_all_rows_are_measured_and_a_rerun_trains_what_is_missing_alone(
     for row, taken in {
         "|  | the photo as it is |": ["", ""],
         "|  | colour table |": ["", ""],
-        "| quick | adapter |": ["10", "10"],
-        "| quick | from nothing |": ["5", "10"],
-        "| quick | from nothing, 3× the time |": ["15", "30"],
+        f"| quick | {name} adapter |": ["10", "10"],
+        f"| quick | {name} from nothing |": ["5", "10"],
+        f"| quick | {name} from nothing, 3× the time |": ["15", "30"],
     }.items():
         found = cells(printed, row)
         assert [cell[:2] for cell in found] == [taken] * 3  # the mean, and each concept
         mean, *own = ([float(number) for number in cell[2:]] for cell in found)
         assert mean[0] == pytest.approx((own[0][0] + own[1][0]) / 2, abs=0.006)
     models = tmp_path / "models" / "sepia"
-    steps = [read_json(f / "config.json")["settings"]["training"]["steps"] for f in sorted(models.glob("quick-*/*"))]
+    steps = [read_json(f / "config.json")["settings"]["training"]["steps"] for f in sorted(models.glob("quick-*/*/*"))]
     assert steps == [10, 5, 15]
     sheet = read_image(next(tmp_path.glob("sheets/sepia-quick-*.png")))
     assert sheet.shape[1] > 6 * 128
     assert sheet.shape[0] > 3 * 128  # no more test photos are there
 
-    shutil.rmtree(next(models.glob("quick-*/adapter")))
+    shutil.rmtree(next(models.glob("quick-*/*/adapter")))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("*.safetensors")}
     assert bench.main(command) == 0
     assert capsys.readouterr().out == printed
@@ -79,40 +85,112 @@ def test_a_curve_is_a_table_for_each_length(
     assert bench.main(options(project, tmp_path, **others)) == 0
     printed = capsys.readouterr().out
     assert [line for line in printed.splitlines() if line.startswith("##")] == ["## 0.05 minutes", "## 0.2 minutes"]
-    assert [cell[0] for cell in cells(printed, "| quick | adapter |")] == ["3", "12"]
-    assert [cell[0] for cell in cells(printed, "| quick | from nothing, 2× the time |")] == ["3", "12"]
+    assert [cell[0] for cell in cells(printed, f"| quick | {project.base.name} adapter |")] == ["3", "12"]
+    assert [cell[0] for cell in cells(printed, f"| quick | {project.base.name} from nothing, 2× the time |")] == [
+        "3",
+        "12",
+    ]
     assert "Mean of the concepts" not in printed
     assert len(list((tmp_path / "sheets").iterdir())) == 2
 
 
 def test_a_step_is_timed_as_the_recipe_has_it(project: Project, tmp_path: Path) -> None:
-    config = bench.Settings(pairs=(project.sepia,), out=tmp_path, recipe=("quick",), repeat=3, device="cpu")
-    found = bench.step_times(config, bench.Base.load(project.base), 32)
+    common = {"pairs": (project.sepia,), "out": tmp_path, "recipe": ("quick",), "repeat": 3, "device": "cpu"}
+    config, bases = jobs.Settings(**common), jobs.Base.load_all([project.base])
+    found = jobs.step_times(config, bases, 32)
     assert found == read_json(tmp_path / "step-times.json")
-    assert found["quick"]["adapt"] > 0
-    assert found["quick"]["scratch"] > 0
-    assert bench.step_times(config, bench.Base.load(project.base), 32) == found  # not timed anew
-    own = bench.trained(config, "quick", "adapt", 7)
+    assert {stage: value > 0 for stage, value in found[project.base.name]["quick"].items()} == {
+        "adapt": True,
+        "scratch": True,
+    }
+    more = jobs.step_times(jobs.Settings(**common, pix2pix_factors=(1.0,)), bases, 32)
+    assert more[project.base.name] == found[project.base.name]  # not timed anew
+    assert more["pix2pix"]["paper"]["scratch"] > 0
+    own = jobs.trained(config, "quick", "adapt", 7)
     assert own == replace(RECIPES["quick"].training["adapt"], minutes=None, steps=7, device="cpu")
 
 
 def test_steps_follow_minutes_cores_or_epochs(project: Project, tmp_path: Path) -> None:
-    config = bench.Settings(pairs=(project.sepia,), out=tmp_path, cores=2.0)
-    assert bench.adapter_steps(config, "quick", 0.5, 0.1, 400) == 600
+    config = jobs.Settings(pairs=(project.sepia,), out=tmp_path, cores=2.0)
+    assert jobs.adapter_steps(config, "quick", 0.5, 0.1, 400) == 600
     own = RECIPES["quick"].training["adapt"].minutes
     assert own is not None
-    assert bench.adapter_steps(config, "quick", None, 0.1, 400) == round(1200 * own)
-    assert bench.adapter_steps(config, "paper", None, 0.1, 400) == 40_000  # Sec. 5.1: 100 epochs
+    assert jobs.adapter_steps(config, "quick", None, 0.1, 400) == round(1200 * own)
+    assert jobs.adapter_steps(config, "paper", None, 0.1, 400) == 40_000  # Sec. 5.1: 100 epochs
+
+
+@pytest.mark.slow
+def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, earlier = shutil.copytree(project.base, tmp_path / "other"), tmp_path / "earlier"
+    words: dict[str, object] = {"pairs": project.sepia, "base": [project.base, other], "scratch_factors": [1]}
+    words |= {"pix2pix_factors": [1, 2], "minutes": 0.1}
+    command = options(project, tmp_path / "out", **words)
+    assert bench.main(command) == 0
+    first = capsys.readouterr().out
+    name = project.base.name
+    for row, taken in {
+        f"| quick | {name} adapter |": ["6", "6"],
+        "| quick | other adapter |": ["6", "6"],
+        "| quick | other from nothing |": ["3", "6"],
+        "| quick | pix2pix |": ["1", "5"],
+        "| quick | pix2pix, 2× the time |": ["2", "10"],
+    }.items():
+        assert [cell[:2] for cell in cells(first, row)] == [taken]
+    assert f"quick, {name}: the adapter against the others" in first
+    assert f"| {name} adapter |" not in first[first.index("against the others") :]  # nor one adapter against another
+
+    models = tmp_path / "out" / "models" / "sepia"
+    shutil.copytree(next(models.glob("quick-*/other/adapter")), earlier / project.sepia.name)
+    before = {path: path.stat().st_mtime_ns for path in earlier.rglob("*")}
+    assert bench.main([*command, "--adapters", str(earlier), "--adapters-base", str(other)]) == 0
+    second = capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in earlier.rglob("*")} == before
+    theirs, ours = (cells(second, row)[0] for row in ("|  | earlier |", "| quick | other adapter |"))
+    assert theirs == ["", "", *ours[2:]]
+    against = second[second.index("quick, other: the adapter against the others") :]
+    assert "| earlier | sepia | +0.00 [+0.00, +0.00] equal | +0.000 [+0.000, +0.000] equal | " in against
+
+    assert "earlier/dusk is no adapter" in mistake(
+        bench, [*options(project, tmp_path / "new"), "--adapters", str(earlier)], capsys
+    )
+
+
+def test_models_are_compared_photo_by_photo_and_draw_by_draw() -> None:
+    rng = np.random.default_rng(0)
+    targets, noise = rng.normal(size=(2, 60, 8))
+
+    def cell(scale: float) -> dict[str, Any]:
+        edits = targets + scale * noise
+        values = np.abs(edits - targets).mean(1)
+        draws = frechet_draws(edits, targets, 100, paired=True).tolist()
+        mean = {"L1": values.mean(), "SSIM": 1 - values.mean(), "fd-efficientnet": frechet_distance(edits, targets)}
+        by_photo = {"L1": values.tolist(), "SSIM": (1 - values).tolist()}
+        return {"mean": mean, "photos": by_photo, "draws": {"fd-efficientnet": draws}}
+
+    good, alike, bad = cell(0.5), cell(-0.5), cell(1.0)
+    for column in tables.COMPARED:
+        found = tables.difference(good, bad, column)
+        assert found.low < found.value < found.high
+        assert found.standing == "ahead"
+        assert tables.difference(bad, good, column).standing == "behind"
+        assert tables.difference(good, alike, column).standing == "equal"
+        assert tables.difference(good, good, column) == tables.Difference(0.0, 0.0, 0.0)
+    assert tables.difference(good | {"draws": {}}, bad, "fd-efficientnet") is None
+    assert tables.counts([tables.difference(good, bad, "L1"), None, tables.difference(bad, good, "L1")]) == "1, 0, 1"
 
 
 def test_a_lost_training_is_told_in_the_table(project: Project, tmp_path: Path) -> None:
-    config = bench.Settings(pairs=(project.sepia,), out=tmp_path)
-    pair_set, adapter = PairSet.load(project.sepia), bench.AdaptConfig(pairs=project.sepia, out=tmp_path)
-    job = bench.Job(pair_set, "quick", None, "adapter", adapter, 10, 60.0, (), bench.NetworkOptions())
-    table = bench.Table(config, [pair_set], (), ["Without it."], {"sepia": {"L1": 20.0, "SSIM": 0.9}}, [(job, None)])
+    config = jobs.Settings(pairs=(project.sepia,), out=tmp_path)
+    pair_set, adapter = PairSet.load(project.sepia), jobs.AdaptConfig(pairs=project.sepia, out=tmp_path)
+    facts = {"recipe": "quick", "length": None, "base": "b", "trained": "adapter", "steps": 10, "seconds": 60.0}
+    job = jobs.job_of(adapter, pair_set=pair_set, **facts, wanted=(), networks=jobs.NetworkOptions())
+    photo = {"mean": {"L1": 20.0, "SSIM": 0.9}}
+    table = tables.Table(config, [pair_set], (), ["Without it."], {"sepia": photo}, [(job, None)])
     assert table.markdown().splitlines()[2:] == [
         "|  | the photo as it is |  |  | 20.00 | 0.900 |",
-        "| quick | adapter | 10 | 60 | 1 lost |  |",
+        "| quick | b adapter | 10 | 60 | 1 lost |  |",
         "",
         "Without it.",
     ]
@@ -126,6 +204,9 @@ def test_a_lost_training_is_told_in_the_table(project: Project, tmp_path: Path) 
         ({"curve": [1, 5]}, "--minutes and --curve exclude each other"),
         ({"scratch_factors": [0.0]}, "--scratch-factors: each must be positive"),
         ({"efficientnet": "nowhere.pth"}, "nowhere.pth is missing"),
+        ({"pix2pix_factors": [-1.0]}, "--pix2pix-factors: each must be positive"),
+        ({"base": ["small", "small"]}, "--base: two are named alike (small, small)"),
+        ({"adapters_base": "small"}, "--adapters-base: of which --adapters?"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
@@ -135,5 +216,5 @@ def test_mistakes_are_told_in_one_line(
 
 
 def test_an_adapters_step_is_timed_at_the_recipes_own_ranks() -> None:
-    assert bench.recipe_ranks("best", PRESETS["small"]) == RECIPES["best"].adapter["ranks"]
-    assert bench.recipe_ranks("quick", PRESETS["small"]) == Ranks()
+    assert jobs.recipe_ranks("best", PRESETS["small"]) == RECIPES["best"].adapter["ranks"]
+    assert jobs.recipe_ranks("quick", PRESETS["small"]) == Ranks()

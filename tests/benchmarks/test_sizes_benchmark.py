@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ bench: Any = script("sizes")
 def test_both_bases_learn_the_same_edit_in_the_same_time(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "BASES", {"full": project.base, "small": project.base})
-    for name, step in ("full", 2.0), ("small", 1.0):  # a step of the full base counts as two seconds
-        make_folder(tmp_path / "out" / name)
-        write_json(tmp_path / "out" / name / "step-times.json", {"best": {"adapt": step, "scratch": step}})
+    bases = tuple(shutil.copytree(project.base, tmp_path / name) for name in ("full", "small"))
+    monkeypatch.setattr(bench, "BASES", bases)
+    make_folder(tmp_path / "out" / "quality")
+    times = {"full": 2.0, "small": 1.0}  # seconds of a step
+    given = {name: {"best": {"adapt": step, "scratch": step}} for name, step in times.items()}
+    write_json(tmp_path / "out" / "quality" / "step-times.json", given)
     picture = tmp_path / "sheet.jpg"
     command = ["--out", tmp_path / "out", "--concept", "golden", "--minutes", 0.1, "--cores", 1, "--size", 128]
     command += ["--crops", 20, "--sheet", picture, "--device", "cpu"]
@@ -40,7 +43,7 @@ def test_both_bases_learn_the_same_edit_in_the_same_time(
     assert all(float(cell) >= 0 for row in rows for cell in row[3:])
     assert float(rows[1][3]) < float(rows[0][3])  # what a colour table makes
     assert read_image(picture).shape[1] > 5 * 128
-    trained = read_json(tmp_path / "out" / "small" / "results.json")["models"][-1]
+    trained = read_json(tmp_path / "out" / "quality" / "results.json")["models"][-1]
     before = (Path(trained["folder"]) / "config.json").stat().st_mtime_ns
     assert bench.main([str(word) for word in command]) == 0
     assert capsys.readouterr().out == printed

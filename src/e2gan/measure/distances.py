@@ -93,6 +93,19 @@ def frechet_interval(
     distance, is taken out of the percentiles; the distance's own bias with few images is not.
     Raises InputError as `frechet_distance`, and for paired sets of different length.
     """
+    drawn = frechet_draws(a, b, draws, seed, paired=paired)
+    low, high = np.percentile(drawn - drawn.mean() + frechet_distance(a, b), [2.5, 97.5])
+    return max(0.0, float(low)), float(high)
+
+
+def frechet_draws(
+    a: NDArray, b: NDArray, draws: int = 100, seed: int = 0, *, paired: bool = False
+) -> NDArray[np.float64]:
+    """The Fréchet distances of `draws` bootstrap draws, (draws,), as `frechet_interval` takes them.
+
+    Paired sets of the same length have the same rows drawn by the same seed, so that two models' edits of the same
+    photos can be compared draw by draw. Raises InputError as `frechet_interval`.
+    """
     a, b = checked(a, b, paired=paired)
     rng = np.random.default_rng(seed)
     # A draw holds about 0.63 of a set's rows, each once or more. Where that is fewer than D, it is quicker from the
@@ -102,9 +115,7 @@ def frechet_interval(
     for _ in range(draws):
         rows = rng.integers(len(a), size=len(a))
         drawn.append(draw(rows, rows if paired else rng.integers(len(b), size=len(b))))
-    centred = np.array(drawn) - np.mean(drawn) + frechet_distance(a, b)
-    low, high = np.percentile(centred, [2.5, 97.5])
-    return max(0.0, float(low)), float(high)
+    return np.array(drawn)
 
 
 Draw = Callable[[NDArray[np.int64], NDArray[np.int64]], float]  # rows of a, rows of b → their Fréchet distance

@@ -1,0 +1,352 @@
+"""What quality.py trains: each model of each concept, as many steps as its time holds, and what its edits score."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from e2gan import (
+    RECIPES,
+    AdaptConfig,
+    GeneratorConfig,
+    InputError,
+    PairSet,
+    Predictor,
+    ScratchConfig,
+    TrainingConfig,
+    adapt,
+    train_scratch,
+)
+from e2gan.config import PIX2PIX, Ranks
+from e2gan.config.checks import at_least, need, positive
+from e2gan.config.schemas import BASE
+from e2gan.core.errors import LostTrainingError
+from e2gan.core.files import read_json, sha256, write_json
+from e2gan.core.images import Pixels
+from e2gan.core.names import slug
+from e2gan.core.outputs import CONTENT, read_settings
+from e2gan.core.progress import note
+from e2gan.data.pair_set import ROWS
+from e2gan.measure.distances import frechet_draws
+from e2gan.measure.metrics import METRICS, NetworkOptions
+from e2gan.measure.tallies import pixel_values
+from e2gan.networks.folders import base_folder, generator_config, shipped_bases
+from e2gan.research.comparison import TrainedModel
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+from runs import once  # noqa: E402 (scripts beside this one, found by the line above)
+from step import milliseconds, steady_clock  # noqa: E402
+
+DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
+PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
+DRAWS = 400  # of the test photos, by which two models' Fréchet distances are compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Measure what each recipe reaches."""
+
+    pairs: tuple[Path, ...]
+    """Pair sets of concepts that no base has learned."""
+    out: Path
+    """Folder to write."""
+    base: tuple[Path, ...] = ()
+    """Bases to adapt, folders or full and small (default: the one that ships)."""
+    recipe: tuple[str, ...] = ("quick",)
+    """Of e2gan.config.RECIPES."""
+    scratch_factors: tuple[float, ...] = (1.0, 3.0)
+    """Time of the same generator from nothing, in that of the adapter."""
+    pix2pix_factors: tuple[float, ...] = ()
+    """Time of pix2pix as it was published, in that of the first base's adapter."""
+    adapters: Path | None = None
+    """Adapters of another origin in the same tables: a folder with one for each pair set, of its folder's name."""
+    adapters_base: Path | None = None
+    """Their base (default: the one that ships)."""
+    minutes: float | None = None
+    """Time of an adapter (default: the recipe's minutes, or its epochs)."""
+    curve: tuple[float, ...] = ()
+    """Several times instead, in minutes: a table for each."""
+    cores: float = 1.0
+    """Cores of the machine whose minutes these are."""
+    repeat: int = 9
+    """Steps of each training that are timed, of which the median counts."""
+    features: Path | None = None
+    """SqueezeNet 1.1 weights (default: those that ship)."""
+    efficientnet: str = "auto"
+    """EfficientNet-Lite0's weights; auto: those of the installed package, without which the column is left out."""
+    jobs: int = 1
+    """Trainings at a time, each in a process of one thread."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    seed: int = 0
+
+    def check(self) -> None:
+        for text in self.recipe:
+            need(text in RECIPES, f"--recipe {text}: there are {', '.join(RECIPES)}")
+        need(bool(self.recipe), "--recipe is empty")
+        need(self.minutes is None or not self.curve, "--minutes and --curve exclude each other")
+        for name in ("minutes", "cores"):
+            positive(name, getattr(self, name))
+        for name in ("curve", "scratch_factors", "pix2pix_factors"):
+            need(all(value > 0 for value in getattr(self, name)), f"--{name.replace('_', '-')}: each must be positive")
+        for name in ("repeat", "jobs"):
+            at_least(name, getattr(self, name), 1)
+        need(self.adapters is not None or self.adapters_base is None, "--adapters-base: of which --adapters?")
+
+    @property
+    def networks(self) -> NetworkOptions:
+        return NetworkOptions(features=self.features, efficientnet=self.efficientnet, device=self.device)
+
+    @property
+    def lengths(self) -> tuple[float | None, ...]:
+        return self.curve or (self.minutes,)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base by its name: that it ships under, or its folder's."""
+
+    name: str
+    folder: Path
+    generator: GeneratorConfig
+    text: str
+
+    @classmethod
+    def load(cls, folder: Path | None) -> Base:
+        where = base_folder(folder)
+        name = next((name for name, path in shipped_bases().items() if path == where), slug(where.resolve().name))
+        settings = read_settings(where, BASE, "base")
+        return cls(name, where, generator_config(settings), settings["text"])
+
+    @classmethod
+    def load_all(cls, folders: Sequence[Path]) -> list[Base]:
+        """Raises InputError where one is no base, or two have one name."""
+        found = [cls.load(folder) for folder in folders or (None,)]
+        names = [base.name for base in found]
+        need(len(set(names)) == len(names), f"--base: two are named alike ({', '.join(names)})")
+        return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model of one concept. recipe, base: by name, "" where it has none; length: its adapter's minutes; None: the
+    recipe's own, or it has none. stage: None for what was trained elsewhere, which `model` names."""
+
+    pair_set: PairSet
+    recipe: str
+    length: float | None
+    base: str
+    trained: str
+    stage: AdaptConfig | ScratchConfig | None
+    steps: int
+    seconds: float
+    wanted: tuple[str, ...]
+    networks: NetworkOptions
+    model: TrainedModel
+    scores: Path  # the folder for what it scores
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Its row in the tables, whatever the concept."""
+        return self.recipe, self.base, self.trained
+
+    @property
+    def title(self) -> str:
+        return " ".join(filter(None, (self.base, self.trained)))
+
+
+def job_of(stage: AdaptConfig | ScratchConfig, **facts: Any) -> Job:
+    model = TrainedModel(stage.out, 0, stage.base if isinstance(stage, AdaptConfig) else None)
+    return Job(stage=stage, model=model, scores=stage.out, **facts)
+
+
+# ------------------------------------------------------------------------------------------------------ equal time
+
+
+def step_seconds(
+    generator: GeneratorConfig, training: TrainingConfig, size: int, repeat: int, ranks: Ranks | None
+) -> float:
+    """The median time of a training step as these settings have it. ranks: an adapter's; None trains all weights."""
+    torch.manual_seed(0)
+    side = min(training.crop or size, size)
+    times = {"size": side, "repeat": repeat, "clock": steady_clock()}
+    return milliseconds(generator, training, ranks=ranks, **times) * training.batch / 1000
+
+
+Times = dict[str, dict[str, dict[str, float]]]  # base or model → recipe → stage → seconds of a step
+
+
+def step_times(config: Settings, bases: Sequence[Base], size: int) -> Times:
+    """What a step of each training takes. Measured once, so that a rerun has as many steps."""
+    path = config.out / "step-times.json"
+    found: Times = read_json(path) if path.exists() else {}
+
+    def measure(name: str, recipe: str, generator: GeneratorConfig, stages: dict[str, Ranks | None]) -> None:
+        if recipe in (of := found.setdefault(name, {})):
+            return
+        note(f"the time of a step of {name}, {recipe}")
+        of[recipe] = {
+            stage: step_seconds(generator, trained(config, recipe, stage), size, config.repeat, ranks)
+            for stage, ranks in stages.items()
+        }
+        write_json(path, found)
+
+    for base in bases:
+        for recipe in config.recipe:
+            measure(base.name, recipe, base.generator, {"adapt": recipe_ranks(recipe, base.generator), "scratch": None})
+    if config.pix2pix_factors:
+        measure("pix2pix", "paper", PIX2PIX, {"scratch": None})
+    return found
+
+
+def recipe_ranks(recipe: str, generator: GeneratorConfig) -> Ranks:
+    return RECIPES[recipe].settings("adapt", generator).get("ranks", Ranks())
+
+
+def trained(config: Settings, recipe: str, stage: Any, steps: int | None = None) -> TrainingConfig:
+    own = replace(RECIPES[recipe].training[stage], device=config.device, seed=config.seed)
+    return own if steps is None else replace(own, minutes=None, steps=steps)
+
+
+def adapter_steps(config: Settings, recipe: str, length: float | None, step: float, pairs: int) -> int:
+    """So many steps as `length` minutes hold, or the recipe's minutes or epochs."""
+    training = RECIPES[recipe].training["adapt"]
+    minutes = training.minutes if length is None else length
+    if minutes is not None:
+        return max(1, round(60 * minutes * config.cores / step))
+    return training.steps or training.epochs * max(1, pairs // training.batch)
+
+
+# ------------------------------------------------------------------------------------------------------------ the jobs
+
+
+def jobs_of(config: Settings, bases: Sequence[Base], sets: Sequence[PairSet], wanted: tuple[str, ...]) -> list[Job]:
+    """Every model; concept by concept within a recipe and length. Raises InputError where one of --adapters lacks."""
+    times, found = step_times(config, bases, sets[0].size), []
+    common = {"wanted": wanted, "networks": config.networks}
+    for pair_set in sets:
+        stage = ScratchConfig(pairs=pair_set.folder, out=place(config, pair_set, "colour-table"), model="lut")
+        facts = {"recipe": "", "length": None, "base": "", "trained": TABLE, "steps": 0, "seconds": 0.0}
+        found.append(job_of(stage, pair_set=pair_set, **facts, **common))
+    for length in config.lengths:
+        for recipe in config.recipe:
+            for pair_set in sets:
+                job = partial(job_of, pair_set=pair_set, recipe=recipe, length=length, **common)
+                found += recipe_jobs(config, bases, recipe, length, pair_set, times, job)
+    if config.adapters is not None:
+        found += [of_elsewhere(config, config.adapters, pair_set, common) for pair_set in sets]
+    return found
+
+
+def of_elsewhere(config: Settings, folder: Path, pair_set: PairSet, common: dict[str, Any]) -> Job:
+    model = TrainedModel(folder / pair_set.folder.name, 0, base_folder(config.adapters_base))
+    need(model.weights.is_file(), f"--adapters: {model.folder} is no adapter")
+    own = place(config, pair_set, f"adapters-{slug(folder.name)}")  # nothing is written into another's folder
+    return Job(pair_set, "", None, "", folder.name, None, 0, 0.0, **common, model=model, scores=own)
+
+
+def place(config: Settings, pair_set: PairSet, *parts: str) -> Path:
+    return config.out.joinpath("models", slug(pair_set.folder.name), *parts)
+
+
+def recipe_jobs(
+    config: Settings,
+    bases: Sequence[Base],
+    recipe: str,
+    length: float | None,
+    pair_set: PairSet,
+    times: Times,
+    job: partial[Job],
+) -> Iterator[Job]:
+    """The recipe's adapter on each base, its generator from nothing, and pix2pix for the time of the first adapter."""
+    where = f"{slug(recipe)}-{'own' if length is None else f'{length:g}min'}"
+    pairs = len(pair_set.files("train")[0])
+    first = None
+    for base in bases:
+        step = times[base.name][recipe]
+        steps = adapter_steps(config, recipe, length, step["adapt"], pairs)
+        seconds = steps * step["adapt"]
+        first = first or seconds
+        settings: dict[str, Any] = RECIPES[recipe].settings("adapt", base.generator)
+        settings["training"] = trained(config, recipe, "adapt", steps)
+        out = place(config, pair_set, where, base.name)
+        adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out / "adapter", **settings)
+        yield job(adapter, base=base.name, trained=ADAPTER, steps=steps, seconds=seconds / config.cores)
+        nothing = {"model": "e2gan", "generator": base.generator, "text": base.text, "pairs": pair_set.folder}
+        for factor in config.scratch_factors:
+            steps = max(1, round(factor * seconds / step["scratch"]))
+            training = trained(config, recipe, "scratch", steps)
+            scratch = ScratchConfig(out=out / f"from-nothing-{factor:g}", training=training, **nothing)
+            taken = steps * step["scratch"] / config.cores
+            yield job(scratch, base=base.name, trained=times_of("from nothing", factor), steps=steps, seconds=taken)
+    for factor in config.pix2pix_factors:
+        step = times["pix2pix"]["paper"]
+        assert first is not None
+        steps = max(1, round(factor * first / step["scratch"]))
+        training = trained(config, "paper", "scratch", steps)
+        out = place(config, pair_set, where, f"pix2pix-{factor:g}")
+        scratch = ScratchConfig(out=out, pairs=pair_set.folder, training=training)
+        taken = steps * step["scratch"] / config.cores
+        yield job(scratch, base="", trained=times_of("pix2pix", factor), steps=steps, seconds=taken)
+
+
+def times_of(name: str, factor: float) -> str:
+    return name if factor == 1 else f"{name}, {factor:g}× the time"
+
+
+# ---------------------------------------------------------------------------------------------------------- the scores
+
+
+def measured(job: Job) -> dict[str, Any] | None:
+    """Train, where it is not yet, and measure on the test photos; None for a training that was lost."""
+    try:
+        if job.stage is not None:
+            adapt(job.stage) if isinstance(job.stage, AdaptConfig) else train_scratch(job.stage)
+    except LostTrainingError as error:
+        note(f"{job.model.folder}: {error}")
+        return None
+    key = {"weights_sha256": sha256(job.model.weights), "pairs_sha256": sha256(job.pair_set.folder / ROWS)}
+    key |= {CONTENT: {"pairs": job.pair_set.content()}, "draws": DRAWS}
+
+    def work() -> dict[str, Any]:
+        photos, targets, _ = job.pair_set.arrays("test")
+        return scores(Predictor(job.model.load(), job.networks.device).batch(photos), targets, job)
+
+    return once(job.scores / f"{'-'.join(('scores', *job.wanted))}.json", key, work)
+
+
+def scores(edits_NHWC: Pixels, targets_NHWC: Pixels, job: Job) -> dict[str, Any]:
+    """mean: by the columns' names. photos: L1 and SSIM of each test photo. draws: Fréchet distances of the same draws
+    of the test photos for all models, so that two models' can be compared."""
+    values = pixel_values(edits_NHWC, targets_NHWC)
+    photos = {"L1": values["l1"].tolist(), "SSIM": values["ssim"].tolist()}
+    mean = {name: float(values[name.lower()].mean()) for name in photos}
+    draws = {}
+    for name in job.wanted:
+        kind = METRICS[name]
+        extract = kind.load(job.networks)
+        ours, theirs = (kind.keep(extract(images), len(images)) for images in (edits_NHWC, targets_NHWC))
+        mean[name] = kind.between(ours, theirs, paired=True).value
+        if kind.kernel is not None:
+            draws[name] = frechet_draws(ours, theirs, DRAWS, paired=True).tolist()
+    return {"mean": mean, "photos": photos, "draws": draws}
+
+
+def distances(config: Settings) -> tuple[tuple[str, ...], list[str]]:
+    """The distances whose networks are at hand, and a line on each that is not. Raises InputError for a wrong file."""
+    found, missing = [], []
+    for name in DISTANCES:
+        try:
+            METRICS[name].load(config.networks)
+            found.append(name)
+        except InputError as error:
+            if name != "fd-efficientnet" or config.efficientnet != "auto":
+                raise
+            missing.append(f"Without {name}: {error}")
+    return tuple(found), missing
