@@ -28,7 +28,7 @@ $(PAGE): $(STAMP) $(shell find web -path web/node_modules -prune -o -type f -pri
 
 # A site of sample effects, for any static host (docs/export/web.md).
 SITE := site
-SAMPLES := golden winter vintage infrared cartoon
+SAMPLES := brush sketch cartoon golden winter vintage infrared
 site: $(STAMP) $(PAGE)
 	rm -rf $(SITE)
 	$(BIN)/e2gan export --format web --adapter $(SAMPLES) --out $(SITE)

@@ -1,4 +1,4 @@
-"""The table of the model card: the base that ships and its sample adapters against the teacher, on test photographs.
+"""The table of the model card: a base that ships and its sample adapters against the teacher, on test photographs.
 
 python recipes/card.py --photos ../shared/photos/test --styles ../shared/teachers
 """
@@ -18,7 +18,7 @@ from e2gan.core.images import Pixels, read_image, square
 from e2gan.core.originals import list_images
 from e2gan.data.photos import evenly
 from e2gan.editing.predictor import Predictor
-from e2gan.networks.folders import base_folder, shipped_adapters
+from e2gan.networks.folders import base_folder, shipped_adapters, shipped_base_of
 from e2gan.networks.models import Model, load_generator
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.filters.filters import FILTERS, apply
@@ -33,7 +33,7 @@ class Card:
     photos: Path
     """Folder of photographs that no training saw."""
     base: Path | None = None
-    """Another base than the one that ships: its concepts alone."""
+    """Another base than the default, with its own sample adapters."""
     styles: Path | None = None
     """Folder of stylize.py and its networks in fast-style, for a base that has learned styles."""
     count: int = 12
@@ -78,7 +78,9 @@ def main() -> int:
             print(
                 row(prompt, Model.load(base=card.base, prompt=prompt), photos, teach(card, prompt, photos)), flush=True
             )
-        for name, folder in shipped_adapters().items() if card.base is None else ():
+        for name, folder in shipped_adapters().items():
+            if shipped_base_of(folder) != base_folder(card.base):
+                continue
             model = Model.load(adapter=(folder,))
             line = row(model.prompt, model, photos, teach(card, model.prompt, photos))
             print(line.replace("|", f"| adapter `{name}`:", 1), flush=True)

@@ -211,7 +211,7 @@ def test_a_bare_machine_edits_a_photo_with_the_wheel_alone(programs: Path, tmp_p
     where = "import e2gan, e2gan.networks.folders as f; print(e2gan.__file__, f.ASSETS, len(f.shipped_adapters()))"
     package, assets, count = run("python", "-c", where).split()
     assert all(Path(path).is_relative_to(tmp_path / "bare") for path in (package, assets))
-    assert int(count) == 5
+    assert int(count) == 7
 
     photo = resize(next(iter(pictures_of_no_training().values())), (128, 192))
     write_png(elsewhere / "photo.png", photo)

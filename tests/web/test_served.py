@@ -113,10 +113,10 @@ def test_another_base_has_its_own_effects(browser: Any, app: str, photo: Pixels,
     page = opened(browser, app)
     file = as_file(resize(photo, (150, 200)))
     show(page, file)
-    assert page.get_by_label("Base").locator("option").all_inner_texts() == ["Base (2)", "Full (5)"]
-    edited(page, lambda: page.get_by_label("Base").select_option(label="Full (5)"))
+    assert page.get_by_label("Base").locator("option").all_inner_texts() == ["Base (2)", "Full (7)"]
+    edited(page, lambda: page.get_by_label("Base").select_option(label="Full (7)"))
     names = page.locator(".strip input").evaluate_all("(all) => all.map((one) => one.value)")
-    assert names == ["cartoon", "golden", "infrared", "vintage", "winter"]
+    assert names == ["brush", "cartoon", "golden", "infrared", "sketch", "vintage", "winter"]
     edited(page, lambda: page.get_by_role("radio", name="Golden").check(force=True))
     assert np.array_equal(saved(page), by_command(tmp_path, file, Path("golden")))
     edited(page, lambda: page.get_by_label("Base").select_option(label="Base (2)"))
