@@ -258,10 +258,10 @@ def test_those_that_ship_are_looked_at_and_the_table_is_written(
 ) -> None:
     out = tmp_path / "deep" / "nearest.json"
     command = ["nearest", "--pairs", str(project.sepia), "--out", str(out), "--device", "cpu", "--samples", "2"]
-    command += ["--index", str(tmp_path / "kept.jsonl")]
+    of_the_default = {name for name, path in shipped_adapters().items() if shipped_base_of(path) == base_folder(None)}
+    command += ["--index", str(tmp_path / "kept.jsonl"), "--count", str(len(of_the_default))]
     assert main([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    of_the_default = {name for name, path in shipped_adapters().items() if shipped_base_of(path) == base_folder(None)}
     assert {near["name"] for near in told["near"]} == of_the_default
     written = read_json(out)
     assert written["stage"] == "nearest"
