@@ -38,7 +38,7 @@ from e2gan.research.comparison import Comparison, load_sets
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import small  # noqa: E402 (scripts beside this one, found by the line above)
 from quality import SHOWN  # noqa: E402
-from quality_jobs import Job, job_of, measured, scores, step_seconds  # noqa: E402
+from quality_jobs import Job, job_of, measured, prepare, scores_of_photos, step_seconds  # noqa: E402
 from quality_tables import values  # noqa: E402
 from runs import exit_status, in_processes, markdown, once  # noqa: E402
 
@@ -182,20 +182,14 @@ def run(options: argparse.Namespace) -> str:
     torch.set_num_threads(1)
     make_folder(options.out)
     jobs = jobs_of(options, sizes, sets)
-    for job in jobs:
-        if job.stage is not None:
-            job.stage.check()
-        make_folder(job.scores.parent)
+    prepare(jobs)
     frame = frames(options, sizes)
     rows: dict[str, list[dict[str, float] | None]] = {size.name: [] for size in sizes}
     for job, cell in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
         found = cell and cell["mean"]
         rows[job.trained].append(found)
         note(f"{job.trained}, {job.pair_set.folder.name}: {'lost' if found is None else found}")
-    photos = []
-    for job in jobs[: len(sets)]:
-        before, targets, _ = job.pair_set.arrays("test")
-        photos.append(scores(before, targets, job)["mean"])
+    photos = [scores_of_photos(job)["mean"] for job in jobs[: len(sets)]]
     text = table(sizes, frame, {n: mean(photos, n) for n in COLUMNS}, rows, {job.trained: job.steps for job in jobs})
     write_bytes(options.out / "curve.md", text.encode())
     write_json(options.out / "curve.json", {"frames": frame, "photos": photos, "rows": rows})

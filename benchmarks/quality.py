@@ -36,7 +36,8 @@ from quality_jobs import (  # noqa: E402 (scripts beside this one, found by the 
     distances,
     jobs_of,
     measured,
-    scores,
+    prepare,
+    scores_of_photos,
 )
 from quality_tables import Table  # noqa: E402
 from runs import exit_status, in_processes, once  # noqa: E402
@@ -47,17 +48,14 @@ SHOWN = 6  # test photos on a sheet
 def draw(config: Settings, comparison: Comparison, jobs: Sequence[Job]) -> None:
     """photo | teacher | table | adapters | from nothing | pix2pix, for each concept, recipe and length."""
     groups: dict[tuple[Path, str, float | None], list[Job]] = {}
-    always: dict[Path, list[Job]] = {}  # the colour table, and what was trained elsewhere
     for job in jobs:
         if job.model.weights.exists():
-            folder = job.pair_set.folder
-            of = (
-                groups.setdefault((folder, job.recipe, job.length), []) if job.recipe else always.setdefault(folder, [])
-            )
-            of.append(job)
+            groups.setdefault((job.pair_set.folder, job.recipe, job.length), []).append(job)
     make_folder(config.out / "sheets")
     for (folder, recipe, length), own in groups.items():
-        shown = [*always.get(folder, []), *own]
+        if not recipe:
+            continue
+        shown = [*groups.get((folder, "", None), []), *own]  # the colour table and what was trained elsewhere, on all
         time = "" if length is None else f"-{length:g}min"
         path = config.out / "sheets" / f"{slug(folder.name)}-{slug(recipe)}{time}.png"
         if not path.exists() or any(path.stat().st_mtime < job.model.weights.stat().st_mtime for job in shown):
@@ -76,14 +74,8 @@ def run_all(config: Settings) -> str:
     for base in bases:
         once(config.out / f"base-{base.name}.json", {"base_sha256": sha256(base.folder / MODEL)}, dict)
     jobs = jobs_of(config, bases, sets, wanted)
-    for job in jobs:
-        if job.stage is not None:
-            job.stage.check()
-        make_folder(job.scores.parent)
-    photos = {}
-    for job in jobs[: len(sets)]:
-        before, targets, _ = job.pair_set.arrays("test")
-        photos[job.pair_set.folder.name] = scores(before, targets, job)
+    prepare(jobs)
+    photos = {job.pair_set.folder.name: scores_of_photos(job) for job in jobs[: len(sets)]}
     table = Table(config, sets, wanted, notes, photos, [])
     for job, cell in zip(jobs, in_processes(measured, jobs, config.jobs), strict=True):
         table.found.append((job, cell))

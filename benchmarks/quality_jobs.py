@@ -30,13 +30,13 @@ from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256, write_json
 from e2gan.core.images import Pixels
 from e2gan.core.names import slug
-from e2gan.core.outputs import CONTENT, read_settings
+from e2gan.core.outputs import CONTENT, make_folder, read_settings
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
 from e2gan.measure.distances import frechet_draws
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.tallies import pixel_values
-from e2gan.networks.folders import base_folder, generator_config, shipped_bases
+from e2gan.networks.folders import base_folder, generator_config, shipped_name
 from e2gan.research.comparison import TrainedModel
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
@@ -120,9 +120,10 @@ class Base:
     @classmethod
     def load(cls, folder: Path | None) -> Base:
         where = base_folder(folder)
-        name = next((name for name, path in shipped_bases().items() if path == where), slug(where.resolve().name))
         settings = read_settings(where, BASE, "base")
-        return cls(name, where, generator_config(settings), settings["text"])
+        return cls(
+            shipped_name(where) or slug(where.resolve().name), where, generator_config(settings), settings["text"]
+        )
 
     @classmethod
     def load_all(cls, folders: Sequence[Path]) -> list[Base]:
@@ -267,37 +268,34 @@ def recipe_jobs(
     """The recipe's adapter on each base, its generator from nothing, and pix2pix for the time of the first adapter."""
     where = f"{slug(recipe)}-{'own' if length is None else f'{length:g}min'}"
     pairs = len(pair_set.files("train")[0])
-    first = None
+
+    def whole(name: str, recipe: str, step: float, seconds: float, factor: float, base: str = "", **net: Any) -> Job:
+        """All weights of a network, for `factor` times so many seconds."""
+        steps = max(1, round(factor * seconds / step))
+        stage = ScratchConfig(
+            pairs=pair_set.folder,
+            out=place(config, pair_set, where, base, f"{slug(name)}-{factor:g}"),
+            training=trained(config, recipe, "scratch", steps),
+            **net,
+        )
+        title = name if factor == 1 else f"{name}, {factor:g}× the time"
+        return job(stage, base=base, trained=title, steps=steps, seconds=steps * step / config.cores)
+
+    of_adapters = []
     for base in bases:
         step = times[base.name][recipe]
         steps = adapter_steps(config, recipe, length, step["adapt"], pairs)
-        seconds = steps * step["adapt"]
-        first = first or seconds
+        of_adapters.append(seconds := steps * step["adapt"])
         settings: dict[str, Any] = RECIPES[recipe].settings("adapt", base.generator)
         settings["training"] = trained(config, recipe, "adapt", steps)
-        out = place(config, pair_set, where, base.name)
-        adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out / "adapter", **settings)
+        out = place(config, pair_set, where, base.name, "adapter")
+        adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **settings)
         yield job(adapter, base=base.name, trained=ADAPTER, steps=steps, seconds=seconds / config.cores)
-        nothing = {"model": "e2gan", "generator": base.generator, "text": base.text, "pairs": pair_set.folder}
+        net = {"model": "e2gan", "generator": base.generator, "text": base.text}
         for factor in config.scratch_factors:
-            steps = max(1, round(factor * seconds / step["scratch"]))
-            training = trained(config, recipe, "scratch", steps)
-            scratch = ScratchConfig(out=out / f"from-nothing-{factor:g}", training=training, **nothing)
-            taken = steps * step["scratch"] / config.cores
-            yield job(scratch, base=base.name, trained=times_of("from nothing", factor), steps=steps, seconds=taken)
+            yield whole("from nothing", recipe, step["scratch"], seconds, factor, base.name, **net)
     for factor in config.pix2pix_factors:
-        step = times["pix2pix"]["paper"]
-        assert first is not None
-        steps = max(1, round(factor * first / step["scratch"]))
-        training = trained(config, "paper", "scratch", steps)
-        out = place(config, pair_set, where, f"pix2pix-{factor:g}")
-        scratch = ScratchConfig(out=out, pairs=pair_set.folder, training=training)
-        taken = steps * step["scratch"] / config.cores
-        yield job(scratch, base="", trained=times_of("pix2pix", factor), steps=steps, seconds=taken)
-
-
-def times_of(name: str, factor: float) -> str:
-    return name if factor == 1 else f"{name}, {factor:g}× the time"
+        yield whole("pix2pix", "paper", times["pix2pix"]["paper"]["scratch"], of_adapters[0], factor)
 
 
 # ---------------------------------------------------------------------------------------------------------- the scores
@@ -336,6 +334,20 @@ def scores(edits_NHWC: Pixels, targets_NHWC: Pixels, job: Job) -> dict[str, Any]
         if kind.kernel is not None:
             draws[name] = frechet_draws(ours, theirs, DRAWS, paired=True).tolist()
     return {"mean": mean, "photos": photos, "draws": draws}
+
+
+def prepare(jobs: Sequence[Job]) -> None:
+    """Before the first training: settings judged, folders made. Raises InputError for bad settings."""
+    for job in jobs:
+        if job.stage is not None:
+            job.stage.check()
+        make_folder(job.scores.parent)
+
+
+def scores_of_photos(job: Job) -> dict[str, Any]:
+    """What the job's test photos score as they are."""
+    photos, targets, _ = job.pair_set.arrays("test")
+    return scores(photos, targets, job)
 
 
 def distances(config: Settings) -> tuple[tuple[str, ...], list[str]]:

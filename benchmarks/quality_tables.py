@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from e2gan import PairSet
 from e2gan.core.files import write_bytes, write_json
 from e2gan.core.outputs import versions
-from e2gan.measure.distances import mean_interval
+from e2gan.measure.distances import draws_interval, mean_interval
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from quality_jobs import ADAPTER, PHOTO, Job, Settings  # noqa: E402 (found by the line above)
@@ -42,7 +42,7 @@ class Difference:
 
 def difference(ours: dict[str, Any], theirs: dict[str, Any], column: str) -> Difference | None:
     """None for a distance that was not measured. A mean's interval is the bootstrap's over the photos; of a Fréchet
-    distance by the same draws of both, whose own shift (`frechet_interval`) is taken out."""
+    distance by the same draws of both."""
     sign = 1 if column in HIGHER else -1
     if column in ours["photos"]:
         values = sign * (np.array(ours["photos"][column]) - np.array(theirs["photos"][column]))
@@ -51,8 +51,7 @@ def difference(ours: dict[str, Any], theirs: dict[str, Any], column: str) -> Dif
         return None
     value = sign * (ours["mean"][column] - theirs["mean"][column])
     drawn: NDArray[np.float64] = sign * (np.array(ours["draws"][column]) - np.array(theirs["draws"][column]))
-    low, high = np.percentile(drawn - drawn.mean() + value, [2.5, 97.5])
-    return Difference(value, float(low), float(high))
+    return Difference(value, *draws_interval(drawn, value))
 
 
 @dataclass(frozen=True)

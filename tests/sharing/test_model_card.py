@@ -11,8 +11,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from e2gan.core.files import read_json, write_json
-from e2gan.networks.folders import ABOUT, shipped_adapters, shipped_bases
+from e2gan.core.files import read_json, sha256, write_json
+from e2gan.networks.folders import MODEL, shipped_adapters, shipped_bases
 from e2gan.sharing.model_card import Shown, adapter_card, model_card
 from tests.conftest import Project
 
@@ -35,7 +35,7 @@ def test_an_adapters_card_says_what_a_hub_asks() -> None:
     assert told["instance_prompt"] == "make it golden hour"
     assert {"e2gan", "lora"} <= {*told["tags"]}
     assert "base_model" not in told  # it is on no hub
-    base = read_json(GOLDEN / ABOUT)["base_sha256"][:16]
+    base = sha256(FULL / MODEL)[:16]
     for fact in ("# golden", "91,926 parameters", "`full`, which ships", "256 pixels", base):
         assert fact in card
     named = adapter_card(GOLDEN, Shown(repository="me/golden", base=FULL, base_repository="me/base"))

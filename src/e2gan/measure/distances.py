@@ -82,6 +82,13 @@ def mean_interval(values: NDArray[np.float64], draws: int = 1000) -> tuple[float
     return float(low), float(high)
 
 
+def draws_interval(drawn: NDArray[np.float64], value: float) -> tuple[float, float]:
+    """95 % interval of a value by its bootstrap draws (draws,), whose own shift, their mean less the value, is taken
+    out."""
+    low, high = np.percentile(drawn - drawn.mean() + value, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def frechet_interval(
     a: NDArray, b: NDArray, draws: int = 100, seed: int = 0, *, paired: bool = False
 ) -> tuple[float, float]:
@@ -93,9 +100,8 @@ def frechet_interval(
     distance, is taken out of the percentiles; the distance's own bias with few images is not.
     Raises InputError as `frechet_distance`, and for paired sets of different length.
     """
-    drawn = frechet_draws(a, b, draws, seed, paired=paired)
-    low, high = np.percentile(drawn - drawn.mean() + frechet_distance(a, b), [2.5, 97.5])
-    return max(0.0, float(low)), float(high)
+    low, high = draws_interval(frechet_draws(a, b, draws, seed, paired=paired), frechet_distance(a, b))
+    return max(0.0, low), high
 
 
 def frechet_draws(

@@ -18,7 +18,7 @@ from torch import Tensor
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.features.extractors import FeatureExtractor, Features
-from e2gan.measure.distances import checked
+from e2gan.measure.distances import checked, draws_interval
 
 SIDE = 7  # pixels of a patch
 PATCHES, DIRECTIONS = 64, 64  # of each image at each level; at each level
@@ -113,8 +113,8 @@ def sliced_distance(a: NDArray, b: NDArray, *, paired: bool = True) -> SlicedDis
         values.append(level.distance(len(a), len(b)))
         of_draws.append(level.drawn(shares))
     value, drawn = float(np.mean(values)), np.mean(of_draws, 0)
-    low, high = np.percentile(drawn - drawn.mean() + value, [2.5, 97.5])
-    return SlicedDistance(value, max(0.0, float(low)), float(high), len(a))
+    low, high = draws_interval(drawn, value)
+    return SlicedDistance(value, max(0.0, low), high, len(a))
 
 
 def _of_level(projections: NDArray, level: int) -> NDArray[np.float64]:

@@ -38,6 +38,11 @@ def shipped_bases() -> dict[str, Path]:
     return {name: path for name, path in bases.items() if (path / MODEL).is_file()}
 
 
+def shipped_name(base: Path) -> str | None:
+    """The name that a base's folder ships under, if it does."""
+    return next((name for name, folder in shipped_bases().items() if folder == base), None)
+
+
 def base_folder(base: Path | None, adapter: Path | None = None) -> Path:
     """The base named: a folder, or the name of one that ships; without one, that of the adapter where it ships, else
     the default. Raises InputError where it is none."""

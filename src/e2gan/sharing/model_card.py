@@ -13,7 +13,7 @@ from e2gan.config.schemas import AdapterFacts, MetricsFile
 from e2gan.core.files import CONFIG, read_json
 from e2gan.core.schemas import StageConfig
 from e2gan.core.tensors import read_tensors
-from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_bases
+from e2gan.networks.folders import ABOUT, ADAPTER, METRICS_FILE, MODEL, SHEET, shipped_name
 from e2gan.sharing.licence import NOT_STATED, licence_of, read_card, split_card
 
 BASE_CARD = "base.md"  # of an adapter's base, beside the adapter: it says what it may be used for
@@ -165,7 +165,7 @@ def _flat(text: object) -> str:
 
 def _named(base: Path) -> str:
     """A base as `--base` takes it, or the name of its folder."""
-    return next((name for name, folder in shipped_bases().items() if folder == base), base.name)
+    return shipped_name(base) or base.name
 
 
 def _parameters(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from e2gan.data.pair_set import SELECTION, PhotosToEdit
 from e2gan.data.photos import INDEX
 from e2gan.export.export import precision_of
 from e2gan.export.formats import find_format
-from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_content, base_folder, shipped_bases
+from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_content, base_folder, shipped_name
 from e2gan.networks.models import load_generator
 from e2gan.pairs.concept_lists import ConceptRow
 from e2gan.pairs.make import NOT_DECISIVE as TEACHING_HINTS
@@ -93,7 +93,7 @@ def make_plan(config: SweepConfig) -> Plan:
     photos = Brought(Ref(PHOTOS, digest(content)), config.photos, names)
     base = base_folder(config.base)
     load_generator(base)  # a base that is none is told now
-    ships = next((name for name, folder in shipped_bases().items() if folder == base), None)
+    ships = shipped_name(base)
     brought = [photos]
     if ships is None:
         files = [path.relative_to(base).as_posix() for path in files_below(base)]
