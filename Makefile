@@ -26,9 +26,9 @@ web: $(PAGE)
 $(PAGE): $(STAMP) $(shell find web -path web/node_modules -prune -o -type f -print)
 	$(BIN)/python web/build.py
 
-# A site of sample effects, for any static host (docs/export/web.md).
+# A site of sample effects, on the base whose frames phones are quick at, for any static host (docs/export/web.md).
 SITE := site
-SAMPLES := brush sketch cartoon golden winter vintage infrared
+SAMPLES := $(addprefix small-,brush sketch cartoon golden winter vintage infrared)
 site: $(STAMP) $(PAGE)
 	rm -rf $(SITE)
 	$(BIN)/e2gan export --format web --adapter $(SAMPLES) --out $(SITE)

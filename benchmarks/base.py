@@ -44,6 +44,7 @@ from e2gan import (
 from e2gan.config import PIX2PIX, Init, Ranks
 from e2gan.config.checks import at_least, need
 from e2gan.config.schemas import BASE
+from e2gan.core.device import resolve_device
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.identity import hash_below
 from e2gan.core.images import read_image, square
@@ -54,6 +55,7 @@ from e2gan.core.progress import in_threads, note, track
 from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
 from e2gan.features.embeddings import load_embedder
 from e2gan.features.squeezenet import SqueezeNetFeatures
+from e2gan.measure.cost import latencies
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.research.comparison import Comparison, TrainedModel
@@ -63,7 +65,7 @@ from e2gan.train.loop import METRICS, Trained
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
 sys.path[:0] = [str(RECIPE.parent), str(Path(__file__).resolve().parent)]
 from runs import exit_status  # noqa: E402 (scripts beside this one, found by the line above)
-from step import milliseconds, steady_clock  # noqa: E402
+from step import steady_clock, training_step  # noqa: E402
 from styles import style_pairs, style_prompts  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
@@ -347,11 +349,12 @@ def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
         make_folder(config.out)
         networks = {"pix2pix": PIX2PIX, "e2gan": base.generator, "adapter": base.generator}
         training = TrainingConfig(batch=config.batch, precision="fp32")
-        options = {"size": config.size, "repeat": 9, "clock": steady_clock()}
-        found = {
-            name: milliseconds(network, training, ranks=Ranks() if name == "adapter" else None, **options)
+        steps = {
+            name: training_step(network, training, ranks=Ranks() if name == "adapter" else None, size=config.size)
             for name, network in networks.items()
         }
+        found = latencies(steps, 9, resolve_device(training.device), steady_clock())
+        found = {name: value / config.batch for name, value in found.items()}
         write_json(path, {"milliseconds": found, "size": config.size, "batch": config.batch})
     found = read_json(path)["milliseconds"]
     return {name: value / found["adapter"] for name, value in found.items()}

@@ -38,7 +38,7 @@ from e2gan.research.comparison import Comparison, load_sets
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import small  # noqa: E402 (scripts beside this one, found by the line above)
 from quality import SHOWN  # noqa: E402
-from quality_jobs import Job, job_of, measured, prepare, scores_of_photos, step_seconds  # noqa: E402
+from quality_jobs import Job, Timed, job_of, measured, prepare, scores_of_photos, step_seconds  # noqa: E402
 from quality_tables import values  # noqa: E402
 from runs import exit_status, in_processes, markdown, once  # noqa: E402
 
@@ -66,7 +66,7 @@ def step_time(options: argparse.Namespace, size: Size, side: int) -> float:
 
     def work() -> dict[str, float]:
         note(f"the time of a step of {size.name}")
-        return {"seconds": step_seconds(size.generator, training, side, 9, None)}
+        return step_seconds({"seconds": Timed(size.generator, training)}, side, 9)
 
     return once(options.out / "step-times" / f"{slug(size.name)}.json", {"recipe": options.recipe, "size": side}, work)[
         "seconds"

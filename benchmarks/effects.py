@@ -142,9 +142,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "made"
-        make(
-            root, options.base, options.adapter or [Path(name) for name in shipped_adapters()], max(2, options.effects)
-        )
+        adapters = options.adapter or [Path(name) for name in shipped_adapters(base_folder(options.base))]
+        make(root, options.base, adapters, max(2, options.effects))
         sizes = [
             sum(f.stat().st_size for f in (root / name).rglob("*") if f.is_file()) for name in ("effects", "merged")
         ]

@@ -97,11 +97,11 @@ def turned(base: str, how: str, expected: dict[str, Tensor], settings: Settings)
 def losses_of(base: str, settings: Settings) -> Row:
     """A training's losses of a few steps on both, fp32 without TF32, the same pairs in the same order.
 
-    The small base has no discriminator, and one at random magnifies rounding a thousandfold within ten steps, on one
-    device too (docs/log.md): it is trained by `best`, which takes none.
+    Without a discriminator: the bases have none, and one at random magnifies rounding a thousandfold within ten steps,
+    on one device too (docs/log.md).
     """
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    config = replace(RECIPES["quick" if base == "full" else "best"].training["adapt"], precision="fp32", crop=None)
+    config = replace(RECIPES["quick"].training["adapt"], precision="fp32", crop=None)
     size, found = (32 if settings.quick else 64), []
     for device in (torch.device("cpu"), settings.device):
         trainer, tokens, mask = adapter_of(base, config, device)

@@ -3,7 +3,8 @@
     python benchmarks/levers.py [--out levers.json] [--training "adapter, full, quick"] [--size 128] [--threads 2]
                                 [--rounds 5] [--seconds 2] [--compiled]
 
-Rows take turns, each in a process of its own, as in training.py, whose trainings these are. "times" is a step without
+Rows take turns, each in a process of its own, as in training.py, whose trainings these are, with the losses of Eq. 1,
+the adversarial one among them, whatever their recipe: it has levers of its own. "times" is a step without
 the lever over the step as it is, above 1 where the lever pays; of what is not done, below 1 where it would pay. The
 losses of the first step are compared with those of the step as it is: a lever that changes them by more than rounding
 is told.
@@ -22,6 +23,7 @@ from typing import Any
 
 import torch
 
+from e2gan.config import as_published
 from e2gan.config.checks import need, side
 from e2gan.core.files import write_json
 from e2gan.networks.discriminator import Discriminator
@@ -129,6 +131,7 @@ class Row:
 
 def of_row(row: Row) -> tuple[Trainer, Any]:
     training = trainings()[row.training]
+    training = replace(training, config=as_published(training.config))
     of = (LEVERS | COMPILED)[row.without](training)
     torch.manual_seed(1)
     return of, random_pairs(of, training, crop_side(training, row.size))

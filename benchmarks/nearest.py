@@ -105,9 +105,9 @@ class Settings:
         return (*(find(name).name for name in self.concepts), *self.style)
 
     def training(self, steps: int) -> TrainingConfig:
-        """The recipe quick's, without a discriminator, which the small base has none of."""
+        """The recipe quick's."""
         quick = RECIPES["quick"].training["adapt"]
-        return replace(quick, steps=steps, minutes=None, gan=0.0, precision="fp32", seed=self.seed, device="cpu")
+        return replace(quick, steps=steps, minutes=None, precision="fp32", seed=self.seed, device="cpu")
 
 
 def pair_sets(config: Settings) -> dict[str, Path]:

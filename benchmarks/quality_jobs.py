@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from e2gan import (
 from e2gan.config import PIX2PIX, Ranks
 from e2gan.config.checks import at_least, need, positive
 from e2gan.config.schemas import BASE
+from e2gan.core.device import resolve_device
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256, write_json
 from e2gan.core.images import Pixels
@@ -33,6 +34,7 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import CONTENT, make_folder, read_settings
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
+from e2gan.measure.cost import Key, latencies
 from e2gan.measure.distances import frechet_draws
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.tallies import pixel_values
@@ -41,7 +43,7 @@ from e2gan.research.comparison import TrainedModel
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from runs import once  # noqa: E402 (scripts beside this one, found by the line above)
-from step import milliseconds, steady_clock  # noqa: E402
+from step import steady_clock, training_step  # noqa: E402
 
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
@@ -170,14 +172,23 @@ def job_of(stage: AdaptConfig | ScratchConfig, **facts: Any) -> Job:
 # ------------------------------------------------------------------------------------------------------ equal time
 
 
-def step_seconds(
-    generator: GeneratorConfig, training: TrainingConfig, size: int, repeat: int, ranks: Ranks | None
-) -> float:
-    """The median time of a training step as these settings have it. ranks: an adapter's; None trains all weights."""
+@dataclass(frozen=True)
+class Timed:
+    """A training whose step is timed. ranks: an adapter's; None trains all weights."""
+
+    generator: GeneratorConfig
+    training: TrainingConfig
+    ranks: Ranks | None = None
+
+
+def step_seconds(trainings: Mapping[Key, Timed], size: int, repeat: int) -> dict[Key, float]:
+    """The median time of a step of each training, in turns: a machine that others slow slows all of them alike."""
     torch.manual_seed(0)
-    side = min(training.crop or size, size)
-    times = {"size": side, "repeat": repeat, "clock": steady_clock()}
-    return milliseconds(generator, training, ranks=ranks, **times) * training.batch / 1000
+    steps, device = {}, None
+    for key, timed in trainings.items():
+        side, device = min(timed.training.crop or size, size), resolve_device(timed.training.device)
+        steps[key] = training_step(timed.generator, timed.training, ranks=timed.ranks, size=side)
+    return {key: value / 1000 for key, value in latencies(steps, repeat, device, steady_clock()).items()}
 
 
 Times = dict[str, dict[str, dict[str, float]]]  # base or model → recipe → stage → seconds of a step
@@ -187,22 +198,20 @@ def step_times(config: Settings, bases: Sequence[Base], size: int) -> Times:
     """What a step of each training takes. Measured once, so that a rerun has as many steps."""
     path = config.out / "step-times.json"
     found: Times = read_json(path) if path.exists() else {}
-
-    def measure(name: str, recipe: str, generator: GeneratorConfig, stages: dict[str, Ranks | None]) -> None:
-        if recipe in (of := found.setdefault(name, {})):
-            return
-        note(f"the time of a step of {name}, {recipe}")
-        of[recipe] = {
-            stage: step_seconds(generator, trained(config, recipe, stage), size, config.repeat, ranks)
-            for stage, ranks in stages.items()
-        }
-        write_json(path, found)
-
+    wanted: dict[tuple[str, str, str], Timed] = {}
     for base in bases:
         for recipe in config.recipe:
-            measure(base.name, recipe, base.generator, {"adapt": recipe_ranks(recipe, base.generator), "scratch": None})
+            ranks = recipe_ranks(recipe, base.generator)
+            wanted[base.name, recipe, "adapt"] = Timed(base.generator, trained(config, recipe, "adapt"), ranks)
+            wanted[base.name, recipe, "scratch"] = Timed(base.generator, trained(config, recipe, "scratch"))
     if config.pix2pix_factors:
-        measure("pix2pix", "paper", PIX2PIX, {"scratch": None})
+        wanted["pix2pix", "paper", "scratch"] = Timed(PIX2PIX, trained(config, "paper", "scratch"))
+    wanted = {key: timed for key, timed in wanted.items() if key[2] not in found.get(key[0], {}).get(key[1], {})}
+    if wanted:
+        note("the time of a step of each training")
+        for (name, recipe, stage), seconds in step_seconds(wanted, size, config.repeat).items():
+            found.setdefault(name, {}).setdefault(recipe, {})[stage] = seconds
+        write_json(path, found)
     return found
 
 

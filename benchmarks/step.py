@@ -29,16 +29,10 @@ def steady_clock() -> Callable[[], float]:
     return time.process_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
-def milliseconds(
-    config: GeneratorConfig,
-    training: TrainingConfig,
-    *,
-    ranks: Ranks | None,
-    size: int,
-    repeat: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> float:
-    """Median time of a training step for each photo, on random pairs. ranks: an adapter's; None trains all weights."""
+def training_step(
+    config: GeneratorConfig, training: TrainingConfig, *, ranks: Ranks | None, size: int
+) -> Callable[[], object]:
+    """One more training step on random pairs. ranks: an adapter's; None trains all weights."""
     device, batch = resolve_device(training.device), training.batch
     generator = Generator(config)
     if ranks is not None:
@@ -48,7 +42,15 @@ def milliseconds(
     photo = photo.repeat(batch, 1, 1, 1)
     tokens = torch.randn(batch, 8, config.text_width, device=device)
     pairs = Batch(photo, -photo, tokens, torch.ones(batch, 8, dtype=torch.bool, device=device))
-    return latency(lambda: trainer.step(pairs), repeat, device, clock) / batch
+    return lambda: trainer.step(pairs)
+
+
+def milliseconds(
+    config: GeneratorConfig, training: TrainingConfig, *, ranks: Ranks | None, size: int, repeat: int
+) -> float:
+    """Median time of a training step for each photo."""
+    step = training_step(config, training, ranks=ranks, size=size)
+    return latency(step, repeat, resolve_device(training.device)) / training.batch
 
 
 def main() -> None:

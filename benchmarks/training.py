@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from e2gan.config import PAPER, PIX2PIX, PRESETS, RECIPES, GeneratorConfig, Ranks, TrainingConfig
+from e2gan.config import PAPER, PIX2PIX, PRESETS, RECIPES, GeneratorConfig, Ranks, TrainingConfig, as_published
 from e2gan.config.checks import side
 from e2gan.core.files import write_json
 from e2gan.measure.cost import example, step_flops
@@ -55,10 +55,11 @@ def trainings() -> dict[str, Training]:
     paper, quick, best = (RECIPES[name] for name in ("paper", "quick", "best"))
     ranks = {name: recipe.adapter.get("ranks", Ranks()) for name, recipe in RECIPES.items()}
     whole, ours = (800, 200), (400, 100)  # pairs, epochs
+    levers = as_published(quick.training["scratch"])
     published = replace(paper.training["scratch"], precision="fp32")
     found = {
         PUBLISHED: Training(PIX2PIX, published, *whole),
-        "pix2pix, our levers (bf16, batches of two)": Training(PIX2PIX, quick.training["scratch"], *whole),
+        "pix2pix, our levers (bf16, batches of two)": Training(PIX2PIX, levers, *whole),
         "adapter, as the paper trains it": Training(
             PAPER, replace(paper.training["adapt"], precision="fp32"), *ours, ranks=ranks["paper"]
         ),
@@ -67,6 +68,8 @@ def trainings() -> dict[str, Training]:
         generator = PRESETS["device" if name == "full" else name]
         for recipe, training in (("quick", quick.training["adapt"]), ("best", best.training["adapt"])):
             found[f"adapter, {name}, {recipe}"] = Training(generator, training, *ours, ranks=ranks[recipe])
+        adversarial = as_published(quick.training["adapt"])
+        found[f"adapter, {name}, quick with Eq. 1"] = Training(generator, adversarial, *ours, ranks=ranks["quick"])
     return found
 
 

@@ -18,7 +18,7 @@ from e2gan.core.images import Pixels, read_image, square
 from e2gan.core.originals import list_images
 from e2gan.data.photos import evenly
 from e2gan.editing.predictor import Predictor
-from e2gan.networks.folders import base_folder, shipped_adapters, shipped_base_of
+from e2gan.networks.folders import base_folder, shipped_adapters
 from e2gan.networks.models import Model, load_generator
 from e2gan.teachers.command import CommandTeacher
 from e2gan.teachers.filters.filters import FILTERS, apply
@@ -78,9 +78,7 @@ def main() -> int:
             print(
                 row(prompt, Model.load(base=card.base, prompt=prompt), photos, teach(card, prompt, photos)), flush=True
             )
-        for name, folder in shipped_adapters().items():
-            if shipped_base_of(folder) != base_folder(card.base):
-                continue
+        for name, folder in shipped_adapters(base_folder(card.base)).items():
             model = Model.load(adapter=(folder,))
             line = row(model.prompt, model, photos, teach(card, model.prompt, photos))
             print(line.replace("|", f"| adapter `{name}`:", 1), flush=True)

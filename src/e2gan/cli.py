@@ -215,6 +215,7 @@ class _Start:
     epochs: str | None = None
     steps: str | None = None
     minutes: str | None = None
+    unpaired: bool = False
 
 
 def _parse(name: str, arguments: list[str]) -> Any:
@@ -296,14 +297,8 @@ def _defaults(name: str, start: _Start) -> Any:
     values: dict[str, Any] = {}
     if start.recipe is not None and name in TRAINED:
         values = _recipe(start, _chosen("recipe", start.recipe, c.RECIPES), TRAINED[name])
-    if name == "scratch" and start.model == "pix2pix-unet" and values and values["training"].crop:
-        values["training"] = dataclasses.replace(values["training"], crop=None)
-        print("e2gan: pix2pix-unet is made for one size: of the recipe it takes no crops", file=sys.stderr)
-    if name == "scratch" and start.model == "comodgan":
-        length = {k: getattr(values["training"], k) for k in ("minutes", "batch")} if values else {}
-        values["training"] = dataclasses.replace(c.COMODGAN_TRAINING, **length)
-        if start.recipe is not None:
-            print("e2gan: Co-Mod-GAN keeps its own training; of the recipe it takes length and batch", file=sys.stderr)
+    if name == "scratch":
+        values |= _of_baseline(start, values.get("training"))
     if start.preset is not None and "generator" in known:
         values["generator"] = c.PRESETS[_chosen("preset", start.preset, c.PRESETS)]
     if start.ranks and "ranks" in known:
@@ -343,6 +338,28 @@ def _recipe(start: _Start, name: str, stage: c.Stage) -> dict[str, Any]:
         lengths = {"minutes": None, "steps": None}
         values["training"] = dataclasses.replace(values["training"], **lengths)
     return values
+
+
+def _of_baseline(start: _Start, recipe: c.TrainingConfig | None) -> dict[str, Any]:
+    """The training of a model that is not this project's, which takes of a recipe what fits it, and a line on standard
+    error that says so. recipe: the recipe's training, if there is one."""
+    model = start.model or "pix2pix"
+    if model == "comodgan":
+        length = {} if recipe is None else {name: getattr(recipe, name) for name in ("minutes", "batch")}
+        training = dataclasses.replace(c.COMODGAN_TRAINING, **length)
+        if recipe is not None:
+            print("e2gan: Co-Mod-GAN keeps its own training; of the recipe it takes length and batch", file=sys.stderr)
+        return {"training": training}
+    if recipe is None or model == "lut" or (model == "e2gan" and not start.unpaired):
+        return {}
+    training = c.as_published(recipe)
+    kept = "losses"
+    if model == "pix2pix-unet" and training.crop:  # made for one size
+        training, kept = dataclasses.replace(training, crop=None), "losses, and no crops"
+    if training != recipe:
+        what = model if model != "e2gan" else "a training without pairs"
+        print(f"e2gan: {what} keeps its own {kept}: of the recipe it takes the rest", file=sys.stderr)
+    return {"training": training}
 
 
 def _one_line(box: str) -> str:

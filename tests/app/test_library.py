@@ -105,7 +105,8 @@ def test_samples_are_shown_where_there_is_no_adapter_or_when_asked(shelf: Shelf,
     assert "winter" not in names(Search(shelf.folder, trial).look())
     both = Search(shelf.folder, trial, samples=True).look()
     assert {"winter", "adapter"} <= set(names(both))
-    assert len(both.shelves) == 2
+    assert [base.name for base in both.shelves.values()] == ["base", "full", "small"]
+    assert all("winter" in base.effects for base in both.shelves.values() if base.name != "base")
 
 
 def test_two_bases_of_one_name_are_told_apart(shelf: Shelf, tmp_path: Path) -> None:

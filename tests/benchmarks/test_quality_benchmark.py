@@ -106,6 +106,7 @@ def test_a_step_is_timed_as_the_recipe_has_it(project: Project, tmp_path: Path) 
     more = jobs.step_times(jobs.Settings(**common, pix2pix_factors=(1.0,)), bases, 32)
     assert more[project.base.name] == found[project.base.name]  # not timed anew
     assert more["pix2pix"]["paper"]["scratch"] > 0
+    assert read_json(tmp_path / "step-times.json") == more
     own = jobs.trained(config, "quick", "adapt", 7)
     assert own == replace(RECIPES["quick"].training["adapt"], minutes=None, steps=7, device="cpu")
 

@@ -9,6 +9,7 @@ import pytest
 from e2gan import RECIPES, AdaptConfig, BaseConfig, GeneratorConfig, ScratchConfig, TrainingConfig
 from e2gan.cli import main
 from e2gan.config import COMODGAN_TRAINING, PAPER
+from e2gan.config.recipes import LOSSES
 from e2gan.core.files import write_json
 from e2gan.networks.folders import MODEL
 
@@ -111,3 +112,41 @@ def test_a_flag_of_other_commands_is_unknown(flag: str, capsys: pytest.CaptureFi
 def test_an_unknown_recipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["adapt", "--pairs", "a", "--out", "b", "--recipe", "finest"]) == 2
     assert capsys.readouterr().err == "e2gan: invalid choice 'finest' for --recipe: there are paper, quick, best\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (["--model", "pix2pix"], "pix2pix keeps its own losses: of the recipe it takes the rest"),
+        ([], "pix2pix keeps its own losses: of the recipe it takes the rest"),
+        (
+            ["--model", "pix2pix-unet"],
+            "pix2pix-unet keeps its own losses, and no crops: of the recipe it takes the rest",
+        ),
+        (["--model", "cyclegan", "--unpaired"], "cyclegan keeps its own losses: of the recipe it takes the rest"),
+        (
+            ["--model", "e2gan", "--unpaired"],
+            "a training without pairs keeps its own losses: of the recipe it takes the rest",
+        ),
+    ],
+)
+def test_a_baseline_keeps_the_losses_that_it_is_known_by(
+    model: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["scratch", "--pairs", "a", "--out", "b", "--recipe", "best", "--dry-run", *model]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == f"e2gan: {line}\n"
+    training, best, plain = json.loads(shown.out)["training"], RECIPES["best"].training["scratch"], TrainingConfig()
+    assert {name: training[name] for name in LOSSES} == {name: getattr(plain, name) for name in LOSSES}
+    assert (training["lr"], training["batch"], training["minutes"]) == (best.lr, best.batch, best.minutes)
+
+
+@pytest.mark.parametrize("model", ["e2gan", "lut"])
+def test_our_own_generator_takes_the_recipes_losses(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = resolved(capsys, "scratch", "--pairs", "a", "--out", "b", "--recipe", "best", "--model", model)
+    assert settings["training"] == json.loads(json.dumps(vars(RECIPES["best"].training["scratch"])))
+
+
+def test_what_is_typed_goes_before_a_baselines_own_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--pairs", "a", "--out", "b", "--recipe", "best", "--model", "pix2pix", "--perceptual", "20"]
+    assert resolved(capsys, "scratch", *arguments)["training"]["perceptual"] == 20

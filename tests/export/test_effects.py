@@ -20,6 +20,7 @@ from e2gan.export.all_formats import available
 from e2gan.export.effects import effect_names
 from e2gan.export.effects_model import EffectsModel
 from e2gan.export.formats import FORMATS, find_format
+from e2gan.networks.folders import shipped_adapters
 from tests.conftest import Project, refused
 from tests.export.tiny_export import photos
 from tests.tiny_effects import effects_config
@@ -145,6 +146,10 @@ def test_what_it_takes_as_it_runs_is_told_where_it_was_given(tmp_path: Path, giv
 
 def test_names_of_one_file_are_one_name(tmp_path: Path) -> None:
     assert list(effect_names([tmp_path / "Dusk", tmp_path / "dawn"])) == ["Dusk", "dawn"]
+    samples = {name: shipped_adapters()[name] for name in ("small-sketch", "small-brush")}
+    assert effect_names(list(samples.values())) == {"sketch": samples["small-sketch"], "brush": samples["small-brush"]}
+    both = [shipped_adapters()[name] for name in ("small-sketch", "sketch")]  # of two bases, which is told elsewhere
+    assert list(effect_names(both)) == ["small-sketch", "sketch"]
     assert "two effects of the name dusk" in refused(lambda: effect_names([tmp_path / "Dusk", tmp_path / "x" / "dusk"]))
 
 

@@ -113,7 +113,7 @@ def test_another_base_has_its_own_effects(browser: Any, app: str, photo: Pixels,
     page = opened(browser, app)
     file = as_file(resize(photo, (150, 200)))
     show(page, file)
-    assert page.get_by_label("Base").locator("option").all_inner_texts() == ["Base (2)", "Full (7)"]
+    assert page.get_by_label("Base").locator("option").all_inner_texts() == ["Base (2)", "Full (7)", "Small (7)"]
     edited(page, lambda: page.get_by_label("Base").select_option(label="Full (7)"))
     names = page.locator(".strip input").evaluate_all("(all) => all.map((one) => one.value)")
     assert names == ["brush", "cartoon", "golden", "infrared", "sketch", "vintage", "winter"]

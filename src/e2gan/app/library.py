@@ -23,6 +23,7 @@ from e2gan.networks.folders import (
     ADAPTER_CONFIG,
     CONCEPT,
     MODEL,
+    effect_name,
     folders_below,
     generator_config,
     shipped_adapters,
@@ -212,7 +213,9 @@ def _read_adapter(name: str, folder: Path) -> _Adapter:
     if (facts.get("detail") or "guided") not in ("guided", "none"):
         raise InputError(f"its detail is {_short(facts.get('detail'))}, which this version does not know")
     content = repr([sha256(folder / file) if (folder / file).is_file() else None for file in OF_ADAPTER])
-    return _Adapter(name, folder, hashlib.sha256(content.encode()).hexdigest()[:16], facts)
+    shown = effect_name(folder)
+    shown = name if shown == folder.resolve().name else shown  # of others than those that ship it may be no text
+    return _Adapter(shown, folder, hashlib.sha256(content.encode()).hexdigest()[:16], facts)
 
 
 def _add(effects: dict[str, Effect], base: _Base, adapter: _Adapter) -> Effect | None:

@@ -22,7 +22,7 @@ from e2gan.config.network import (
     Upsample,
 )
 from e2gan.config.plan import PlanConfig
-from e2gan.config.recipes import RECIPES, Recipe, Stage
+from e2gan.config.recipes import RECIPES, Recipe, Stage, as_published
 from e2gan.config.research import (
     KEPT,
     CrucialConfig,

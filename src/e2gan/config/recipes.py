@@ -46,6 +46,15 @@ class Recipe:
         return values | {name: value for name, value in network.items() if value is not None}
 
 
+LOSSES = ("l1", "perceptual", "gram", "gan", "feature_matching")
+
+
+def as_published(training: TrainingConfig) -> TrainingConfig:
+    """A recipe's training for a baseline, which is known by its losses: those of Eq. 1, pix2pix's, and no other."""
+    own = TrainingConfig()
+    return replace(training, **{name: getattr(own, name) for name in LOSSES})
+
+
 PAPER_TRAINING = TrainingConfig(
     epochs=100,  # Sec. 5.1
     lr=2e-4,  # Sec. 5.1, with Adam
@@ -69,6 +78,17 @@ STROKES = TrainingConfig(
     crop=128,
 )
 
+QUICK = TrainingConfig(
+    minutes=3.0,
+    batch=2,
+    schedule="cosine",
+    warmup=20,
+    clip=200.0,
+    perceptual=5.0,
+    gan=0.0,
+    flip=False,
+)
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
         about="the paper's (Sec. 5.1, B, Fig. 3): its generator, CLIP's prompts, 100 epochs, 200 from scratch",
@@ -83,7 +103,9 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Mirrored pairs contradict an effect that has a side, and double what is seen of one that has none (docs/log.md).
     # Few steps of few photos are ahead of fewer steps of many, A along the gradient of one at random (docs/log.md). The
-    # norm of an adapter's gradient is 70 in the middle and 300 at most: clipping meets the outliers alone.
+    # norm of an adapter's gradient is 70 in the middle and 300 at most: clipping meets the outliers alone. A
+    # discriminator that begins at random takes a fifth to a half of the time, and gives nothing in minutes; a quarter
+    # of the perceptual loss of `best` keeps L1 and SSIM and brings strokes (docs/log.md).
     "quick": Recipe(
         about="minutes on a CPU: small batches at higher rates, with a warm-up and clipped gradients",
         adapter={"init": "gradient"},
@@ -91,12 +113,8 @@ RECIPES: dict[str, Recipe] = {
             "base": TrainingConfig(
                 minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), schedule="cosine", warmup=100, clip=200.0, flip=False
             ),
-            "adapt": TrainingConfig(
-                minutes=3.0, batch=2, lr=2e-3, schedule="cosine", warmup=20, clip=200.0, flip=False
-            ),
-            "scratch": TrainingConfig(
-                minutes=3.0, batch=2, lr=5e-4, betas=(0.5, 0.99), schedule="cosine", warmup=20, clip=200.0, flip=False
-            ),
+            "adapt": replace(QUICK, lr=2e-3),
+            "scratch": replace(QUICK, lr=5e-4, betas=(0.5, 0.99)),
         },
     ),
     # Twice the paper's ranks at twice the rate: on the small base as good as two to three times the time from nothing.

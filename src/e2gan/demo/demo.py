@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from e2gan import __version__
-from e2gan.config import RECIPES, DemoConfig, EvaluateConfig, ExportConfig
+from e2gan.config import RECIPES, DemoConfig, EvaluateConfig, ExportConfig, as_published
 from e2gan.core.files import sha256, write_bytes
 from e2gan.core.images import Pixels, encode_jpeg, square
 from e2gan.core.outputs import claim_in_place
@@ -111,7 +111,7 @@ def effects(config: DemoConfig) -> tuple[Effect, Effect]:
         seed=seed,
         training=replace(quick.training["adapt"], **length),
         adapter=quick.adapter,
-        pix2pix=replace(quick.training["scratch"], **length),
+        pix2pix=replace(as_published(quick.training["scratch"]), **length),
         side=RUN_SIDE,
     )
     best = RECIPES["best"]

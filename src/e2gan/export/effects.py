@@ -23,6 +23,7 @@ from e2gan.export.format import Check, Format, Order, Trial, as_facts
 from e2gan.export.onnx import PACKAGES, checked_bytes, exported, label, require
 from e2gan.export.unmerged import HIDDEN, UnmergedModel, traced
 from e2gan.networks.fixed_attention import keys_and_values
+from e2gan.networks.folders import effect_name
 from e2gan.networks.generator import Generator, TransformerBlock
 from e2gan.networks.lora import lora_layers, set_strengths
 from e2gan.networks.models import Model, attach_adapter, load_generator
@@ -104,12 +105,14 @@ def manifest(
 
 
 def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
-    """Adapters by the names of their folders. Raises InputError where two have the same, or one that a file's name
-    cannot be told from, and for one that cannot be shown."""
+    """Adapters by what they are shown as, the names of their folders (see effect_name). Raises InputError where two
+    have the same, or one that a file's name cannot be told from, and for one that cannot be shown."""
     named: dict[str, Path] = {}
     files: dict[str, Path] = {}
-    for adapter in adapters:
-        name = adapter.resolve().name
+    names = [effect_name(adapter) for adapter in adapters]
+    if len(set(names)) < len(names):
+        names = [adapter.resolve().name for adapter in adapters]
+    for name, adapter in zip(names, adapters, strict=True):
         if not name.isprintable():
             raise InputError(
                 f"--adapter {adapter}: its folder's name, which the effect is shown by, has characters that "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -261,14 +261,17 @@ def latency(
     return latencies({"": run}, repeat, device, clock)[""]
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
 def latencies(
-    runs: Mapping[str, Callable[[], object]],
+    runs: Mapping[Key, Callable[[], object]],
     repeat: int,
     device: torch.device | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, float]:
+) -> dict[Key, float]:
     """As `latency` for each of `runs`, in turns, so that what else the machine does slows all of them alike."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Key, list[float]] = {name: [] for name in runs}
     for i in range(repeat + 2):
         for name, run in runs.items():
             start = clock()
