@@ -41,7 +41,7 @@ from e2gan import (
     make_pairs,
     train_scratch,
 )
-from e2gan.config import PIX2PIX, Init, Ranks
+from e2gan.config import PIX2PIX, Init, Ranks, as_published
 from e2gan.config.checks import at_least, need
 from e2gan.config.schemas import BASE
 from e2gan.core.device import resolve_device
@@ -73,9 +73,10 @@ SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
 SHARES = (0.25, 1.0)  # of --minutes, for the starts
-ADAPTER = RECIPES["quick"].training["adapt"]
+# Of `quick` all but its losses: pix2pix is beside them, with its own.
+ADAPTER = as_published(RECIPES["quick"].training["adapt"])
 # With a shorter warm-up a network without norms is lost after some hundred steps (docs/log.md).
-SCRATCH = replace(RECIPES["quick"].training["scratch"], warmup=100)
+SCRATCH = replace(as_published(RECIPES["quick"].training["scratch"]), warmup=100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,7 +349,7 @@ def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
         note("the time of a step")
         make_folder(config.out)
         networks = {"pix2pix": PIX2PIX, "e2gan": base.generator, "adapter": base.generator}
-        training = TrainingConfig(batch=config.batch, precision="fp32")
+        training = replace(config.trained(ADAPTER), precision="fp32")
         steps = {
             name: training_step(network, training, ranks=Ranks() if name == "adapter" else None, size=config.size)
             for name, network in networks.items()

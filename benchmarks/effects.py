@@ -142,7 +142,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "made"
-        adapters = options.adapter or [Path(name) for name in shipped_adapters(base_folder(options.base))]
+        base = base_folder(options.base)
+        adapters = options.adapter or [Path(name) for name in shipped_adapters(base)]
+        if not adapters:
+            parser.error(f"--base {options.base}: no adapter of it ships: name --adapter")
         make(root, options.base, adapters, max(2, options.effects))
         sizes = [
             sum(f.stat().st_size for f in (root / name).rglob("*") if f.is_file()) for name in ("effects", "merged")

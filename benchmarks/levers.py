@@ -1,13 +1,12 @@
 """What each lever of the training step is worth: the step without it, against the step as it is.
 
-    python benchmarks/levers.py [--out levers.json] [--training "adapter, full, quick"] [--size 128] [--threads 2]
-                                [--rounds 5] [--seconds 2] [--compiled]
+    python benchmarks/levers.py [--out levers.json] [--training "adapter, full, quick with Eq. 1"] [--size 128]
+                                [--threads 2] [--rounds 5] [--seconds 2] [--compiled]
 
-Rows take turns, each in a process of its own, as in training.py, whose trainings these are, with the losses of Eq. 1,
-the adversarial one among them, whatever their recipe: it has levers of its own. "times" is a step without
-the lever over the step as it is, above 1 where the lever pays; of what is not done, below 1 where it would pay. The
-losses of the first step are compared with those of the step as it is: a lever that changes them by more than rounding
-is told.
+Rows take turns, each in a process of its own, as in training.py, whose trainings these are; the default has the
+adversarial loss, which has levers of its own. "times" is a step without the lever over the step as it is, above 1 where
+the lever pays; of what is not done, below 1 where it would pay. The losses of the first step are compared with those of
+the step as it is: a lever that changes them by more than rounding is told.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from typing import Any
 
 import torch
 
-from e2gan.config import as_published
 from e2gan.config.checks import need, side
 from e2gan.core.files import write_json
 from e2gan.networks.discriminator import Discriminator
@@ -131,7 +129,6 @@ class Row:
 
 def of_row(row: Row) -> tuple[Trainer, Any]:
     training = trainings()[row.training]
-    training = replace(training, config=as_published(training.config))
     of = (LEVERS | COMPILED)[row.without](training)
     torch.manual_seed(1)
     return of, random_pairs(of, training, crop_side(training, row.size))
@@ -164,7 +161,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--training", default="adapter, full, quick", help="of benchmarks/training.py, by its name")
+    made.add_argument(
+        "--training", default="adapter, full, quick with Eq. 1", help="of benchmarks/training.py, by its name"
+    )
     made.add_argument("--size", type=int, default=128)
     made.add_argument("--compiled", action="store_true", help="also what torch.compile would give")
     turns.add_options(made, 5, 2.0)

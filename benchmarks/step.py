@@ -2,7 +2,7 @@
 
     python benchmarks/step.py [--size 256] [--batch 1] [--repeat 5]
 
-Prints the median milliseconds a photo and the ratio to pix2pix in fp32, all in one run.
+Prints the median milliseconds a photo and the ratio to pix2pix in fp32, all in turns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from e2gan.config import PIX2PIX, PRESETS, GeneratorConfig, Ranks, TrainingConfig
 from e2gan.core.device import resolve_device
-from e2gan.measure.cost import example, latency
+from e2gan.measure.cost import example, latencies
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import attach, rank_of_layers
@@ -45,38 +45,32 @@ def training_step(
     return lambda: trainer.step(pairs)
 
 
-def milliseconds(
-    config: GeneratorConfig, training: TrainingConfig, *, ranks: Ranks | None, size: int, repeat: int
-) -> float:
-    """Median time of a training step for each photo."""
-    step = training_step(config, training, ranks=ranks, size=size)
-    return latency(step, repeat, resolve_device(training.device)) / training.batch
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=5)
     arguments = parser.parse_args()
-    print(f"| {arguments.size} px, batch {arguments.batch} | ms a photo, fp32 | bf16 | against pix2pix fp32 |")
-    print("|---|---|---|---|")
-    first = 0.0
-    for name, config, ranks in (
+    rows = (
         ("pix2pix, 9 RBs", PIX2PIX, None),
         ("E²GAN, all weights", PRESETS["residual"], None),
         ("E²GAN, paper preset", PRESETS["paper"], None),
         ("E²GAN, adapter", PRESETS["residual"], Ranks()),
         ("E²GAN device preset, adapter", PRESETS["device"], Ranks()),
-    ):
-        options = {"ranks": ranks, "size": arguments.size, "repeat": arguments.repeat}
-        trainings = [TrainingConfig(batch=arguments.batch, precision=precision) for precision in ("fp32", "bf16")]
-        times = [milliseconds(config, training, **options) for training in trainings]
-        first = first or times[0]
-        print(
-            f"| {name} | {times[0]:.0f} | {times[1]:.0f} | {first / times[0]:.1f}×, {first / times[1]:.1f}× |",
-            flush=True,
-        )
+    )
+    steps = {}
+    for name, config, ranks in rows:
+        for precision in ("fp32", "bf16"):
+            training = TrainingConfig(batch=arguments.batch, precision=precision)
+            steps[name, precision] = training_step(config, training, ranks=ranks, size=arguments.size)
+    found = latencies(steps, arguments.repeat, resolve_device("auto"))
+    print(f"| {arguments.size} px, batch {arguments.batch} | ms a photo, fp32 | bf16 | against pix2pix fp32 |")
+    print("|---|---|---|---|")
+    first = found[rows[0][0], "fp32"]
+    for name, _, _ in rows:
+        fp32, bf16 = found[name, "fp32"], found[name, "bf16"]
+        cells = (f"{fp32 / arguments.batch:.0f}", f"{bf16 / arguments.batch:.0f}")
+        print(f"| {name} | {' | '.join(cells)} | {first / fp32:.1f}×, {first / bf16:.1f}× |")
 
 
 if __name__ == "__main__":

@@ -55,11 +55,11 @@ def trainings() -> dict[str, Training]:
     paper, quick, best = (RECIPES[name] for name in ("paper", "quick", "best"))
     ranks = {name: recipe.adapter.get("ranks", Ranks()) for name, recipe in RECIPES.items()}
     whole, ours = (800, 200), (400, 100)  # pairs, epochs
-    levers = as_published(quick.training["scratch"])
+    pix2pix = as_published(quick.training["scratch"])
     published = replace(paper.training["scratch"], precision="fp32")
     found = {
         PUBLISHED: Training(PIX2PIX, published, *whole),
-        "pix2pix, our levers (bf16, batches of two)": Training(PIX2PIX, levers, *whole),
+        "pix2pix, our levers (bf16, batches of two)": Training(PIX2PIX, pix2pix, *whole),
         "adapter, as the paper trains it": Training(
             PAPER, replace(paper.training["adapt"], precision="fp32"), *ours, ranks=ranks["paper"]
         ),

@@ -289,7 +289,7 @@ def _choice(names: Iterable[str], text: str) -> Any:
 
 
 def _defaults(name: str, start: _Start) -> Any:
-    """The defaults of a command, which --recipe, --preset, --ranks and --model decide in part."""
+    """The defaults of a command, which --recipe, --preset, --ranks, --model and --unpaired decide in part."""
     import tyro
 
     settings = COMMANDS[name][0]
@@ -341,7 +341,7 @@ def _recipe(start: _Start, name: str, stage: c.Stage) -> dict[str, Any]:
 
 
 def _of_baseline(start: _Start, recipe: c.TrainingConfig | None) -> dict[str, Any]:
-    """The training of a model that is not this project's, which takes of a recipe what fits it, and a line on standard
+    """The training of a baseline, or of one without pairs, which takes of a recipe what fits it, and a line on standard
     error that says so. recipe: the recipe's training, if there is one."""
     model = start.model or "pix2pix"
     if model == "comodgan":
@@ -350,7 +350,8 @@ def _of_baseline(start: _Start, recipe: c.TrainingConfig | None) -> dict[str, An
         if recipe is not None:
             print("e2gan: Co-Mod-GAN keeps its own training; of the recipe it takes length and batch", file=sys.stderr)
         return {"training": training}
-    if recipe is None or model == "lut" or (model == "e2gan" and not start.unpaired):
+    known = ("pix2pix", "pix2pix-unet", *(("e2gan", "cyclegan") if start.unpaired else ()))
+    if recipe is None or model not in known:
         return {}
     training = c.as_published(recipe)
     kept = "losses"

@@ -10,7 +10,7 @@ from e2gan.core.files import read_json
 from tests.benchmarks import mistake, script, stopped
 
 bench = script("levers")
-SMALL = "adapter, small, quick"
+SMALL = "adapter, small, quick with Eq. 1"
 
 
 @pytest.mark.slow

@@ -37,3 +37,5 @@ def test_the_demos_strokes_are_learned_with_a_perceptual_loss_and_the_look_with_
     assert not strokes.training.gan
     assert strokes.pix2pix is None
     assert look.pix2pix is not None
+    assert look.pix2pix.gan  # with its own losses, whatever the recipe's are
+    assert not look.pix2pix.perceptual

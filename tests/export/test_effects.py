@@ -150,6 +150,8 @@ def test_names_of_one_file_are_one_name(tmp_path: Path) -> None:
     assert effect_names(list(samples.values())) == {"sketch": samples["small-sketch"], "brush": samples["small-brush"]}
     both = [shipped_adapters()[name] for name in ("small-sketch", "sketch")]  # of two bases, which is told elsewhere
     assert list(effect_names(both)) == ["small-sketch", "sketch"]
+    own = [tmp_path / "Sketch", samples["small-sketch"]]
+    assert list(effect_names(own)) == ["Sketch", "small-sketch"]
     assert "two effects of the name dusk" in refused(lambda: effect_names([tmp_path / "Dusk", tmp_path / "x" / "dusk"]))
 
 

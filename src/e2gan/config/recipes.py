@@ -35,7 +35,8 @@ class Recipe:
         """The stage's settings by field, to be given to its dataclass.
 
         generator: that of the base which is adapted or gone on from; where it is not the recipe's, the recipe's
-        training settings are all that is taken.
+        training settings are all that is taken. Of `scratch` the training is that of this project's generator; a
+        baseline has as_published() of it.
         """
         values: dict[str, Any] = {"training": self.training[stage]}
         if not self.fits(generator):
@@ -46,11 +47,13 @@ class Recipe:
         return values | {name: value for name, value in network.items() if value is not None}
 
 
+# The weights of what a generator is trained by.
 LOSSES = ("l1", "perceptual", "gram", "gan", "feature_matching")
 
 
 def as_published(training: TrainingConfig) -> TrainingConfig:
-    """A recipe's training for a baseline, which is known by its losses: those of Eq. 1, pix2pix's, and no other."""
+    """A recipe's training with the losses of Eq. 1, pix2pix's, alone: a baseline is known by its losses. CycleGAN and
+    trainings without pairs make their own of its adversarial one."""
     own = TrainingConfig()
     return replace(training, **{name: getattr(own, name) for name in LOSSES})
 
@@ -103,11 +106,12 @@ RECIPES: dict[str, Recipe] = {
     ),
     # Mirrored pairs contradict an effect that has a side, and double what is seen of one that has none (docs/log.md).
     # Few steps of few photos are ahead of fewer steps of many, A along the gradient of one at random (docs/log.md). The
-    # norm of an adapter's gradient is 70 in the middle and 300 at most: clipping meets the outliers alone. A
-    # discriminator that begins at random takes a fifth to a half of the time, and gives nothing in minutes; a quarter
-    # of the perceptual loss of `best` keeps L1 and SSIM and brings strokes (docs/log.md).
+    # norm of an adapter's gradient, with the adversarial loss that it had then, was 70 in the middle and 300 at most:
+    # clipping meets the outliers alone. A discriminator that begins at random takes a fifth to a half of the time, and
+    # gives little in minutes; a quarter of the perceptual loss of `best` keeps L1 and SSIM and brings strokes
+    # (docs/log.md).
     "quick": Recipe(
-        about="minutes on a CPU: small batches at higher rates, with a warm-up and clipped gradients",
+        about="minutes on a CPU: small batches at higher rates, some perceptual loss, none adversarial (a base: Eq. 1)",
         adapter={"init": "gradient"},
         training={
             "base": TrainingConfig(

@@ -43,7 +43,7 @@ class TrainingConfig(Settings):
     gram: float = 0.0
     """Weight of the distance of the same features' Gram matrices: strokes and texture, wherever they are; 0: none."""
     gan: float = 1.0
-    """Weight of the adversarial loss in Eq. 1; 0 trains with L1 alone."""
+    """Weight of the adversarial loss in Eq. 1; 0: none."""
     feature_matching: float = 0.0
     """Weight of the distance of the discriminator's own features of edit and target (pix2pixHD's; not in the paper);
     0: none. 10 is pix2pixHD's beside --gan 1."""

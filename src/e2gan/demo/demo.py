@@ -249,7 +249,8 @@ def notes(look: Effect, strokes: Effect, ours: Evaluation, stroked: Evaluation) 
         "are none of them, and were learned from pairs of photo and filtered photo.",
         "The training pictures are a handful that ship with scikit-image and scikit-learn, in crops of "
         f"{strokes.size} and {look.size} pixels: with hundreds of photos of your own an adapter does better. "
-        "The look's adapter and pix2pix were trained on the same pairs for the same time.",
+        "The look's adapter and pix2pix were trained on the same pairs for the same time, each by its own losses. The "
+        "adapters' perceptual loss is by SqueezeNet, whose fd therefore flatters them: swd and SSIM judge without it.",
         "The colour table is the best 3-D look-up table of the same pairs, fitted in closed form: it sees one pixel "
         f"at a time, and photo editors load it (lut/lut.cube). On the test photos, {'; '.join(beside)}.",
         "The pictures above are edited at a larger size than that of the training, then enlarged; the numbers are of "

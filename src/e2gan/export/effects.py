@@ -110,7 +110,7 @@ def effect_names(adapters: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     files: dict[str, Path] = {}
     names = [effect_name(adapter) for adapter in adapters]
-    if len(set(names)) < len(names):
+    if len({slug(name) for name in names}) < len(names):
         names = [adapter.resolve().name for adapter in adapters]
     for name, adapter in zip(names, adapters, strict=True):
         if not name.isprintable():

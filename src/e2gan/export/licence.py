@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from e2gan.networks.folders import effect_name
 from e2gan.sharing.licence import NOT_STATED, licence_of, read_card
 
 LICENCE = "LICENCE.txt"  # beside each exported file
@@ -19,7 +20,7 @@ def licence_text(what: str, folder: Path, adapters: Sequence[Path] = (), notices
     parts = [_part(what, read_card(folder))]
     for adapter in adapters:
         if (card := read_card(adapter)) is not None:
-            parts.append(_part(f"adapter {adapter.resolve().name}", card))
+            parts.append(_part(f"adapter {effect_name(adapter)}", card))
     return "\n\n\n".join([*parts, *([notices.strip()] if notices else [])]) + "\n"
 
 

@@ -70,16 +70,15 @@ def shipped_base_of(adapter: Path | None) -> Path | None:
 def shipped_adapters(base: Path | None = None) -> dict[str, Path]:
     """The adapters that ship, by name. base: those alone that belong to this one, a folder of shipped_bases()."""
     found = [path for path in sorted((ASSETS / "adapters").glob("*")) if (path / ADAPTER).is_file()]
-    return {path.name: path for path in found if base in (None, shipped_base_of(path))}
+    return {path.name: path for path in found if base is None or shipped_base_of(path) == base}
 
 
 def effect_name(adapter: Path) -> str:
     """What an adapter's edit is shown as beside others of its base: its folder's name; of one that ships, without its
     base's, as in `small-sketch`."""
     folder = adapter.resolve()
-    if shipped_adapters().get(folder.name) != folder:
-        return folder.name
-    base = shipped_base_of(folder)
+    ships = folder.parent == (ASSETS / "adapters").resolve() and (folder / ADAPTER).is_file()
+    base = shipped_base_of(folder) if ships else None
     return folder.name if base is None else folder.name.removeprefix(f"{shipped_name(base)}-")
 
 
