@@ -60,24 +60,25 @@ class Size:
         return small.sized(self.width, self.fold)
 
 
-def step_times(options: argparse.Namespace, sizes: Sequence[Size], side: int) -> dict[str, float]:
-    """Size → seconds of a step from nothing."""
+def step_time(options: argparse.Namespace, size: Size, side: int) -> float:
+    """Seconds of a step from nothing."""
     training = RECIPES[options.recipe].training["scratch"]
 
     def work() -> dict[str, float]:
-        note("the time of a step of each size")
-        return step_seconds({size.name: Timed(size.generator, training) for size in sizes}, side, 9)
+        note(f"the time of a step of {size.name}")
+        return step_seconds({"seconds": Timed(size.generator, training)}, side, 9)
 
-    key = {"training": training, "size": side, "sizes": [size.name for size in sizes]}
-    return once(options.out / "step-times.json", key, work)
+    return once(options.out / "step-times" / f"{slug(size.name)}.json", {"recipe": options.recipe, "size": side}, work)[
+        "seconds"
+    ]
 
 
 def jobs_of(options: argparse.Namespace, sizes: Sequence[Size], sets: Sequence[PairSet]) -> list[Job]:
     """Every size of every concept, the same time each."""
     own, networks, found = RECIPES[options.recipe].training["scratch"], NetworkOptions(device="cpu"), []
-    times = step_times(options, sizes, sets[0].size)
     for size in sizes:
-        steps = max(1, round(60 * options.minutes / times[size.name]))
+        step = step_time(options, size, sets[0].size)
+        steps = max(1, round(60 * options.minutes / step))
         training = replace(own, minutes=None, steps=steps, seed=options.seed, device="cpu")
         for pair_set in sets:
             stage = ScratchConfig(
