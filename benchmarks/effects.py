@@ -142,8 +142,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "made"
-        base = base_folder(options.base)
-        adapters = options.adapter or [Path(name) for name in shipped_adapters(base)]
+        adapters = options.adapter or [Path(name) for name in shipped_adapters(base_folder(options.base))]
         if not adapters:
             parser.error(f"--base {options.base}: no adapter of it ships: name --adapter")
         make(root, options.base, adapters, max(2, options.effects))

@@ -21,8 +21,7 @@ import turns
 from e2gan import PRESETS, RECIPES, Ranks, TrainingConfig
 from e2gan.core.device import autocast, bf16_is_fast
 from e2gan.measure.cost import step_flops
-from e2gan.networks.discriminator import Discriminator
-from e2gan.networks.folders import DISCRIMINATOR, base_folder
+from e2gan.networks.folders import base_folder
 from e2gan.networks.lora import attach, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import encoder_of, load_discriminator, load_generator
@@ -142,8 +141,7 @@ def adapter_of(base: str, training: TrainingConfig, device: torch.device) -> tup
     folder = base_folder(Path(base))
     generator, told = load_generator(folder)
     attach(generator, rank_of_layers(generator, Ranks()))
-    shipped = (folder / DISCRIMINATOR).is_file()
-    discriminator = load_discriminator(folder) if shipped else Discriminator()
+    discriminator = load_discriminator(folder)
     tokens, mask = pad([encoder_of(told).encode("make it golden hour")])
     return Trainer(train_mode(generator).to(device), discriminator.to(device).train(), training), tokens, mask
 

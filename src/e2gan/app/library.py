@@ -124,7 +124,7 @@ class Search:
             self._seen.setdefault(place, len(self._seen))
         for place in sorted(adapters, key=self._seen.__getitem__):
             name = name_of(place)
-            adapter = self._facts(place, OF_ADAPTER, problems, name, lambda at, name=name: _read_adapter(name, at))
+            adapter = self._facts(place, OF_ADAPTER, problems, name, _read_adapter)
             if adapter is None:
                 continue
             base = bases.get(adapter.facts.get("base_sha256") or "")
@@ -188,8 +188,11 @@ class Search:
 
 def name_of(folder: Path) -> str:
     """A folder's own name, as text of any page."""
-    name = os.fsencode(folder.resolve().name).decode("utf-8", "replace")
-    return printable(name) or "effect"
+    return _text(folder.resolve().name)
+
+
+def _text(name: str) -> str:
+    return printable(os.fsencode(name).decode("utf-8", "replace")) or "effect"
 
 
 def _is_base(folder: Path) -> bool:
@@ -206,16 +209,15 @@ def _read_base(name: str, folder: Path) -> _Base:
     return _Base(name, folder, sha256(folder / MODEL), settings["size"], config.multiple, told)
 
 
-def _read_adapter(name: str, folder: Path) -> _Adapter:
+def _read_adapter(folder: Path) -> _Adapter:
     if not (folder / ABOUT).is_file():
         raise InputError(f"it has no {ABOUT}: it is an adapter of another program")
     facts = read_json(folder / ABOUT, AdapterFacts)
     if (facts.get("detail") or "guided") not in ("guided", "none"):
         raise InputError(f"its detail is {_short(facts.get('detail'))}, which this version does not know")
     content = repr([sha256(folder / file) if (folder / file).is_file() else None for file in OF_ADAPTER])
-    shown = effect_name(folder)
-    shown = name if shown == folder.resolve().name else shown  # of others than those that ship it may be no text
-    return _Adapter(shown, folder, hashlib.sha256(content.encode()).hexdigest()[:16], facts)
+    state = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return _Adapter(_text(effect_name(folder)), folder, state, facts)
 
 
 def _add(effects: dict[str, Effect], base: _Base, adapter: _Adapter) -> Effect | None:

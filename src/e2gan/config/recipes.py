@@ -69,28 +69,9 @@ PAPER_TRAINING = TrainingConfig(
     flip=True,
 )
 
-STROKES = TrainingConfig(
-    batch=4,
-    betas=(0.5, 0.99),
-    schedule="cosine",
-    warmup=20,
-    clip=200.0,
-    perceptual=20.0,
-    gan=0.0,
-    flip=False,
-    crop=128,
-)
-
-QUICK = TrainingConfig(
-    minutes=3.0,
-    batch=2,
-    schedule="cosine",
-    warmup=20,
-    clip=200.0,
-    perceptual=5.0,
-    gan=0.0,
-    flip=False,
-)
+OURS = TrainingConfig(schedule="cosine", warmup=20, clip=200.0, gan=0.0, flip=False)
+QUICK = replace(OURS, minutes=3.0, batch=2, perceptual=5.0)
+STROKES = replace(OURS, batch=4, betas=(0.5, 0.99), perceptual=20.0, crop=128)
 
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(
@@ -114,9 +95,7 @@ RECIPES: dict[str, Recipe] = {
         about="minutes on a CPU: small batches at higher rates, some perceptual loss, none adversarial (a base: Eq. 1)",
         adapter={"init": "gradient"},
         training={
-            "base": TrainingConfig(
-                minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), schedule="cosine", warmup=100, clip=200.0, flip=False
-            ),
+            "base": replace(OURS, minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), warmup=100, gan=1.0),
             "adapt": replace(QUICK, lr=2e-3),
             "scratch": replace(QUICK, lr=5e-4, betas=(0.5, 0.99)),
         },

@@ -77,9 +77,9 @@ def effect_name(adapter: Path) -> str:
     """What an adapter's edit is shown as beside others of its base: its folder's name; of one that ships, without its
     base's, as in `small-sketch`."""
     folder = adapter.resolve()
-    ships = folder.parent == (ASSETS / "adapters").resolve() and (folder / ADAPTER).is_file()
-    base = shipped_base_of(folder) if ships else None
-    return folder.name if base is None else folder.name.removeprefix(f"{shipped_name(base)}-")
+    base, _, name = folder.name.partition("-")
+    ships = folder.parent == (ASSETS / "adapters").resolve()
+    return name if ships and base in shipped_bases() else folder.name
 
 
 def adapter_folder(adapter: Path) -> Path:
