@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import io
 import os
-import runpy
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,44 +31,42 @@ from e2gan import (
     AdaptConfig,
     EvaluateConfig,
     GeneratorConfig,
-    PairsConfig,
     PairSet,
     ScratchConfig,
     TrainingConfig,
     adapt,
     evaluate,
-    make_pairs,
     train_scratch,
 )
 from e2gan.config import PIX2PIX, Init, Ranks, as_published
 from e2gan.config.checks import at_least, need
 from e2gan.config.schemas import BASE
-from e2gan.core.device import resolve_device
 from e2gan.core.files import plain, read_json, read_jsonl, sha256, write_bytes, write_json
-from e2gan.core.identity import hash_below
-from e2gan.core.images import read_image, square
 from e2gan.core.names import slug
-from e2gan.core.originals import list_images
-from e2gan.core.outputs import make_folder, read_settings, versions, writing
-from e2gan.core.progress import in_threads, note, track
-from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
+from e2gan.core.outputs import make_folder, read_settings, versions
+from e2gan.core.progress import note
+from e2gan.data.photos import shuffled
 from e2gan.features.embeddings import load_embedder
 from e2gan.features.squeezenet import SqueezeNetFeatures
-from e2gan.measure.cost import latencies
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.research.comparison import Comparison, TrainedModel
-from e2gan.teachers.filters.filters import FILTERS, Kind, find
+from e2gan.teachers.filters.filters import Kind
 from e2gan.train.loop import METRICS, Trained
 
-RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
-sys.path[:0] = [str(RECIPE.parent), str(Path(__file__).resolve().parent)]
-from runs import exit_status  # noqa: E402 (scripts beside this one, found by the line above)
-from step import steady_clock, training_step  # noqa: E402
-from styles import style_pairs, style_prompts  # noqa: E402
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
+from held_out import (  # noqa: E402
+    Concept,
+    PairSets,
+    all_filters,
+    all_styles,
+    concepts_of,
+    pair_set,
+)
+from runs import exit_status  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]
-SOURCES = ("train", "landscapes")  # of the training photos; those of `test` are the test split
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
 SHARES = (0.25, 1.0)  # of --minutes, for the starts
@@ -80,19 +77,13 @@ SCRATCH = replace(as_published(RECIPES["quick"].training["scratch"]), warmup=100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
+class Benchmark(PairSets):
     """Measure what a base is worth."""
 
-    photos: Path
-    """Folder that holds `train`, `landscapes` and `test`."""
-    out: Path
-    """Folder to work in, and for the tables."""
     base: Path | None = None
     """Base to measure (default: the one that ships)."""
     features: Path | None = None
     """SqueezeNet 1.1 weights, for fd-squeezenet and the nearest concept (default: those that ship)."""
-    styles: Path | None = None
-    """Folder of stylize.py and its networks in fast-style: neural styles join the concepts."""
     concepts: tuple[str, ...] = ()
     """Filters and styles to learn (default: of the filters that the base has not learned one of each kind, and two
     styles)."""
@@ -115,14 +106,6 @@ class Benchmark:
     """Weight of the adversarial loss in every training."""
     init: Init = "random"
     """What the adapters begin as, as in `e2gan adapt`; the part starts has both."""
-    size: int = 128
-    """Side of the photos in pixels."""
-    style_size: int = 256
-    """Side at which the styles are applied, before they are reduced: they are as coarse as their network makes them."""
-    train: int = 400
-    """Training photos (Sec. 5.1: 400)."""
-    test: int = 100
-    """Test photos."""
     threads: int | None = None
     """CPU threads (default: PyTorch's choice)."""
     device: str = "auto"
@@ -130,22 +113,13 @@ class Benchmark:
     seed: int = 0
 
     def check(self) -> None:
-        for name, least in (("train", 2 * self.batch), ("test", 2), ("batch", 1), ("known", 1), ("size", 32)):
+        super().check()
+        for name, least in (("train", 2 * self.batch), ("batch", 1), ("known", 1)):
             at_least(name, getattr(self, name), least)
-        for name in ("size", "style_size"):
-            need(getattr(self, name) % 8 == 0, f"--{name.replace('_', '-')} {getattr(self, name)}: no multiple of 8")
-        need(self.style_size >= self.size, f"--style-size {self.style_size}: must be at least --size, {self.size}")
         need(self.minutes > 0 and self.times > 0, "--minutes and --times must be positive")
         need(self.threads is None or self.threads >= 1, f"--threads {self.threads}: must be at least 1")
         need(bool(self.parts), f"--parts is empty: name some of {', '.join(get_args(Part))}")
         need(("bases" in self.parts) == bool(self.bases), "--parts bases and --bases NAME=FOLDER belong together")
-        for folder in (*SOURCES, "test"):
-            need((self.photos / folder).is_dir(), f"{self.photos} has no folder {folder}")
-        if self.styles is not None:
-            style_prompts(self.styles)
-
-    def pairs(self, concept: Concept) -> Path:
-        return self.out / "pairs" / concept.name
 
     def models(self, concept: Concept) -> Path:
         return self.out / "models" / concept.name
@@ -181,66 +155,7 @@ class Base:
         return cls(name, where, frozenset(settings["concepts"]), generator_config(settings), settings["text"])
 
 
-@dataclass(frozen=True)
-class Concept:
-    """kind: a filter's, or "style"."""
-
-    name: str
-    prompt: str
-    kind: str
-
-
-# ---------------------------------------------------------------------------------------------------------- the data
-
-
-def training_files(config: Benchmark) -> list[Path]:
-    """As many photographs of each source, evenly over it, and only such as recipes/base.py trains on by default."""
-    recipe = runpy.run_path(str(RECIPE))
-    shipped = {config.photos / name: of for name, of in recipe["SHIPPED"].items() if (config.photos / name).is_dir()}
-    names = [
-        str(path.relative_to(config.photos)) for folder, of in shipped.items() for path in recipe["used"](folder, of[0])
-    ]
-    val = set(shuffled(names, 0)[: max(1, round(recipe["VAL"] * len(names)))])
-    found = []
-    for source, count in zip(SOURCES, (config.train - config.train // 2, config.train // 2), strict=True):
-        own = [config.photos / name for name in names if Path(name).parts[0] == source and name not in val]
-        need(len(own) >= count, f"--train {config.train}: {config.photos / source} has {len(own)} to give, not {count}")
-        found += evenly(own, count)
-    return found
-
-
-def photo_set(config: Benchmark, size: int) -> Path:
-    """Centre squares of the photographs, the same at every size."""
-    out = config.out / f"photos-{size}"
-    files = {"train": training_files(config), "test": evenly(list_images(config.photos / "test"), config.test)}
-    need(len(files["test"]) == config.test, f"--test {config.test}: {config.photos / 'test'} has {len(files['test'])}")
-    listed = {split: listing_hash(config.photos, found) for split, found in files.items()}
-    reads = {split: hash_below(config.photos, found) for split, found in files.items()}
-    with writing(out, "photos", {"size": size, "files_sha256": listed}, reads=reads) as folder:
-        if folder is not None:
-            jobs = [(path, split) for split, found in files.items() for path in found]
-            write_photo_set(folder, track(squares(config.photos, jobs, size), f"photos at {size}", len(jobs)))
-    return out
-
-
-def squares(root: Path, jobs: Sequence[tuple[Path, str]], size: int) -> Iterator[Item]:
-    taken: set[str] = set()
-    photos = in_threads(lambda job: read_image(job[0]), jobs)
-    for (path, split), photo in zip(jobs, photos, strict=True):
-        # Named by the file, not by its pixels, so that the sets of two sizes call a photo the same.
-        digest, (height, width) = sha256(path), photo.shape[:2]
-        name = path.relative_to(root).as_posix()
-        yield make_id(path.stem, digest, taken), square(photo, size), split, name, width, height, digest
-
-
-def all_styles(config: Benchmark) -> dict[str, Concept]:
-    if config.styles is None:
-        return {}
-    return {name: Concept(name, prompt, "style") for name, prompt in style_prompts(config.styles).items()}
-
-
-def all_filters() -> dict[str, Concept]:
-    return {f.name: Concept(f.name, f.prompt, f.kind) for f in FILTERS.values()}
+# ------------------------------------------------------------------------------------------------------- the concepts
 
 
 def held_out(config: Benchmark, base: Base) -> list[Concept]:
@@ -254,25 +169,13 @@ def held_out(config: Benchmark, base: Base) -> list[Concept]:
         found += [new[name] for name in styles if name in new][:STYLES]
         need(bool(found), f"{base.folder} has learned every filter: name --styles")
         return found
-    found = []
-    for text in config.concepts:
-        name = text if text in styles else find(text).name
-        need(name in new, f"--concepts {text}: the base has learned it; new to it are {', '.join(new)}")
-        need(new.get(name) not in found, f"--concepts names {text} twice")
-        found.append(new[name])
+    found = concepts_of(config)
+    for concept in found:
+        need(
+            concept.name in new,
+            f"--concepts {concept.name}: the base has learned it; new to it are {', '.join(new)}",
+        )
     return found
-
-
-def pair_set(config: Benchmark, concept: Concept) -> Path:
-    """The concept's pairs: filters at --size, styles at --style-size and reduced from there."""
-    photos, out = photo_set(config, config.size), config.pairs(concept)
-    if concept.kind != "style":
-        make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=out))
-        return out
-    assert config.styles is not None
-    sizes = photo_set(config, config.style_size), photos
-    style_pairs(config.styles, concept.name, *sizes, config.out / f"pairs-{config.style_size}" / concept.name, out)
-    return out
 
 
 def mean_edit(config: Benchmark, concept: Concept, pairs: Path) -> np.ndarray:
@@ -344,20 +247,13 @@ def scratch_job(
 
 def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
     """Time of a step of each model in that of an adapter's, measured once in a folder."""
-    path = config.out / "step-costs.json"
-    if not path.exists():
-        note("the time of a step")
-        make_folder(config.out)
-        networks = {"pix2pix": PIX2PIX, "e2gan": base.generator, "adapter": base.generator}
-        training = replace(config.trained(ADAPTER), precision="fp32")
-        steps = {
-            name: training_step(network, training, ranks=Ranks() if name == "adapter" else None, size=config.size)
-            for name, network in networks.items()
-        }
-        found = latencies(steps, 9, resolve_device(training.device), steady_clock())
-        found = {name: value / config.batch for name, value in found.items()}
-        write_json(path, {"milliseconds": found, "size": config.size, "batch": config.batch})
-    found = read_json(path)["milliseconds"]
+    training = replace(config.trained(ADAPTER), precision="fp32", minutes=None, steps=None)
+    trainings = {
+        "pix2pix": Timed(PIX2PIX, training),
+        "e2gan": Timed(base.generator, training),
+        "adapter": Timed(base.generator, training, Ranks()),
+    }
+    found = step_seconds(config.out / "step-costs.json", trainings, config.size, 9)
     return {name: value / found["adapter"] for name, value in found.items()}
 
 

@@ -37,8 +37,9 @@ from e2gan.research.comparison import Comparison, load_sets
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import small  # noqa: E402 (scripts beside this one, found by the line above)
+from equal_time import Timed, step_seconds  # noqa: E402
 from quality import SHOWN  # noqa: E402
-from quality_jobs import Job, Timed, job_of, measured, prepare, scores_of_photos, step_seconds  # noqa: E402
+from quality_jobs import Job, job_of, measured, prepare, scores_of_photos  # noqa: E402
 from quality_tables import values  # noqa: E402
 from runs import exit_status, in_processes, markdown, once  # noqa: E402
 
@@ -60,25 +61,18 @@ class Size:
         return small.sized(self.width, self.fold)
 
 
-def step_time(options: argparse.Namespace, size: Size, side: int) -> float:
-    """Seconds of a step from nothing."""
+def step_times(options: argparse.Namespace, sizes: Sequence[Size], side: int) -> dict[str, float]:
+    """Seconds of a step from nothing, by the size's name."""
     training = RECIPES[options.recipe].training["scratch"]
-
-    def work() -> dict[str, float]:
-        note(f"the time of a step of {size.name}")
-        return step_seconds({"seconds": Timed(size.generator, training)}, side, 9)
-
-    return once(options.out / "step-times" / f"{slug(size.name)}.json", {"recipe": options.recipe, "size": side}, work)[
-        "seconds"
-    ]
+    return step_seconds(options.out / "step-times.json", {s.name: Timed(s.generator, training) for s in sizes}, side, 9)
 
 
 def jobs_of(options: argparse.Namespace, sizes: Sequence[Size], sets: Sequence[PairSet]) -> list[Job]:
     """Every size of every concept, the same time each."""
     own, networks, found = RECIPES[options.recipe].training["scratch"], NetworkOptions(device="cpu"), []
+    times = step_times(options, sizes, sets[0].size)
     for size in sizes:
-        step = step_time(options, size, sets[0].size)
-        steps = max(1, round(60 * options.minutes / step))
+        steps = max(1, round(60 * options.minutes / times[size.name]))
         training = replace(own, minutes=None, steps=steps, seed=options.seed, device="cpu")
         for pair_set in sets:
             stage = ScratchConfig(

@@ -1,5 +1,6 @@
 """What each recipe reaches on a base: its adapter; the same generator from nothing, the colour table, the photo itself.
 
+    python benchmarks/held_out.py --photos ../shared/photos --styles ../shared/teachers --out held  # the pair sets
     python benchmarks/quality.py --pairs PAIRS … --out quality --base BASE --recipe quick best [--jobs 2]
     python benchmarks/quality.py --pairs PAIRS … --out quality --base small full --curve 1 5 30 --pix2pix-factors 1
 

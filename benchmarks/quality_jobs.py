@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from e2gan import (
     RECIPES,
@@ -26,15 +24,13 @@ from e2gan import (
 from e2gan.config import PIX2PIX, Ranks
 from e2gan.config.checks import at_least, need, positive
 from e2gan.config.schemas import BASE
-from e2gan.core.device import resolve_device
 from e2gan.core.errors import LostTrainingError
-from e2gan.core.files import read_json, sha256, write_json
+from e2gan.core.files import sha256
 from e2gan.core.images import Pixels
 from e2gan.core.names import slug
 from e2gan.core.outputs import CONTENT, make_folder, read_settings
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
-from e2gan.measure.cost import Key, latencies
 from e2gan.measure.distances import frechet_draws
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.tallies import pixel_values
@@ -42,8 +38,8 @@ from e2gan.networks.folders import base_folder, generator_config, shipped_name
 from e2gan.research.comparison import TrainedModel
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from runs import once  # noqa: E402 (scripts beside this one, found by the line above)
-from step import steady_clock, training_step  # noqa: E402
+from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import once  # noqa: E402
 
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
@@ -172,47 +168,22 @@ def job_of(stage: AdaptConfig | ScratchConfig, **facts: Any) -> Job:
 # ------------------------------------------------------------------------------------------------------ equal time
 
 
-@dataclass(frozen=True)
-class Timed:
-    """A training whose step is timed. ranks: an adapter's; None trains all weights."""
-
-    generator: GeneratorConfig
-    training: TrainingConfig
-    ranks: Ranks | None = None
-
-
-def step_seconds(trainings: Mapping[Key, Timed], size: int, repeat: int) -> dict[Key, float]:
-    """The median time of a step of each training, in turns: a machine that others slow slows all of them alike."""
-    torch.manual_seed(0)
-    steps, device = {}, None
-    for key, timed in trainings.items():
-        side, device = min(timed.training.crop or size, size), resolve_device(timed.training.device)
-        steps[key] = training_step(timed.generator, timed.training, ranks=timed.ranks, size=side)
-    return {key: value / 1000 for key, value in latencies(steps, repeat, device, steady_clock()).items()}
-
-
-Times = dict[str, dict[str, dict[str, float]]]  # base or model → recipe → stage → seconds of a step
-
-
-def step_times(config: Settings, bases: Sequence[Base], size: int) -> Times:
-    """What a step of each training takes. Measured once, so that a rerun has as many steps."""
-    path = config.out / "step-times.json"
-    found: Times = read_json(path) if path.exists() else {}
-    wanted: dict[tuple[str, str, str], Timed] = {}
+def step_times(config: Settings, bases: Sequence[Base], size: int) -> dict[str, float]:
+    """Seconds of a step of each training, by `of_step`'s names. Measured once, so that a rerun has as many steps."""
+    wanted: dict[str, Timed] = {}
     for base in bases:
         for recipe in config.recipe:
             ranks = recipe_ranks(recipe, base.generator)
-            wanted[base.name, recipe, "adapt"] = Timed(base.generator, trained(config, recipe, "adapt"), ranks)
-            wanted[base.name, recipe, "scratch"] = Timed(base.generator, trained(config, recipe, "scratch"))
+            wanted[of_step(base.name, recipe, "adapt")] = Timed(base.generator, trained(config, recipe, "adapt"), ranks)
+            wanted[of_step(base.name, recipe, "scratch")] = Timed(base.generator, trained(config, recipe, "scratch"))
     if config.pix2pix_factors:
-        wanted["pix2pix", "paper", "scratch"] = Timed(PIX2PIX, trained(config, "paper", "scratch"))
-    wanted = {key: timed for key, timed in wanted.items() if key[2] not in found.get(key[0], {}).get(key[1], {})}
-    if wanted:
-        note("the time of a step of each training")
-        for (name, recipe, stage), seconds in step_seconds(wanted, size, config.repeat).items():
-            found.setdefault(name, {}).setdefault(recipe, {})[stage] = seconds
-        write_json(path, found)
-    return found
+        wanted[of_step("pix2pix", "paper", "scratch")] = Timed(PIX2PIX, trained(config, "paper", "scratch"))
+    return step_seconds(config.out / "step-times.json", wanted, size, config.repeat)
+
+
+def of_step(network: str, recipe: str, stage: str) -> str:
+    """network: a base's name, or pix2pix."""
+    return f"{network}, {recipe}, {stage}"
 
 
 def recipe_ranks(recipe: str, generator: GeneratorConfig) -> Ranks:
@@ -238,8 +209,10 @@ def adapter_steps(config: Settings, recipe: str, length: float | None, step: flo
 
 def jobs_of(config: Settings, bases: Sequence[Base], sets: Sequence[PairSet], wanted: tuple[str, ...]) -> list[Job]:
     """Every model; concept by concept within a recipe and length. Raises InputError where one of --adapters lacks."""
-    times, found = step_times(config, bases, sets[0].size), []
-    common = {"wanted": wanted, "networks": config.networks}
+    common, elsewhere, found = {"wanted": wanted, "networks": config.networks}, [], []
+    if config.adapters is not None:
+        elsewhere = [of_elsewhere(config, config.adapters, pair_set, common) for pair_set in sets]
+    times = step_times(config, bases, sets[0].size)
     for pair_set in sets:
         stage = ScratchConfig(pairs=pair_set.folder, out=place(config, pair_set, "colour-table"), model="lut")
         facts = {"recipe": "", "length": None, "base": "", "trained": TABLE, "steps": 0, "seconds": 0.0}
@@ -249,9 +222,7 @@ def jobs_of(config: Settings, bases: Sequence[Base], sets: Sequence[PairSet], wa
             for pair_set in sets:
                 job = partial(job_of, pair_set=pair_set, recipe=recipe, length=length, **common)
                 found += recipe_jobs(config, bases, recipe, length, pair_set, times, job)
-    if config.adapters is not None:
-        found += [of_elsewhere(config, config.adapters, pair_set, common) for pair_set in sets]
-    return found
+    return [*found, *elsewhere]
 
 
 def of_elsewhere(config: Settings, folder: Path, pair_set: PairSet, common: dict[str, Any]) -> Job:
@@ -271,7 +242,7 @@ def recipe_jobs(
     recipe: str,
     length: float | None,
     pair_set: PairSet,
-    times: Times,
+    times: dict[str, float],
     job: partial[Job],
 ) -> Iterator[Job]:
     """The recipe's adapter on each base, its generator from nothing, and pix2pix for the time of the first adapter."""
@@ -292,9 +263,9 @@ def recipe_jobs(
 
     of_adapters = []
     for base in bases:
-        step = times[base.name][recipe]
-        steps = adapter_steps(config, recipe, length, step["adapt"], pairs)
-        of_adapters.append(seconds := steps * step["adapt"])
+        step, whole_step = (times[of_step(base.name, recipe, stage)] for stage in ("adapt", "scratch"))
+        steps = adapter_steps(config, recipe, length, step, pairs)
+        of_adapters.append(seconds := steps * step)
         settings: dict[str, Any] = RECIPES[recipe].settings("adapt", base.generator)
         settings["training"] = trained(config, recipe, "adapt", steps)
         out = place(config, pair_set, where, base.name, "adapter")
@@ -302,9 +273,9 @@ def recipe_jobs(
         yield job(adapter, base=base.name, trained=ADAPTER, steps=steps, seconds=seconds / config.cores)
         net = {"model": "e2gan", "generator": base.generator, "text": base.text}
         for factor in config.scratch_factors:
-            yield whole("from nothing", recipe, step["scratch"], seconds, factor, base.name, **net)
+            yield whole("from nothing", recipe, whole_step, seconds, factor, base.name, **net)
     for factor in config.pix2pix_factors:
-        yield whole("pix2pix", "paper", times["pix2pix"]["paper"]["scratch"], of_adapters[0], factor)
+        yield whole("pix2pix", "paper", times[of_step("pix2pix", "paper", "scratch")], of_adapters[0], factor)
 
 
 # ---------------------------------------------------------------------------------------------------------- the scores

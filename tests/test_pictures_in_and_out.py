@@ -174,7 +174,7 @@ NAMED = {
     "research/tables/costs.py:_of_steps": "a method of a fixed list",
     "core/originals.py:_suffix": "whether a name is that of an image",
     "data/photos.py:_once": "make_id: with the start of the file's hash, and no name twice",
-    "benchmarks/base.py:squares": "make_id",
+    "benchmarks/held_out.py:squares": "make_id",
     "recipes/base.py:crops": "make_id",
     "recipes/base.py:make": "the count in the name of a selection that it wrote",
     "choose/concepts.py:_sheets": "pictures beside concepts.json, which check_beside looks at",

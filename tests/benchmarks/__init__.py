@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,12 @@ def script(name: str, folder: str = "benchmarks") -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def count_steps_as(monkeypatch: pytest.MonkeyPatch, seconds: Mapping[str, float]) -> None:
+    """What a step of each training takes, instead of what it does: as many steps whatever the machine."""
+    equal_time = sys.modules["equal_time"]  # that a script has imported
+    monkeypatch.setattr(equal_time, "in_turns", lambda trainings, *_: {name: seconds[name] for name in trainings})
 
 
 def mistake(bench: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

@@ -7,31 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from e2gan import BaseConfig, GeneratorConfig, InputError, PairSet, PhotoSet, TrainingConfig, train_base
+from e2gan import BaseConfig, GeneratorConfig, InputError, TrainingConfig, train_base
 from e2gan.core.files import read_json
-from e2gan.core.images import read_image, resize, write_png
-from e2gan.data.builtin_photos import builtin_pictures
+from e2gan.core.images import read_image
 from e2gan.teachers.filters.filters import FILTERS, Kind
 from tests.benchmarks import mistake, script
 from tests.conftest import TINY, Project
 
 bench = script("base")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The four folders of photographs, filled with crops of the built-in pictures."""
-    root, pictures = tmp_path_factory.mktemp("photos"), list(builtin_pictures().values())
-    for k, (name, count) in enumerate({"train": 40, "landscapes": 14, "faces": 8, "test": 6}.items()):
-        (root / name).mkdir()
-        for i in range(count):
-            picture = pictures[(i + k) % len(pictures)]
-            crop = picture[4 * i : 4 * i + 96, 12 * k : 12 * k + 128]
-            write_png(root / name / f"{i:02}.png", np.ascontiguousarray(crop))
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +29,9 @@ def other_base(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def config(photos: Path, project: Project, other_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def config(photo_folders: Path, project: Project, other_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return bench.Benchmark(
-        photos=photos,
+        photos=photo_folders,
         out=tmp_path_factory.mktemp("bench") / "measured",
         base=project.base,
         concepts=("sepia", "sketch"),
@@ -178,22 +163,6 @@ def test_of_each_kind_one_filter_that_the_base_has_not_learned(config: Any, proj
         bench.held_out(replace(config, concepts=()), everything)
 
 
-def test_photos_are_those_that_the_recipe_trains_on(config: Any, photos: Path, tmp_path: Path) -> None:
-    recipe = script("base", "recipes")
-    own = PhotoSet.load(recipe.photo_set(recipe.Recipe(photos=photos, out=tmp_path), 32))
-    trained, val = ({photo.source for photo in own.split(split)} for split in ("train", "val"))
-    assert val
-    found = [path.relative_to(photos).as_posix() for path in bench.training_files(config)]
-    assert len(set(found)) == config.train
-    assert set(found) <= trained
-    assert sum(name.startswith("landscapes") for name in found) == config.train // 2
-    left = sum(name.startswith("landscapes") for name in trained)
-    assert left < 14  # the recipe validates on some
-    assert len(bench.training_files(replace(config, train=2 * left))) == 2 * left
-    with pytest.raises(InputError, match=f"landscapes has {left} to give, not {left + 1}"):
-        bench.training_files(replace(config, train=2 * left + 2))
-
-
 @pytest.mark.parametrize(
     ("ours", "told"),
     [
@@ -215,23 +184,6 @@ def test_a_verdict_names_what_is_lost_to_whom(ours: tuple[float, float, float], 
     assert bench.verdict(plan, concept, found, kinds) == told
     del found["sepia", "pix2pix"]
     assert bench.verdict(plan, concept, found, kinds) is None
-
-
-@pytest.mark.slow
-def test_a_style_is_applied_large_and_reduced(config: Any, shared: Path, tmp_path: Path) -> None:
-    config = replace(config, styles=shared / "teachers", out=tmp_path, train=16, test=2)
-    style = bench.all_styles(config)["udnie"]
-    assert style.prompt == "in the style of Udnie"
-    found = PairSet.load(bench.pair_set(config, style))
-    plain = PairSet.load(bench.pair_set(config, bench.all_filters()["sepia"]))
-    assert (found.size, found.photo_folder) == (32, plain.photo_folder)
-    assert [row["photo"] for row in found.rows] == [row["photo"] for row in plain.rows]
-    photos, edits, ids = found.arrays("test")
-    assert edits.shape == (2, 32, 32, 3)
-    assert np.abs(edits.astype(int) - photos).mean() > 10
-    large = read_image(tmp_path / "pairs-64" / "udnie" / "images" / f"{ids[0]}.png")
-    assert large.shape == (64, 64, 3)
-    assert np.array_equal(resize(large, (32, 32)), edits[0])
 
 
 # --------------------------------------------------------------------------------------------------------- the mistakes
@@ -259,12 +211,12 @@ def test_a_style_is_applied_large_and_reduced(config: Any, shared: Path, tmp_pat
 def test_mistakes_are_told_in_one_line(
     options: list[str],
     told: str,
-    photos: Path,
+    photo_folders: Path,
     project: Project,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = {"--photos": photos, "--base": project.base, "--out": tmp_path / "out", "--size": 32, "--train": 16}
+    given = {"--photos": photo_folders, "--base": project.base, "--out": tmp_path / "out", "--size": 32, "--train": 16}
     given |= {"--test": 2, "--minutes": 0.0005, "--concepts": "sketch"}
     own = [str(text) for pair in given.items() if pair[0] not in options for text in pair]
     assert told in mistake(bench, [*own, *options], capsys)

