@@ -53,7 +53,7 @@ def step_seconds(path: Path, trainings: Mapping[str, Timed], size: int, repeat: 
             words = in_words(changed, keys[name])
             raise InputError(f"{path}: '{name}' was timed with other settings ({words}): choose another --out")
     if missing := {name: timed for name, timed in trainings.items() if name not in found}:
-        note(f"the time of a step of {', '.join(missing)}")
+        note(f"the time of a step of {'; '.join(missing)}")
         for name, seconds in in_turns(missing, size, repeat).items():
             found[name] = {"seconds": seconds, "key": keys[name]}
         make_folder(path.parent)

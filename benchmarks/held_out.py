@@ -3,14 +3,15 @@
     python benchmarks/held_out.py --photos ../shared/photos --styles ../shared/teachers --out held
 
 Training photos are of those that recipes/base.py trains on, as many of each source; `test` is the test split. Run
-again, it goes on where it was stopped. Prints the pair sets' folders, for benchmarks/quality.py --pairs.
+again, it goes on where it was stopped. Prints the pair sets' folders, for benchmarks/quality.py --pairs. OUT/shown has
+a set of each concept's edits of the built-in pictures that no training sees, for its --shown.
 """
 
 from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from e2gan.core.images import read_image, square
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import writing
 from e2gan.core.progress import in_threads, track
-from e2gan.data.photos import Item, evenly, listing_hash, make_id, shuffled, write_photo_set
+from e2gan.data.builtin_photos import builtin_pictures, pictures_hash, test_pictures
+from e2gan.data.photos import Item, evenly, listing_hash, make_id, pixel_hash, shuffled, write_photo_set
 from e2gan.teachers.filters.filters import FILTERS, find
 
 RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "base.py"
@@ -111,6 +113,24 @@ def photo_set(config: PairSets, size: int) -> Path:
     return out
 
 
+def shown_photos(config: PairSets, size: int) -> Path:
+    """Centre squares of the built-in pictures; of the test split those that no training sees."""
+    out = config.out / f"shown-photos-{size}"
+    with writing(out, "photos", {"size": size}, reads={"pictures": pictures_hash()}) as folder:
+        if folder is not None:
+            write_photo_set(folder, builtin_squares(size))
+    return out
+
+
+def builtin_squares(size: int) -> Iterator[Item]:
+    taken: set[str] = set()
+    tests = test_pictures().keys()
+    for name, picture in builtin_pictures().items():
+        digest, (height, width) = pixel_hash(picture), picture.shape[:2]
+        split = "test" if name in tests else "train"
+        yield make_id(name, digest, taken), square(picture, size), split, name, width, height, digest
+
+
 def squares(root: Path, jobs: Sequence[tuple[Path, str]], size: int) -> Iterator[Item]:
     taken: set[str] = set()
     photos = in_threads(lambda job: read_image(job[0]), jobs)
@@ -142,22 +162,30 @@ def concepts_of(config: PairSets) -> list[Concept]:
     return found
 
 
-def pair_set(config: PairSets, concept: Concept) -> Path:
-    """The concept's pairs: filters at --size, styles at --style-size and reduced from there."""
-    photos, out = photo_set(config, config.size), config.pairs(concept)
+def pair_set(
+    config: PairSets, concept: Concept, of: Callable[[PairSets, int], Path] = photo_set, kind: str = "pairs"
+) -> Path:
+    """The concept's pairs in OUT/kind: filters at --size, styles at --style-size and reduced from there.
+
+    of: makes the photos of a side.
+    """
+    photos, out = of(config, config.size), config.out / kind / concept.name
     if concept.kind != "style":
         make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=out))
         return out
     assert config.styles is not None
-    sizes = photo_set(config, config.style_size), photos
-    style_pairs(config.styles, concept.name, *sizes, config.out / f"pairs-{config.style_size}" / concept.name, out)
+    large = config.out / f"{kind}-{config.style_size}" / concept.name
+    style_pairs(config.styles, concept.name, of(config, config.style_size), photos, large, out)
     return out
 
 
 def run(config: PairSets) -> list[Path]:
     """The pair sets' folders. Raises InputError for bad settings or folders."""
     config.check()
-    return [pair_set(config, concept) for concept in concepts_of(config)]
+    concepts = concepts_of(config)
+    for concept in concepts:
+        pair_set(config, concept, shown_photos, "shown")
+    return [pair_set(config, concept) for concept in concepts]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ on the machine leaves alone; a recipe's minutes on --cores cores are then so man
 steps as take the adapter's time, times --scratch-factors; pix2pix, as it was published, times --pix2pix-factors. An
 earlier version's adapters, or others that were trained elsewhere, join by --adapters. Run again, the command goes on
 where it was stopped; delete OUT/step-times.json only with OUT/models. Writes OUT/quality.md, the tables of
-docs/quality.md, OUT/results.json, and a picture for each concept, recipe and length in OUT/sheets.
+docs/quality.md, OUT/results.json, a picture for each concept, recipe and length in OUT/sheets, and --picture.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ import torch
 import tyro
 
 from e2gan.config.checks import need
-from e2gan.core.files import sha256
+from e2gan.core.files import sha256, write_bytes
+from e2gan.core.images import Pixels, encode_jpeg
 from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
+from e2gan.core.sheets import sheet
+from e2gan.data.pair_set import PairSet
+from e2gan.editing.predictor import Predictor
 from e2gan.networks.folders import MODEL
 from e2gan.research.comparison import Comparison, load_sets
 
@@ -41,7 +45,7 @@ from quality_jobs import (  # noqa: E402 (scripts beside this one, found by the 
     scores_of_photos,
 )
 from quality_tables import Table  # noqa: E402
-from runs import exit_status, in_processes, once  # noqa: E402
+from runs import check_out, exit_status, in_processes, once  # noqa: E402
 
 SHOWN = 6  # test photos on a sheet
 
@@ -63,13 +67,28 @@ def draw(config: Settings, comparison: Comparison, jobs: Sequence[Job]) -> None:
             comparison.sheet(path, own[0].pair_set, [(job.title, job.model) for job in shown], SHOWN)
 
 
+def picture_of(config: Settings, sets: Sequence[PairSet], shown: Sequence[PairSet], jobs: Sequence[Job]) -> Pixels:
+    """The photos of `shown`, uint8 (H, W, 3): a row each, of each concept; photo, teacher and every model's edit."""
+    rows: list[list[Pixels]] = []
+    titles: list[str] = []
+    for pair_set, own in zip(sets, shown, strict=True):
+        models = [job for job in jobs if job.pair_set.folder == pair_set.folder and job.model.weights.exists()]
+        photos, targets, _ = own.arrays("test")
+        edits = [Predictor(job.model.load(), config.device).batch(photos) for job in models]
+        titles = [f"{job.title}{'' if job.length is None else f', {job.length:g} min'}" for job in models]
+        rows += [list(row) for row in zip(photos, targets, *edits, strict=True)]
+    return sheet(rows, ["photo", "teacher", *titles])
+
+
 def run_all(config: Settings) -> str:
     """All models that are not there yet. Returns the tables. Raises InputError for bad settings or folders."""
     config.check()
     torch.set_num_threads(1)  # whose own time is that of a step
     bases, sets = Base.load_all(config.base), load_sets(config.pairs)
+    shown = [] if config.shown is None else [PairSet.load(config.shown / s.folder.name) for s in sets]
     need(len({s.size for s in sets}) == 1, "--pairs: the sets differ in size, and so would the time of a step")
     wanted, notes = distances(config)
+    check_out(config.picture)
     make_folder(config.out)
     once(config.out / "settings.json", {"size": sets[0].size, "cores": config.cores, "seed": config.seed}, dict)
     for base in bases:
@@ -83,6 +102,8 @@ def run_all(config: Settings) -> str:
         note(f"{len(table.found)} of {len(jobs)}: {job.model.folder}")
         table.write()
     draw(config, Comparison(config.out, "l1", config.networks), jobs)
+    if config.picture is not None:
+        write_bytes(config.picture, encode_jpeg(picture_of(config, sets, shown, jobs), 80))
     return table.write()
 
 

@@ -78,6 +78,10 @@ class Settings:
     """SqueezeNet 1.1 weights (default: those that ship)."""
     efficientnet: str = "auto"
     """EfficientNet-Lite0's weights; auto: those of the installed package, without which the column is left out."""
+    shown: Path | None = None
+    """Folder of pair sets, one of each --pairs' name, whose test photos --picture has."""
+    picture: Path | None = None
+    """JPEG file to write: a row for each of those photos, a column for each model."""
     jobs: int = 1
     """Trainings at a time, each in a process of one thread."""
     device: str = "auto"
@@ -95,6 +99,8 @@ class Settings:
             need(all(value > 0 for value in getattr(self, name)), f"--{name.replace('_', '-')}: each must be positive")
         for name in ("repeat", "jobs"):
             at_least(name, getattr(self, name), 1)
+        need((self.shown is None) == (self.picture is None), "--shown and --picture belong together")
+        need(self.picture is None or self.picture.suffix.lower() in (".jpg", ".jpeg"), "--picture must end in .jpg")
         need(self.adapters is not None or self.adapters_base is None, "--adapters-base: of which --adapters?")
 
     @property

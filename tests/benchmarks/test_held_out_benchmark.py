@@ -12,6 +12,7 @@ import pytest
 from e2gan import InputError, PairSet, PhotoSet
 from e2gan.core.files import read_json
 from e2gan.core.images import read_image, resize
+from e2gan.data import builtin_photos
 from e2gan.networks.folders import shipped_bases
 from tests.benchmarks import mistake, script
 
@@ -38,8 +39,16 @@ def test_a_set_for_each_concept_with_the_test_photos_as_its_test_split(
         assert (found.folder.name, len(found.files("train")[0]), len(found.files("test")[0])) == (name, 20, 6)
     photos = PhotoSet.load(config.out / "photos-32")
     assert {photo.source.split("/")[0] for photo in photos.split("test")} == {"test"}
+    shown = PairSet.load(config.out / "shown" / "lowpoly")
+    assert sorted(name.rpartition("-")[0] for name in shown.arrays("test")[2]) == sorted(builtin_photos.test_pictures())
     assert sets.main(own) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_pictures_to_show_have_one_name_at_every_size(config: Any) -> None:
+    small, large = (PhotoSet.load(sets.shown_photos(config, size)) for size in (32, 64))
+    assert [photo.id for photo in small.photos] == [photo.id for photo in large.photos]
+    assert {photo.source for photo in small.split("train")} == set(builtin_photos.FILES).difference(builtin_photos.TEST)
 
 
 def test_no_base_that_ships_has_learned_what_is_held_out() -> None:

@@ -135,6 +135,7 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     other, earlier = shutil.copytree(project.base, tmp_path / "other"), tmp_path / "earlier"
     words: dict[str, object] = {"pairs": project.sepia, "base": [project.base, other], "scratch_factors": [1]}
     words |= {"pix2pix_factors": [1, 2], "minutes": 0.1}
+    words |= {"shown": project.sepia.parent, "picture": tmp_path / "made" / "picture.jpg"}
     command = options(project, tmp_path / "out", **words)
     assert bench.main(command) == 0
     first = capsys.readouterr().out
@@ -148,6 +149,10 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     }.items():
         assert [cell[:2] for cell in cells(first, row)] == [taken]
     assert f"quick, {name}: the adapter against the others" in first
+    photos = len(PairSet.load(project.sepia).files("test")[0])
+    columns = read_image(tmp_path / "made" / "picture.jpg").shape[1] / PairSet.load(project.sepia).size
+    assert columns > 9  # photo, teacher, colour table, two adapters, two from nothing, pix2pix twice
+    assert read_image(tmp_path / "made" / "picture.jpg").shape[0] > photos * PairSet.load(project.sepia).size
     assert f"| {name} adapter |" not in first[first.index("against the others") :]  # nor one adapter against another
 
     models = tmp_path / "out" / "models" / "sepia"
@@ -215,6 +220,9 @@ def test_a_lost_training_is_told_in_the_table(project: Project, tmp_path: Path) 
         ({"efficientnet": "nowhere.pth"}, "nowhere.pth is missing"),
         ({"pix2pix_factors": [-1.0]}, "--pix2pix-factors: each must be positive"),
         ({"base": ["small", "small"]}, "--base: two are named alike (small, small)"),
+        ({"picture": "a.jpg"}, "--shown and --picture belong together"),
+        ({"shown": "nowhere", "picture": "a.png"}, "--picture must end in .jpg"),
+        ({"shown": "nowhere", "picture": "a.jpg"}, "nowhere/sepia is no pair set"),
         ({"adapters_base": "small"}, "--adapters-base: of which --adapters?"),
     ],
 )

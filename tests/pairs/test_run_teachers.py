@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from e2gan.core import progress
 from e2gan.core.errors import InputError, MachineError
 from e2gan.core.files import read_json, read_jsonl
 from e2gan.core.images import Pixels
@@ -43,6 +44,16 @@ def test_the_pair_set_holds_the_teachers_edits(project: Project, tmp_path: Path)
     again = Counted()
     assert run(project, tmp_path / "pairs", [again.teacher]).already_done
     assert not again.asked
+
+
+def test_the_time_left_is_by_whole_batches(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    run(project, tmp_path / "pairs", [Counted(batch=4).teacher])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("edits (mine)")]
+    assert [int(line.split()[2]) for line in lines[:5]] == [4, 4, 4, 4, 8]
+    assert int(lines[-1].split()[2]) == count(project)
 
 
 @pytest.mark.slow

@@ -83,16 +83,22 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{round(seconds) % 60:02}" if hours else f"{minutes}:{round(seconds) % 60:02}"
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with a `Meter` of them; its length is `total`, or that of the items where they have one."""
+def track(
+    items: Iterable[Item], description: str, total: int | None = None, made: Callable[[], int] = int
+) -> Iterator[Item]:
+    """The items, with a `Meter` of them; its length is `total`, or that of the items where they have one.
+
+    made: how many there are, where they come in batches: the first of a batch has taken as long as all of it.
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     start = time.monotonic()
     with Meter(description) as meter:
         for count, item in enumerate(items, 1):
             yield item
-            state = f"{count} of {total}" if total else f"{count}"
-            meter.update(state, count, count / total if total else None, time.monotonic() - start)
+            known = max(count, made())
+            state = f"{known} of {total}" if total else f"{known}"
+            meter.update(state, known, known / total if total else None, time.monotonic() - start)
 
 
 def in_threads(

@@ -86,7 +86,7 @@ class TeacherRun:
     seed: int
 
     def __post_init__(self) -> None:
-        self.batch = self.teacher.batch
+        self.batch, self.answered = self.teacher.batch, 0
 
     def missing(self, photos: Sequence[Photo]) -> list[Job]:
         """What is still to be edited: the next seed of each edit that is not there yet."""
@@ -105,8 +105,9 @@ class TeacherRun:
             if jobs == before:
                 raise RuntimeError(f"{self.teacher.name}: its edits are not found again in {self.candidates.folder}")
             self.teacher.load()
+            self.answered = 0
             answers = self._without_streaks(self._answers(jobs))
-            for job, photo, edit in track(answers, what, len(jobs)):
+            for job, photo, edit in track(answers, what, len(jobs), lambda: self.answered):
                 self._keep(job, photo, edit)
             before, what = jobs, f"edits ({self.teacher.name}), other seeds"
 
@@ -157,11 +158,13 @@ class TeacherRun:
                     raise_machine_fault(error)
             else:
                 self._tell_written()
+                self.answered += len(batch)
                 yield from zip(batch, photos, edits, strict=True)
                 continue
             # The exception's frames held the batch's memory until here.
             give_back_memory()
             if len(batch) == 1:
+                self.answered += 1
                 yield batch[0], photos[0], replace(failed, again=not no_memory)
                 continue
             half = (len(batch) + 1) // 2
