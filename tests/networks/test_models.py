@@ -53,6 +53,8 @@ def test_an_adapter_of_another_base_is_refused(project: Project, tmp_path: Path)
     save_file(tensors, other / "model.safetensors")
     with pytest.raises(InputError, match="belongs to another base"):
         Model.load(base=other, adapter=(project.adapter,))
+    with pytest.raises(InputError, match="is an adapter, which has a prompt of its own: leave prompt out"):
+        Model.load(base=project.base, adapter=(project.adapter,), prompt="as a sepia photo")
 
 
 def test_two_adapters_are_mixed(project: Project) -> None:

@@ -187,12 +187,15 @@ class Model:
 
         base, adapter: folders, or names of those that ship. weights: one for each adapter. text: where the text encoder
         lies that the model or the base alone needs, see `encoder_of`. Raises InputError where a folder is missing or of
-        another kind, an adapter belongs to another base, or the weights are not as many as the adapters, or not finite.
+        another kind, an adapter belongs to another base or comes with a prompt, or the weights are not as many as the
+        adapters, or not finite.
         """
         given = Named(base=base, adapter=adapter, model=model, weights=weights, prompt=prompt, text=text)  # pyright: ignore
         one_model(given)
         mixture(given.weights, len(given.adapter))
         base, adapter, model, weights = given.base, given.adapter, given.model, given.weights
+        if adapter and prompt is not None:
+            raise InputError(f"{adapter[0].name} is an adapter, which has a prompt of its own: leave prompt out")
         if model is not None:
             if not (model / MODEL).is_file():
                 raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
