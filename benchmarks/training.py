@@ -52,8 +52,7 @@ class Training:
 
 
 def trainings() -> dict[str, Training]:
-    paper, quick, best = (RECIPES[name] for name in ("paper", "quick", "best"))
-    ranks = {name: recipe.adapter.get("ranks", Ranks()) for name, recipe in RECIPES.items()}
+    paper, quick = RECIPES["paper"], RECIPES["quick"]
     whole, ours = (800, 200), (400, 100)  # pairs, epochs
     pix2pix = as_published(quick.training["scratch"])
     published = replace(paper.training["scratch"], precision="fp32")
@@ -61,15 +60,18 @@ def trainings() -> dict[str, Training]:
         PUBLISHED: Training(PIX2PIX, published, *whole),
         "pix2pix, our levers (bf16, batches of two)": Training(PIX2PIX, pix2pix, *whole),
         "adapter, as the paper trains it": Training(
-            PAPER, replace(paper.training["adapt"], precision="fp32"), *ours, ranks=ranks["paper"]
+            PAPER, replace(paper.training["adapt"], precision="fp32"), *ours, ranks=paper.adapter["ranks"]
         ),
     }
     for name in ("full", "small"):
         generator = PRESETS["device" if name == "full" else name]
-        for recipe, training in (("quick", quick.training["adapt"]), ("best", best.training["adapt"])):
-            found[f"adapter, {name}, {recipe}"] = Training(generator, training, *ours, ranks=ranks[recipe])
-        adversarial = as_published(quick.training["adapt"])
-        found[f"adapter, {name}, quick with Eq. 1"] = Training(generator, adversarial, *ours, ranks=ranks["quick"])
+        for recipe in ("quick", "best"):
+            settings = RECIPES[recipe].settings("adapt", generator)
+            ranks = settings.get("ranks", Ranks())
+            found[f"adapter, {name}, {recipe}"] = Training(generator, settings["training"], *ours, ranks=ranks)
+        adversarial = found[f"adapter, {name}, quick"]
+        adversarial = replace(adversarial, config=as_published(adversarial.config))
+        found[f"adapter, {name}, quick with Eq. 1"] = adversarial
     return found
 
 

@@ -324,7 +324,7 @@ def _recipe(start: _Start, name: str, stage: c.Stage) -> dict[str, Any]:
 
     recipe, generator = c.RECIPES[name], None
     base = {"base": start.start, "adapt": start.base, "scratch": None}[stage]
-    if recipe.generator is not None and (stage == "adapt" or base is not None):
+    if (stage == "adapt" and recipe.widths) or (recipe.generator is not None and (stage == "adapt" or base)):
         folder = base_folder(None if base is None else Path(base))
         generator = generator_config(read_settings(folder, BASE, "base"))
         if not recipe.fits(generator):

@@ -234,4 +234,5 @@ def test_mistakes_are_told_in_one_line(
 
 def test_an_adapters_step_is_timed_at_the_recipes_own_ranks() -> None:
     assert jobs.recipe_ranks("best", PRESETS["small"]) == RECIPES["best"].adapter["ranks"]
-    assert jobs.recipe_ranks("quick", PRESETS["small"]) == Ranks()
+    assert jobs.recipe_ranks("quick", PRESETS["small"]) == Ranks(level1=2, level2=8, level3=16, level4=16, tb=2)
+    assert jobs.recipe_ranks("quick", PRESETS["device"]) == Ranks()

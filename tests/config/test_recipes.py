@@ -8,10 +8,12 @@ import pytest
 
 from e2gan import RECIPES, AdaptConfig, BaseConfig, GeneratorConfig, ScratchConfig, TrainingConfig
 from e2gan.cli import main
-from e2gan.config import COMODGAN_TRAINING, PAPER
+from e2gan.config import COMODGAN_TRAINING, PAPER, PRESETS, Ranks
 from e2gan.config.recipes import LOSSES
 from e2gan.core.files import write_json
 from e2gan.networks.folders import MODEL
+from e2gan.networks.generator import Generator
+from e2gan.networks.lora import attach, rank_of_layers
 
 
 def resolved(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
@@ -62,6 +64,19 @@ def test_single_flags_override_a_recipe(capsys: pytest.CaptureFixture[str]) -> N
     assert settings["training"] == json.loads(json.dumps(vars(replace(quick, lr=1e-3))))
     paper = resolved(capsys, "base", "--pairs", "a", "--out", "b", "--recipe=paper", "--preset", "device")
     assert (paper["generator"]["padding"], paper["text"]) == ("zero", "clip")
+
+
+def test_quick_adapts_narrow_bases_with_as_many_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = {}
+    for name in ("small", "device"):
+        base = base_of(PRESETS[name], tmp_path / name)
+        command = ["adapt", "--pairs", "a", "--out", "b", "--base", str(base), "--recipe", "quick"]
+        found = resolved(capsys, *command)["ranks"]
+        generator = Generator(PRESETS[name])
+        attach(generator, rank_of_layers(generator, Ranks(**found)))
+        trained[name] = sum(tensor.numel() for tensor in generator.parameters() if tensor.requires_grad)
+        assert resolved(capsys, *command, "--level2", "3")["ranks"] == found | {"level2": 3}
+    assert trained == {"small": 90_480, "device": 91_926}
 
 
 @pytest.mark.parametrize("length", [("--steps", "7"), ("--epochs", "7"), ("--minutes", "7")])

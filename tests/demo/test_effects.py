@@ -16,7 +16,7 @@ from tests.conftest import Project
 
 def effect(project: Project, concept: str, folder: Path) -> Effect:
     training = RECIPES["quick"].training["adapt"]
-    return Effect(find(concept), project.base, folder, size=32, seed=0, training=training, adapter={})
+    return Effect(find(concept), project.base, folder, size=32, seed=0, training=training, recipe=RECIPES["quick"])
 
 
 def test_an_edit_that_the_base_knows_is_refused_by_the_flag_that_named_it(project: Project, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ Stage = Literal["base", "adapt", "scratch"]
 class Recipe:
     """Settings of the stages that train. generator: that of bases and of models from scratch; None leaves the default.
 
-    training: by stage. adapter: further settings of `adapt`, whatever the base.
+    training: by stage. adapter: further settings of `adapt`, whatever the base; widths: on a base of this width.
     """
 
     about: str
@@ -26,6 +26,7 @@ class Recipe:
     generator: GeneratorConfig | None = None
     text: str | None = None
     adapter: dict[str, Any] = field(default_factory=dict)
+    widths: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def fits(self, generator: GeneratorConfig | None) -> bool:
         """Whether a base of this generator is one of the recipe's; None: there is no base yet."""
@@ -42,7 +43,7 @@ class Recipe:
         if not self.fits(generator):
             return values
         if stage == "adapt":
-            return values | self.adapter
+            return values | self.adapter | ({} if generator is None else self.widths.get(generator.width, {}))
         network = {"generator": self.generator, "text": self.text}
         return values | {name: value for name, value in network.items() if value is not None}
 
@@ -69,6 +70,7 @@ PAPER_TRAINING = TrainingConfig(
     flip=True,
 )
 
+TWICE = Ranks(level1=2, level2=8, level3=16, level4=16, tb=2)  # the paper's (Sec. 4.2.2)
 OURS = TrainingConfig(schedule="cosine", warmup=20, clip=200.0, gan=0.0, flip=False)
 QUICK = replace(OURS, minutes=3.0, batch=2, perceptual=5.0)
 STROKES = replace(OURS, batch=4, betas=(0.5, 0.99), perceptual=20.0, crop=128)
@@ -94,6 +96,7 @@ RECIPES: dict[str, Recipe] = {
     "quick": Recipe(
         about="minutes on a CPU: small batches at higher rates, some perceptual loss, none adversarial (a base: Eq. 1)",
         adapter={"init": "gradient"},
+        widths={32: {"ranks": TWICE}},  # as many parameters as the paper's ranks have at 64, in no more time
         training={
             "base": replace(OURS, minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), warmup=100, gan=1.0),
             "adapt": replace(QUICK, lr=2e-3),
@@ -103,7 +106,7 @@ RECIPES: dict[str, Recipe] = {
     # Twice the paper's ranks at twice the rate: on the small base as good as two to three times the time from nothing.
     "best": Recipe(
         about="strokes too, an hour of a CPU (a base: ten), minutes of a GPU: perceptual loss, crops, none adversarial",
-        adapter={"init": "gradient", "ranks": Ranks(level1=2, level2=8, level3=16, level4=16, tb=2)},
+        adapter={"init": "gradient", "ranks": TWICE},
         training={
             "base": replace(STROKES, minutes=600.0, batch=8, lr=8e-4, warmup=100),
             "adapt": replace(STROKES, minutes=60.0, lr=4e-3),

@@ -101,7 +101,7 @@ def run_demo(config: DemoConfig) -> DemoResult:
 
 def effects(config: DemoConfig) -> tuple[Effect, Effect]:
     """The colour look, small and beside pix2pix; and the strokes, in crops of photos of 256 pixels."""
-    quick, seed = RECIPES["quick"], config.seed
+    quick, best, seed = RECIPES["quick"], RECIPES["best"], config.seed
     length = {"minutes": config.minutes, "seed": seed}
     look = Effect(
         concept=find(config.concept),
@@ -110,11 +110,10 @@ def effects(config: DemoConfig) -> tuple[Effect, Effect]:
         size=config.size,
         seed=seed,
         training=replace(quick.training["adapt"], **length),
-        adapter=quick.adapter,
+        recipe=quick,
         pix2pix=replace(as_published(quick.training["scratch"]), **length),
         side=RUN_SIDE,
     )
-    best = RECIPES["best"]
     strokes = Effect(
         concept=find(config.strokes),
         base=base_folder(config.strokes_base),
@@ -122,7 +121,7 @@ def effects(config: DemoConfig) -> tuple[Effect, Effect]:
         size=config.strokes_size,
         seed=seed,
         training=replace(best.training["adapt"], minutes=config.strokes_minutes, seed=seed),
-        adapter=best.adapter,
+        recipe=best,
     )
     return look, strokes
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from e2gan.config import AdaptConfig, EvaluateConfig, PairsConfig, ScratchConfig, TrainingConfig
+from e2gan.config import AdaptConfig, EvaluateConfig, PairsConfig, Recipe, ScratchConfig, TrainingConfig
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
 from e2gan.core.images import resize
@@ -35,9 +35,9 @@ SHOWN_SIDE = 384  # shorter side of the report's pictures
 class Effect:
     """An edit of the built-in teacher, learned by an adapter of `base`.
 
-    folder: where its photos, pairs and models lie. size: of the training photos, in pixels. adapter: further settings
-    of `adapt`. pix2pix: how one is trained from scratch beside it; None: none is. side: shorter side at which the
-    report's pictures are run; None: as `edit` does.
+    folder: where its photos, pairs and models lie. size: of the training photos, in pixels. recipe: what `adapt` takes
+    beside `training`. pix2pix: how one is trained from scratch beside it; None: none is. side: shorter side at which
+    the report's pictures are run; None: as `edit` does.
     """
 
     concept: Filter
@@ -46,7 +46,7 @@ class Effect:
     size: int
     seed: int
     training: TrainingConfig
-    adapter: dict[str, Any]
+    recipe: Recipe
     pix2pix: TrainingConfig | None = None
     side: int | None = None
 
@@ -78,8 +78,9 @@ class Effect:
         with stage(f"pairs: {self.concept.prompt}"):
             make_pairs(PairsConfig(photos=photos, concept=self.concept.prompt, out=pairs, seed=self.seed))
         with stage(f"adapter: {self.concept.prompt}, {self.training.minutes:g} minutes"):
-            config = AdaptConfig(base=self.base, pairs=pairs, out=folder / "adapter", training=self.training)
-            adapt(replace(config, **self.adapter))
+            own = self.recipe.settings("adapt", generator_config(self.settings))
+            config = AdaptConfig(base=self.base, pairs=pairs, out=folder / "adapter", **own)
+            adapt(replace(config, training=self.training))
         if self.pix2pix is not None:
             with stage(f"pix2pix from scratch on the same pairs, {self.pix2pix.minutes:g} minutes"):
                 train_scratch(ScratchConfig(pairs=pairs, out=folder / "pix2pix", training=self.pix2pix))
