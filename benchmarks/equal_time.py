@@ -44,10 +44,13 @@ def in_turns(trainings: Mapping[Key, Timed], size: int, repeat: int) -> dict[Key
 def step_seconds(path: Path, trainings: Mapping[str, Timed], size: int, repeat: int) -> dict[str, float]:
     """Those in `path`, a JSON file; what it lacks is timed now, together, and kept there.
 
-    Raises InputError where it has a training of this name with other settings.
+    Raises InputError where it has a training of this name with other settings, or is of another form.
     """
     found: dict[str, Any] = read_json(path) if path.exists() else {}
     keys = {name: plain(timed) | {"size": size} for name, timed in trainings.items()}
+    rows = found.values() if isinstance(found, dict) else [None]
+    if any(not isinstance(row, dict) or row.keys() != {"seconds", "key"} for row in rows):
+        raise InputError(f"{path} is none of this version's: choose another --out")
     for name in keys.keys() & found.keys():
         if changed := differences(found[name]["key"], keys[name]):
             words = in_words(changed, keys[name])

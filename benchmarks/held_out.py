@@ -182,10 +182,12 @@ def pair_set(
 def run(config: PairSets) -> list[Path]:
     """The pair sets' folders. Raises InputError for bad settings or folders."""
     config.check()
+    need(bool(config.concepts), "--concepts is empty")
     concepts = concepts_of(config)
+    found = [pair_set(config, concept) for concept in concepts]
     for concept in concepts:
         pair_set(config, concept, shown_photos, "shown")
-    return [pair_set(config, concept) for concept in concepts]
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

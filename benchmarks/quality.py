@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
 
@@ -27,7 +28,7 @@ from e2gan.core.images import Pixels, encode_jpeg
 from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
-from e2gan.core.sheets import sheet
+from e2gan.core.sheets import GAP, sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.networks.folders import MODEL
@@ -48,6 +49,7 @@ from quality_tables import Table  # noqa: E402
 from runs import check_out, exit_status, in_processes, once  # noqa: E402
 
 SHOWN = 6  # test photos on a sheet
+TALLEST = 65_000  # pixels of a JPEG file
 
 
 def draw(config: Settings, comparison: Comparison, jobs: Sequence[Job]) -> None:
@@ -67,17 +69,38 @@ def draw(config: Settings, comparison: Comparison, jobs: Sequence[Job]) -> None:
             comparison.sheet(path, own[0].pair_set, [(job.title, job.model) for job in shown], SHOWN)
 
 
+def shown_sets(config: Settings, sets: Sequence[PairSet]) -> list[PairSet]:
+    """Those of --shown, of the same concepts. Raises InputError where one is missing, or cannot be drawn with them."""
+    if config.shown is None:
+        return []
+    found = [PairSet.load(config.shown / pair_set.folder.name) for pair_set in sets]
+    rows = 0
+    for ours, theirs in zip(sets, found, strict=True):
+        need(theirs.prompt == ours.prompt, f"--shown: {theirs.folder} is of '{theirs.prompt}', not of '{ours.prompt}'")
+        need(theirs.size == found[0].size, "--shown: the sets differ in size")
+        rows += len(theirs.files("test")[0])
+    need(0 < rows * (found[0].size + GAP) < TALLEST, f"--shown: {rows} test photos are no picture")
+    return found
+
+
 def picture_of(config: Settings, sets: Sequence[PairSet], shown: Sequence[PairSet], jobs: Sequence[Job]) -> Pixels:
-    """The photos of `shown`, uint8 (H, W, 3): a row each, of each concept; photo, teacher and every model's edit."""
+    """The photos of `shown`, uint8 (H, W, 3): a row each, of each concept; photo, teacher and every model's edit, which
+    is blank where its training was lost."""
+    columns = list(dict.fromkeys(map(heading, jobs)))
     rows: list[list[Pixels]] = []
-    titles: list[str] = []
     for pair_set, own in zip(sets, shown, strict=True):
-        models = [job for job in jobs if job.pair_set.folder == pair_set.folder and job.model.weights.exists()]
         photos, targets, _ = own.arrays("test")
-        edits = [Predictor(job.model.load(), config.device).batch(photos) for job in models]
-        titles = [f"{job.title}{'' if job.length is None else f', {job.length:g} min'}" for job in models]
-        rows += [list(row) for row in zip(photos, targets, *edits, strict=True)]
-    return sheet(rows, ["photo", "teacher", *titles])
+        edits = dict.fromkeys(columns, np.full_like(photos, 255))
+        for job in jobs:
+            if job.pair_set.folder == pair_set.folder and job.model.weights.exists():
+                edits[heading(job)] = Predictor(job.model.load(), config.device).batch(photos)
+        rows += [list(row) for row in zip(photos, targets, *edits.values(), strict=True)]
+    return sheet(rows, ["photo", "teacher", *columns])
+
+
+def heading(job: Job) -> str:
+    length = "" if job.length is None else f", {job.length:g} min"
+    return " ".join(filter(None, (job.title, job.recipe and f"({job.recipe}{length})")))
 
 
 def run_all(config: Settings) -> str:
@@ -85,10 +108,10 @@ def run_all(config: Settings) -> str:
     config.check()
     torch.set_num_threads(1)  # whose own time is that of a step
     bases, sets = Base.load_all(config.base), load_sets(config.pairs)
-    shown = [] if config.shown is None else [PairSet.load(config.shown / s.folder.name) for s in sets]
+    shown = shown_sets(config, sets)
     need(len({s.size for s in sets}) == 1, "--pairs: the sets differ in size, and so would the time of a step")
     wanted, notes = distances(config)
-    check_out(config.picture)
+    check_out(config.picture, "--picture")
     make_folder(config.out)
     once(config.out / "settings.json", {"size": sets[0].size, "cores": config.cores, "seed": config.seed}, dict)
     for base in bases:

@@ -30,11 +30,11 @@ def once(path: Path, key: Mapping[str, Any], work: Callable[[], Mapping[str, Any
     return found["result"]
 
 
-def check_out(out: Path | None) -> None:
+def check_out(out: Path | None, flag: str = "--out") -> None:
     """Before anything is measured: a file that can be written, its folder made. Raises InputError where it is none."""
     if out is not None:
         if out.is_dir():
-            raise InputError(f"--out {out} is a folder: name a file")
+            raise InputError(f"{flag} {out} is a folder: name a file")
         make_folder(out.parent)
 
 

@@ -302,7 +302,7 @@ def _defaults(name: str, start: _Start) -> Any:
     if start.preset is not None and "generator" in known:
         values["generator"] = c.PRESETS[_chosen("preset", start.preset, c.PRESETS)]
     if start.ranks and "ranks" in known:
-        values["ranks"] = c.Ranks.load(Path(start.ranks))
+        values["ranks"] = c.Ranks.load(expanded_home(Path(start.ranks)))
     for f in dataclasses.fields(settings):
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             values[f.name] = tyro.MISSING
@@ -324,8 +324,9 @@ def _recipe(start: _Start, name: str, stage: c.Stage) -> dict[str, Any]:
 
     recipe, generator = c.RECIPES[name], None
     base = {"base": start.start, "adapt": start.base, "scratch": None}[stage]
-    if (stage == "adapt" and recipe.widths) or (recipe.generator is not None and (stage == "adapt" or base)):
-        folder = base_folder(None if base is None else Path(base))
+    on_a_base = stage == "adapt" or base is not None
+    if on_a_base and (recipe.generator is not None or recipe.widths):
+        folder = base_folder(None if base is None else expanded_home(Path(base)))
         generator = generator_config(read_settings(folder, BASE, "base"))
         if not recipe.fits(generator):
             line = f"recipe {name}: {folder} has another generator, so that its training settings alone are taken"

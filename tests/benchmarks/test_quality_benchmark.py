@@ -14,6 +14,7 @@ from e2gan import InputError
 from e2gan.config import PRESETS, RECIPES, Ranks
 from e2gan.core.files import read_json, write_json
 from e2gan.core.images import read_image
+from e2gan.core.sheets import GAP
 from e2gan.data.pair_set import PairSet
 from e2gan.measure.distances import frechet_distance, frechet_draws
 from tests.benchmarks import count_steps_as, mistake, script
@@ -114,6 +115,10 @@ def test_a_step_is_timed_as_the_recipe_has_it(project: Project, tmp_path: Path) 
     write_json(tmp_path / "step-times.json", kept)
     with pytest.raises(InputError, match=f"'{name}, quick, adapt' was timed with other settings \\(training.batch\\)"):
         jobs.step_times(config, bases, 32)
+    for content in ([], {"small": {"quick": {"adapt": 1.0}}}):  # of an earlier version, or nobody's
+        write_json(tmp_path / "step-times.json", content)
+        with pytest.raises(InputError, match="is none of this version's"):
+            jobs.step_times(config, bases, 32)
     own = jobs.trained(config, "quick", "adapt", 7)
     assert own == replace(RECIPES["quick"].training["adapt"], minutes=None, steps=7, device="cpu")
 
@@ -149,10 +154,11 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     }.items():
         assert [cell[:2] for cell in cells(first, row)] == [taken]
     assert f"quick, {name}: the adapter against the others" in first
-    photos = len(PairSet.load(project.sepia).files("test")[0])
-    columns = read_image(tmp_path / "made" / "picture.jpg").shape[1] / PairSet.load(project.sepia).size
-    assert columns > 9  # photo, teacher, colour table, two adapters, two from nothing, pix2pix twice
-    assert read_image(tmp_path / "made" / "picture.jpg").shape[0] > photos * PairSet.load(project.sepia).size
+    pair_set = PairSet.load(project.sepia)
+    photos, cell = len(pair_set.files("test")[0]), pair_set.size + GAP
+    height, width, _ = read_image(tmp_path / "made" / "picture.jpg").shape
+    assert width == 9 * cell  # photo, teacher, colour table, two adapters, two from nothing, pix2pix twice
+    assert height > photos * cell
     assert f"| {name} adapter |" not in first[first.index("against the others") :]  # nor one adapter against another
 
     models = tmp_path / "out" / "models" / "sepia"
@@ -208,6 +214,41 @@ def test_a_lost_training_is_told_in_the_table(project: Project, tmp_path: Path) 
         "",
         "Without it.",
     ]
+
+
+def test_the_picture_has_a_column_for_each_model_and_a_blank_for_what_was_lost(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [PairSet.load(project.sepia), PairSet.load(project.dusk)]
+    facts: dict[str, Any] = {"length": 3.0, "base": project.base.name, "trained": "adapter", "steps": 1}
+    facts |= {"seconds": 1.0, "wanted": (), "networks": jobs.NetworkOptions()}
+    config = jobs.Settings(pairs=(project.sepia, project.dusk), out=tmp_path, device="cpu")
+    found = []
+    for pair_set in sets:
+        for recipe in ("quick", "best"):
+            own = jobs.AdaptConfig(base=project.base, pairs=pair_set.folder, out=tmp_path / recipe)
+            found.append(jobs.job_of(own, pair_set=pair_set, recipe=recipe, **facts))
+    there = jobs.TrainedModel(project.adapter, 0, project.base)
+    found = [replace(job, model=there) if job.recipe == "best" else job for job in found]
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(bench, "sheet", lambda rows, columns: drawn.update(rows=rows, columns=columns))
+    bench.picture_of(config, sets, sets, found)
+    name = project.base.name
+    assert drawn["columns"] == ["photo", "teacher", f"{name} adapter (quick, 3 min)", f"{name} adapter (best, 3 min)"]
+    assert len(drawn["rows"]) == sum(len(pair_set.files("test")[0]) for pair_set in sets)
+    for _, _, lost, model in drawn["rows"]:
+        assert lost.min() == 255
+        assert model.min() < 255
+
+
+def test_what_cannot_be_drawn_is_refused_first(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(project.dusk, tmp_path / "shown" / project.sepia.name)
+    more = {"pairs": project.sepia, "shown": tmp_path / "shown", "picture": tmp_path / "a.jpg"}
+    told = mistake(bench, options(project, tmp_path / "out", **more), capsys)
+    assert "sepia is of 'make it dusk', not of 'as a sepia photo'" in told
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,9 @@ def test_the_time_left_is_by_whole_batches(
     monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
     run(project, tmp_path / "pairs", [Counted(batch=4).teacher])
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("edits (mine)")]
-    assert [int(line.split()[2]) for line in lines[:5]] == [4, 4, 4, 4, 8]
-    assert int(lines[-1].split()[2]) == count(project)
+    assert [int(line.split()[2]) for line in lines] == list(range(1, count(project) + 1))
+    assert [line.endswith("left") for line in lines[:5]] == [False, False, False, True, True]
+    assert lines[3].split("  ")[2:] == lines[4].split("  ")[2:]  # no news before the next batch is whole
 
 
 @pytest.mark.slow

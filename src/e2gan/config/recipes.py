@@ -35,9 +35,9 @@ class Recipe:
     def settings(self, stage: Stage, generator: GeneratorConfig | None = None) -> dict[str, Any]:
         """The stage's settings by field, to be given to its dataclass.
 
-        generator: that of the base which is adapted or gone on from; where it is not the recipe's, the recipe's
-        training settings are all that is taken. Of `scratch` the training is that of this project's generator; a
-        baseline has as_published() of it.
+        generator: that of the base which is adapted or gone on from, without which `widths` does not count; where it is
+        not the recipe's, the recipe's training settings are all that is taken. Of `scratch` the training is that of
+        this project's generator; a baseline has as_published() of it.
         """
         values: dict[str, Any] = {"training": self.training[stage]}
         if not self.fits(generator):
@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
     "quick": Recipe(
         about="minutes on a CPU: small batches at higher rates, some perceptual loss, none adversarial (a base: Eq. 1)",
         adapter={"init": "gradient"},
-        widths={32: {"ranks": TWICE}},  # as many parameters as the paper's ranks have at 64, in no more time
+        widths={32: {"ranks": TWICE}},  # as many parameters as the paper's at 64, but for 1.6 %; a step is as long
         training={
             "base": replace(OURS, minutes=90.0, batch=8, lr=4e-4, betas=(0.5, 0.99), warmup=100, gan=1.0),
             "adapt": replace(QUICK, lr=2e-3),

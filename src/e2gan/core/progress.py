@@ -56,8 +56,9 @@ class Meter:
             return
         count0, done0, seconds0 = self.start
         took = max(seconds - seconds0, 1e-9)
-        speed = (count - count0) / took
-        state += f"  {speed:.1f}{self.unit}/s" if speed >= 1 or self.unit else f"  {1 / speed:.1f} s each"
+        if count > count0:
+            speed = (count - count0) / took
+            state += f"  {speed:.1f}{self.unit}/s" if speed >= 1 or self.unit else f"  {1 / speed:.1f} s each"
         if done is not None and done > done0:
             state += f"  {clock(took / (done - done0) * (1 - done))} left"
         if self.bar.disable:
@@ -88,17 +89,20 @@ def track(
 ) -> Iterator[Item]:
     """The items, with a `Meter` of them; its length is `total`, or that of the items where they have one.
 
-    made: how many there are, where they come in batches: the first of a batch has taken as long as all of it.
+    made: how many there are, where they come in batches: the first of one has taken as long as all of it. Speed and
+    time left are those at the end of the last batch.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
     start = time.monotonic()
+    whole, seconds = 0, 0.0
     with Meter(description) as meter:
         for count, item in enumerate(items, 1):
             yield item
-            known = max(count, made())
-            state = f"{known} of {total}" if total else f"{known}"
-            meter.update(state, known, known / total if total else None, time.monotonic() - start)
+            if count >= made():
+                whole, seconds = count, time.monotonic() - start
+            state = f"{count} of {total}" if total else f"{count}"
+            meter.update(state, whole, whole / total if total else None, seconds)
 
 
 def in_threads(

@@ -81,6 +81,8 @@ class Predictor:
         """
         prompt = fitted(prompt, str | None, "prompt")
         found = find_model(name, revision=revision, base=base)
+        if prompt is not None and found["adapter"]:  # as it was named, which may be a repository
+            raise InputError(f"{name} is an adapter, which has a prompt of its own: leave prompt out")
         return cls(Model.load(**found, prompt=prompt, text=text), device, runtime, photos)
 
     def __init__(self, model: Model, device: str = "auto", runtime: RuntimeName = "pytorch", photos: int = 1) -> None:

@@ -194,8 +194,6 @@ class Model:
         one_model(given)
         mixture(given.weights, len(given.adapter))
         base, adapter, model, weights = given.base, given.adapter, given.model, given.weights
-        if adapter and prompt is not None:
-            raise InputError(f"{adapter[0].name} is an adapter, which has a prompt of its own: leave prompt out")
         if model is not None:
             if not (model / MODEL).is_file():
                 raise InputError(f"{model} is no model: it has no {MODEL} (train one with: e2gan scratch)")
@@ -211,6 +209,8 @@ class Model:
             return cls(generator, tokens, prompt or "", settings["size"], folder)
         weights = weights if weights is not None else [1 / len(adapter)] * len(adapter)
         folders = [adapter_folder(path) for path in adapter]
+        if prompt is not None:
+            raise InputError(f"{folders[0]} is an adapter, which has a prompt of its own: leave prompt out")
         found = [attach_adapter(generator, folder, path, f"adapter{i}") for i, path in enumerate(folders)]
         scales = {f"adapter{i}": weight for i, weight in enumerate(weights)}
         tokens = blend_prompts(generator, {name: part[0] for name, part in zip(scales, found, strict=True)}, scales)
