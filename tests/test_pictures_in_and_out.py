@@ -206,7 +206,6 @@ NAMED = {
     "benchmarks/base.py:plan_bases": OF_TEXTS,
     "benchmarks/curve.py:jobs_of": OF_TEXTS,
     "benchmarks/curve.py:run": OF_TEXTS,
-    "benchmarks/curve.py:step_time": OF_TEXTS,
     "benchmarks/quality.py:draw": OF_TEXTS,
     "benchmarks/quality_jobs.py:Base.load": "two bases of one name are refused",
     "benchmarks/quality_jobs.py:of_elsewhere": OF_TEXTS,
