@@ -157,7 +157,7 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     pair_set = PairSet.load(project.sepia)
     photos, cell = len(pair_set.files("test")[0]), pair_set.size + GAP
     height, width, _ = read_image(tmp_path / "made" / "picture.jpg").shape
-    assert width == 9 * cell  # photo, teacher, colour table, two adapters, two from nothing, pix2pix twice
+    assert width == GAP + 9 * cell  # photo, teacher, colour table, two adapters, two from nothing, pix2pix twice
     assert height > photos * cell
     assert f"| {name} adapter |" not in first[first.index("against the others") :]  # nor one adapter against another
 
