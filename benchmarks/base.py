@@ -56,14 +56,7 @@ from e2gan.train.loop import METRICS, Trained
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
-from held_out import (  # noqa: E402
-    Concept,
-    PairSets,
-    all_filters,
-    all_styles,
-    concepts_of,
-    pair_set,
-)
+from held_out import Concept, PairSets, all_filters, all_styles, concepts_of, pair_set  # noqa: E402
 from runs import exit_status  # noqa: E402
 
 Part = Literal["main", "starts", "bases"]

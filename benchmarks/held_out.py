@@ -70,8 +70,8 @@ class PairSets:
         if self.styles is not None:
             style_prompts(self.styles)
 
-    def pairs(self, concept: Concept) -> Path:
-        return self.out / "pairs" / concept.name
+    def pairs(self, concept: Concept, kind: str = "pairs") -> Path:
+        return self.out / kind / concept.name
 
 
 @dataclass(frozen=True)
@@ -169,12 +169,12 @@ def pair_set(
 
     of: makes the photos of a side.
     """
-    photos, out = of(config, config.size), config.out / kind / concept.name
+    photos, out = of(config, config.size), config.pairs(concept, kind)
     if concept.kind != "style":
         make_pairs(PairsConfig(photos=photos, concept=concept.prompt, out=out))
         return out
     assert config.styles is not None
-    large = config.out / f"{kind}-{config.style_size}" / concept.name
+    large = config.pairs(concept, f"{kind}-{config.style_size}")
     style_pairs(config.styles, concept.name, of(config, config.style_size), photos, large, out)
     return out
 
