@@ -23,16 +23,16 @@ import torch
 import tyro
 
 from e2gan.config.checks import need
+from e2gan.core.device import resolve_device
 from e2gan.core.files import sha256, write_bytes
-from e2gan.core.images import Pixels, encode_jpeg
+from e2gan.core.images import Pixels, encode_jpeg, write_png
 from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
 from e2gan.core.sheets import GAP, sheet
 from e2gan.data.pair_set import PairSet
-from e2gan.editing.predictor import Predictor
 from e2gan.networks.folders import MODEL
-from e2gan.research.comparison import Comparison, load_sets
+from e2gan.research.comparison import SHEET_SIDE, load_sets
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from quality_jobs import (  # noqa: E402 (scripts beside this one, found by the line above)
@@ -40,6 +40,7 @@ from quality_jobs import (  # noqa: E402 (scripts beside this one, found by the 
     Job,
     Settings,
     distances,
+    edits_of,
     jobs_of,
     measured,
     prepare,
@@ -52,21 +53,31 @@ SHOWN = 6  # test photos on a sheet
 TALLEST = 65_000  # pixels of a JPEG file
 
 
-def draw(config: Settings, comparison: Comparison, jobs: Sequence[Job]) -> None:
+def of_sheet(pair_set: PairSet) -> tuple[Pixels, Pixels]:
+    """Test photos of a sheet, and the teacher's edits, uint8 (N, H, W, 3)."""
+    photos, targets, _ = pair_set.arrays("test")
+    rows = np.unique(np.linspace(0, len(photos) - 1, SHOWN).round().astype(int))
+    return photos[rows], targets[rows]
+
+
+def draw(config: Settings, jobs: Sequence[Job]) -> None:
     """photo | teacher | table | adapters | from nothing | pix2pix, for each concept, recipe and length."""
     groups: dict[tuple[Path, str, float | None], list[Job]] = {}
     for job in jobs:
-        if job.model.weights.exists():
-            groups.setdefault((job.pair_set.folder, job.recipe, job.length), []).append(job)
+        groups.setdefault((job.pair_set.folder, job.recipe, job.length), []).append(job)
     make_folder(config.out / "sheets")
     for (folder, recipe, length), own in groups.items():
         if not recipe:
             continue
         shown = [*groups.get((folder, "", None), []), *own]  # the colour table and what was trained elsewhere, on all
+        photos, targets = of_sheet(own[0].pair_set)
+        found = [(job.title, edits) for job in shown if (edits := edits_of(job, photos)) is not None]
+        larger = -(-SHEET_SIDE // own[0].pair_set.size)  # whole pixels, so that a small image is seen as it is
+        columns = [image.repeat(larger, 1).repeat(larger, 2) for image in (photos, targets, *(e for _, e in found))]
         time = "" if length is None else f"-{length:g}min"
         path = config.out / "sheets" / f"{slug(folder.name)}-{slug(recipe)}{time}.png"
-        if not path.exists() or any(path.stat().st_mtime < job.model.weights.stat().st_mtime for job in shown):
-            comparison.sheet(path, own[0].pair_set, [(job.title, job.model) for job in shown], SHOWN)
+        titles = ["photo", "teacher", *(title for title, _ in found)]
+        write_png(path, sheet(list(zip(*columns, strict=True)), titles))
 
 
 def shown_sets(config: Settings, sets: Sequence[PairSet]) -> list[PairSet]:
@@ -83,7 +94,7 @@ def shown_sets(config: Settings, sets: Sequence[PairSet]) -> list[PairSet]:
     return found
 
 
-def picture_of(config: Settings, sets: Sequence[PairSet], shown: Sequence[PairSet], jobs: Sequence[Job]) -> Pixels:
+def picture_of(sets: Sequence[PairSet], shown: Sequence[PairSet], jobs: Sequence[Job]) -> Pixels:
     """The photos of `shown`, uint8 (H, W, 3): a row each, of each concept; photo, teacher and every model's edit, which
     is blank where its training was lost."""
     columns = list(dict.fromkeys(map(heading, jobs)))
@@ -92,8 +103,8 @@ def picture_of(config: Settings, sets: Sequence[PairSet], shown: Sequence[PairSe
         photos, targets, _ = own.arrays("test")
         edits = dict.fromkeys(columns, np.full_like(photos, 255))
         for job in jobs:
-            if job.pair_set.folder == pair_set.folder and job.model.weights.exists():
-                edits[heading(job)] = Predictor(job.model.load(), config.device).batch(photos)
+            if job.pair_set.folder == pair_set.folder and (made := edits_of(job, photos)) is not None:
+                edits[heading(job)] = made
         rows += [list(row) for row in zip(photos, targets, *edits.values(), strict=True)]
     return sheet(rows, ["photo", "teacher", *columns])
 
@@ -116,17 +127,23 @@ def run_all(config: Settings) -> str:
     once(config.out / "settings.json", {"size": sets[0].size, "cores": config.cores, "seed": config.seed}, dict)
     for base in bases:
         once(config.out / f"base-{base.name}.json", {"base_sha256": sha256(base.folder / MODEL)}, dict)
-    jobs = jobs_of(config, bases, sets, wanted)
+    pictures = [[s.arrays("test")[0]] for s in shown] or [[]] * len(sets)
+    seen = [(of_sheet(pair_set)[0], *more) for pair_set, more in zip(sets, pictures, strict=True)]
+    jobs = jobs_of(config, bases, sets, seen, wanted)
     prepare(jobs)
     photos = {job.pair_set.folder.name: scores_of_photos(job) for job in jobs[: len(sets)]}
     table = Table(config, sets, wanted, notes, photos, [])
-    for job, cell in zip(jobs, in_processes(measured, jobs, config.jobs), strict=True):
-        table.found.append((job, cell))
-        note(f"{len(table.found)} of {len(jobs)}: {job.model.folder}")
+    # The longest first, so that none goes on alone; a GPU's steps take about as long whatever the network.
+    gpu, cells = resolve_device(config.device).type == "cuda", {}
+    order = sorted(jobs, key=lambda job: job.steps if gpu else job.seconds, reverse=True)
+    for job, cell in zip(order, in_processes(measured, order, config.jobs), strict=True):
+        cells[job.scores] = cell
+        note(f"{len(cells)} of {len(jobs)}: {job.model.folder}")
+        table.found[:] = [(known, cells[known.scores]) for known in jobs if known.scores in cells]
         table.write()
-    draw(config, Comparison(config.out, "l1", config.networks), jobs)
+    draw(config, jobs)
     if config.picture is not None:
-        write_bytes(config.picture, encode_jpeg(picture_of(config, sets, shown, jobs), 80))
+        write_bytes(config.picture, encode_jpeg(picture_of(sets, shown, jobs), 80))
     return table.write()
 
 

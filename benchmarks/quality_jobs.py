@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,23 +26,26 @@ from e2gan.config import PIX2PIX, Ranks
 from e2gan.config.checks import at_least, need, positive
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import LostTrainingError
-from e2gan.core.files import sha256
-from e2gan.core.images import Pixels
+from e2gan.core.files import plain, read_json, sha256
+from e2gan.core.images import Pixels, read_image, write_png
 from e2gan.core.names import slug
 from e2gan.core.outputs import CONTENT, make_folder, read_settings
 from e2gan.core.progress import note
 from e2gan.data.pair_set import ROWS
+from e2gan.data.photos import pixel_hash
 from e2gan.measure.distances import frechet_draws
 from e2gan.measure.metrics import METRICS, NetworkOptions
 from e2gan.measure.tallies import pixel_values
 from e2gan.networks.folders import base_folder, generator_config, shipped_name
 from e2gan.research.comparison import TrainedModel
+from e2gan.train.loop import NOT_DECISIVE
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
 from runs import once  # noqa: E402
 
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
+GONE = "trained.json"  # settings of a model whose weights were not kept
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
 DRAWS = 400  # of the test photos, by which two models' Fréchet distances are compared
 
@@ -86,6 +90,10 @@ class Settings:
     """Trainings at a time, each in a process of one thread."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
+    compile: bool = False
+    """Train with compiled steps, as adapt's --compile does; as many as of those that are not, which are timed."""
+    keep: bool = True
+    """Keep the weights of whole generators too; without, their scores and edits alone, by which the command goes on."""
     seed: int = 0
 
     def check(self) -> None:
@@ -155,6 +163,8 @@ class Job:
     networks: NetworkOptions
     model: TrainedModel
     scores: Path  # the folder for what it scores
+    keep: bool = True
+    seen: tuple[Pixels, ...] = ()  # photos whose edits are kept beside the scores
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -164,6 +174,15 @@ class Job:
     @property
     def title(self) -> str:
         return " ".join(filter(None, (self.base, self.trained)))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Its stage's settings, but for those that leave it the same training, and for where things lie."""
+        told = {name: value for name, value in plain(self.stage).items() if name not in ("out", "base", "pairs")}
+        if "training" in told:
+            own = (*NOT_DECISIVE, "device")
+            told["training"] = {name: value for name, value in told["training"].items() if name not in own}
+        return told
 
 
 def job_of(stage: AdaptConfig | ScratchConfig, **facts: Any) -> Job:
@@ -198,7 +217,7 @@ def recipe_ranks(recipe: str, generator: GeneratorConfig) -> Ranks:
 
 def trained(config: Settings, recipe: str, stage: Any, steps: int | None = None) -> TrainingConfig:
     own = replace(RECIPES[recipe].training[stage], device=config.device, seed=config.seed)
-    return own if steps is None else replace(own, minutes=None, steps=steps)
+    return own if steps is None else replace(own, minutes=None, steps=steps, compile=config.compile)
 
 
 def adapter_steps(config: Settings, recipe: str, length: float | None, step: float, pairs: int) -> int:
@@ -213,19 +232,27 @@ def adapter_steps(config: Settings, recipe: str, length: float | None, step: flo
 # ------------------------------------------------------------------------------------------------------------ the jobs
 
 
-def jobs_of(config: Settings, bases: Sequence[Base], sets: Sequence[PairSet], wanted: tuple[str, ...]) -> list[Job]:
-    """Every model; concept by concept within a recipe and length. Raises InputError where one of --adapters lacks."""
-    common, elsewhere, found = {"wanted": wanted, "networks": config.networks}, [], []
+def jobs_of(
+    config: Settings,
+    bases: Sequence[Base],
+    sets: Sequence[PairSet],
+    seen: Sequence[tuple[Pixels, ...]],
+    wanted: tuple[str, ...],
+) -> list[Job]:
+    """Every model; concept by concept within a recipe and length. seen: of each set. Raises InputError where one of
+    --adapters lacks."""
+    shared, elsewhere, found = {"wanted": wanted, "networks": config.networks, "keep": config.keep}, [], []
+    of_sets = [shared | {"seen": photos} for photos in seen]
     if config.adapters is not None:
-        elsewhere = [of_elsewhere(config, config.adapters, pair_set, common) for pair_set in sets]
+        elsewhere = [of_elsewhere(config, config.adapters, *of_set) for of_set in zip(sets, of_sets, strict=True)]
     times = step_times(config, bases, sets[0].size)
-    for pair_set in sets:
+    for pair_set, common in zip(sets, of_sets, strict=True):
         stage = ScratchConfig(pairs=pair_set.folder, out=place(config, pair_set, "colour-table"), model="lut")
         facts = {"recipe": "", "length": None, "base": "", "trained": TABLE, "steps": 0, "seconds": 0.0}
         found.append(job_of(stage, pair_set=pair_set, **facts, **common))
     for length in config.lengths:
         for recipe in config.recipe:
-            for pair_set in sets:
+            for pair_set, common in zip(sets, of_sets, strict=True):
                 job = partial(job_of, pair_set=pair_set, recipe=recipe, length=length, **common)
                 found += recipe_jobs(config, bases, recipe, length, pair_set, times, job)
     return [*found, *elsewhere]
@@ -289,6 +316,10 @@ def recipe_jobs(
 
 def measured(job: Job) -> dict[str, Any] | None:
     """Train, where it is not yet, and measure on the test photos; None for a training that was lost."""
+    path, gone = job.scores / f"{'-'.join(('scores', *job.wanted))}.json", job.scores / GONE
+    if gone.exists():
+        once(gone, job.identity, dict)
+        return read_json(path)["result"]
     try:
         if job.stage is not None:
             adapt(job.stage) if isinstance(job.stage, AdaptConfig) else train_scratch(job.stage)
@@ -302,7 +333,26 @@ def measured(job: Job) -> dict[str, Any] | None:
         photos, targets, _ = job.pair_set.arrays("test")
         return scores(Predictor(job.model.load(), job.networks.device).batch(photos), targets, job)
 
-    return once(job.scores / f"{'-'.join(('scores', *job.wanted))}.json", key, work)
+    found = once(path, key, work)
+    for photos in job.seen:
+        edits_of(job, photos)
+    if not (job.keep or isinstance(job.stage, AdaptConfig) or job.stage is None):
+        once(gone, job.identity, dict)
+        for file in job.scores.iterdir():
+            if file != gone and not file.name.startswith(("scores-", "edits-")):
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+    return found
+
+
+def edits_of(job: Job, photos_NHWC: Pixels) -> Pixels | None:
+    """The model's edits, kept beside its scores as a strip; None where it was lost, or neither was kept."""
+    path = job.scores / f"edits-{pixel_hash(photos_NHWC)[:8]}.png"
+    weights = job.model.weights
+    if weights.exists() and not (path.exists() and path.stat().st_mtime >= weights.stat().st_mtime):
+        edits = Predictor(job.model.load(), job.networks.device).batch(photos_NHWC)
+        make_folder(path.parent)
+        write_png(path, edits.reshape(-1, *edits.shape[2:]))
+    return read_image(path).reshape(photos_NHWC.shape) if path.exists() else None
 
 
 def scores(edits_NHWC: Pixels, targets_NHWC: Pixels, job: Job) -> dict[str, Any]:

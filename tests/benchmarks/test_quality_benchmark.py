@@ -177,6 +177,35 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     )
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("steps")
+def test_without_the_weights_the_scores_and_edits_go_on(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = options(project, tmp_path, pairs=[project.sepia], scratch_factors=[1], pix2pix_factors=[1])
+    assert bench.main([*command, "--no-keep"]) == 0
+    told, sheet = capsys.readouterr().out, next(tmp_path.glob("sheets/*.png"))
+    models = tmp_path / "models" / "sepia"
+    assert {path.parent.name for path in models.rglob("*.safetensors")} == {"adapter"}
+    assert {path.name.partition("-")[0] for path in models.glob("*/*/*/*") if "adapter" not in path.parts[-2]} == {
+        "scores",
+        "edits",
+        "trained.json",
+    }
+    before = sheet.read_bytes()
+    sheet.unlink()
+    assert bench.main(command) == 0
+    assert capsys.readouterr().out == told
+    assert sheet.read_bytes() == before
+    assert {path.parent.name for path in models.rglob("*.safetensors")} == {"adapter"}
+    path = next(models.rglob("trained.json"))
+    kept = read_json(path)
+    kept["key"]["training"]["lr"] = 1.0  # of an earlier version's recipe
+    write_json(path, kept)
+    assert bench.main(command) == 2
+    assert "trained.json is of other settings (training.lr)" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_models_are_compared_photo_by_photo_and_draw_by_draw() -> None:
     rng = np.random.default_rng(0)
     targets, noise = rng.normal(size=(2, 60, 8))
@@ -222,7 +251,6 @@ def test_the_picture_has_a_column_for_each_model_and_a_blank_for_what_was_lost(
     sets = [PairSet.load(project.sepia), PairSet.load(project.dusk)]
     facts: dict[str, Any] = {"length": 3.0, "base": project.base.name, "trained": "adapter", "steps": 1}
     facts |= {"seconds": 1.0, "wanted": (), "networks": jobs.NetworkOptions()}
-    config = jobs.Settings(pairs=(project.sepia, project.dusk), out=tmp_path, device="cpu")
     found = []
     for pair_set in sets:
         for recipe in ("quick", "best"):
@@ -232,7 +260,7 @@ def test_the_picture_has_a_column_for_each_model_and_a_blank_for_what_was_lost(
     found = [replace(job, model=there) if job.recipe == "best" else job for job in found]
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(bench, "sheet", lambda rows, columns: drawn.update(rows=rows, columns=columns))
-    bench.picture_of(config, sets, sets, found)
+    bench.picture_of(sets, sets, found)
     name = project.base.name
     assert drawn["columns"] == ["photo", "teacher", f"{name} adapter (quick, 3 min)", f"{name} adapter (best, 3 min)"]
     assert len(drawn["rows"]) == sum(len(pair_set.files("test")[0]) for pair_set in sets)

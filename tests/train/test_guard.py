@@ -81,7 +81,8 @@ def test_a_collapse_is_seen_within_ten_steps_and_gone_back_from(
     before = next(row["l1"] for row in log if row["step"] == back["back_to"])
     assert result.l1 is not None
     assert result.l1 < 1.5 * before * 127.5
-    assert signs_of(next(batches(data(), CONFIG, 0)), t.generator(*_inputs()))[0] > 0.1
+    batch = next(batches(data(), CONFIG, 0))
+    assert signs_of(batch.photo, batch.target, t.generator(batch.photo, batch.tokens, batch.mask))[0] > 0.1
 
 
 def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

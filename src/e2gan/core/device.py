@@ -35,8 +35,11 @@ def resolve_device(name: str | torch.device) -> torch.device:
 
 def autocast(device: torch.device, precision: Literal["auto", "fp32", "bf16"]) -> AbstractContextManager:
     """bf16 autocast where it was asked for, or measured to be fast; else nothing."""
-    enabled = precision == "bf16" or (precision == "auto" and bf16_is_fast(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bf16(device, precision))
+
+
+def uses_bf16(device: torch.device, precision: Literal["auto", "fp32", "bf16"]) -> bool:
+    return precision == "bf16" or (precision == "auto" and bf16_is_fast(device))
 
 
 @functools.cache

@@ -39,13 +39,14 @@ def squeezenet_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def squeezenet_weights(path: Path | None = None) -> dict[str, Tensor]:
-    """The network's tensors as float32; None takes those that ship.
+    """The network's tensors as float32, and `mean`, which it subtracts; None takes those that ship.
 
     Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0).
     """
     path = SHIPPED if path is None else path
     tensors, _ = read_tensors(path, most=MOST_BYTES)
-    return checked_weights(tensors, squeezenet_shapes(), path, "SqueezeNet 1.1")
+    weights = checked_weights(tensors, squeezenet_shapes(), path, "SqueezeNet 1.1")
+    return weights | {"mean": torch.tensor(MEAN_BGR)[:, None, None]}
 
 
 def squeezenet_maps(weights: Mapping[str, Tensor], levels: Tensor, layers: Sequence[str]) -> list[Tensor]:
@@ -53,8 +54,7 @@ def squeezenet_maps(weights: Mapping[str, Tensor], levels: Tensor, layers: Seque
 
     levels: (B, 3, H, W), RGB in 0..255, from 32 pixels. Nothing is run beyond the last layer that is asked for.
     """
-    mean = torch.tensor(MEAN_BGR, device=levels.device)[:, None, None]
-    x = _conv(weights, levels.flip(1) - mean, "conv1", stride=2)
+    x = _conv(weights, levels.flip(1) - weights["mean"], "conv1", stride=2)
     maps = {"conv1": x}
     for i in FIRES:
         if all(layer in maps for layer in layers):

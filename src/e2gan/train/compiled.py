@@ -22,7 +22,8 @@ Mode = Literal["default", "reduce-overhead"]
 
 
 def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: bool = False) -> Step:
-    """`trainer.step` with the networks compiled in their place, for batches of one shape; the first step compiles.
+    """`trainer.step` for batches of one shape: the generator with what its edit is judged by compiled in one piece, and
+    the discriminator in its place; the first step compiles.
 
     mode: torch.compile's; reduce-overhead, which has CUDA graphs, where none is named and the networks are on a GPU.
     channels_last: the layout that a GPU's matrix units take, for networks and photos; a checkpoint is then to be loaded
@@ -38,8 +39,8 @@ def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: 
     from torch._dynamo.exc import TorchDynamoException  # seconds of importing, which others need not wait for
 
     mode = mode or ("reduce-overhead" if trainer.device.type == "cuda" else "default")
-    for network in (trainer.generator, trainer.discriminator):
-        network.compile(mode=mode, dynamic=False)
+    trainer.edited = torch.compile(trainer.edited, mode=mode, dynamic=False)  # pyright: ignore[reportAttributeAccessIssue]
+    trainer.discriminator.compile(mode=mode, dynamic=False)
 
     def compiled(batch: Batch, number: int = 0) -> dict[str, Tensor]:
         torch.compiler.cudagraph_mark_step_begin()  # what the graphs of the step before gave is no longer needed

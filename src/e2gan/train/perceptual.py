@@ -6,8 +6,6 @@ matrices here are those of the pair's own target, not of one style image.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,11 +19,14 @@ LAYERS = ("conv1", "fire3", "fire5", "fire7")
 EPS = 1e-6  # the least length that counts as one
 
 
-@functools.cache
-def _weights(device: torch.device) -> dict[str, Tensor]:
-    """Frozen, float32, once a device."""
-    with torch.inference_mode(False):  # of which tensors are no good for a training, and these are kept
-        return {name: tensor.to(device) for name, tensor in squeezenet_weights().items()}
+_WEIGHTS: dict[torch.device, dict[str, Tensor]] = {}
+
+
+def load_weights(device: torch.device) -> None:
+    """Frozen, float32, once a device; by itself before the first maps, except in a function that is compiled."""
+    if device not in _WEIGHTS:
+        with torch.inference_mode(False):  # of which tensors are no good for a training, and these are kept
+            _WEIGHTS[device] = {name: tensor.to(device) for name, tensor in squeezenet_weights().items()}
 
 
 def perceptual_maps(images: Tensor) -> list[Tensor]:
@@ -35,7 +36,8 @@ def perceptual_maps(images: Tensor) -> list[Tensor]:
     is what pools and sums over channels are fast in: half of the loss's time on a CPU (docs/log.md).
     """
     levels = 127.5 * (images.float() + 1)
-    return squeezenet_maps(_weights(images.device), levels.contiguous(memory_format=torch.channels_last), LAYERS)
+    load_weights(images.device)
+    return squeezenet_maps(_WEIGHTS[images.device], levels.contiguous(memory_format=torch.channels_last), LAYERS)
 
 
 def maps_of_pictures(pictures_NHWC: Pixels) -> list[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from e2gan.config import TrainingConfig
-from e2gan.core.device import autocast
+from e2gan.core.device import autocast, uses_bf16
 from e2gan.core.group import ALONE
 from e2gan.networks.discriminator import Discriminator
 from e2gan.train.batches import Batch
@@ -25,19 +25,19 @@ R1_EVERY = 16  # steps; StyleGAN2's lazy regularisation
 SIGNS: tuple[str, ...] = ("variation", "target_variation", "change", "target_change", "l1", "photo_l1")
 
 
-def signs_of(batch: Batch, edit: Tensor) -> Tensor:
-    """(6,) float32, the means of a batch by the names of SIGNS.
+def signs_of(photo: Tensor, target: Tensor, edit: Tensor) -> Tensor:
+    """(6,) float32, the means of a batch by the names of SIGNS; photo, target, edit: (B, 3, H, W) in [-1, 1].
 
     variation: standard deviation over an image's pixels, of edit and target. change: that of its difference to the
     photo before the tanh, which is zero where the generator's body is dead and its last bias alone is left. l1: of the
     edit against the target, and of the photo as it is.
     """
     with torch.no_grad():
-        images = edit.detach().float(), batch.target, batch.photo
-        ours, target, photo = (image.clamp(-0.995, 0.995).atanh().flatten(2) for image in images)
+        images = edit.detach().float(), target, photo
+        ours, theirs, before = (image.clamp(-0.995, 0.995).atanh().flatten(2) for image in images)
         varied = [image.flatten(1).std(1).mean() for image in images[:2]]
-        changed = [(image - photo).std(2).mean() for image in (ours, target)]
-        l1 = [(image - batch.target).abs().mean() for image in (images[0], batch.photo)]
+        changed = [(image - before).std(2).mean() for image in (ours, theirs)]
+        l1 = [(image - target).abs().mean() for image in (images[0], photo)]
         return torch.stack([*varied, *changed, *l1])
 
 
@@ -67,32 +67,46 @@ class Trainer:
     def step(self, batch: Batch, number: int = 0) -> dict[str, Tensor]:
         """Step `number` of a run: one update of D, then one of G (Eq. 1). Returns the losses, scalars on the device."""
         config, losses = self.config, {}
-        with autocast(self.device, config.precision):
-            edit = self.generator(batch.photo, batch.tokens, batch.mask, batch.place)
+        bf16, watched = uses_bf16(self.device, config.precision), self.signs is not None
+        edit, total, content, signs = self.edited(batch, bf16=bf16, watched=watched)
 
         if config.gan:
             self.discriminator.requires_grad_(True)
             with autocast(self.device, config.precision):
                 real, fake = self._judge(batch, edit.detach())
             losses["d"] = discriminator_loss(real, fake)
-            total = losses["d"]
+            of_d = losses["d"]
             if config.r1 and number % R1_EVERY == 0:
-                total = total + R1_EVERY * r1_penalty(self.discriminator, batch.photo, batch.target, config.r1)
+                of_d = of_d + R1_EVERY * r1_penalty(self.discriminator, batch.photo, batch.target, config.r1)
             self.optimizer_d.zero_grad(set_to_none=True)
-            total.backward()
+            of_d.backward()
             self._average_gradients(self.discriminator.parameters())
             self.optimizer_d.step()
 
-        total = self.content(batch, edit, losses)
+        losses |= content
         if config.gan:
             # Frozen, so that D's next update sees no gradient of G's.
             self.discriminator.requires_grad_(False)
             self.optimizer_d.zero_grad(set_to_none=True)
             total = total + self._adversarial(batch, edit, losses)
         self.update_generator(total)
-        if self.signs is not None:
-            self.signs += signs_of(batch, edit)
+        if self.signs is not None and signs is not None:
+            self.signs += signs
         return {k: v.detach() for k, v in losses.items()}
+
+    def edited(
+        self, batch: Batch, *, bf16: bool, watched: bool
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
+        """What is compiled in one piece: the edit, what holds it to its target, summed and by name, and its signs where
+        a guard watches."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            edit = self.generator(batch.photo, batch.tokens, batch.mask, batch.place)
+        losses: dict[str, Tensor] = {}
+        total = self.content(batch, edit, losses)
+        signs = signs_of(batch.photo, batch.target, edit) if watched else None
+        # Detached where no gradient comes back: a compiled backward would be given zeros for it.
+        kept = edit if self.config.gan else edit.detach()
+        return kept, total, {name: loss.detach() for name, loss in losses.items()}, signs
 
     def _adversarial(self, batch: Batch, edit: Tensor, losses: dict[str, Tensor]) -> Tensor:
         """What D thinks of the edit, and how its features of edit and target differ. Adds its parts to `losses`."""
