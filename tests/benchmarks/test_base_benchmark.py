@@ -180,10 +180,9 @@ def test_a_verdict_names_what_is_lost_to_whom(ours: tuple[float, float, float], 
         ("sepia", column): {"ssim": ssim, "l1": l1, "fd_squeezenet": {"frechet": fd}}
         for column, (ssim, l1, fd) in rows.items()
     }
-    kinds = bench.MEASURES
-    assert bench.verdict(plan, concept, found, kinds) == told
+    assert bench.verdict(plan, concept, found) == told
     del found["sepia", "pix2pix"]
-    assert bench.verdict(plan, concept, found, kinds) is None
+    assert bench.verdict(plan, concept, found) is None
 
 
 # --------------------------------------------------------------------------------------------------------- the mistakes
