@@ -7,9 +7,10 @@
 Time is equal by steps: that of one step of each training is measured first, in one thread's own time, which other work
 on the machine leaves alone; a recipe's minutes on --cores cores are then so many of its steps, and from nothing as many
 steps as take the adapter's time, times --scratch-factors; pix2pix, as it was published, times --pix2pix-factors. An
-earlier version's adapters, or others that were trained elsewhere, join by --adapters. Run again, the command goes on
-where it was stopped; delete OUT/step-times.json only with OUT/models. Writes OUT/quality.md, the tables of
-docs/quality.md, OUT/results.json, a picture for each concept, recipe and length in OUT/sheets, and --picture.
+earlier version's adapters, or others that were trained elsewhere, join by --adapters. On a GPU --compile makes the
+steps shorter, not fewer; --no-keep leaves out the large weights. Run again, the command goes on where it was stopped;
+delete OUT/step-times.json only with OUT/models. Writes OUT/quality.md, the tables of docs/quality.md, OUT/results.json,
+a picture for each concept, recipe and length in OUT/sheets, and --picture.
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ def run_all(config: Settings) -> str:
     table = Table(config, sets, wanted, notes, photos, [])
     # The longest first, so that none goes on alone; a GPU's steps take about as long whatever the network.
     gpu, cells = resolve_device(config.device).type == "cuda", {}
-    order = sorted(jobs, key=lambda job: job.steps if gpu else job.seconds, reverse=True)
+    order = list(jobs)
+    if config.jobs > 1:
+        order.sort(key=lambda job: job.steps if gpu else job.seconds, reverse=True)
     for job, cell in zip(order, in_processes(measured, order, config.jobs), strict=True):
         cells[job.scores] = cell
         note(f"{len(cells)} of {len(jobs)}: {job.model.folder}")

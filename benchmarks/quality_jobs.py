@@ -45,7 +45,7 @@ from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this on
 from runs import once  # noqa: E402
 
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
-GONE = "trained.json"  # settings of a model whose weights were not kept
+TRAINED = "trained.json"  # settings and pairs of a model whose weights were not kept
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
 DRAWS = 400  # of the test photos, by which two models' Fréchet distances are compared
 
@@ -91,9 +91,11 @@ class Settings:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     compile: bool = False
-    """Train with compiled steps, as adapt's --compile does; as many as of those that are not, which are timed."""
+    """Train with compiled steps, as adapt's --compile does. Their number, and the tables' seconds, stay those of steps
+    that are not compiled."""
     keep: bool = True
-    """Keep the weights of whole generators too; without, their scores and edits alone, by which the command goes on."""
+    """Keep the weights of all models; without, of adapters alone, and of the others scores and edits, by which the same
+    command goes on."""
     seed: int = 0
 
     def check(self) -> None:
@@ -239,8 +241,8 @@ def jobs_of(
     seen: Sequence[tuple[Pixels, ...]],
     wanted: tuple[str, ...],
 ) -> list[Job]:
-    """Every model; concept by concept within a recipe and length. seen: of each set. Raises InputError where one of
-    --adapters lacks."""
+    """Every model; concept by concept within a recipe and length. seen: of each set, whose edits are kept. Raises
+    InputError where one of --adapters lacks."""
     shared, elsewhere, found = {"wanted": wanted, "networks": config.networks, "keep": config.keep}, [], []
     of_sets = [shared | {"seen": photos} for photos in seen]
     if config.adapters is not None:
@@ -315,10 +317,15 @@ def recipe_jobs(
 
 
 def measured(job: Job) -> dict[str, Any] | None:
-    """Train, where it is not yet, and measure on the test photos; None for a training that was lost."""
-    path, gone = job.scores / f"{'-'.join(('scores', *job.wanted))}.json", job.scores / GONE
-    if gone.exists():
-        once(gone, job.identity, dict)
+    """Train, where it is not yet, and measure on the test photos; None for a training that was lost. Weights that are
+    not to be kept go when they are measured."""
+    path = job.scores / f"{'-'.join(('scores', *job.wanted))}.json"
+    of_pairs = {"pairs_sha256": sha256(job.pair_set.folder / ROWS), CONTENT: {"pairs": job.pair_set.content()}}
+    of_pairs |= {"draws": DRAWS}
+    if (job.scores / TRAINED).exists():
+        forget_weights(job, of_pairs)
+        if not path.exists() or any(edits_of(job, photos) is None for photos in job.seen):
+            raise InputError(f"{job.scores}: its weights were not kept, and not all was measured; delete it")
         return read_json(path)["result"]
     try:
         if job.stage is not None:
@@ -326,8 +333,7 @@ def measured(job: Job) -> dict[str, Any] | None:
     except LostTrainingError as error:
         note(f"{job.model.folder}: {error}")
         return None
-    key = {"weights_sha256": sha256(job.model.weights), "pairs_sha256": sha256(job.pair_set.folder / ROWS)}
-    key |= {CONTENT: {"pairs": job.pair_set.content()}, "draws": DRAWS}
+    key = {"weights_sha256": sha256(job.model.weights)} | of_pairs
 
     def work() -> dict[str, Any]:
         photos, targets, _ = job.pair_set.arrays("test")
@@ -337,11 +343,17 @@ def measured(job: Job) -> dict[str, Any] | None:
     for photos in job.seen:
         edits_of(job, photos)
     if not (job.keep or isinstance(job.stage, AdaptConfig) or job.stage is None):
-        once(gone, job.identity, dict)
-        for file in job.scores.iterdir():
-            if file != gone and not file.name.startswith(("scores-", "edits-")):
-                shutil.rmtree(file) if file.is_dir() else file.unlink()
+        forget_weights(job, of_pairs)
     return found
+
+
+def forget_weights(job: Job, of_pairs: dict[str, Any]) -> None:
+    """Of a measured model leaves scores and edits, and what it was trained on; raises InputError where that differs."""
+    once(job.scores / TRAINED, job.identity | of_pairs, dict)
+    job.model.weights.unlink(missing_ok=True)  # first: a model without its weights is none
+    for file in job.scores.iterdir():
+        if file.name != TRAINED and not file.name.startswith(("scores", "edits")):
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
 def edits_of(job: Job, photos_NHWC: Pixels) -> Pixels | None:

@@ -198,12 +198,24 @@ def test_without_the_weights_the_scores_and_edits_go_on(
     assert capsys.readouterr().out == told
     assert sheet.read_bytes() == before
     assert {path.parent.name for path in models.rglob("*.safetensors")} == {"adapter"}
-    path = next(models.rglob("trained.json"))
-    kept = read_json(path)
-    kept["key"]["training"]["lr"] = 1.0  # of an earlier version's recipe
-    write_json(path, kept)
+    left = next(models.rglob("pix2pix-1")) / "model.safetensors"
+    left.write_bytes(b"of a run that was killed as it removed it")
+    assert bench.main(command) == 0
+    assert not left.exists()
+
+    for name, told in (("training", "training.lr"), ("draws", "draws")):
+        path = next(models.rglob("pix2pix-1")) / "trained.json"
+        whole = read_json(path)
+        changed = {**whole["key"], name: {**whole["key"][name], "lr": 1.0} if name == "training" else 7}
+        write_json(path, {**whole, "key": changed})
+        assert bench.main(command) == 2
+        assert f"trained.json is of other settings ({told})" in capsys.readouterr().err.splitlines()[-1]
+        write_json(path, whole)
+
+    next(models.rglob("pix2pix-1/edits-*.png")).unlink()  # as of photos that are shown for the first time
     assert bench.main(command) == 2
-    assert "trained.json is of other settings (training.lr)" in capsys.readouterr().err.splitlines()[-1]
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.endswith("pix2pix-1: its weights were not kept, and not all was measured; delete it")
 
 
 def test_models_are_compared_photo_by_photo_and_draw_by_draw() -> None:

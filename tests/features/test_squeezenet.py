@@ -10,7 +10,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.images import read_image, square
 from e2gan.core.originals import list_images
 from e2gan.core.tensors import read_tensors, write_tensors
-from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures, squeezenet_maps, squeezenet_weights
+from e2gan.features.squeezenet import SHIPPED, SqueezeNetFeatures, squeezenet_maps, squeezenet_parts
 from e2gan.measure.distances import frechet_distance
 
 
@@ -75,6 +75,6 @@ def test_the_one_that_ships_is_the_original_in_half_precision(shared: Path) -> N
 def test_layers_have_the_networks_strides_and_are_those_of_the_features() -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
     levels = torch.from_numpy(image).permute(0, 3, 1, 2).float()
-    maps = squeezenet_maps(squeezenet_weights(), levels, ("conv1", "fire3", "fire5", "fire9"))
+    maps = squeezenet_maps(squeezenet_parts(), levels, ("conv1", "fire3", "fire5", "fire9"))
     assert [tuple(x.shape[1:]) for x in maps] == [(64, 31, 47), (128, 15, 23), (256, 7, 11), (512, 3, 5)]
     assert np.allclose(maps[-1].mean((2, 3)).numpy(), SqueezeNetFeatures()(image), rtol=1e-4)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from e2gan.cli import main
 from e2gan.config import ScratchConfig, TrainingConfig
@@ -14,6 +15,7 @@ from e2gan.core.errors import InputError, MachineError
 from e2gan.train.compiled import compiled_step, in_channels_last
 from e2gan.train.cyclegan import CycleGANTrainer
 from e2gan.train.loop import batches, train
+from e2gan.train.perceptual import NETWORK
 from e2gan.train.step import Trainer
 from tests.conftest import Project
 from tests.train.tiny_training import QUICK, data, rows, trainer
@@ -64,6 +66,19 @@ def test_losses_are_those_of_the_eager_step_and_a_run_goes_on_where_it_stopped(t
         train(t, data(), tmp_path / "stopped")
     train(trainer(config), data(), tmp_path / "stopped")
     agree(without_clock(tmp_path / "stopped"), whole, 1e-5)
+
+
+@pytest.mark.slow
+def test_an_edit_and_its_losses_are_one_piece_from_the_first_step() -> None:
+    config = replace(EAGER, gan=0, perceptual=5, gram=1)
+    NETWORK.clear()  # as in a process that begins with a compiled training
+    torch._dynamo.reset()
+    counters.clear()
+    compiled, eager = trainer(config), trainer(config)
+    found = losses(compiled_step(compiled), config, 3)
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == 1
+    agree(found, losses(eager.step, config, 3))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from e2gan.train.batches import Batch
 from e2gan.train.losses import content_loss
-from e2gan.train.perceptual import _WEIGHTS, LAYERS, gram, gram_loss, perceptual_loss, perceptual_maps
+from e2gan.train.perceptual import LAYERS, NETWORK, gram, gram_loss, perceptual_loss, perceptual_maps
 from tests.train.tiny_training import QUICK, trainer
 
 
@@ -94,7 +94,7 @@ def test_a_training_weighs_it_beside_l1_and_tells_its_parts() -> None:
 
 
 def test_a_training_may_follow_what_was_measured_in_inference_mode() -> None:
-    _WEIGHTS.clear()
+    NETWORK.clear()
     with torch.inference_mode():
         perceptual_maps(photographs(32))
     edit = photographs(32).requires_grad_()

@@ -62,8 +62,8 @@ class TrainingConfig(Settings):
     seed: int = 0
     """The same seed gives the same file on the same machine."""
     compile: bool = False
-    """Compile the networks, on a CUDA GPU with CUDA graphs: an adapter's steps were 2.2 times as fast so on an H200,
-    after three quarters of a minute, which --minutes does not count. Not with --unpaired, --r1 and comodgan."""
+    """Compile the step, on a CUDA GPU with CUDA graphs: an adapter's steps were 2.1 times as fast so on an H200, after
+    40 seconds, which --minutes does not count. Not with --unpaired, --r1 and comodgan."""
     save_every: float = 60.0
     """Seconds between checkpoints."""
     memory_share: float = 0.5

@@ -39,36 +39,40 @@ def squeezenet_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def squeezenet_weights(path: Path | None = None) -> dict[str, Tensor]:
-    """The network's tensors as float32, and `mean`, which it subtracts; None takes those that ship.
+    """The network's tensors as float32; None takes those that ship.
 
     Raises InputError where the file is none, lacks a layer, or has one of another shape (SqueezeNet 1.0).
     """
     path = SHIPPED if path is None else path
     tensors, _ = read_tensors(path, most=MOST_BYTES)
-    weights = checked_weights(tensors, squeezenet_shapes(), path, "SqueezeNet 1.1")
-    return weights | {"mean": torch.tensor(MEAN_BGR)[:, None, None]}
+    return checked_weights(tensors, squeezenet_shapes(), path, "SqueezeNet 1.1")
 
 
-def squeezenet_maps(weights: Mapping[str, Tensor], levels: Tensor, layers: Sequence[str]) -> list[Tensor]:
+def squeezenet_parts(path: Path | None = None) -> dict[str, Tensor]:
+    """What `squeezenet_maps` runs: the network's tensors and, as `mean`, what it subtracts. Raises InputError alike."""
+    return squeezenet_weights(path) | {"mean": torch.tensor(MEAN_BGR)[:, None, None]}
+
+
+def squeezenet_maps(parts: Mapping[str, Tensor], levels: Tensor, layers: Sequence[str]) -> list[Tensor]:
     """The maps of these layers (`conv1`, `fire2` … `fire9`) after their ReLU, each (B, C, H', W').
 
     levels: (B, 3, H, W), RGB in 0..255, from 32 pixels. Nothing is run beyond the last layer that is asked for.
     """
-    x = _conv(weights, levels.flip(1) - weights["mean"], "conv1", stride=2)
+    x = _conv(parts, levels.flip(1) - parts["mean"], "conv1", stride=2)
     maps = {"conv1": x}
     for i in FIRES:
         if all(layer in maps for layer in layers):
             break
         if i in (2, 4, 6):
             x = F.max_pool2d(x, 3, 2)
-        x = _conv(weights, x, f"fire{i}.squeeze1x1")
-        wide = _conv(weights, x, f"fire{i}.expand3x3", padding=1)
-        maps[f"fire{i}"] = x = torch.cat([_conv(weights, x, f"fire{i}.expand1x1"), wide], 1)
+        x = _conv(parts, x, f"fire{i}.squeeze1x1")
+        wide = _conv(parts, x, f"fire{i}.expand3x3", padding=1)
+        maps[f"fire{i}"] = x = torch.cat([_conv(parts, x, f"fire{i}.expand1x1"), wide], 1)
     return [maps[layer] for layer in layers]
 
 
-def _conv(weights: Mapping[str, Tensor], x: Tensor, layer: str, *, stride: int = 1, padding: int = 0) -> Tensor:
-    return F.relu(F.conv2d(x, weights[f"{layer}.weight"], weights[f"{layer}.bias"], stride=stride, padding=padding))
+def _conv(parts: Mapping[str, Tensor], x: Tensor, layer: str, *, stride: int = 1, padding: int = 0) -> Tensor:
+    return F.relu(F.conv2d(x, parts[f"{layer}.weight"], parts[f"{layer}.bias"], stride=stride, padding=padding))
 
 
 class SqueezeNetFeatures(FeatureExtractor):
@@ -87,9 +91,9 @@ class SqueezeNetFeatures(FeatureExtractor):
 
     def __init__(self, path: Path | None = None) -> None:
         """path: another file than the one that ships. Raises InputError as `squeezenet_weights` does."""
-        self.weights = squeezenet_weights(path)
+        self.parts = squeezenet_parts(path)
 
     def extract(self, prepared_NHWC: Pixels) -> Features:
         levels = torch.from_numpy(prepared_NHWC).permute(0, 3, 1, 2).float()
-        (maps,) = squeezenet_maps(self.weights, levels, ("fire9",))
+        (maps,) = squeezenet_maps(self.parts, levels, ("fire9",))
         return maps.mean((2, 3)).numpy()

@@ -1,4 +1,4 @@
-"""A training step whose networks are compiled (`--compile`).
+"""A training step that is compiled (`--compile`).
 
 On a GPU a step of a few photos takes as long as its hundreds of operations take to be launched; CUDA graphs launch them
 all at once. On a CPU it is worth a few hundredths (docs/speed.md).
@@ -15,10 +15,12 @@ from torch import Tensor
 
 from e2gan.core.errors import InputError, MachineError
 from e2gan.train.batches import Batch
+from e2gan.train.perceptual import load_network
 from e2gan.train.step import Trainer
 
 Step = Callable[[Batch, int], dict[str, Tensor]]
 Mode = Literal["default", "reduce-overhead"]
+TRAININGS = 64  # of other settings, that one process may compile
 
 
 def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: bool = False) -> Step:
@@ -38,8 +40,14 @@ def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: 
     step = in_channels_last(trainer) if channels_last else trainer.step
     from torch._dynamo.exc import TorchDynamoException  # seconds of importing, which others need not wait for
 
+    if trainer.config.perceptual or trainer.config.gram:
+        load_network(trainer.device)
+    # Of its limit of 8, a process that trains one model after another soon has another training each: it would go on
+    # without being compiled.
+    torch._dynamo.config.recompile_limit = max(TRAININGS, torch._dynamo.config.recompile_limit)
     mode = mode or ("reduce-overhead" if trainer.device.type == "cuda" else "default")
-    trainer.edited = torch.compile(trainer.edited, mode=mode, dynamic=False)  # pyright: ignore[reportAttributeAccessIssue]
+    compiled_edit = torch.compile(trainer.edit_and_content, mode=mode, dynamic=False)
+    trainer.edit_and_content = compiled_edit  # pyright: ignore[reportAttributeAccessIssue]
     trainer.discriminator.compile(mode=mode, dynamic=False)
 
     def compiled(batch: Batch, number: int = 0) -> dict[str, Tensor]:

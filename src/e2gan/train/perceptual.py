@@ -12,21 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from e2gan.core.images import Pixels
-from e2gan.features.squeezenet import squeezenet_maps, squeezenet_weights
+from e2gan.features.squeezenet import squeezenet_maps, squeezenet_parts
 from e2gan.networks.pixels import from_pixels
 
 LAYERS = ("conv1", "fire3", "fire5", "fire7")
 EPS = 1e-6  # the least length that counts as one
 
 
-_WEIGHTS: dict[torch.device, dict[str, Tensor]] = {}
+NETWORK: dict[torch.device, dict[str, Tensor]] = {}
 
 
-def load_weights(device: torch.device) -> None:
-    """Frozen, float32, once a device; by itself before the first maps, except in a function that is compiled."""
-    if device not in _WEIGHTS:
+def load_network(device: torch.device) -> None:
+    """SqueezeNet, frozen, float32, once a device. The first maps load it by themselves; a function that is compiled
+    wants it loaded before, since reading a file breaks it into pieces."""
+    if device not in NETWORK:
         with torch.inference_mode(False):  # of which tensors are no good for a training, and these are kept
-            _WEIGHTS[device] = {name: tensor.to(device) for name, tensor in squeezenet_weights().items()}
+            NETWORK[device] = {name: tensor.to(device) for name, tensor in squeezenet_parts().items()}
 
 
 def perceptual_maps(images: Tensor) -> list[Tensor]:
@@ -36,8 +37,8 @@ def perceptual_maps(images: Tensor) -> list[Tensor]:
     is what pools and sums over channels are fast in: half of the loss's time on a CPU (docs/log.md).
     """
     levels = 127.5 * (images.float() + 1)
-    load_weights(images.device)
-    return squeezenet_maps(_WEIGHTS[images.device], levels.contiguous(memory_format=torch.channels_last), LAYERS)
+    load_network(images.device)
+    return squeezenet_maps(NETWORK[images.device], levels.contiguous(memory_format=torch.channels_last), LAYERS)
 
 
 def maps_of_pictures(pictures_NHWC: Pixels) -> list[Tensor]:

@@ -68,7 +68,7 @@ class Trainer:
         """Step `number` of a run: one update of D, then one of G (Eq. 1). Returns the losses, scalars on the device."""
         config, losses = self.config, {}
         bf16, watched = uses_bf16(self.device, config.precision), self.signs is not None
-        edit, total, content, signs = self.edited(batch, bf16=bf16, watched=watched)
+        edit, total, parts, signs = self.edit_and_content(batch, bf16=bf16, watched=watched)
 
         if config.gan:
             self.discriminator.requires_grad_(True)
@@ -83,7 +83,7 @@ class Trainer:
             self._average_gradients(self.discriminator.parameters())
             self.optimizer_d.step()
 
-        losses |= content
+        losses |= parts
         if config.gan:
             # Frozen, so that D's next update sees no gradient of G's.
             self.discriminator.requires_grad_(False)
@@ -94,7 +94,7 @@ class Trainer:
             self.signs += signs
         return {k: v.detach() for k, v in losses.items()}
 
-    def edited(
+    def edit_and_content(
         self, batch: Batch, *, bf16: bool, watched: bool
     ) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
         """What is compiled in one piece: the edit, what holds it to its target, summed and by name, and its signs where
