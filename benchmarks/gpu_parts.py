@@ -18,7 +18,7 @@ from torch import Tensor
 
 import training as others
 import turns
-from e2gan import PRESETS, RECIPES, Ranks, TrainingConfig
+from e2gan import PRESETS, RECIPES, TrainingConfig
 from e2gan.core.device import autocast, bf16_is_fast
 from e2gan.measure.cost import step_flops
 from e2gan.networks.folders import base_folder
@@ -136,11 +136,11 @@ def pictures(count: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def adapter_of(base: str, training: TrainingConfig, device: torch.device) -> tuple[Trainer, Tensor, Tensor]:
-    """A trainer of an adapter on a base that ships, and a prompt's tokens and mask."""
+    """A trainer of an adapter by `quick` on a base that ships, and a prompt's tokens and mask."""
     torch.manual_seed(0)
     folder = base_folder(Path(base))
     generator, told = load_generator(folder)
-    attach(generator, rank_of_layers(generator, Ranks()))
+    attach(generator, rank_of_layers(generator, RECIPES["quick"].ranks(generator.config)))
     discriminator = load_discriminator(folder)
     tokens, mask = pad([encoder_of(told).encode("make it golden hour")])
     return Trainer(train_mode(generator).to(device), discriminator.to(device).train(), training), tokens, mask

@@ -22,7 +22,7 @@ from e2gan import (
     adapt,
     train_scratch,
 )
-from e2gan.config import PIX2PIX, Ranks
+from e2gan.config import PIX2PIX
 from e2gan.config.checks import at_least, need, positive
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import LostTrainingError
@@ -200,7 +200,7 @@ def step_times(config: Settings, bases: Sequence[Base], size: int) -> dict[str, 
     wanted: dict[str, Timed] = {}
     for base in bases:
         for recipe in config.recipe:
-            ranks = recipe_ranks(recipe, base.generator)
+            ranks = RECIPES[recipe].ranks(base.generator)
             wanted[of_step(base.name, recipe, "adapt")] = Timed(base.generator, trained(config, recipe, "adapt"), ranks)
             wanted[of_step(base.name, recipe, "scratch")] = Timed(base.generator, trained(config, recipe, "scratch"))
     if config.pix2pix_factors:
@@ -211,10 +211,6 @@ def step_times(config: Settings, bases: Sequence[Base], size: int) -> dict[str, 
 def of_step(network: str, recipe: str, stage: str) -> str:
     """network: a base's name, or pix2pix."""
     return f"{network}, {recipe}, {stage}"
-
-
-def recipe_ranks(recipe: str, generator: GeneratorConfig) -> Ranks:
-    return RECIPES[recipe].settings("adapt", generator).get("ranks", Ranks())
 
 
 def trained(config: Settings, recipe: str, stage: Any, steps: int | None = None) -> TrainingConfig:

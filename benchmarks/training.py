@@ -66,9 +66,8 @@ def trainings() -> dict[str, Training]:
     for name in ("full", "small"):
         generator = PRESETS["device" if name == "full" else name]
         for recipe in ("quick", "best"):
-            settings = RECIPES[recipe].settings("adapt", generator)
-            ranks = settings.get("ranks", Ranks())
-            found[f"adapter, {name}, {recipe}"] = Training(generator, settings["training"], *ours, ranks=ranks)
+            training, ranks = RECIPES[recipe].training["adapt"], RECIPES[recipe].ranks(generator)
+            found[f"adapter, {name}, {recipe}"] = Training(generator, training, *ours, ranks=ranks)
         adversarial = found[f"adapter, {name}, quick"]
         adversarial = replace(adversarial, config=as_published(adversarial.config))
         found[f"adapter, {name}, quick with Eq. 1"] = adversarial

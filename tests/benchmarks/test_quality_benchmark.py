@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from e2gan import InputError
-from e2gan.config import PRESETS, RECIPES, Ranks
+from e2gan.config import RECIPES
 from e2gan.core.files import read_json, write_json
 from e2gan.core.images import read_image
 from e2gan.core.sheets import GAP
@@ -311,9 +311,3 @@ def test_mistakes_are_told_in_one_line(
     others: dict[str, object], told: str, project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert told in mistake(bench, options(project, tmp_path, **others), capsys)
-
-
-def test_an_adapters_step_is_timed_at_the_recipes_own_ranks() -> None:
-    assert jobs.recipe_ranks("best", PRESETS["small"]) == RECIPES["best"].adapter["ranks"]
-    assert jobs.recipe_ranks("quick", PRESETS["small"]) == Ranks(level1=2, level2=8, level3=16, level4=16, tb=2)
-    assert jobs.recipe_ranks("quick", PRESETS["device"]) == Ranks()

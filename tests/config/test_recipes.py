@@ -165,3 +165,11 @@ def test_our_own_generator_takes_the_recipes_losses(model: str, capsys: pytest.C
 def test_what_is_typed_goes_before_a_baselines_own_losses(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--pairs", "a", "--out", "b", "--recipe", "best", "--model", "pix2pix", "--perceptual", "20"]
     assert resolved(capsys, "scratch", *arguments)["training"]["perceptual"] == 20
+
+
+def test_an_adapters_ranks_are_those_of_the_recipe_on_its_base() -> None:
+    twice = Ranks(level1=2, level2=8, level3=16, level4=16, tb=2)
+    assert RECIPES["best"].ranks(PRESETS["device"]) == RECIPES["best"].ranks(PRESETS["small"]) == twice
+    assert RECIPES["quick"].ranks(PRESETS["small"]) == twice
+    assert RECIPES["quick"].ranks(PRESETS["device"]) == Ranks()
+    assert RECIPES["paper"].ranks(PRESETS["small"]) == Ranks()  # not the paper's generator: its training alone

@@ -47,6 +47,10 @@ class Recipe:
         network = {"generator": self.generator, "text": self.text}
         return values | {name: value for name, value in network.items() if value is not None}
 
+    def ranks(self, generator: GeneratorConfig) -> Ranks:
+        """Those of an adapter on a base of this generator: the recipe's, or the usual."""
+        return self.settings("adapt", generator).get("ranks", Ranks())
+
 
 # The weights of what a generator is trained by.
 LOSSES = ("l1", "perceptual", "gram", "gan", "feature_matching")
