@@ -52,6 +52,16 @@ def test_every_command_explains_its_settings(command: str, capsys: pytest.Captur
     assert "--json" in shown
 
 
+@pytest.mark.parametrize(
+    "arguments", ["adapt --recipe quick --base nowhere", "adapt --ranks nowhere.json", "scratch --recipe huge"]
+)
+def test_settings_are_explained_whatever_is_wrong_with_one(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments.split(), "--help"])
+    assert stop.value.code == 0
+    assert "--pairs" in capsys.readouterr().out
+
+
 def test_dry_run_prints_the_resolved_settings(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "base",

@@ -230,8 +230,14 @@ def _parse(name: str, arguments: list[str]) -> Any:
     # Read first and alone. What is unknown here, or wrong, the second reading below tells.
     with contextlib.suppress(SystemExit):
         start, _ = tyro.cli(_Start, args=arguments, return_unknown_args=True, add_help=False, console_outputs=False)
+    try:
+        defaults = _defaults(name, start)
+    except InputError:
+        if not {"-h", "--help"} & {*arguments}:
+            raise
+        defaults = _defaults(name, _Start())  # what the flags mean is told whatever is wrong with one
     fields: list[Any] = [
-        ("settings", Annotated[settings, tyro.conf.arg(name="")], _defaults(name, start)),
+        ("settings", Annotated[settings, tyro.conf.arg(name="")], defaults),
         ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved settings and stop.")], False),
         ("json", Annotated[bool, tyro.conf.arg(help="Print one JSON object on standard output.")], False),
     ]
