@@ -23,3 +23,9 @@ def test_sheet_holds_every_cell_unchanged_beside_its_labels() -> None:
     assert len(sheet([rows[0], rows[0][:1]], ["a", "b", "c"])) > 2 * height
     with pytest.raises(ValueError, match="one size"):
         sheet([[picture(), picture(8, 8)]], ["a", "b"])
+
+
+def test_labels_of_other_languages_are_letters() -> None:
+    cell = np.zeros((16, 200, 3), np.uint8)
+    drawn = [sheet([[cell]], [text]) for text in ("é", "×", "ж", "λ", "5", "x")]
+    assert len({picture.tobytes() for picture in drawn}) == len(drawn)  # a missing glyph is the same box for all

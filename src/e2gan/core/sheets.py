@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,7 +16,8 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def sheet(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], row_labels: Sequence[str] | None = None) -> Pixels:
-    """Images in a labelled grid, as uint8 (H, W, 3) on white. A row may be shorter than the others.
+    """Images in a labelled grid, as uint8 (H, W, 3) on white. A row may be shorter than the others. Labels are drawn in
+    Latin, Greek, Cyrillic and what else DejaVu Sans has.
 
     Raises ValueError where the cells differ in size, there are none, or the labels do not fit in number.
     """
@@ -24,7 +27,7 @@ def sheet(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], row_labels: 
     if max(map(len, rows)) > len(columns) or (row_labels is not None and len(row_labels) != len(rows)):
         raise ValueError(f"{len(rows)} rows of up to {max(map(len, rows))} cells do not fit the labels")
     height, width, _ = shapes.pop()
-    font = ImageFont.load_default(size=max(10, min(18, width // 10)))
+    font = _font(max(10, min(18, width // 10)), "".join([*columns, *(row_labels or [])]))
     headings = [_wrap(text, font, width) for text in columns]
     side_labels = [_wrap(text, font, max(width // 2, 48)) for text in row_labels or []]
     top = GAP + max(_extent(text, font)[1] for text in headings) + GAP
@@ -43,6 +46,17 @@ def sheet(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], row_labels: 
 
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def _font(size: int, text: str) -> Font:
+    """Pillow's own has ASCII alone; what has more is written in the one that comes with matplotlib."""
+    font = ImageFont.load_default(size)
+    if text.isascii() or not isinstance(font, ImageFont.FreeTypeFont):
+        return font
+    spec = find_spec("matplotlib")  # found, not imported: that takes a tenth of a second
+    assert spec is not None
+    assert spec.origin is not None
+    return ImageFont.truetype(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
 def _extent(text: str, font: Font) -> tuple[int, int]:
