@@ -251,7 +251,7 @@ def step_costs(config: Benchmark, base: Base) -> dict[str, float]:
     return {name: value / found["adapter"] for name, value in found.items()}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
     """A part: its trainings in their order, the bases that they adapt, and what else to know."""
 

@@ -14,13 +14,15 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from held_out import Concept  # noqa: E402 (a script beside this one, found by the line above)
 
 
-class Plan(Protocol):
+class Tabled(Protocol):
     """What the tables say of base.py's plan. learned: the prompts that some of its bases were trained on."""
 
-    part: Any
-    concepts: list[Concept]
-    notes: list[str]
-
+    @property
+    def part(self) -> str: ...
+    @property
+    def concepts(self) -> list[Concept]: ...
+    @property
+    def notes(self) -> list[str]: ...
     @property
     def columns(self) -> list[str]: ...
     @property
@@ -61,7 +63,7 @@ PHOTO = "the photo as it is"
 Cells = dict[tuple[str, str], dict[str, Any]]  # (concept, column) → its metrics and what it cost
 
 
-def verdict(plan: Plan, concept: Concept, cells: Cells) -> str | None:
+def verdict(plan: Tabled, concept: Concept, cells: Cells) -> str | None:
     """Whether the adapter is ahead of all others in every metric; None while some are to be trained."""
     ours, *others = [*plan.columns, PHOTO]
     if any((concept.name, column) not in cells for column in (ours, *others)):
@@ -74,7 +76,7 @@ def verdict(plan: Plan, concept: Concept, cells: Cells) -> str | None:
     return f"no, behind {'; '.join(lost)}" if lost else "yes"
 
 
-def tables(plan: Plan, cells: Cells) -> str:
+def tables(plan: Tabled, cells: Cells) -> str:
     """What is measured so far, as Markdown."""
     lines = [text for kind in MEASURES for text in metric_table(plan, cells, kind)]
     if any(concept.prompt in plan.learned for concept in plan.concepts):
@@ -86,7 +88,7 @@ def tables(plan: Plan, cells: Cells) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def metric_table(plan: Plan, cells: Cells, kind: Measure) -> list[str]:
+def metric_table(plan: Tabled, cells: Cells, kind: Measure) -> list[str]:
     """A row a concept, and the mean over those that are new to all bases."""
     columns = [*plan.columns, PHOTO]
     lines = [f"**{kind.name}** ({'higher' if kind.higher else 'lower'} is better)", "", row(["", *columns])]
@@ -109,7 +111,7 @@ def mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if len(known) == len(values) else None
 
 
-def cost_table(plan: Plan, cells: Cells) -> list[str]:
+def cost_table(plan: Tabled, cells: Cells) -> list[str]:
     lines = [row(["trained", "parameters", "steps, mean", "seconds, mean"]), row(["---"] * 4)]
     for column in plan.columns:
         own = [cell for concept in plan.concepts if (cell := cells.get((concept.name, column)))]

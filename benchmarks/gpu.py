@@ -201,8 +201,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.serve:
         serve(options.serve, options.device, options.quick, options.until)
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the part's process ends too
-    return exit_status(lambda: work(options), goes_on=False)
+    # So that the part's process ends too.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return exit_status(lambda: work(options), goes_on=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

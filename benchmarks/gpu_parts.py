@@ -136,7 +136,7 @@ def pictures(count: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def adapter_of(base: str, training: TrainingConfig, device: torch.device) -> tuple[Trainer, Tensor, Tensor]:
-    """A trainer of an adapter by `quick` on a base that ships, and a prompt's tokens and mask."""
+    """A trainer of an adapter with `quick`'s ranks on a base that ships, and a prompt's tokens and mask."""
     torch.manual_seed(0)
     folder = base_folder(Path(base))
     generator, told = load_generator(folder)

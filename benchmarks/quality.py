@@ -7,10 +7,10 @@
 Time is equal by steps: that of one step of each training is measured first, in one thread's own time, which other work
 on the machine leaves alone; a recipe's minutes on --cores cores are then so many of its steps, and from nothing as many
 steps as take the adapter's time, times --scratch-factors; pix2pix, as it was published, times --pix2pix-factors. An
-earlier version's adapters, or others that were trained elsewhere, join by --adapters. On a GPU --compile makes the
-steps shorter, not fewer; --no-keep leaves out the large weights. Run again, the command goes on where it was stopped;
-delete OUT/step-times.json only with OUT/models. Writes OUT/quality.md, the tables of docs/quality.md, OUT/results.json,
-a picture for each concept, recipe and length in OUT/sheets, and --picture.
+earlier version's adapters, or others that were trained elsewhere, join by --adapters. --compile makes each step faster,
+their number stays that of uncompiled ones; --no-keep keeps no weights but adapters'. Run again, the command goes on
+where it was stopped; delete OUT/step-times.json only with OUT/models. Writes OUT/quality.md, the tables of
+docs/quality.md, OUT/results.json, a picture for each concept, recipe and length in OUT/sheets, and --picture.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def run_all(config: Settings) -> str:
     prepare(jobs)
     photos = {job.pair_set.folder.name: scores_of_photos(job) for job in jobs[: len(sets)]}
     table = Table(config, sets, wanted, notes, photos, [])
-    # The longest first, so that none goes on alone; a GPU's steps take about as long whatever the network.
+    # Side by side the longest first, so that none goes on alone; a GPU's steps take about as long whatever the network.
     gpu, cells = resolve_device(config.device).type == "cuda", {}
     order = list(jobs)
     if config.jobs > 1:

@@ -59,7 +59,10 @@ def test_settings_are_explained_whatever_is_wrong_with_one(arguments: str, capsy
     with pytest.raises(SystemExit) as stop:
         main([*arguments.split(), "--help"])
     assert stop.value.code == 0
-    assert "--pairs" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "--pairs" in out
+    assert err.startswith("e2gan: ")
+    assert err.endswith("; the defaults below are those without a recipe\n")
 
 
 def test_dry_run_prints_the_resolved_settings(capsys: pytest.CaptureFixture[str]) -> None:

@@ -232,10 +232,11 @@ def _parse(name: str, arguments: list[str]) -> Any:
         start, _ = tyro.cli(_Start, args=arguments, return_unknown_args=True, add_help=False, console_outputs=False)
     try:
         defaults = _defaults(name, start)
-    except InputError:
+    except InputError as error:
         if not {"-h", "--help"} & {*arguments}:
             raise
-        defaults = _defaults(name, _Start())  # what the flags mean is told whatever is wrong with one
+        print(f"e2gan: {error}; the defaults below are those without a recipe", file=sys.stderr)
+        defaults = _defaults(name, _Start())
     fields: list[Any] = [
         ("settings", Annotated[settings, tyro.conf.arg(name="")], defaults),
         ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved settings and stop.")], False),

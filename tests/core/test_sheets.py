@@ -29,3 +29,8 @@ def test_labels_of_other_languages_are_letters() -> None:
     cell = np.zeros((16, 200, 3), np.uint8)
     drawn = [sheet([[cell]], [text]) for text in ("é", "×", "ж", "λ", "5", "x")]
     assert len({picture.tobytes() for picture in drawn}) == len(drawn)  # a missing glyph is the same box for all
+
+
+def test_without_the_font_of_more_letters_a_sheet_is_drawn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("e2gan.core.sheets.find_spec", lambda _: None)
+    assert sheet([[np.zeros((16, 200, 3), np.uint8)]], ["é"]).shape[1] > 200

@@ -12,11 +12,11 @@ from torch._dynamo.utils import counters
 from e2gan.cli import main
 from e2gan.config import ScratchConfig, TrainingConfig
 from e2gan.core.errors import InputError, MachineError
-from e2gan.train.compiled import compiled_step, in_channels_last
+from e2gan.train.compiled import MOST_VARIANTS, compiled_step, in_channels_last
 from e2gan.train.cyclegan import CycleGANTrainer
 from e2gan.train.loop import batches, train
 from e2gan.train.perceptual import NETWORK
-from e2gan.train.step import Trainer
+from e2gan.train.step import SIGNS, Trainer
 from tests.conftest import Project
 from tests.train.tiny_training import QUICK, data, rows, trainer
 
@@ -75,10 +75,16 @@ def test_an_edit_and_its_losses_are_one_piece_from_the_first_step() -> None:
     torch._dynamo.reset()
     counters.clear()
     compiled, eager = trainer(config), trainer(config)
+    for one in (compiled, eager):
+        one.signs = torch.zeros(len(SIGNS))  # as where a guard watches
     found = losses(compiled_step(compiled), config, 3)
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == 1
+    assert torch._dynamo.config.recompile_limit >= MOST_VARIANTS
     agree(found, losses(eager.step, config, 3))
+    assert compiled.signs is not None
+    assert eager.signs is not None
+    assert torch.allclose(compiled.signs, eager.signs, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,14 +50,16 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def _font(size: int, text: str) -> Font:
-    """Pillow's own has ASCII alone; what has more is written in the one that comes with matplotlib."""
+    """Pillow's own has hardly more than ASCII; what has more is written in the one that comes with matplotlib."""
     font = ImageFont.load_default(size)
     if text.isascii() or not isinstance(font, ImageFont.FreeTypeFont):
         return font
     spec = find_spec("matplotlib")  # found, not imported: that takes a tenth of a second
-    assert spec is not None
-    assert spec.origin is not None
-    return ImageFont.truetype(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    if spec is None or spec.origin is None:
+        return font
+    with suppress(OSError):  # repackaged: a letter that is a box must lose no picture
+        return ImageFont.truetype(Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    return font
 
 
 def _extent(text: str, font: Font) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """A training step that is compiled (`--compile`).
 
 On a GPU a step of a few photos takes as long as its hundreds of operations take to be launched; CUDA graphs launch them
-all at once. On a CPU it is worth a few hundredths (docs/speed.md).
+all at once. On a CPU the generator alone was worth three hundredths (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from e2gan.train.step import Trainer
 
 Step = Callable[[Batch, int], dict[str, Tensor]]
 Mode = Literal["default", "reduce-overhead"]
-TRAININGS = 64  # of other settings, that one process may compile
+MOST_VARIANTS = 64  # differing trainings that one process compiles
 
 
 def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: bool = False) -> Step:
@@ -42,9 +42,8 @@ def compiled_step(trainer: Trainer, mode: Mode | None = None, *, channels_last: 
 
     if trainer.config.perceptual or trainer.config.gram:
         load_network(trainer.device)
-    # Of its limit of 8, a process that trains one model after another soon has another training each: it would go on
-    # without being compiled.
-    torch._dynamo.config.recompile_limit = max(TRAININGS, torch._dynamo.config.recompile_limit)
+    # PyTorch's 8 are soon used up in a process that trains one model after another, which then goes on uncompiled.
+    torch._dynamo.config.recompile_limit = max(MOST_VARIANTS, torch._dynamo.config.recompile_limit)
     mode = mode or ("reduce-overhead" if trainer.device.type == "cuda" else "default")
     compiled_edit = torch.compile(trainer.edit_and_content, mode=mode, dynamic=False)
     trainer.edit_and_content = compiled_edit  # pyright: ignore[reportAttributeAccessIssue]
