@@ -39,7 +39,8 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import small  # noqa: E402 (scripts beside this one, found by the line above)
 from equal_time import Timed, step_seconds  # noqa: E402
 from quality import SHOWN  # noqa: E402
-from quality_jobs import Job, job_of, measured, prepare, scores_of_photos  # noqa: E402
+from quality_jobs import Job, job_of, prepare  # noqa: E402
+from quality_scores import measured, scores_of_photos  # noqa: E402
 from quality_tables import values  # noqa: E402
 from runs import exit_status, in_processes, markdown, once  # noqa: E402
 

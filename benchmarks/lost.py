@@ -41,20 +41,19 @@ from e2gan.config import FinetuneConfig
 from e2gan.config.checks import at_least, need
 from e2gan.config.schemas import BASE
 from e2gan.core.errors import LostTrainingError
-from e2gan.core.files import plain, read_jsonl, sha256, write_bytes, write_json
+from e2gan.core.files import read_jsonl, sha256, write_bytes, write_json
 from e2gan.core.names import slug
-from e2gan.core.outputs import CONTENT, make_folder, partial_of, read_settings, versions
+from e2gan.core.outputs import make_folder, partial_of, read_settings, versions
 from e2gan.core.progress import note
-from e2gan.data.pair_set import ROWS
 from e2gan.measure.metrics import MetricScorer, NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.research.comparison import load_sets
 from e2gan.train.finetune import finetune_base
 from e2gan.train.guard import TRIES
-from e2gan.train.loop import METRICS, NOT_DECISIVE, Trained
+from e2gan.train.loop import METRICS, Trained
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from runs import exit_status, in_processes, markdown, once  # noqa: E402 (a script beside this one, found by the line above)
+from runs import exit_status, in_processes, markdown, once, pairs_of, settings_of  # noqa: E402 (a script beside this one, found by the line above)
 
 Kind = Literal["adapter", "scratch", "finetune"]
 KINDS: dict[Kind, str] = {"adapter": "adapter", "scratch": "all weights", "finetune": "all weights, from the base"}
@@ -165,11 +164,8 @@ class Run:
 
     def key(self) -> dict[str, Any]:
         """What makes it the same run: settings and inputs, wherever they lie."""
-        settings = {k: v for k, v in plain(self.stage).items() if k not in ("out", "base", "pairs")}
-        settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NOT_DECISIVE, "device")}
         base = None if self.subject.base is None or self.kind == "scratch" else sha256(self.subject.base / MODEL)
-        of_pairs = {"pairs_sha256": sha256(self.pair_set.folder / ROWS), CONTENT: {"pairs": self.pair_set.content()}}
-        return settings | of_pairs | {"base_sha256": base}
+        return settings_of(self.stage) | pairs_of(self.pair_set) | {"base_sha256": base}
 
 
 def subjects(config: Settings) -> list[Subject]:

@@ -16,7 +16,7 @@ docs/quality.md, OUT/results.json, a picture for each concept, recipe and length
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,27 +26,24 @@ import tyro
 from e2gan.config.checks import need
 from e2gan.core.device import resolve_device
 from e2gan.core.files import sha256, write_bytes
-from e2gan.core.images import Pixels, encode_jpeg, write_png
+from e2gan.core.images import Pixels, encode_jpeg
 from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
 from e2gan.core.sheets import GAP, sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import MODEL
-from e2gan.research.comparison import SHEET_SIDE, load_sets
+from e2gan.research.comparison import load_sets, spread, write_sheet
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from quality_jobs import (  # noqa: E402 (scripts beside this one, found by the line above)
     Base,
     Job,
     Settings,
-    distances,
-    edits_of,
     jobs_of,
-    measured,
     prepare,
-    scores_of_photos,
 )
+from quality_scores import distances, edits_of, measured, scores_of_photos  # noqa: E402
 from quality_tables import Table  # noqa: E402
 from runs import check_out, exit_status, in_processes, once  # noqa: E402
 
@@ -57,12 +54,13 @@ TALLEST = 65_000  # pixels of a JPEG file
 def of_sheet(pair_set: PairSet) -> tuple[Pixels, Pixels]:
     """Test photos of a sheet, and the teacher's edits, uint8 (N, H, W, 3)."""
     photos, targets, _ = pair_set.arrays("test")
-    rows = np.unique(np.linspace(0, len(photos) - 1, SHOWN).round().astype(int))
+    rows = spread(len(photos), SHOWN)
     return photos[rows], targets[rows]
 
 
-def draw(config: Settings, jobs: Sequence[Job]) -> None:
-    """photo | teacher | table | adapters | from nothing | pix2pix, for each concept, recipe and length."""
+def draw(config: Settings, sheets: Mapping[Path, tuple[Pixels, Pixels]], jobs: Sequence[Job]) -> None:
+    """photo | teacher | table | adapters | from nothing | pix2pix, for each concept, recipe and length. sheets: photos
+    and teacher's edits, by the pair set's folder."""
     groups: dict[tuple[Path, str, float | None], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.pair_set.folder, job.recipe, job.length), []).append(job)
@@ -71,14 +69,11 @@ def draw(config: Settings, jobs: Sequence[Job]) -> None:
         if not recipe:
             continue
         shown = [*groups.get((folder, "", None), []), *own]  # the colour table and what was trained elsewhere, on all
-        photos, targets = of_sheet(own[0].pair_set)
+        photos, targets = sheets[folder]
         found = [(job.title, edits) for job in shown if (edits := edits_of(job, photos)) is not None]
-        larger = -(-SHEET_SIDE // own[0].pair_set.size)  # whole pixels, so that a small image is seen as it is
-        columns = [image.repeat(larger, 1).repeat(larger, 2) for image in (photos, targets, *(e for _, e in found))]
         time = "" if length is None else f"-{length:g}min"
         path = config.out / "sheets" / f"{slug(folder.name)}-{slug(recipe)}{time}.png"
-        titles = ["photo", "teacher", *(title for title, _ in found)]
-        write_png(path, sheet(list(zip(*columns, strict=True)), titles))
+        write_sheet(path, photos, targets, found)
 
 
 def shown_sets(config: Settings, sets: Sequence[PairSet]) -> list[PairSet]:
@@ -129,7 +124,8 @@ def run_all(config: Settings) -> str:
     for base in bases:
         once(config.out / f"base-{base.name}.json", {"base_sha256": sha256(base.folder / MODEL)}, dict)
     pictures = [[s.arrays("test")[0]] for s in shown] or [[]] * len(sets)
-    seen = [(of_sheet(pair_set)[0], *more) for pair_set, more in zip(sets, pictures, strict=True)]
+    sheets = {pair_set.folder: of_sheet(pair_set) for pair_set in sets}
+    seen = [(sheets[pair_set.folder][0], *more) for pair_set, more in zip(sets, pictures, strict=True)]
     jobs = jobs_of(config, bases, sets, seen, wanted)
     prepare(jobs)
     photos = {job.pair_set.folder.name: scores_of_photos(job) for job in jobs[: len(sets)]}
@@ -144,7 +140,7 @@ def run_all(config: Settings) -> str:
         note(f"{len(cells)} of {len(jobs)}: {job.model.folder}")
         table.found[:] = [(known, cells[known.scores]) for known in jobs if known.scores in cells]
         table.write()
-    draw(config, jobs)
+    draw(config, sheets, jobs)
     if config.picture is not None:
         write_bytes(config.picture, encode_jpeg(picture_of(sets, shown, jobs), 80))
     return table.write()

@@ -1,8 +1,7 @@
-"""What quality.py trains: each model of each concept, as many steps as its time holds, and what its edits score."""
+"""What quality.py trains: each model of each concept, as many steps as its time holds."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,40 +13,24 @@ from e2gan import (
     RECIPES,
     AdaptConfig,
     GeneratorConfig,
-    InputError,
     PairSet,
-    Predictor,
     ScratchConfig,
     TrainingConfig,
-    adapt,
-    train_scratch,
 )
 from e2gan.config import PIX2PIX
 from e2gan.config.checks import at_least, need, positive
 from e2gan.config.schemas import BASE
-from e2gan.core.errors import LostTrainingError
-from e2gan.core.files import plain, read_json, sha256
-from e2gan.core.images import Pixels, read_image, write_png
+from e2gan.core.images import Pixels
 from e2gan.core.names import slug
-from e2gan.core.outputs import CONTENT, make_folder, read_settings
-from e2gan.core.progress import note
-from e2gan.data.pair_set import ROWS
-from e2gan.data.photos import pixel_hash
-from e2gan.measure.distances import frechet_draws
-from e2gan.measure.metrics import METRICS, NetworkOptions
-from e2gan.measure.tallies import pixel_values
+from e2gan.core.outputs import make_folder, read_settings
+from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import base_folder, generator_config, shipped_name
 from e2gan.research.comparison import TrainedModel
-from e2gan.train.loop import NOT_DECISIVE
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
-from runs import once  # noqa: E402
 
-DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
-TRAINED = "trained.json"  # settings and pairs of a model whose weights were not kept
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
-DRAWS = 400  # of the test photos, by which two models' Fréchet distances are compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,15 +160,6 @@ class Job:
     def title(self) -> str:
         return " ".join(filter(None, (self.base, self.trained)))
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Its stage's settings, but for those that leave it the same training, and for where things lie."""
-        told = {name: value for name, value in plain(self.stage).items() if name not in ("out", "base", "pairs")}
-        if "training" in told:
-            own = (*NOT_DECISIVE, "device")
-            told["training"] = {name: value for name, value in told["training"].items() if name not in own}
-        return told
-
 
 def job_of(stage: AdaptConfig | ScratchConfig, **facts: Any) -> Job:
     model = TrainedModel(stage.out, 0, stage.base if isinstance(stage, AdaptConfig) else None)
@@ -309,100 +283,9 @@ def recipe_jobs(
         yield whole("pix2pix", "paper", times[of_step("pix2pix", "paper", "scratch")], of_adapters[0], factor)
 
 
-# ---------------------------------------------------------------------------------------------------------- the scores
-
-
-def measured(job: Job) -> dict[str, Any] | None:
-    """Train, where it is not yet, and measure on the test photos; None for a training that was lost. Weights that are
-    not to be kept go when they are measured."""
-    path = job.scores / f"{'-'.join(('scores', *job.wanted))}.json"
-    of_pairs = {"pairs_sha256": sha256(job.pair_set.folder / ROWS), CONTENT: {"pairs": job.pair_set.content()}}
-    of_pairs |= {"draws": DRAWS}
-    if (job.scores / TRAINED).exists():
-        forget_weights(job, of_pairs)
-        if not path.exists() or any(edits_of(job, photos) is None for photos in job.seen):
-            raise InputError(f"{job.scores}: its weights were not kept, and not all was measured; delete it")
-        return read_json(path)["result"]
-    try:
-        if job.stage is not None:
-            adapt(job.stage) if isinstance(job.stage, AdaptConfig) else train_scratch(job.stage)
-    except LostTrainingError as error:
-        note(f"{job.model.folder}: {error}")
-        return None
-    key = {"weights_sha256": sha256(job.model.weights)} | of_pairs
-
-    def work() -> dict[str, Any]:
-        photos, targets, _ = job.pair_set.arrays("test")
-        return scores(Predictor(job.model.load(), job.networks.device).batch(photos), targets, job)
-
-    found = once(path, key, work)
-    for photos in job.seen:
-        edits_of(job, photos)
-    if not (job.keep or isinstance(job.stage, AdaptConfig) or job.stage is None):
-        forget_weights(job, of_pairs)
-    return found
-
-
-def forget_weights(job: Job, of_pairs: dict[str, Any]) -> None:
-    """Of a measured model leaves scores and edits, and what it was trained on; raises InputError where that differs."""
-    once(job.scores / TRAINED, job.identity | of_pairs, dict)
-    job.model.weights.unlink(missing_ok=True)  # first: a model without its weights is none
-    for file in job.scores.iterdir():
-        if file.name != TRAINED and not file.name.startswith(("scores", "edits")):
-            shutil.rmtree(file) if file.is_dir() else file.unlink()
-
-
-def edits_of(job: Job, photos_NHWC: Pixels) -> Pixels | None:
-    """The model's edits, kept beside its scores as a strip; None where it was lost, or neither was kept."""
-    path = job.scores / f"edits-{pixel_hash(photos_NHWC)[:8]}.png"
-    weights = job.model.weights
-    if weights.exists() and not (path.exists() and path.stat().st_mtime >= weights.stat().st_mtime):
-        edits = Predictor(job.model.load(), job.networks.device).batch(photos_NHWC)
-        make_folder(path.parent)
-        write_png(path, edits.reshape(-1, *edits.shape[2:]))
-    return read_image(path).reshape(photos_NHWC.shape) if path.exists() else None
-
-
-def scores(edits_NHWC: Pixels, targets_NHWC: Pixels, job: Job) -> dict[str, Any]:
-    """mean: by the columns' names. photos: L1 and SSIM of each test photo. draws: Fréchet distances of the same draws
-    of the test photos for all models, so that two models' can be compared."""
-    values = pixel_values(edits_NHWC, targets_NHWC)
-    photos = {"L1": values["l1"].tolist(), "SSIM": values["ssim"].tolist()}
-    mean = {name: float(values[name.lower()].mean()) for name in photos}
-    draws = {}
-    for name in job.wanted:
-        kind = METRICS[name]
-        extract = kind.load(job.networks)
-        ours, theirs = (kind.keep(extract(images), len(images)) for images in (edits_NHWC, targets_NHWC))
-        mean[name] = kind.between(ours, theirs, paired=True).value
-        if kind.kernel is not None:
-            draws[name] = frechet_draws(ours, theirs, DRAWS, paired=True).tolist()
-    return {"mean": mean, "photos": photos, "draws": draws}
-
-
 def prepare(jobs: Sequence[Job]) -> None:
     """Before the first training: settings judged, folders made. Raises InputError for bad settings."""
     for job in jobs:
         if job.stage is not None:
             job.stage.check()
         make_folder(job.scores.parent)
-
-
-def scores_of_photos(job: Job) -> dict[str, Any]:
-    """What the job's test photos score as they are."""
-    photos, targets, _ = job.pair_set.arrays("test")
-    return scores(photos, targets, job)
-
-
-def distances(config: Settings) -> tuple[tuple[str, ...], list[str]]:
-    """The distances whose networks are at hand, and a line on each that is not. Raises InputError for a wrong file."""
-    found, missing = [], []
-    for name in DISTANCES:
-        try:
-            METRICS[name].load(config.networks)
-            found.append(name)
-        except InputError as error:
-            if name != "fd-efficientnet" or config.efficientnet != "auto":
-                raise
-            missing.append(f"Without {name}: {error}")
-    return tuple(found), missing

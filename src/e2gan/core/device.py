@@ -12,6 +12,8 @@ import torch.nn.functional as F
 
 from e2gan.core.errors import InputError, InputTypeError
 
+Precision = Literal["auto", "fp32", "bf16"]
+
 
 def resolve_device(name: str | torch.device) -> torch.device:
     """auto takes CUDA, then MPS, then the CPU. Raises InputError where the device is not there."""
@@ -33,12 +35,12 @@ def resolve_device(name: str | torch.device) -> torch.device:
     return device
 
 
-def autocast(device: torch.device, precision: Literal["auto", "fp32", "bf16"]) -> AbstractContextManager:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager:
     """bf16 autocast where it was asked for, or measured to be fast; else nothing."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bf16(device, precision))
 
 
-def uses_bf16(device: torch.device, precision: Literal["auto", "fp32", "bf16"]) -> bool:
+def uses_bf16(device: torch.device, precision: Precision) -> bool:
     return precision == "bf16" or (precision == "auto" and bf16_is_fast(device))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from e2gan.config.schemas import ScoreFile
 from e2gan.core.errors import InputError
@@ -217,14 +218,22 @@ class Comparison:
     ) -> None:
         """A few test photos as a picture: photo, the teacher's edit, each model's."""
         photos, targets = self._arrays(pair_set)
-        rows = np.unique(np.linspace(0, min(len(photos), len(targets)) - 1, count).round().astype(int))
-        columns: list[Pixels] = [photos[rows], targets[rows]]
-        columns += [Predictor(model.load(), self.device).batch(photos[rows]) for _, model in models]
-        larger = -(-SHEET_SIDE // pair_set.size)  # whole pixels, so that a small image is seen as it is
-        pictures = [
-            [picture.repeat(larger, 0).repeat(larger, 1) for picture in row] for row in zip(*columns, strict=True)
-        ]
-        write_png(path, sheet(pictures, ["photo", "teacher", *(name for name, _ in models)]))
+        rows = spread(min(len(photos), len(targets)), count)
+        edits = [(name, Predictor(model.load(), self.device).batch(photos[rows])) for name, model in models]
+        write_sheet(path, photos[rows], targets[rows], edits)
+
+
+def spread(of: int, count: int) -> NDArray[np.int64]:
+    """`count` of so many rows, from the first to the last."""
+    return np.unique(np.linspace(0, of - 1, count).round().astype(np.int64))
+
+
+def write_sheet(path: Path, photos_NHWC: Pixels, targets_NHWC: Pixels, edits: Sequence[tuple[str, Pixels]]) -> None:
+    """A picture with a row for each photo: it, the teacher's edit, and each model's under its name."""
+    larger = -(-SHEET_SIDE // photos_NHWC.shape[1])  # whole pixels, so that a small image is seen as it is
+    columns = [("photo", photos_NHWC), ("teacher", targets_NHWC), *edits]
+    images = [column.repeat(larger, 1).repeat(larger, 2) for _, column in columns]
+    write_png(path, sheet(list(zip(*images, strict=True)), [name for name, _ in columns]))
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from e2gan.config import TrainingConfig
-from e2gan.core.device import autocast, uses_bf16
+from e2gan.core.device import Precision, autocast, uses_bf16
 from e2gan.core.group import ALONE
 from e2gan.networks.discriminator import Discriminator
 from e2gan.train.batches import Batch
@@ -67,8 +67,8 @@ class Trainer:
     def step(self, batch: Batch, number: int = 0) -> dict[str, Tensor]:
         """Step `number` of a run: one update of D, then one of G (Eq. 1). Returns the losses, scalars on the device."""
         config, losses = self.config, {}
-        bf16, watched = uses_bf16(self.device, config.precision), self.signs is not None
-        edit, total, parts, signs = self.edit_and_content(batch, bf16=bf16, watched=watched)
+        precision: Precision = "bf16" if uses_bf16(self.device, config.precision) else "fp32"  # no clock is compiled
+        edit, total, parts, signs = self.edit_and_content(batch, precision, watched=self.signs is not None)
 
         if config.gan:
             self.discriminator.requires_grad_(True)
@@ -95,11 +95,11 @@ class Trainer:
         return {k: v.detach() for k, v in losses.items()}
 
     def edit_and_content(
-        self, batch: Batch, *, bf16: bool, watched: bool
+        self, batch: Batch, precision: Precision, *, watched: bool
     ) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor | None]:
         """What is compiled in one piece: the edit, what holds it to its target, summed and by name, and its signs where
         a guard watches."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+        with autocast(self.device, precision):
             edit = self.generator(batch.photo, batch.tokens, batch.mask, batch.place)
         losses: dict[str, Tensor] = {}
         total = self.content(batch, edit, losses)
