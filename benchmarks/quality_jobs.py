@@ -14,10 +14,11 @@ from e2gan import (
     AdaptConfig,
     GeneratorConfig,
     PairSet,
+    Ranks,
     ScratchConfig,
     TrainingConfig,
 )
-from e2gan.config import PIX2PIX
+from e2gan.config import PIX2PIX, FinetuneConfig
 from e2gan.config.checks import at_least, need, positive
 from e2gan.config.schemas import BASE
 from e2gan.core.images import Pixels
@@ -31,6 +32,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
 
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
+Stage = AdaptConfig | ScratchConfig | FinetuneConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,10 @@ class Settings:
     """Time of the same generator from nothing, in that of the adapter."""
     pix2pix_factors: tuple[float, ...] = ()
     """Time of pix2pix as it was published, in that of the first base's adapter."""
+    finetune_factors: tuple[float, ...] = ()
+    """Time of all weights of the base by the recipe's training from nothing, in that of the adapter."""
+    rank_factors: tuple[float, ...] = ()
+    """Adapters of other ranks too, as many steps: the paper's (Sec. 4.2.2), times these."""
     adapters: Path | None = None
     """Adapters of another origin in the same tables: a folder with one for each pair set, of its folder's name."""
     adapters_base: Path | None = None
@@ -88,7 +94,7 @@ class Settings:
         need(self.minutes is None or not self.curve, "--minutes and --curve exclude each other")
         for name in ("minutes", "cores"):
             positive(name, getattr(self, name))
-        for name in ("curve", "scratch_factors", "pix2pix_factors"):
+        for name in ("curve", "scratch_factors", "pix2pix_factors", "finetune_factors", "rank_factors"):
             need(all(value > 0 for value in getattr(self, name)), f"--{name.replace('_', '-')}: each must be positive")
         for name in ("repeat", "jobs"):
             at_least(name, getattr(self, name), 1)
@@ -141,7 +147,7 @@ class Job:
     length: float | None
     base: str
     trained: str
-    stage: AdaptConfig | ScratchConfig | None
+    stage: Stage | None
     steps: int
     seconds: float
     wanted: tuple[str, ...]
@@ -161,7 +167,7 @@ class Job:
         return " ".join(filter(None, (self.base, self.trained)))
 
 
-def job_of(stage: AdaptConfig | ScratchConfig, **facts: Any) -> Job:
+def job_of(stage: Stage, **facts: Any) -> Job:
     model = TrainedModel(stage.out, 0, stage.base if isinstance(stage, AdaptConfig) else None)
     return Job(stage=stage, model=model, scores=stage.out, **facts)
 
@@ -250,21 +256,31 @@ def recipe_jobs(
     times: dict[str, float],
     job: partial[Job],
 ) -> Iterator[Job]:
-    """The recipe's adapter on each base, its generator from nothing, and pix2pix for the time of the first adapter."""
+    """The recipe's adapter on each base, those of other ranks, all weights of the base, the same generator from
+    nothing, and pix2pix for the time of the first adapter."""
     where = f"{slug(recipe)}-{'own' if length is None else f'{length:g}min'}"
     pairs = len(pair_set.files("train")[0])
 
-    def whole(name: str, recipe: str, step: float, seconds: float, factor: float, base: str = "", **net: Any) -> Job:
+    def whole(
+        name: str,
+        recipe: str,
+        step: float,
+        seconds: float,
+        factor: float,
+        of: str = "",
+        kind: type[ScratchConfig | FinetuneConfig] = ScratchConfig,
+        **net: Any,
+    ) -> Job:
         """All weights of a network, for `factor` times so many seconds."""
         steps = max(1, round(factor * seconds / step))
-        stage = ScratchConfig(
+        stage = kind(
             pairs=pair_set.folder,
-            out=place(config, pair_set, where, base, f"{slug(name)}-{factor:g}"),
+            out=place(config, pair_set, where, of, f"{slug(name)}-{factor:g}"),
             training=trained(config, recipe, "scratch", steps),
             **net,
         )
         title = name if factor == 1 else f"{name}, {factor:g}× the time"
-        return job(stage, base=base, trained=title, steps=steps, seconds=steps * step / config.cores)
+        return job(stage, base=of, trained=title, steps=steps, seconds=steps * step / config.cores)
 
     of_adapters = []
     for base in bases:
@@ -273,9 +289,17 @@ def recipe_jobs(
         of_adapters.append(seconds := steps * step)
         settings: dict[str, Any] = RECIPES[recipe].settings("adapt", base.generator)
         settings["training"] = trained(config, recipe, "adapt", steps)
-        out = place(config, pair_set, where, base.name, "adapter")
-        adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **settings)
-        yield job(adapter, base=base.name, trained=ADAPTER, steps=steps, seconds=seconds / config.cores)
+        of_ranks = {(ADAPTER, ADAPTER): settings}
+        for factor in config.rank_factors:
+            title = f"{ADAPTER}, {'' if factor == 1 else f'{factor:g}× '}the paper's ranks"
+            of_ranks[title, f"{ADAPTER}-{factor:g}"] = settings | {"ranks": Ranks().times(factor)}
+        for (title, name), own in of_ranks.items():
+            out = place(config, pair_set, where, base.name, name)
+            adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **own)
+            yield job(adapter, base=base.name, trained=title, steps=steps, seconds=seconds / config.cores)
+        for factor in config.finetune_factors:
+            own = {"kind": FinetuneConfig, "base": base.folder}
+            yield whole("all weights of the base", recipe, whole_step, seconds, factor, base.name, **own)
         net = {"model": "e2gan", "generator": base.generator, "text": base.text}
         for factor in config.scratch_factors:
             yield whole("from nothing", recipe, whole_step, seconds, factor, base.name, **net)

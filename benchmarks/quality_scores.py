@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from e2gan import AdaptConfig, InputError, Predictor, adapt, train_scratch
+from e2gan import AdaptConfig, InputError, Predictor, ScratchConfig, adapt, train_scratch
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256
 from e2gan.core.images import Pixels, read_image, write_png
@@ -17,9 +17,10 @@ from e2gan.data.photos import pixel_hash
 from e2gan.measure.distances import frechet_draws
 from e2gan.measure.metrics import METRICS
 from e2gan.measure.tallies import pixel_values
+from e2gan.train.finetune import finetune_base
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from quality_jobs import Job, Settings  # noqa: E402 (scripts beside this one, found by the line above)
+from quality_jobs import Job, Settings, Stage  # noqa: E402 (scripts beside this one, found by the line above)
 from runs import once, pairs_of, settings_of  # noqa: E402
 
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
@@ -39,7 +40,7 @@ def measured(job: Job) -> dict[str, Any] | None:
         return read_json(path)["result"]
     try:
         if job.stage is not None:
-            adapt(job.stage) if isinstance(job.stage, AdaptConfig) else train_scratch(job.stage)
+            train(job.stage)
     except LostTrainingError as error:
         note(f"{job.model.folder}: {error}")
         return None
@@ -55,6 +56,15 @@ def measured(job: Job) -> dict[str, Any] | None:
     if not (job.keep or isinstance(job.stage, AdaptConfig) or job.stage is None):
         forget_weights(job, of_pairs)
     return found
+
+
+def train(stage: Stage) -> None:
+    if isinstance(stage, AdaptConfig):
+        adapt(stage)
+    elif isinstance(stage, ScratchConfig):
+        train_scratch(stage)
+    else:
+        finetune_base(stage)
 
 
 def forget_weights(job: Job, of_pairs: dict[str, Any]) -> None:

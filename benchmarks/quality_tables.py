@@ -103,7 +103,12 @@ class Table:
         for (recipe, base, title), ours in rows.items():
             if title != ADAPTER or not recipe:
                 continue
-            table = [row for key, theirs in rows.items() if key[2] != ADAPTER for row in against(ours, theirs)]
+            others = [
+                theirs
+                for key, theirs in rows.items()
+                if key[2] != ADAPTER and key[0] in ("", recipe) and key[1] in ("", base)
+            ]
+            table = [row for theirs in others for row in against(ours, theirs)]
             if table:
                 heading = f"{recipe}, {base}: the adapter against the others, 95 % intervals; positive is better for it"
                 lines += [heading, "", *markdown(["against", "concept", *COMPARED], table), ""]

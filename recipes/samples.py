@@ -4,8 +4,8 @@
     python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --steps 1200
 
 Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet,
-by the recipe `best`; its ranks only where an adapter then stays below 200 KB. Run again, it goes on where it was
-stopped.
+by the recipe `best` at the ranks of `quick`, with which an adapter stays below 200 KB. Run again, it goes on where it
+was stopped.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ import tyro
 
 from base import Recipe, photo_set, selection
 from e2gan import RECIPES, AdaptConfig, InputError, PairsConfig, adapt, make_pairs
-from e2gan.config import Init, Ranks
-from e2gan.config.schemas import AdapterFacts
+from e2gan.config import Init
+from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.files import read_json, write_bytes
-from e2gan.core.outputs import make_folder
+from e2gan.core.outputs import make_folder, read_settings
 from e2gan.core.progress import note
-from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder
-from e2gan.networks.lora import attach, rank_of_layers
-from e2gan.networks.models import load_generator
+from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder, generator_config
 from e2gan.sharing.licence import CARD
 from e2gan.teachers.filters.filters import FILTERS, find
 
@@ -55,7 +53,7 @@ class Samples:
     batch: int = 4
     """Pairs a step."""
     lr: float | None = None
-    """Learning rate (default: the recipe's; half of it for the usual ranks)."""
+    """Learning rate (default: the recipe's)."""
     init: Init = "gradient"
     """What they begin as, as in `e2gan adapt`."""
     start: Path | None = None
@@ -67,16 +65,6 @@ class Samples:
     """Of their names there, for another base than the default."""
 
 
-MOST_BYTES = 200_000  # of an adapter's weights, in half precision
-
-
-def adapter_bytes(base: Path, ranks: Ranks) -> int:
-    """What an adapter of these ranks takes on a base, two bytes a parameter."""
-    generator, _ = load_generator(base)
-    attach(generator, rank_of_layers(generator, ranks))
-    return 2 * sum(p.numel() for p in generator.parameters() if p.requires_grad)
-
-
 def train(config: Samples, name: str) -> Path:
     """One adapter's folder."""
     photos = photo_set(Recipe(photos=config.photos, out=config.out), config.size)
@@ -84,10 +72,9 @@ def train(config: Samples, name: str) -> Path:
     pairs = config.out / f"sample-pairs-{config.size}" / name
     make_pairs(PairsConfig(photos=photos, selection=chosen, concept=FILTERS[name].prompt, out=pairs))
     base = base_folder(config.base)
-    usual, best = Ranks(), RECIPES["best"].adapter["ranks"]
-    ranks = best if adapter_bytes(base, best) < MOST_BYTES else usual
+    ranks = RECIPES["quick"].ranks(generator_config(read_settings(base, BASE, "base")))
     recipe = RECIPES["best"].training["adapt"]
-    lr = recipe.lr / (1 if ranks is best else 2) if config.lr is None else config.lr
+    lr = recipe.lr if config.lr is None else config.lr
     training = replace(recipe, steps=config.steps, minutes=config.minutes, batch=config.batch, lr=lr, seed=config.seed)
     out = config.out / "samples" / f"{config.prefix}{name}"
     start = () if config.start is None else (config.start / name,)

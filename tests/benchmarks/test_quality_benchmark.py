@@ -179,6 +179,29 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("steps")
+def test_an_adapter_is_held_against_other_ranks_and_all_weights(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words: dict[str, object] = {"pairs": project.sepia, "scratch_factors": [1], "minutes": 0.1}
+    assert bench.main(options(project, tmp_path, **words, rank_factors=[1, 16], finetune_factors=[1])) == 0
+    printed, name = capsys.readouterr().out, project.base.name
+    against = printed[printed.index("the adapter against the others") :]
+    for row, steps in {
+        "adapter, the paper's ranks": "6",
+        "adapter, 16× the paper's ranks": "6",
+        "all weights of the base": "3",
+        "from nothing": "3",
+    }.items():
+        assert cells(printed, f"| quick | {name} {row} |")[0][:2] == [steps, "6"]
+        assert f"| {name} {row} | sepia |" in against
+    models = next((tmp_path / "models").glob("sepia/quick-*")) / name
+    ranks = [read_json(models / kind / "e2gan.json")["ranks"]["level2"] for kind in ("adapter-1", "adapter-16")]
+    assert ranks == [4, 64]
+    assert read_json(models / "all-weights-of-the-base-1" / "config.json")["stage"] == "finetune"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("steps")
 def test_without_the_weights_the_scores_and_edits_go_on(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

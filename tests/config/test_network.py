@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from e2gan.cli import main
-from e2gan.config import GeneratorConfig
+from e2gan.config import GeneratorConfig, Ranks
 from e2gan.core.errors import InputError
 from e2gan.networks.generator import Generator
 from tests.config.tiny_commands import refusal
@@ -52,3 +52,9 @@ def test_impossible_settings_are_refused(wrong: dict) -> None:
 def test_an_adapter_without_a_rank_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = "adapt --pairs a --out b --level1 0 --level2 0 --level3 0 --level4 0 --tb 0"
     assert "all ranks are 0" in refusal(arguments, capsys)
+
+
+def test_ranks_times_a_factor_leave_frozen_parts_frozen() -> None:
+    ranks = Ranks(level1=1, level2=4, level3=0, level4=8, tb=1)
+    assert ranks.times(4) == Ranks(level1=4, level2=16, level3=0, level4=32, tb=4)
+    assert ranks.times(0.3) == Ranks(level1=1, level2=1, level3=0, level4=2, tb=1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -66,17 +67,22 @@ def test_single_flags_override_a_recipe(capsys: pytest.CaptureFixture[str]) -> N
     assert (paper["generator"]["padding"], paper["text"]) == ("zero", "clip")
 
 
-def test_quick_adapts_narrow_bases_with_as_many_parameters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quick_gives_adapters_of_both_bases_the_papers_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = {}
-    for name in ("small", "device"):
-        base = base_of(PRESETS[name], tmp_path / name)
-        command = ["adapt", "--pairs", "a", "--out", "b", "--base", str(base), "--recipe", "quick"]
+    for name, recipe in itertools.product(("small", "device"), ("quick", "best")):
+        base = base_of(PRESETS[name], tmp_path / f"{recipe}-{name}")
+        command = ["adapt", "--pairs", "a", "--out", "b", "--base", str(base), "--recipe", recipe]
         found = resolved(capsys, *command)["ranks"]
         generator = Generator(PRESETS[name])
         attach(generator, rank_of_layers(generator, Ranks(**found)))
-        trained[name] = sum(tensor.numel() for tensor in generator.parameters() if tensor.requires_grad)
+        trained[name, recipe] = sum(tensor.numel() for tensor in generator.parameters() if tensor.requires_grad)
         assert resolved(capsys, *command, "--level2", "3")["ranks"] == found | {"level2": 3}
-    assert trained == {"small": 90_480, "device": 91_926}
+    assert trained == {
+        ("small", "quick"): 91_440,
+        ("device", "quick"): 89_877,
+        ("small", "best"): 91_440,
+        ("device", "best"): 364_565,
+    }
 
 
 @pytest.mark.parametrize("length", [("--steps", "7"), ("--epochs", "7"), ("--minutes", "7")])
@@ -168,8 +174,8 @@ def test_what_is_typed_goes_before_a_baselines_own_losses(capsys: pytest.Capture
 
 
 def test_an_adapters_ranks_are_those_of_the_recipe_on_its_base() -> None:
-    twice = Ranks(level1=2, level2=8, level3=16, level4=16, tb=2)
-    assert RECIPES["best"].ranks(PRESETS["device"]) == RECIPES["best"].ranks(PRESETS["small"]) == twice
-    assert RECIPES["quick"].ranks(PRESETS["small"]) == twice
-    assert RECIPES["quick"].ranks(PRESETS["device"]) == Ranks()
+    wide, narrow = (RECIPES["quick"].ranks(PRESETS[name]) for name in ("device", "small"))
+    assert wide != narrow
+    assert RECIPES["best"].ranks(PRESETS["small"]) == narrow
+    assert RECIPES["best"].ranks(PRESETS["device"]) == Ranks().times(4)
     assert RECIPES["paper"].ranks(PRESETS["small"]) == Ranks()  # not the paper's generator: its training alone

@@ -37,6 +37,16 @@ def test_trainable_count_is_the_papers(ranks: Ranks, count: int) -> None:
     assert sum(t.numel() for t in adapter_tensors(g).values()) == count
 
 
+@pytest.mark.parametrize("preset", ["paper", "device"])
+def test_a_rank_is_at_most_what_the_layers_weight_can_have(preset: str) -> None:
+    g = Generator(PRESETS[preset])
+    layers = rank_of_layers(g, Ranks(level1=16))
+    assert [rank for name, rank in layers.items() if name.startswith("level1")] == [16, 3]
+    assert {rank for name, rank in layers.items() if not name.startswith("level1")} == {4, 8, 1}
+    attach(g, layers)
+    assert rank_of_layers(g, Ranks(level1=16)) == layers
+
+
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_untouched_adapter_changes_no_bit(preset: str) -> None:
     g = generator(replace(PRESETS[preset], width=8, heads=2, text_width=16))

@@ -125,6 +125,10 @@ class Ranks(Settings):
             at_least(name, getattr(self, name), 0, MOST_RANK)
         need(any(vars(self).values()), "all ranks are 0: nothing would be trained")
 
+    def times(self, factor: float) -> Ranks:
+        """So many times each, rounded; 1 at least, where it is not 0."""
+        return Ranks(**{name: rank and max(1, round(rank * factor)) for name, rank in vars(self).items()})
+
     @classmethod
     def load(cls, path: Path) -> Ranks:
         """The ranks of a ranks.json (`e2gan ranks`). Raises InputError where the file is none."""

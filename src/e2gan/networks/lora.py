@@ -43,12 +43,26 @@ class LoraConvTranspose2d(LoraConv2d):
 
 
 def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
-    """Name of each layer that an adapter of these ranks sits on → its rank; rank 0 leaves a layer bare."""
+    """Name of each layer that an adapter of these ranks sits on → its rank; rank 0 leaves a layer bare.
+
+    At most what a change of the layer's weight can have: 3 for the convolution that gives three channels.
+    """
     found = {name: getattr(ranks, f"level{level}") for name, level in sampling_layers(generator).items()}
     found |= dict.fromkeys(transformer_layers(generator), ranks.tb)
     # On a generator that carries adapters already, a layer is the `base_layer` of its wrapper.
-    bare = {name.removesuffix(".base_layer"): r for name, r in found.items() if ".lora_" not in name}
+    bare = {
+        name.removesuffix(".base_layer"): min(r, most_rank(generator.get_submodule(name)))
+        for name, r in found.items()
+        if ".lora_" not in name
+    }
     return {name: r for name, r in bare.items() if r}
+
+
+def most_rank(layer: nn.Module) -> int:
+    """Of a linear layer's or a convolution's weight as a matrix, (out, in·k·k)."""
+    weight = layer.get_parameter("weight")
+    out = weight.shape[1 if isinstance(layer, nn.ConvTranspose2d) else 0]
+    return min(out, weight.numel() // out)
 
 
 def parameter_count(generator: Generator, ranks: Ranks) -> int:
