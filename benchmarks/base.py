@@ -64,8 +64,9 @@ Part = Literal["main", "starts", "bases"]
 STYLES = 2  # neural styles among the concepts, where none is named
 SAMPLED = 100  # edits whose mean embedding stands for a concept, as in `e2gan concepts`
 SHARES = (0.25, 1.0)  # of --minutes, for the starts
-# The training of `quick` but its losses: pix2pix is beside them, with its own. Ranks are the paper's.
-ADAPTER = as_published(RECIPES["quick"].training["adapt"])
+# The training of `quick` but its losses: pix2pix is beside them, with its own. Ranks are the paper's, and the rate is
+# what served best with both (docs/log.md).
+ADAPTER = replace(as_published(RECIPES["quick"].training["adapt"]), lr=2e-3)
 # With a shorter warm-up a network without norms is lost after some hundred steps (docs/log.md).
 SCRATCH = replace(as_published(RECIPES["quick"].training["scratch"]), warmup=100)
 

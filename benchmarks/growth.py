@@ -62,9 +62,8 @@ def rows(threads: int, quick: bool) -> dict[str, list[Row]]:
 
 
 def training(row: Row) -> Training:
-    ranks = Ranks(**{level: row.ranks * rank for level, rank in asdict(Ranks()).items()})
     generator = replace(PRESETS["device"], width=row.width)
-    return Training(generator, RECIPES["quick"].training["adapt"], row.pairs, 100, ranks=ranks)
+    return Training(generator, RECIPES["quick"].training["adapt"], row.pairs, 100, ranks=Ranks().times(row.ranks))
 
 
 def serve(row: Row) -> None:

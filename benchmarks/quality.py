@@ -6,9 +6,10 @@
 
 Time is equal by steps: that of one step of each training is measured first, in one thread's own time, which other work
 on the machine leaves alone; a recipe's minutes on --cores cores are then so many of its steps, and from nothing as many
-steps as take the adapter's time, times --scratch-factors; pix2pix, as it was published, times --pix2pix-factors. An
-earlier version's adapters, or others that were trained elsewhere, join by --adapters. --compile makes each step faster,
-their number stays that of uncompiled ones; --no-keep keeps no weights but adapters'. Run again, the command goes on
+steps as take the adapter's time, times --scratch-factors; so all weights of the base, times --finetune-factors, and
+pix2pix, as it was published, times --pix2pix-factors. Adapters of other ranks, by --rank-factors, take the same time.
+An earlier version's adapters, or others that were trained elsewhere, join by --adapters. --compile makes each step
+faster, their number stays that of uncompiled ones; --no-keep keeps no weights but adapters'. Run again, it goes on
 where it was stopped; delete OUT/step-times.json only with OUT/models. Writes OUT/quality.md, the tables of
 docs/quality.md, OUT/results.json, a picture for each concept, recipe and length in OUT/sheets, and --picture.
 """
@@ -59,8 +60,8 @@ def of_sheet(pair_set: PairSet) -> tuple[Pixels, Pixels]:
 
 
 def draw(config: Settings, sheets: Mapping[Path, tuple[Pixels, Pixels]], jobs: Sequence[Job]) -> None:
-    """photo | teacher | table | adapters | from nothing | pix2pix, for each concept, recipe and length. sheets: photos
-    and teacher's edits, by the pair set's folder."""
+    """photo | teacher | table | adapters | all weights | from nothing | pix2pix, for each concept, recipe and length.
+    sheets: photos and teacher's edits, by the pair set's folder."""
     groups: dict[tuple[Path, str, float | None], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.pair_set.folder, job.recipe, job.length), []).append(job)

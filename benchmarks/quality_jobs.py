@@ -54,7 +54,7 @@ class Settings:
     finetune_factors: tuple[float, ...] = ()
     """Time of all weights of the base by the recipe's training from nothing, in that of the adapter."""
     rank_factors: tuple[float, ...] = ()
-    """Adapters of other ranks too, as many steps: the paper's (Sec. 4.2.2), times these."""
+    """Adapters of other ranks too, for the same time: the paper's (Sec. 4.2.2), times these."""
     adapters: Path | None = None
     """Adapters of another origin in the same tables: a folder with one for each pair set, of its folder's name."""
     adapters_base: Path | None = None
@@ -183,9 +183,16 @@ def step_times(config: Settings, bases: Sequence[Base], size: int) -> dict[str, 
             ranks = RECIPES[recipe].ranks(base.generator)
             wanted[of_step(base.name, recipe, "adapt")] = Timed(base.generator, trained(config, recipe, "adapt"), ranks)
             wanted[of_step(base.name, recipe, "scratch")] = Timed(base.generator, trained(config, recipe, "scratch"))
+            for factor in config.rank_factors:
+                timed = Timed(base.generator, trained(config, recipe, "adapt"), Ranks().times(factor))
+                wanted[of_step(base.name, recipe, f"adapt, {title_of(factor)}")] = timed
     if config.pix2pix_factors:
         wanted[of_step("pix2pix", "paper", "scratch")] = Timed(PIX2PIX, trained(config, "paper", "scratch"))
     return step_seconds(config.out / "step-times.json", wanted, size, config.repeat)
+
+
+def title_of(factor: float) -> str:
+    return f"{'' if factor == 1 else f'{factor:g}× '}the paper's ranks"
 
 
 def of_step(network: str, recipe: str, stage: str) -> str:
@@ -261,6 +268,12 @@ def recipe_jobs(
     where = f"{slug(recipe)}-{'own' if length is None else f'{length:g}min'}"
     pairs = len(pair_set.files("train")[0])
 
+    def adapter(base: Base, title: str, name: str, step: float, steps: int, settings: dict[str, Any]) -> Job:
+        own = settings | {"training": trained(config, recipe, "adapt", steps)}
+        out = place(config, pair_set, where, base.name, name)
+        stage = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **own)
+        return job(stage, base=base.name, trained=title, steps=steps, seconds=steps * step / config.cores)
+
     def whole(
         name: str,
         recipe: str,
@@ -288,15 +301,11 @@ def recipe_jobs(
         steps = adapter_steps(config, recipe, length, step, pairs)
         of_adapters.append(seconds := steps * step)
         settings: dict[str, Any] = RECIPES[recipe].settings("adapt", base.generator)
-        settings["training"] = trained(config, recipe, "adapt", steps)
-        of_ranks = {(ADAPTER, ADAPTER): settings}
+        yield adapter(base, ADAPTER, ADAPTER, step, steps, settings)
         for factor in config.rank_factors:
-            title = f"{ADAPTER}, {'' if factor == 1 else f'{factor:g}× '}the paper's ranks"
-            of_ranks[title, f"{ADAPTER}-{factor:g}"] = settings | {"ranks": Ranks().times(factor)}
-        for (title, name), own in of_ranks.items():
-            out = place(config, pair_set, where, base.name, name)
-            adapter = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **own)
-            yield job(adapter, base=base.name, trained=title, steps=steps, seconds=seconds / config.cores)
+            own_step = times[of_step(base.name, recipe, f"adapt, {title_of(factor)}")]
+            own_steps, own = max(1, round(seconds / own_step)), settings | {"ranks": Ranks().times(factor)}
+            yield adapter(base, f"{ADAPTER}, {title_of(factor)}", f"{ADAPTER}-{factor:g}", own_step, own_steps, own)
         for factor in config.finetune_factors:
             own = {"kind": FinetuneConfig, "base": base.folder}
             yield whole("all weights of the base", recipe, whole_step, seconds, factor, base.name, **own)

@@ -97,7 +97,8 @@ class Table:
         return markdown(["recipe", "", "steps", "seconds", *columns], rows)
 
     def compared(self, length: float | None) -> list[str]:
-        """Each adapter against each other row: on how many concepts it is ahead, equal and behind, and by how much."""
+        """A recipe's adapter against each row that is no recipe's, or its own recipe's and its base's: on how many
+        concepts it is ahead, equal and behind, and by how much."""
         rows = self.rows(length, self.sets)
         lines = []
         for (recipe, base, title), ours in rows.items():

@@ -26,8 +26,9 @@ jobs, tables = script("quality_jobs"), script("quality_tables")
 
 @pytest.fixture
 def steps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of an adapter counts as a second, one from nothing as two: ten steps of it in ten seconds."""
+    """A step of an adapter counts as a second, one from nothing or of high ranks as two."""
     of = {"adapt": 1.0, "scratch": 2.0}
+    of |= {"adapt, the paper's ranks": 1.0, "adapt, 16× the paper's ranks": 2.0}
     bases = {f"{base}, quick, {stage}": s for base in (project.base.name, "other") for stage, s in of.items()}
     count_steps_as(monkeypatch, bases | {"pix2pix, paper, scratch": 5.0})
 
@@ -159,7 +160,9 @@ def test_two_bases_pix2pix_and_adapters_of_elsewhere_share_the_tables(
     height, width, _ = read_image(tmp_path / "made" / "picture.jpg").shape
     assert width == GAP + 9 * cell  # photo, teacher, colour table, two adapters, two from nothing, pix2pix twice
     assert height > photos * cell
-    assert f"| {name} adapter |" not in first[first.index("against the others") :]  # nor one adapter against another
+    compared = first[first.index("against the others") :]
+    assert f"| {name} adapter |" not in compared  # nor one adapter against another
+    assert compared.count("| other from nothing |") == 1  # nor against the other base's rows
 
     models = tmp_path / "out" / "models" / "sepia"
     shutil.copytree(next(models.glob("quick-*/other/adapter")), earlier / project.sepia.name)
@@ -188,7 +191,7 @@ def test_an_adapter_is_held_against_other_ranks_and_all_weights(
     against = printed[printed.index("the adapter against the others") :]
     for row, steps in {
         "adapter, the paper's ranks": "6",
-        "adapter, 16× the paper's ranks": "6",
+        "adapter, 16× the paper's ranks": "3",
         "all weights of the base": "3",
         "from nothing": "3",
     }.items():

@@ -37,14 +37,17 @@ def test_trainable_count_is_the_papers(ranks: Ranks, count: int) -> None:
     assert sum(t.numel() for t in adapter_tensors(g).values()) == count
 
 
-@pytest.mark.parametrize("preset", ["paper", "device"])
-def test_a_rank_is_at_most_what_the_layers_weight_can_have(preset: str) -> None:
+@pytest.mark.parametrize(("preset", "most"), [("paper", [64, 3]), ("device", [64, 3]), ("small", [32, 12])])
+def test_a_rank_is_at_most_what_the_layers_weight_can_have(preset: str, most: list[int]) -> None:
     g = Generator(PRESETS[preset])
-    layers = rank_of_layers(g, Ranks(level1=16))
-    assert [rank for name, rank in layers.items() if name.startswith("level1")] == [16, 3]
-    assert {rank for name, rank in layers.items() if not name.startswith("level1")} == {4, 8, 1}
+    layers = rank_of_layers(g, Ranks(level1=4096, level2=4096))
+    width = PRESETS[preset].width
+    sampling = [(name.split("_")[0], rank) for name, rank in layers.items() if name.startswith("level")]
+    assert [rank for level, rank in sampling if level == "level1"] == most
+    assert [rank for level, rank in sampling if level == "level2"] == [2 * width, width]  # channels out, down and up
+    assert {rank for name, rank in layers.items() if not name.startswith(("level1", "level2"))} == {8, 1}
     attach(g, layers)
-    assert rank_of_layers(g, Ranks(level1=16)) == layers
+    assert rank_of_layers(g, Ranks(level1=4096, level2=4096)) == layers
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
