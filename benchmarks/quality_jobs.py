@@ -269,7 +269,7 @@ def recipe_jobs(
     pairs = len(pair_set.files("train")[0])
 
     def adapter(base: Base, title: str, name: str, step: float, steps: int, settings: dict[str, Any]) -> Job:
-        own = settings | {"training": trained(config, recipe, "adapt", steps)}
+        own: dict[str, Any] = settings | {"training": trained(config, recipe, "adapt", steps)}
         out = place(config, pair_set, where, base.name, name)
         stage = AdaptConfig(base=base.folder, pairs=pair_set.folder, out=out, **own)
         return job(stage, base=base.name, trained=title, steps=steps, seconds=steps * step / config.cores)
