@@ -1,7 +1,7 @@
 """The sample adapters that ship, of concepts that the base has not learned, by one command:
 
     python recipes/samples.py --photos ../shared/photos --out work --ship src/e2gan/assets/adapters
-    python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --steps 1200
+    python recipes/samples.py --photos … --out work --ship … --base small --prefix small-
 
 Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet,
 by the recipe `best` at the ranks of `quick`, with which an adapter stays below 200 KB. Run again, it goes on where it
