@@ -1,7 +1,10 @@
-"""The sample adapters that ship, of concepts that the base has not learned, by one command:
+"""Sample adapters, of concepts that the base has not learned, by one command; the small base's that ship by the last two,
+the full base's by an earlier version, of fewer steps:
 
     python recipes/samples.py --photos ../shared/photos --out work --ship src/e2gan/assets/adapters
-    python recipes/samples.py --photos … --out work --ship … --base small --prefix small-
+    python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --concepts golden infrared \
+        vintage winter cartoon sketch
+    python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --concepts brush --steps 1200
 
 Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet,
 by the recipe `best` at the ranks of `quick`, with which an adapter stays below 200 KB. Run again, it goes on where it
