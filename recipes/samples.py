@@ -1,5 +1,5 @@
-"""Sample adapters, of concepts that the base has not learned, by one command; the small base's that ship by the last two,
-the full base's by an earlier version, of fewer steps:
+"""Sample adapters, of concepts that the base has not learned, by one command; the small base's that ship by the last
+two, the full base's by an earlier version, of fewer steps:
 
     python recipes/samples.py --photos ../shared/photos --out work --ship src/e2gan/assets/adapters
     python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --concepts golden infrared \
