@@ -95,7 +95,9 @@ class Settings:
         for name in ("minutes", "cores"):
             positive(name, getattr(self, name))
         for name in ("curve", "scratch_factors", "pix2pix_factors", "finetune_factors", "rank_factors"):
-            need(all(value > 0 for value in getattr(self, name)), f"--{name.replace('_', '-')}: each must be positive")
+            flag, values = f"--{name.replace('_', '-')}", getattr(self, name)
+            need(all(value > 0 for value in values), f"{flag}: each must be positive")
+            need(len(set(values)) == len(values), f"{flag} names one twice")
         for name in ("repeat", "jobs"):
             at_least(name, getattr(self, name), 1)
         need((self.shown is None) == (self.picture is None), "--shown and --picture belong together")

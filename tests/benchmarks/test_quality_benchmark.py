@@ -326,6 +326,7 @@ def test_what_cannot_be_drawn_is_refused_first(
         ({"scratch_factors": [0.0]}, "--scratch-factors: each must be positive"),
         ({"efficientnet": "nowhere.pth"}, "nowhere.pth is missing"),
         ({"pix2pix_factors": [-1.0]}, "--pix2pix-factors: each must be positive"),
+        ({"rank_factors": [4.0, 4.0]}, "--rank-factors names one twice"),
         ({"base": ["small", "small"]}, "--base: two are named alike (small, small)"),
         ({"picture": "a.jpg"}, "--shown and --picture belong together"),
         ({"shown": "nowhere", "picture": "a.png"}, "--picture must end in .jpg"),
