@@ -34,8 +34,6 @@ from e2gan import (
     Predictor,
     ScratchConfig,
     TrainingConfig,
-    adapt,
-    train_scratch,
 )
 from e2gan.config import FinetuneConfig
 from e2gan.config.checks import at_least, need
@@ -48,16 +46,15 @@ from e2gan.core.progress import note
 from e2gan.measure.metrics import MetricScorer, NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.research.comparison import load_sets
-from e2gan.train.finetune import finetune_base
 from e2gan.train.guard import TRIES
-from e2gan.train.loop import METRICS, Trained
+from e2gan.train.loop import METRICS
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from runs import exit_status, in_processes, markdown, once, pairs_of, settings_of  # noqa: E402 (a script beside this one, found by the line above)
+from runs import exit_status, in_processes, markdown, once  # noqa: E402 (scripts beside this one, found by the line above)
+from trainings import Stage, pairs_of, settings_of, train  # noqa: E402
 
 Kind = Literal["adapter", "scratch", "finetune"]
 KINDS: dict[Kind, str] = {"adapter": "adapter", "scratch": "all weights", "finetune": "all weights, from the base"}
-Stage = AdaptConfig | ScratchConfig | FinetuneConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +154,6 @@ class Run:
     def record(self) -> Path:
         return self.out / "runs" / f"{self.name}.json"
 
-    def train(self) -> Trained:
-        if isinstance(self.stage, AdaptConfig):
-            return adapt(self.stage)
-        return train_scratch(self.stage) if isinstance(self.stage, ScratchConfig) else finetune_base(self.stage)
-
     def key(self) -> dict[str, Any]:
         """What makes it the same run: settings and inputs, wherever they lie."""
         base = None if self.subject.base is None or self.kind == "scratch" else sha256(self.subject.base / MODEL)
@@ -231,7 +223,7 @@ def outcome(run: Run) -> dict[str, Any]:
     photos, targets, photo_l1 = tests_of(run.pair_set.folder)
     ended, l1, gave_up = "trained", None, False
     try:
-        run.train()
+        train(run.stage)
     except LostTrainingError as error:
         ended, gave_up = str(error), True
     except InputError as error:

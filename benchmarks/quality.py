@@ -31,10 +31,10 @@ from e2gan.core.images import Pixels, encode_jpeg
 from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
-from e2gan.core.sheets import GAP, sheet
+from e2gan.core.sheets import GAP, sheet, spread
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import MODEL
-from e2gan.research.comparison import load_sets, spread, write_sheet
+from e2gan.research.comparison import load_sets, write_sheet
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from quality_jobs import (  # noqa: E402 (scripts beside this one, found by the line above)

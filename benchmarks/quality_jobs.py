@@ -30,9 +30,9 @@ from e2gan.research.comparison import TrainedModel
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
+from trainings import Stage  # noqa: E402
 
 PHOTO, TABLE, ADAPTER = "the photo as it is", "colour table", "adapter"
-Stage = AdaptConfig | ScratchConfig | FinetuneConfig
 
 
 @dataclass(frozen=True, kw_only=True)

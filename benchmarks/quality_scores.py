@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from e2gan import AdaptConfig, InputError, Predictor, ScratchConfig, adapt, train_scratch
+from e2gan import AdaptConfig, InputError, Predictor
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import read_json, sha256
 from e2gan.core.images import Pixels, read_image, write_png
@@ -17,11 +17,11 @@ from e2gan.data.photos import pixel_hash
 from e2gan.measure.distances import frechet_draws
 from e2gan.measure.metrics import METRICS
 from e2gan.measure.tallies import pixel_values
-from e2gan.train.finetune import finetune_base
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from quality_jobs import Job, Settings, Stage  # noqa: E402 (scripts beside this one, found by the line above)
-from runs import once, pairs_of, settings_of  # noqa: E402
+from quality_jobs import Job, Settings  # noqa: E402 (scripts beside this one, found by the line above)
+from runs import once  # noqa: E402
+from trainings import pairs_of, settings_of, train  # noqa: E402
 
 DISTANCES = ("fd-squeezenet", "fd-efficientnet", "swd")
 DRAWS = 400  # of the test photos, by which two models' Fréchet distances are compared
@@ -58,17 +58,9 @@ def measured(job: Job) -> dict[str, Any] | None:
     return found
 
 
-def train(stage: Stage) -> None:
-    if isinstance(stage, AdaptConfig):
-        adapt(stage)
-    elif isinstance(stage, ScratchConfig):
-        train_scratch(stage)
-    else:
-        finetune_base(stage)
-
-
 def forget_weights(job: Job, of_pairs: dict[str, Any]) -> None:
     """Of a measured model leaves scores and edits, and what it was trained on; raises InputError where that differs."""
+    assert job.stage is not None  # what was trained elsewhere keeps its weights
     once(job.scores / TRAINED, settings_of(job.stage) | of_pairs, dict)
     job.model.weights.unlink(missing_ok=True)  # first: a model without its weights is none
     for file in job.scores.iterdir():

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from e2gan import InputError, PairSet
-from e2gan.core.files import plain, read_json, sha256, write_json
-from e2gan.core.outputs import CONTENT, differences, in_words, make_folder
-from e2gan.data.pair_set import ROWS
-from e2gan.train.loop import NOT_DECISIVE
+from e2gan import InputError
+from e2gan.core.files import plain, read_json, write_json
+from e2gan.core.outputs import differences, in_words, make_folder
 
 Job = TypeVar("Job")
 
@@ -30,18 +28,6 @@ def once(path: Path, key: Mapping[str, Any], work: Callable[[], Mapping[str, Any
     make_folder(path.parent)
     write_json(path, found)
     return found["result"]
-
-
-def settings_of(stage: Any) -> dict[str, Any]:
-    """A training's settings by name, but for those that leave it the same, and for where things lie."""
-    told = {name: value for name, value in plain(stage).items() if name not in ("out", "base", "pairs")}
-    own = (*NOT_DECISIVE, "device")
-    return told | {"training": {name: value for name, value in told["training"].items() if name not in own}}
-
-
-def pairs_of(pair_set: PairSet) -> dict[str, Any]:
-    """What a pair set holds, wherever it lies."""
-    return {"pairs_sha256": sha256(pair_set.folder / ROWS), CONTENT: {"pairs": pair_set.content()}}
 
 
 def check_out(out: Path | None, flag: str = "--out") -> None:

@@ -8,12 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from e2gan.core.images import Pixels
 
 GAP = 6
 INK, PAPER = (30, 30, 30), (255, 255, 255)
+
+
+def spread(of: int, count: int) -> NDArray[np.int64]:
+    """`count` of so many rows, from the first to the last."""
+    return np.unique(np.linspace(0, of - 1, count).round().astype(np.int64))
 
 
 def sheet(rows: Sequence[Sequence[Pixels]], columns: Sequence[str], row_labels: Sequence[str] | None = None) -> Pixels:

@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels, is_blank
+from e2gan.core.sheets import spread
 from e2gan.features.extractors import Extractor, Features
 from e2gan.measure.metrics import METRICS
 from e2gan.measure.segmentation import OverlapTally
@@ -80,7 +81,7 @@ class SplitTally:
         self.blank: list[int] = []
         self._values: dict[str, list[Values]] = {kind: [] for kind in ("photo", *edited)}
         self._overlaps = overlaps
-        self._rows = np.unique(np.linspace(0, self.pairs - 1, rows).round().astype(int))
+        self._rows = spread(self.pairs, rows)
 
     def add(self, start: int, photos: Pixels, targets: Pixels, edits: Mapping[str, Pixels]) -> None:
         """The images from number `start` on: uint8 (N, H, W, 3) and (M, H, W, 3), and of each kind of edits (N, …)."""

@@ -51,30 +51,24 @@ def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
     found |= dict.fromkeys(transformer_layers(generator), ranks.tb)
     # On a generator that carries adapters already, a layer is the `base_layer` of its wrapper.
     bare = {
-        name.removesuffix(".base_layer"): min(r, most_rank(generator.get_submodule(name)))
+        name.removesuffix(".base_layer"): min(r, *_as_matrix(generator.get_submodule(name)))
         for name, r in found.items()
         if ".lora_" not in name
     }
     return {name: r for name, r in bare.items() if r}
 
 
-def most_rank(layer: nn.Module) -> int:
-    """Of a linear layer's or a convolution's weight as a matrix, (out, in·k·k)."""
-    weight = layer.get_parameter("weight")
-    out = weight.shape[1 if isinstance(layer, nn.ConvTranspose2d) else 0]
-    return min(out, weight.numel() // out)
-
-
 def parameter_count(generator: Generator, ranks: Ranks) -> int:
     """Parameters of an adapter of these ranks on a bare generator (Tab. 5)."""
-    count = 0
-    for name, rank in rank_of_layers(generator, ranks).items():
-        layer: Any = generator.get_submodule(name)
-        if isinstance(layer, nn.Linear):
-            count += rank * (layer.in_features + layer.out_features)
-        else:
-            count += rank * (layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1] + layer.out_channels)
-    return count
+    layers = rank_of_layers(generator, ranks)
+    return sum(rank * sum(_as_matrix(generator.get_submodule(name))) for name, rank in layers.items())
+
+
+def _as_matrix(layer: nn.Module) -> tuple[int, int]:
+    """out, in·k·k: of the weight of a linear layer or a convolution."""
+    weight = layer.get_parameter("weight")
+    out = weight.shape[1 if isinstance(layer, nn.ConvTranspose2d) else 0]
+    return out, weight.numel() // out
 
 
 def lora_config(layers: Mapping[str, int]) -> LoraConfig:

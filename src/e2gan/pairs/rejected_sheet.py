@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from e2gan.core.images import Pixels, read_image, resize, write_png
-from e2gan.core.sheets import sheet
+from e2gan.core.sheets import sheet, spread
 from e2gan.data.photos import PhotoSet
 from e2gan.pairs.candidates import THRESHOLD, Candidate
 
@@ -48,7 +48,7 @@ def sample(rows: Sequence[Candidate], most: int) -> list[Candidate]:
         shares[0] -= 1  # the rare ones are what one has not seen yet
     chosen = []
     for group, share in zip(groups, shares, strict=True):
-        chosen += [group[i] for i in np.linspace(0, len(group) - 1, share).round().astype(int)]
+        chosen += [group[i] for i in spread(len(group), share)]
     return chosen[:most]
 
 

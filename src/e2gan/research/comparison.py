@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from e2gan.config.schemas import ScoreFile
 from e2gan.core.errors import InputError
@@ -19,7 +18,7 @@ from e2gan.core.names import slug
 from e2gan.core.outputs import CONTENT, differences
 from e2gan.core.progress import note
 from e2gan.core.record import as_recorded
-from e2gan.core.sheets import sheet
+from e2gan.core.sheets import sheet, spread
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import MIOU, MetricScorer, NetworkOptions, Score
@@ -221,11 +220,6 @@ class Comparison:
         rows = spread(min(len(photos), len(targets)), count)
         edits = [(name, Predictor(model.load(), self.device).batch(photos[rows])) for name, model in models]
         write_sheet(path, photos[rows], targets[rows], edits)
-
-
-def spread(of: int, count: int) -> NDArray[np.int64]:
-    """`count` of so many rows, from the first to the last."""
-    return np.unique(np.linspace(0, of - 1, count).round().astype(np.int64))
 
 
 def write_sheet(path: Path, photos_NHWC: Pixels, targets_NHWC: Pixels, edits: Sequence[tuple[str, Pixels]]) -> None:

@@ -132,7 +132,7 @@ def saturated(values: Sequence[float], gain: float) -> bool:
 
 
 def doubled(ranks: Ranks, thresholds: Ranks) -> Ranks:
-    return at_most(Ranks(**{level: 2 * getattr(ranks, level) for level in LEVELS}), thresholds)
+    return at_most(ranks.times(2), thresholds)
 
 
 def at_most(ranks: Ranks, thresholds: Ranks) -> Ranks:
