@@ -44,6 +44,7 @@ ABSENT: dict[str, Any] = {
     "generator.output": "tanh",
     "generator.fold": 1,
     "generator.place": False,
+    "ranks_cut": True,  # a half-done run of earlier goes on without: begun_without
     "metadata": "keep",  # edit
     "provenance": True,
     "runtime": "pytorch",
@@ -91,6 +92,12 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "")
         elif before != after:
             names.append(name)
     return names
+
+
+def begun_without(out: Path, setting: str) -> bool:
+    """Whether a run at `out` is half done, and an earlier version began it, which had no such setting."""
+    config = partial_of(out) / CONFIG
+    return config.exists() and setting not in read_json(config, StageConfig).get("settings", {})
 
 
 def in_words(changed: Sequence[str], settings: Mapping[str, Any]) -> str:

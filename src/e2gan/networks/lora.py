@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from e2gan.config import Ranks
 from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
 
+CUT = "ranks_cut"  # the setting of a run whose layers' ranks are cut; earlier versions cut none
+
 
 class LoraConvTranspose2d(LoraConv2d):
     """LoRA of a transposed convolution: A is a transposed convolution to r channels, B is 1×1."""
@@ -42,20 +44,18 @@ class LoraConvTranspose2d(LoraConv2d):
         return torch.einsum("irhw,ro->iohw", A.float(), B[:, :, 0, 0].float()).to(A.dtype) * self.scaling[adapter]
 
 
-def rank_of_layers(generator: Generator, ranks: Ranks) -> dict[str, int]:
+def rank_of_layers(generator: Generator, ranks: Ranks, *, cut: bool = True) -> dict[str, int]:
     """Name of each layer that an adapter of these ranks sits on → its rank; rank 0 leaves a layer bare.
 
-    At most what a change of the layer's weight can have: 3 for the convolution that gives three channels.
+    cut: at most what a change of the layer's weight can have: 3 for the convolution that gives three channels.
     """
     found = {name: getattr(ranks, f"level{level}") for name, level in sampling_layers(generator).items()}
     found |= dict.fromkeys(transformer_layers(generator), ranks.tb)
     # On a generator that carries adapters already, a layer is the `base_layer` of its wrapper.
-    bare = {
-        name.removesuffix(".base_layer"): min(r, *_as_matrix(generator.get_submodule(name)))
-        for name, r in found.items()
-        if ".lora_" not in name
-    }
-    return {name: r for name, r in bare.items() if r}
+    layers = {name: r for name, r in found.items() if r and ".lora_" not in name}
+    if cut:
+        layers = {name: min(r, *_as_matrix(generator.get_submodule(name))) for name, r in layers.items()}
+    return {name.removesuffix(".base_layer"): r for name, r in layers.items()}
 
 
 def parameter_count(generator: Generator, ranks: Ranks) -> int:

@@ -22,6 +22,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.outputs import (
     ELSEWHERE,
+    begun_without,
     check_beside,
     earlier_file,
     growing,
@@ -39,7 +40,7 @@ from e2gan.measure.metrics import SCORE_LEGEND, MetricScorer, NetworkOptions, Sc
 from e2gan.networks.discriminator import Discriminator
 from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.networks.generator import Generator
-from e2gan.networks.lora import adapter_tensors, attach, attach_tensors, grow, rank_of_layers
+from e2gan.networks.lora import CUT, adapter_tensors, attach, attach_tensors, grow, rank_of_layers
 from e2gan.networks.lora_training import train_mode
 from e2gan.networks.models import Model, encoder_of, load_discriminator, load_generator
 from e2gan.research.comparison import aligned, networks_read, reads_of_sets, settings_with_sets
@@ -151,8 +152,17 @@ class Measure:
     not done again.
     """
 
-    def __init__(self, config: RanksConfig, base: Path, pair_set: PairSet, folder: Path, scorer: MetricScorer) -> None:
-        self.config, self.base, self.folder, self.scorer = config, base, folder, scorer
+    def __init__(
+        self,
+        config: RanksConfig,
+        base: Path,
+        pair_set: PairSet,
+        folder: Path,
+        scorer: MetricScorer,
+        *,
+        cut: bool = True,
+    ) -> None:
+        self.config, self.base, self.folder, self.scorer, self.cut = config, base, folder, scorer, cut
         self.pair_set = pair_set
         self.device = resolve_device(config.training.device)
         _, settings = load_generator(base)
@@ -195,7 +205,7 @@ class Measure:
         """The base with the adapter of the step before, grown to these ranks; its discriminator likewise."""
         generator, _ = load_generator(self.base)
         discriminator = load_discriminator(self.base)
-        layers = rank_of_layers(generator, ranks)
+        layers = rank_of_layers(generator, ranks, cut=self.cut)
         if number == 0:
             attach(generator, layers)
         else:
@@ -230,7 +240,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     base = base_folder(config.base)
     sets = [PairSet.load(folder) for folder in sampled(config)]
     options = NetworkOptions(features=config.features, inception=config.inception, device=config.training.device)
-    settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric)
+    settings = settings_with_sets(config, sets, base_sha256=sha256(base / MODEL), metric=config.metric, **{CUT: True})
     reads = reads_of_sets(sets, base=base_content(base), **networks_read(options))
     settings = with_reads(settings, reads)
     if (earlier := earlier_file(config.out, "ranks", settings)) is not None:
@@ -243,6 +253,7 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     work = partial_of(config.out)
     concepts = []
     with growing(work, "ranks", settings, reads=reads):
+        cut = not begun_without(config.out, CUT)
         for pair_set in sets:  # all of them, before hours of work on the first
             splits = [row["split"] for row in pair_set.rows]
             check_fit(config.training, splits.count("train"))
@@ -250,11 +261,11 @@ def find_ranks(config: RanksConfig) -> RanksFound:
             if splits.count("val") < 2:
                 raise InputError(f"{pair_set.folder} has too few validation photos: the search needs at least 2")
         for i, pair_set in enumerate(sets):
-            measure = Measure(config, base, pair_set, work / f"concept{i}", scorer)
+            measure = Measure(config, base, pair_set, work / f"concept{i}", scorer, cut=cut)
             history, best = search(measure, config.start, config.thresholds, config.gain)
             concepts.append(Concept(pair_set.prompt, pair_set.folder, history, best))
     ranks = largest([c.history[c.best].ranks for c in concepts])
-    attach(generator, rank_of_layers(generator, ranks))
+    attach(generator, rank_of_layers(generator, ranks, cut=cut))
     count = sum(p.numel() for p in generator.parameters() if p.requires_grad)
     result = RanksFound(out=config.out, metric=config.metric, ranks=ranks, parameters=count, concepts=concepts)
     plot(result)

@@ -13,6 +13,7 @@ from e2gan.config import AdaptConfig, Ranks, TrainingConfig
 from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_json
+from e2gan.core.outputs import begun_without
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import (
@@ -29,6 +30,7 @@ from e2gan.networks.folders import (
 )
 from e2gan.networks.generator import Generator
 from e2gan.networks.lora import (
+    CUT,
     adapter_tensors,
     attach,
     check_shapes,
@@ -57,7 +59,7 @@ def adapt(config: AdaptConfig) -> Trained:
     AdaptConfig.checked(config)
     folder = base_folder(config.base)
     generator, settings = load_generator(folder)
-    layers = rank_of_layers(generator, config.ranks)
+    layers: dict[str, int] = {}
     pair_set = PairSet.load(config.pairs)
     check_size(generator.config, pair_set.size, config.training.crop)
     encoder = encoder_of(settings, config.text)
@@ -67,6 +69,7 @@ def adapt(config: AdaptConfig) -> Trained:
     others = [_tensors_of(path, base_hash, generator) for path in starts]
 
     def make(device: torch.device) -> Trainer:
+        layers.update(rank_of_layers(generator, config.ranks, cut=not begun_without(config.out, CUT)))
         slopes = gradients(generator.to(device), layers, data.to(device), config) if config.init == "gradient" else {}
         attach(generator, layers)
         if others:
@@ -87,6 +90,7 @@ def adapt(config: AdaptConfig) -> Trained:
         "base_sha256": base_hash,
         "generator": settings["generator"],
         "start_sha256": [adapter_sha256(path) for path in starts],
+        CUT: True,
     }
     reads = reads_of(pair_set, config.selection) | {
         "base": base_content(folder),
