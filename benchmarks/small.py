@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -41,11 +38,12 @@ from e2gan.networks.generator import Generator
 from e2gan.train.step import parameters
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
-from step import steady_clock  # noqa: E402 (a script beside this one, found by the line above)
+import wasm  # noqa: E402 (scripts beside this one, found by the line above)
+from step import steady_clock  # noqa: E402
+from wasm import WASM, Wasm  # noqa: E402
 
 FRAMES = 30.0  # a second, in the best runtime
 TIMES = 15.0  # as fast as the full size, in WASM
-WASM = "WASM"
 CLOSE = {"fp32": 1, "bf16": 24}  # 8-bit levels that a runtime may differ from PyTorch in fp32
 
 
@@ -109,38 +107,17 @@ class InProcess:
         return 1000 * (clock() - start) / frames
 
 
-class Wasm:
-    """onnxruntime-web in a Node process, SIMD."""
+@dataclass(frozen=True)
+class InWasm:
+    """Candidates in onnxruntime-web."""
 
-    def __init__(self, modules: Path, threads: int, photo: Pixels, folder: Path) -> None:
-        self.to, self.loaded = folder / "edit.bin", set[str]()
-        self.shape = photo.shape
-        (folder / "photo.bin").write_bytes(photo.tobytes())
-        script = Path(__file__).with_name("wasm.mjs")
-        arguments = [modules, threads, folder / "photo.bin", photo.shape[1]]
-        command = ["node", str(script), *map(str, arguments)]
-        self.node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, **request: object) -> dict[str, Any]:
-        """Raises InputError where the model does not run."""
-        assert self.node.stdin is not None
-        assert self.node.stdout is not None
-        print(json.dumps(request), file=self.node.stdin, flush=True)
-        line = self.node.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "Node ended"}
-        if "error" in answer:
-            raise InputError(f"WASM: {answer['error']}")
-        return answer
+    wasm: Wasm
 
     def edit(self, candidate: Candidate) -> Pixels:
-        if candidate.name not in self.loaded:
-            self.ask(load=str(candidate.file))
-            self.loaded.add(candidate.name)
-        self.ask(edit=str(candidate.file), to=str(self.to))
-        return np.frombuffer(self.to.read_bytes(), np.uint8).reshape(self.shape)
+        return self.wasm.edit(candidate.file)
 
     def time(self, candidate: Candidate, seconds: float) -> float:
-        return self.ask(time=str(candidate.file), seconds=seconds)["ms"]
+        return self.wasm.time(candidate.file, seconds)
 
 
 def in_torch(model: Callable[[torch.Tensor], torch.Tensor], *, bf16: bool) -> Callable[[Pixels], Pixels]:
@@ -166,12 +143,8 @@ def absent(modules: Path | None) -> dict[str, str]:
         importlib.import_module("openvino")
     except ImportError as error:
         why["OpenVINO"] = str(error)
-    if shutil.which("node") is None:
-        why[WASM] = "there is no node on the path"
-    elif modules is None:
-        why[WASM] = "--node-modules was not given"
-    elif not any((modules / part / "onnxruntime-web").is_dir() for part in ("", "node_modules")):
-        why[WASM] = f"{modules} has no onnxruntime-web"
+    if (reason := wasm.absent(modules)) is not None:
+        why[WASM] = reason
     return why
 
 
@@ -191,12 +164,8 @@ def runtimes(photo: Pixels, threads: int, modules: Path | None, folder: Path) ->
     if WASM in missing or modules is None:
         yield found
         return
-    wasm = Wasm(modules, threads, photo, folder)
-    try:
-        yield found | {f"{WASM} fp32": wasm}
-    finally:
-        wasm.node.kill()
-        wasm.node.wait()
+    with wasm.in_node(modules, threads, photo, folder) as node:
+        yield found | {f"{WASM} fp32": InWasm(node)}
 
 
 Times = Mapping[str, Mapping[str, list[float]]]

@@ -103,7 +103,7 @@ def test_a_runtime_with_another_edit_is_refused(bench: Any) -> None:
 
 def test_what_cannot_be_timed_is_told_with_its_reason(bench: Any, tmp_path: Path, monkeypatch: Any) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(bench.shutil, "which", lambda _: "/usr/bin/node")
+        patch.setattr(bench.wasm.shutil, "which", lambda _: "/usr/bin/node")
         assert bench.absent(None)["WASM"] == "--node-modules was not given"
         assert bench.absent(tmp_path)["WASM"] == f"{tmp_path} has no onnxruntime-web"
         (tmp_path / "node_modules" / "onnxruntime-web").mkdir(parents=True)

@@ -28,7 +28,7 @@ RESERVED = {
 
 
 class FixedBranch(nn.Module):
-    """A layer, and beside it an adapter's branch: layer(x) + B(A(x)) (Sec. 4.2.2). Unlike `unmerged.Branch`, whose
+    """A layer, and beside it an adapter's branch: layer(x) + B(A(x)) (Sec. 4.2.2). Unlike `unmerged.Adapted`, whose
     weights are given with each call, all of it is constant.
 
     A, B: layers of PEFT's, B with the adapter's strength in its weights.

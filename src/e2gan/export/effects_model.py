@@ -79,7 +79,7 @@ class EffectsModel:
             raise InputError(f"weights {', '.join(map(str, given.values()))}: must add to 1")
         if not (_is_number(strength) and 0 <= strength <= MOST_STRENGTH):
             raise InputError(f"strength {strength}: must lie in 0..{MOST_STRENGTH}")
-        # What counts nothing would cost its ranks all the same.
+        # What counts nothing would cost its prompt all the same.
         mixed = {name: weight for name, weight in given.items() if weight}
         parts = [self._load(name) for name in mixed]
         feed = {"strength": np.array(strength, np.float32), "weights": np.array([*mixed.values()], np.float32)}
@@ -99,7 +99,8 @@ class EffectsModel:
         side = -(-PROBE // self.multiple) * self.multiple
         ramp = np.linspace(0, 255, side).astype(np.uint8)
         photo = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], ramp[None, ::-1]), -1)[None]
-        if self._run(feed | {"strength": np.array(1, np.float32)}, photo).std(axis=(1, 2)).max() == 0:
+        feed = feed | {"strength": np.array(1, np.float32), "photo": photo} | self._seen(WHOLE)
+        if self._run(feed).std(axis=(1, 2)).max() == 0:
             names = " and ".join(effects)
             raise InputError(f"{self.path}: the edit by {names} is one flat colour: its weights are damaged")
         self._tried |= set(effects)
@@ -108,14 +109,18 @@ class EffectsModel:
         """photos_NHWC: uint8, or what `core.pixel_input.as_batch` takes. place: left, top, right and bottom of what
         is seen, in parts of the whole photo; without effect where the base has no sense of place. Raises InputError
         for what is no such photos, and a height or width that is no multiple of the base's own."""
+        return self._run(self.feed(photos_NHWC, place))
+
+    def feed(self, photos_NHWC: Picture, place: Sequence[float] = WHOLE) -> Arrays:
+        """All of the graph's inputs by name, for another runtime. Arguments and errors: as of a call."""
         photos = as_batch(photos_NHWC)
         check_sides(photos, None, self.multiple)
-        return self._run(self._feed, photos, place)
+        return self._feed | {"photo": photos} | self._seen(place)
 
-    def _run(self, feed: Arrays, photos_NHWC: Pixels, place: Sequence[float] = WHOLE) -> Pixels:
-        feed = feed | {"photo": photos_NHWC}
-        if "place" in self._inputs:
-            feed["place"] = np.array([place], np.float32)
+    def _seen(self, place: Sequence[float]) -> Arrays:
+        return {"place": np.array([place], np.float32)} if "place" in self._inputs else {}
+
+    def _run(self, feed: Arrays) -> Pixels:
         (edits,) = self.session.run(["edit"], feed)
         return edits  # pyright: ignore[reportReturnType]
 
@@ -137,7 +142,7 @@ class EffectsModel:
             raise InputError(f"{self.path}: what it says of the inputs is not what {self.manifest['base']['file']} has")
 
     def _load(self, name: str) -> tuple[Arrays, Arrays]:
-        """An effect's branches and its prompt, float32, read once."""
+        """An effect's A and B, and its prompt, float32, read once."""
         if name not in self._loaded:
             entry = self._entries[name]
             files = (entry["file"], entry["sha256"], "lora"), (entry["prompt_file"], entry["prompt_sha256"], "prompt")

@@ -1,4 +1,4 @@
-"""A base as a device needs it for many effects: adapters and prompts are inputs, and nothing is merged (Sec. 4.2.2)."""
+"""A base as a device needs it for many effects: adapters and prompts are inputs of its graph (Sec. 4.2.2)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2gan.export.exact_forms import plain_attention
 from e2gan.networks.generator import Attention, Generator, TransformerBlock, sampling_layers, transformer_layers
 from e2gan.networks.pixels import free_sides, from_pixels
-from e2gan.networks.resized_conv import PADDING, STRIDE, SUMS, ResizedConv2d, fix_kernels
+from e2gan.networks.resized_conv import SUMS, ResizedConv2d, fix_kernels
 
 HIDDEN = -10000.0  # what a prompt's padding has in place of 0 before the softmax; half precision holds it
 EXAMPLE = 3  # effects, ranks and words of the example that a graph is traced by; 1 would become a constant
 TEXT_LAYERS = (".cross_attention.to_k", ".cross_attention.to_v")
 
 
-class Branch(nn.Module):
-    """A layer, and beside it an adapter's branch whose weights are given with each call: layer(x) + B(A(x)).
+class Adapted(nn.Module):
+    """A layer whose weight W becomes W + BA with each call, A and B an adapter's, given with it (Sec. 4.2.2).
+
+    Not the branch B(A(x)) beside the layer, as it is trained: a sum of weights is cheaper than convolutions of whole
+    maps, and an adapter of any rank, or a mix of several, costs as much as one.
 
     A, B: of PEFT's shapes for this layer; `functional_call` puts the inputs in their place. ranks: which of their axes
     is the rank.
@@ -39,24 +41,18 @@ class Branch(nn.Module):
             self.register_buffer(name, torch.zeros([*shape[:axis], EXAMPLE, *shape[axis:]]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        layer: Any = self.layer
-        if isinstance(layer, nn.Linear):
-            return layer(x) + F.linear(F.linear(x, self.A), self.B)
+        weight = self.layer.get_parameter("weight")
+        return torch.func.functional_call(self.layer, {"weight": weight + self._change(weight)}, (x,))
+
+    def _change(self, weight: Tensor) -> Tensor:
+        """BA, of the weight's shape."""
+        A, B = self.A.movedim(self.ranks[0], 0), self.B.movedim(self.ranks[1], 1)  # (r, in, k, k), (out, r, 1, 1)
         if self.resized:
-            kernel = (self.A.flatten(2) @ SUMS.T).unflatten(2, (4, 4)).transpose(0, 1)  # as `transposed_kernel`
-            h = F.conv_transpose2d(x, kernel, None, STRIDE, PADDING)
-        elif isinstance(layer, nn.ConvTranspose2d):
-            stride, padding, output_padding = layer.stride, layer.padding, layer.output_padding
-            h = F.conv_transpose2d(x, self.A, None, stride, padding, output_padding)  # pyright: ignore
-            return layer(x) + F.conv2d(h, self.B.transpose(0, 1))
-        elif layer.stride == (1, 1) and layer.kernel_size != (1, 1):
-            # The same as a transposed convolution: a runtime multiplies few channels and adds shifted maps, where a
-            # convolution of weights that are no constants copies all of x for each place of the kernel.
-            sides = [k - 1 - p for k, p in zip(layer.kernel_size, layer.padding, strict=True)]
-            h = F.conv_transpose2d(x, self.A.transpose(0, 1).flip(2, 3), None, 1, sides)
-        else:
-            h = F.conv2d(x, self.A, None, layer.stride, layer.padding)
-        return layer(x) + F.conv2d(h, self.B)
+            A = A.flatten(2) @ SUMS.T  # of the 4×4 kernel, as `transposed_kernel`
+        change = B.flatten(1) @ A.flatten(1)
+        if isinstance(self.layer, nn.ConvTranspose2d):  # which a ResizedConv2d has become too
+            return change.view_as(weight.transpose(0, 1)).transpose(0, 1)
+        return change.view_as(weight)
 
 
 def _shapes(layer: nn.Module) -> tuple[list[int], list[int], tuple[int, int]]:
@@ -100,12 +96,12 @@ class GivenAttention(nn.Module):
 
 
 class UnmergedModel(nn.Module):
-    """A base's generator with an adapter's branches and prompts as inputs.
+    """A base's generator with adapters and prompts as inputs.
 
     photo: uint8 (N, H, W, 3). place: float32 (1, 4), None where the generator has no sense of place. strength: float32
-    (). weights: float32 (S,). given: the inputs of `names`, prompts and branches. Returns uint8 (N, H, W, 3).
+    (). weights: float32 (S,). given: the inputs of `names`, prompts, A and B. Returns uint8 (N, H, W, 3).
 
-    generator: bare; copied. more: layers beside those of an ordinary adapter that have branches.
+    generator: bare; copied. more: layers beside those of an ordinary adapter that adapters change.
     """
 
     def __init__(self, generator: Generator, more: Sequence[str] = ()) -> None:
@@ -120,7 +116,7 @@ class UnmergedModel(nn.Module):
             if hasattr(block, "cross_attention"):
                 setattr(block, "cross_attention", GivenAttention(block.cross_attention))  # noqa: B010
         for name in self.layers:
-            self.generator.set_submodule(name, Branch(self.generator.get_submodule(name)))
+            self.generator.set_submodule(name, Adapted(self.generator.get_submodule(name)))
         fix_kernels(self.generator)
         plain_attention(self.generator)
         self.requires_grad_(False)
@@ -153,8 +149,8 @@ class UnmergedModel(nn.Module):
             found |= {f"prompt.{place}.keys": attention.keys, f"prompt.{place}.values": attention.values}
             found["prompt.hidden"] = attention.hidden
         for name in self.layers:
-            branch: Any = self.generator.get_submodule(name)
-            found |= {f"{name}.A": branch.A, f"{name}.B": branch.B}
+            layer: Any = self.generator.get_submodule(name)
+            found |= {f"{name}.A": layer.A, f"{name}.B": layer.B}
         # Not the buffers themselves, whose shapes the exporter would take for fixed.
         return {name: tensor.clone() for name, tensor in found.items()}
 
@@ -162,8 +158,8 @@ class UnmergedModel(nn.Module):
         """Name of each A and B → the axis that is its rank."""
         found = {}
         for name in self.layers:
-            branch: Any = self.generator.get_submodule(name)
-            found |= {f"{name}.A": branch.ranks[0], f"{name}.B": branch.ranks[1]}
+            layer: Any = self.generator.get_submodule(name)
+            found |= {f"{name}.A": layer.ranks[0], f"{name}.B": layer.ranks[1]}
         return found
 
     def _attentions(self) -> list[str]:
