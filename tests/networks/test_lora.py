@@ -140,7 +140,7 @@ def test_an_adapter_starts_as_another_one(preset: str) -> None:
     known, fresh = touched(generator(config)), generator(config)
     tensors = adapter_tensors(known)
     attach(fresh, rank_of_layers(fresh, RANKS))
-    start_from(fresh, [tensors])
+    assert start_from(fresh, [tensors]) == pytest.approx(1)
     photo, text = inputs()
     assert torch.allclose(fresh(photo, text), known(photo, text), atol=1e-4)
     # A higher rank than the known one's begins the same, and its new channels can still learn.
@@ -155,7 +155,7 @@ def test_the_mean_of_two_is_cut_to_the_ranks() -> None:
     one, two = (adapter_tensors(touched(generator(), seed=seed)) for seed in (2, 3))
     wide = generator()
     attach(wide, rank_of_layers(wide, Ranks(level1=2, level2=4, level3=6, level4=6, tb=2)))
-    start_from(wide, [one, two])
+    assert start_from(wide, [one, two]) == pytest.approx(1)
     mean = generator()
     attach_tensors(mean, one, "one")
     attach_tensors(mean, two, "two")
@@ -164,7 +164,7 @@ def test_the_mean_of_two_is_cut_to_the_ranks() -> None:
     assert torch.allclose(wide.eval()(photo, text), mean.eval()(photo, text), atol=1e-4)
     narrow = generator()
     attach(narrow, rank_of_layers(narrow, RANKS))
-    start_from(narrow, [one, two])
+    assert 0.3 < start_from(narrow, [one, two]) < 0.95
     assert not torch.allclose(narrow(photo, text), mean(photo, text), atol=1e-3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -157,12 +158,17 @@ def test_the_same_seed_gives_the_same_adapter_file(project: Project, tmp_path: P
     assert any(not torch.equal(tensors[0][k], tensors[1][k]) for k in tensors[0])
 
 
-def test_an_adapter_starts_as_the_mean_of_others(project: Project, tmp_path: Path) -> None:
+def test_an_adapter_starts_as_the_mean_of_others(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     still = TrainingConfig(steps=1, batch=2, lr=1e-9, precision="fp32")
     config = AdaptConfig(
         base=project.base, pairs=project.sepia, out=tmp_path / "next", start=(project.adapter,), training=still
     )
     adapt(config)
+    assert "--start" not in capsys.readouterr().err
+    adapt(replace(config, out=tmp_path / "narrow", ranks=Ranks(level1=1, level2=1, level3=1, level4=1, tb=1)))
+    assert re.search(r"--start: this adapter's ranks hold [3-9]\d% of what it starts from", capsys.readouterr().err)
     photo = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     old, new = (
         Predictor(Model.load(base=project.base, adapter=(folder,))).batch(photo).astype(int)

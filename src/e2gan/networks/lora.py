@@ -154,13 +154,15 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
                 module.weight.copy_(value)
 
 
-def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], name: str = "default") -> None:
+def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], name: str = "default") -> float:
     """Let an attached, untouched adapter begin as the mean of others of the same base.
 
     Means are of the weight changes BA, cut to the adapter's ranks by their singular values: for one adapter of the same
     ranks that is the adapter itself. Layers and ranks that the others do not have stay untouched.
+    Returns the part of these layers' mean changes that the ranks hold, by squares: 1 where nothing is cut.
     Raises ValueError where a tensor has another shape than its layer asks for.
     """
+    held = whole = 0.0
     for layer_name, layer in lora_layers(generator).items():
         transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
         own = {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
@@ -178,10 +180,12 @@ def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], n
             continue
         U, S, V = torch.linalg.svd(torch.stack(changes).sum(0) / len(adapters), full_matrices=False)
         rank = min(len(A), int(S.gt(1e-6 * S[0]).sum()))
+        held, whole = held + float(S[:rank].square().sum()), whole + float(S.square().sum())
         root = S[:rank, None].sqrt()
         with torch.no_grad():
             A[:rank] = (root * V[:rank]).view_as(A[:rank])
             B[:rank] = (root * U[:, :rank].T).view_as(B[:rank])
+    return held / whole if whole else 1.0
 
 
 def start_along(generator: Generator, gradients: Mapping[str, Tensor], name: str = "default") -> None:

@@ -14,6 +14,7 @@ from e2gan.config.schemas import AdapterFacts
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, sha256, write_json
 from e2gan.core.outputs import begun_without
+from e2gan.core.progress import note
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import (
@@ -47,6 +48,7 @@ from e2gan.train.loop import Trained, TrainingResult, batches, check_size, ident
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
+ALL = 0.995  # of a start: half precision, and what is told as 100 %
 GRADIENT_PAIRS = 16  # that --init gradient looks at: as long as a dozen steps
 
 
@@ -74,9 +76,11 @@ def adapt(config: AdaptConfig) -> Trained:
         attach(generator, layers)
         if others:
             try:
-                start_from(generator, others)
+                held = start_from(generator, others)
             except ValueError as error:
                 raise InputError(f"--start: {error}") from error
+            if held < ALL:
+                note(f"--start: this adapter's ranks hold {held:.0%} of what it starts from")
         if slopes:
             start_along(generator, slopes)
         discriminator = load_discriminator(folder).to(device).train()
