@@ -51,7 +51,7 @@ class Wasm:
     def put(self, name: str, inputs: Mapping[str, Any]) -> str:
         """The file of a model's inputs beside the photo, float32, as `edit` and `time` take it."""
         file = self.folder / f"{name}.safetensors"
-        save_file({key: np.ascontiguousarray(value) for key, value in inputs.items()}, file)
+        save_file({key: np.require(value, np.float32, "C") for key, value in inputs.items()}, file)
         return str(file)
 
     def edit(self, file: Path, feed: str | None = None) -> Pixels:

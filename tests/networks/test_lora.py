@@ -165,6 +165,9 @@ def test_the_mean_of_two_is_cut_to_the_ranks() -> None:
     narrow = generator()
     attach(narrow, rank_of_layers(narrow, RANKS))
     assert 0.3 < start_from(narrow, [one, two]) < 0.95
+    less = generator()
+    attach(less, rank_of_layers(less, replace(RANKS, tb=0, level1=0)))
+    assert 0.1 < start_from(less, [one]) < 0.95  # of layers that it has not
     assert not torch.allclose(narrow(photo, text), mean(photo, text), atol=1e-3)
 
 

@@ -44,7 +44,7 @@ ABSENT: dict[str, Any] = {
     "generator.output": "tanh",
     "generator.fold": 1,
     "generator.place": False,
-    "ranks_cut": True,  # a half-done run of earlier goes on without: begun_without
+    "ranks_cut": True,  # finished runs count as the same; half-done ones go on uncut (`begun_without`)
     "metadata": "keep",  # edit
     "provenance": True,
     "runtime": "pytorch",
@@ -95,7 +95,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "")
 
 
 def begun_without(out: Path, setting: str) -> bool:
-    """Whether a run at `out` is half done, and an earlier version began it, which had no such setting."""
+    """Whether a run at `out` is half done, begun by an earlier version that had no such setting."""
     config = partial_of(out) / CONFIG
     return config.exists() and setting not in read_json(config, StageConfig).get("settings", {})
 

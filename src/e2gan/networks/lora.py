@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from e2gan.config import Ranks
 from e2gan.networks.generator import Generator, sampling_layers, transformer_layers
 
-CUT = "ranks_cut"  # the setting of a run whose layers' ranks are cut; earlier versions cut none
+PREFIX = "base_model.model."  # of PEFT's names of layers
+CUT = "ranks_cut"  # the setting of a run whose layers' ranks are cut; the runs of versions without it are not
 
 
 class LoraConvTranspose2d(LoraConv2d):
@@ -108,8 +109,8 @@ def adapter_tensors(generator: Generator, name: str = "default") -> dict[str, Te
     tensors = {}
     for layer_name, layer in lora_layers(generator).items():
         if name in layer.lora_A:
-            tensors[f"base_model.model.{layer_name}.lora_A.weight"] = layer.lora_A[name].weight.detach()
-            tensors[f"base_model.model.{layer_name}.lora_B.weight"] = layer.lora_B[name].weight.detach()
+            tensors[f"{PREFIX}{layer_name}.lora_A.weight"] = layer.lora_A[name].weight.detach()
+            tensors[f"{PREFIX}{layer_name}.lora_B.weight"] = layer.lora_B[name].weight.detach()
     return tensors
 
 
@@ -118,13 +119,13 @@ def check_shapes(generator: Generator, tensors: Mapping[str, Tensor]) -> None:
     that could be weights."""
     bare = {n.replace(".base_layer", "") for n, _ in generator.named_modules()}
     for key, tensor in tensors.items():
-        layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        layer = key.removeprefix(PREFIX).removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
         if layer not in bare:
             raise ValueError(f"the generator has no layer '{layer}'")
         if tensor.ndim not in (2, 4) or not tensor.is_floating_point():
             raise ValueError(f"layer '{layer}': a tensor of {tuple(tensor.shape)}, {tensor.dtype}, is no weight")
         for part in "AB":
-            if f"base_model.model.{layer}.lora_{part}.weight" not in tensors:
+            if f"{PREFIX}{layer}.lora_{part}.weight" not in tensors:
                 raise ValueError(f"layer '{layer}': lora_{part} is missing or has another shape")
 
 
@@ -137,7 +138,7 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
     bare = {n.replace(".base_layer", ""): m for n, m in generator.named_modules()}
     check_shapes(generator, tensors)
     for key, tensor in tensors.items():
-        layer = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        layer = key.removeprefix(PREFIX).removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
         if key.endswith(".lora_A.weight"):
             module = bare[layer]
             module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
@@ -148,7 +149,7 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
             if name not in layer.lora_A:
                 continue
             for part, module in (("A", layer.lora_A[name]), ("B", layer.lora_B[name])):
-                value = tensors.get(f"base_model.model.{layer_name}.lora_{part}.weight")
+                value = tensors.get(f"{PREFIX}{layer_name}.lora_{part}.weight")
                 if value is None or value.shape != module.weight.shape:
                     raise ValueError(f"layer '{layer_name}': lora_{part} is missing or has another shape")
                 module.weight.copy_(value)
@@ -159,33 +160,47 @@ def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], n
 
     Means are of the weight changes BA, cut to the adapter's ranks by their singular values: for one adapter of the same
     ranks that is the adapter itself. Layers and ranks that the others do not have stay untouched.
-    Returns the part of these layers' mean changes that the ranks hold, by squares: 1 where nothing is cut.
+    Returns the part of the mean changes that the adapter holds, by squares: 1 where no rank and no layer is cut.
     Raises ValueError where a tensor has another shape than its layer asks for.
     """
     held = whole = 0.0
-    for layer_name, layer in lora_layers(generator).items():
-        transposed = isinstance(layer.get_base_layer(), nn.ConvTranspose2d)
-        own = {"A": layer.lora_A[name].weight, "B": layer.lora_B[name].weight}
-        A, B = (_rank_first(own[part], part, transposed) for part in own)
-        changes = []
-        for tensors in adapters:
-            found = {part: tensors.get(f"base_model.model.{layer_name}.lora_{part}.weight") for part in own}
-            if found["A"] is None or found["B"] is None:
-                continue
-            a, b = (_rank_first(t.float(), part, transposed) for part, t in found.items() if t is not None)
-            if a.shape[1:] != A.shape[1:] or b.shape[1:] != B.shape[1:] or len(a) != len(b):
-                raise ValueError(f"layer '{layer_name}' of an adapter has another shape")
-            changes.append(b.flatten(1).T @ a.flatten(1))
-        if not changes:
+    own = lora_layers(generator)
+    theirs = (key.removeprefix(PREFIX).partition(".lora_")[0] for tensors in adapters for key in tensors)
+    for layer_name in dict.fromkeys([*own, *theirs]):
+        layer = own[layer_name].get_base_layer() if layer_name in own else generator.get_submodule(layer_name)
+        change = _mean_change(adapters, layer_name, layer)
+        if change is None:
             continue
-        U, S, V = torch.linalg.svd(torch.stack(changes).sum(0) / len(adapters), full_matrices=False)
+        U, S, V = torch.linalg.svd(change, full_matrices=False)
+        whole += float(S.square().sum())
+        if layer_name not in own:
+            continue
+        transposed = isinstance(layer, nn.ConvTranspose2d)
+        A, B = (
+            _rank_first(weights[name].weight, part, transposed)
+            for part, weights in (("A", own[layer_name].lora_A), ("B", own[layer_name].lora_B))
+        )
         rank = min(len(A), int(S.gt(1e-6 * S[0]).sum()))
-        held, whole = held + float(S[:rank].square().sum()), whole + float(S.square().sum())
+        held += float(S[:rank].square().sum())
         root = S[:rank, None].sqrt()
         with torch.no_grad():
             A[:rank] = (root * V[:rank]).view_as(A[:rank])
             B[:rank] = (root * U[:, :rank].T).view_as(B[:rank])
     return held / whole if whole else 1.0
+
+
+def _mean_change(adapters: Sequence[Mapping[str, Tensor]], layer_name: str, layer: nn.Module) -> Tensor | None:
+    """The mean of what adapters add to a layer's weight, (out, in·k·k); None where none has the layer."""
+    transposed, changes = isinstance(layer, nn.ConvTranspose2d), []
+    for tensors in adapters:
+        A, B = (tensors.get(f"{PREFIX}{layer_name}.lora_{part}.weight") for part in "AB")
+        if A is None or B is None:
+            continue
+        a, b = _rank_first(A.float(), "A", transposed), _rank_first(B.float(), "B", transposed)
+        if len(a) != len(b) or (b[0].numel(), a[0].numel()) != _as_matrix(layer):
+            raise ValueError(f"layer '{layer_name}' of an adapter has another shape")
+        changes.append(b.flatten(1).T @ a.flatten(1))
+    return torch.stack(changes).sum(0) / len(adapters) if changes else None
 
 
 def start_along(generator: Generator, gradients: Mapping[str, Tensor], name: str = "default") -> None:

@@ -20,8 +20,8 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import read_json
 from e2gan.core.tensors import TensorHeader, check_tensors, read_tensors
 from e2gan.networks.folders import ADAPTER, ADAPTER_CONFIG
+from e2gan.networks.lora import PREFIX
 
-PREFIX = "base_model.model."
 COUNTED = {"r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora"}
 TARGETS = {"target_modules", "exclude_modules"}
 # Of training alone, of other PEFT methods that a setting of its own turns on, or said of the file and not of the edit.

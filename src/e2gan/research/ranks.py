@@ -254,6 +254,8 @@ def find_ranks(config: RanksConfig) -> RanksFound:
     concepts = []
     with growing(work, "ranks", settings, reads=reads):
         cut = not begun_without(config.out, CUT)
+        if not cut:
+            del settings[CUT]
         for pair_set in sets:  # all of them, before hours of work on the first
             splits = [row["split"] for row in pair_set.rows]
             check_fit(config.training, splits.count("train"))

@@ -48,7 +48,7 @@ from e2gan.train.loop import Trained, TrainingResult, batches, check_size, ident
 from e2gan.train.losses import l1_loss
 from e2gan.train.step import Trainer
 
-ALL = 0.995  # of a start: half precision, and what is told as 100 %
+ALL = 0.995  # of a start that counts as held: half precision loses some, and more would be told as 100 %
 GRADIENT_PAIRS = 16  # that --init gradient looks at: as long as a dozen steps
 
 
@@ -80,7 +80,7 @@ def adapt(config: AdaptConfig) -> Trained:
             except ValueError as error:
                 raise InputError(f"--start: {error}") from error
             if held < ALL:
-                note(f"--start: this adapter's ranks hold {held:.0%} of what it starts from")
+                note(f"--start: this adapter's ranks hold {held:.0%} of what it starts from (by squares of weights)")
         if slopes:
             start_along(generator, slopes)
         discriminator = load_discriminator(folder).to(device).train()
