@@ -24,6 +24,7 @@ from e2gan.editing.detail import guided
 from e2gan.editing.runtimes import fastest, load_runtime, work
 from e2gan.editing.tiles import Place, edit_in_tiles
 from e2gan.networks.baselines.lut import LookUpTable
+from e2gan.networks.folded_output import fold_output
 from e2gan.networks.generator import WHOLE
 from e2gan.networks.models import Model
 from e2gan.networks.pixels import LEAST, checked_finite, from_pixels, to_pixels
@@ -103,6 +104,8 @@ class Predictor:
         self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
         runtime = fitted(runtime, RuntimeName, "--runtime")
+        if self.device.type == "cpu":
+            fold_output(self.generator)
         self.notes: list[str] = []
         count = fitted(photos, int, "photos")
         self.runtime = fastest(self.device, work(plain, count)) if runtime == "auto" else runtime
