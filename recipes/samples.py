@@ -1,10 +1,7 @@
-"""Sample adapters, of concepts that the base has not learned, by one command; the small base's that ship by the last
-two, the full base's by an earlier version, of fewer steps:
+"""Sample adapters, of concepts that the base has not learned, by one command for each base; those that ship are by:
 
     python recipes/samples.py --photos ../shared/photos --out work --ship src/e2gan/assets/adapters
-    python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --concepts golden infrared \
-        vintage winter cartoon sketch
-    python recipes/samples.py --photos … --out work --ship … --base small --prefix small- --concepts brush --steps 1200
+    python recipes/samples.py --photos … --out work --ship … --base small --prefix small-
 
 Trained on crops of the base's own photographs (recipes/base.py), which it makes in --out where they are not there yet,
 by the recipe `best` at the ranks of `quick`, with which an adapter stays below 200 KB. Run again, it goes on where it
@@ -28,9 +25,16 @@ from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.files import read_json, write_bytes
 from e2gan.core.outputs import make_folder, read_settings
 from e2gan.core.progress import note
-from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder, generator_config
+from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder, generator_config, shipped_bases
 from e2gan.sharing.licence import CARD
 from e2gan.teachers.filters.filters import FILTERS, find
+
+# Base → steps of its samples, by concept where they are not those of the rest. A longer `brush` is nearer to its
+# teacher by numbers, and hatches smooth skies of large photos.
+STEPS = {
+    "full": {"": 2000, "vintage": 1200, "cartoon": 3000, "sketch": 3000, "brush": 1000},
+    "small": {"": 3000, "brush": 1200},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,8 @@ class Samples:
     """Side of the pictures, of which crops of 128 are trained on."""
     pairs: int = 400
     """Training pairs of each (Sec. 5.1)."""
-    steps: int = 3000
-    """Training steps of each."""
+    steps: int | None = None
+    """Training steps of each (default: those of STEPS)."""
     minutes: float | None = None
     """Training minutes of each instead."""
     batch: int = 4
@@ -78,7 +82,8 @@ def train(config: Samples, name: str) -> Path:
     ranks = RECIPES["quick"].ranks(generator_config(read_settings(base, BASE, "base")))
     recipe = RECIPES["best"].training["adapt"]
     lr = recipe.lr if config.lr is None else config.lr
-    training = replace(recipe, steps=config.steps, minutes=config.minutes, batch=config.batch, lr=lr, seed=config.seed)
+    steps = steps_of(base, name) if config.steps is None else config.steps
+    training = replace(recipe, steps=steps, minutes=config.minutes, batch=config.batch, lr=lr, seed=config.seed)
     out = config.out / "samples" / f"{config.prefix}{name}"
     start = () if config.start is None else (config.start / name,)
     settings = AdaptConfig(
@@ -86,6 +91,12 @@ def train(config: Samples, name: str) -> Path:
     )
     print(adapt(settings), file=sys.stderr)
     return out
+
+
+def steps_of(base: Path, name: str) -> int:
+    """Of a sample that ships; of another base, as the full one's."""
+    of_base = STEPS[next((known for known, path in shipped_bases().items() if path == base), "full")]
+    return of_base.get(name, of_base[""])
 
 
 def ship(adapter: Path, out: Path) -> None:

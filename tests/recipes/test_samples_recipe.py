@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from e2gan.core.files import read_json
-from e2gan.networks.folders import ABOUT, shipped_adapters
+from e2gan.networks.folders import ABOUT, shipped_adapters, shipped_base_of
 from tests.benchmarks import ROOT, script
 
 
@@ -21,7 +21,9 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_each_sample_has_the_card_of_its_training(recipe: Any, tmp_path: Path) -> None:
     for name, folder in shipped_adapters().items():
-        assert (folder / "README.md").read_text("utf-8") == recipe.card(name, read_json(folder / ABOUT))
+        about = read_json(folder / ABOUT)
+        assert (folder / "README.md").read_text("utf-8") == recipe.card(name, about)
+        assert about["steps"] == recipe.steps_of(shipped_base_of(folder), name.removeprefix("small-"))
         shutil.copytree(folder, tmp_path / "trained" / name)
         (tmp_path / "trained" / name / "README.md").unlink()
         recipe.ship(tmp_path / "trained" / name, tmp_path / "shipped" / name)

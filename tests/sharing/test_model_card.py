@@ -36,7 +36,7 @@ def test_an_adapters_card_says_what_a_hub_asks() -> None:
     assert {"e2gan", "lora"} <= {*told["tags"]}
     assert "base_model" not in told  # it is on no hub
     base = sha256(FULL / MODEL)[:16]
-    for fact in ("# golden", "91,926 parameters", "`full`, which ships", "256 pixels", base):
+    for fact in ("# golden", "89,877 parameters", "`full`, which ships", "256 pixels", base):
         assert fact in card
     named = adapter_card(GOLDEN, Shown(repository="me/golden", base=FULL, base_repository="me/base"))
     assert head(named)["base_model"] == "me/base"
