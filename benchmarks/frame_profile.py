@@ -25,7 +25,6 @@ from e2gan import PRESETS
 from e2gan.config.checks import at_least
 from e2gan.core.images import Pixels
 from e2gan.core.progress import track
-from e2gan.export.pixel_model import PixelModel
 from e2gan.networks.generator import Generator
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
@@ -46,9 +45,9 @@ def kind_of(name: str) -> str:
     return next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), REST)
 
 
-def shares(model: PixelModel, photo: Pixels, frames: int, *, bf16: bool) -> tuple[float, dict[str, float], int]:
+def shares(model: torch.nn.Module, photo: Pixels, frames: int, *, bf16: bool) -> tuple[float, dict[str, float], int]:
     """Milliseconds of a frame's operations, the part of each kind, 0..1, and the operations a frame."""
-    run = small.in_torch(model.folded(), bf16=bf16)
+    run = small.in_torch(model, bf16=bf16)
     for _ in range(3):
         run(photo)
     with profile(activities=[ProfilerActivity.CPU]) as found:

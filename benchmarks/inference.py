@@ -95,7 +95,7 @@ def pixel_model(name: str, size: int) -> PixelModel:
 
 
 def run_in_torch(row: Row) -> Callable[[Pixels], Pixels]:
-    model: Any = pixel_model(row.model, row.size).folded()
+    model: Any = pixel_model(row.model, row.size)
     if "compiled" in row.precision:
         model = torch.compile(model, dynamic=False)
     return in_torch(model, bf16=row.precision.startswith("bf16"))

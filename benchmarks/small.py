@@ -155,7 +155,7 @@ def runtimes(photo: Pixels, threads: int, modules: Path | None, folder: Path) ->
     missing = absent(modules)
     found: dict[str, Runtime] = {}
     for p in ("fp32", "bf16"):
-        found[f"PyTorch {p}"] = InProcess(lambda c, bf16=p == "bf16": in_torch(c.model.folded(), bf16=bf16), photo)
+        found[f"PyTorch {p}"] = InProcess(lambda c, bf16=p == "bf16": in_torch(c.model, bf16=bf16), photo)
     found["ONNX Runtime fp32"] = InProcess(lambda candidate: OnnxModel(candidate.file, threads), photo)
     if "OpenVINO" not in missing:
         for p in ("fp32", "bf16"):

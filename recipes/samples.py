@@ -29,8 +29,8 @@ from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base
 from e2gan.sharing.licence import CARD
 from e2gan.teachers.filters.filters import FILTERS, find
 
-# Base → steps of its samples, by concept where they are not those of the rest. A longer `brush` is nearer to its
-# teacher by numbers, and hatches smooth skies of large photos.
+# Base → steps of its samples, by concept where they are not those of the rest. More bring each nearer by numbers, but a
+# longer `brush` hatches smooth skies of large photos.
 STEPS = {
     "full": {"": 2000, "vintage": 1200, "cartoon": 3000, "sketch": 3000, "brush": 1000},
     "small": {"": 3000, "brush": 1200},

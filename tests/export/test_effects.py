@@ -77,7 +77,7 @@ def test_verify_finds_all_adapters_and_compares_anew(effects: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_layer_that_an_effect_leaves_has_zeros_one_beyond_the_usual_its_own(project: Project, tmp_path: Path) -> None:
+def test_a_layer_of_no_effect_has_zeros_and_one_beyond_the_usual_its_own(project: Project, tmp_path: Path) -> None:
     """Adapters of other layers than ours: PEFT's own may be on any."""
     odd = tmp_path / "odd"
     shutil.copytree(project.adapter, odd)

@@ -60,9 +60,10 @@ def test_a_generator_gives_the_same_and_says_so(preset: str) -> None:
 
 
 def test_edits_are_the_same_by_every_runtime(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
     photos = np.random.default_rng(0).integers(0, 256, (2, 48, 32, 3), np.uint8)
     model = Model.load(base=project.base, adapter=(project.adapter,))
-    runtimes: tuple[RuntimeName, ...] = ("pytorch", "pytorch-bf16")
+    runtimes: tuple[RuntimeName, ...] = ("pytorch", "pytorch-bf16", "openvino", "openvino-bf16")
     found = {runtime: Predictor(model, "cpu", runtime).batch(photos) for runtime in runtimes}
     assert any(isinstance(module, FoldedConv2d) for module in Predictor(model, "cpu").generator.modules())
     monkeypatch.setattr(predictor, "fold_output", lambda network: network)

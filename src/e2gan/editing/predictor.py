@@ -104,13 +104,13 @@ class Predictor:
         self.per_pixel = isinstance(self.generator, LookUpTable)
         self.tokens = None if model.tokens is None else model.tokens.to(self.device)
         runtime = fitted(runtime, RuntimeName, "--runtime")
-        if self.device.type == "cpu":
-            fold_output(self.generator)
         self.notes: list[str] = []
         count = fitted(photos, int, "photos")
         self.runtime = fastest(self.device, work(plain, count)) if runtime == "auto" else runtime
         if self.per_pixel:
             self.runtime = "pytorch"  # a table is next to no work
+        if self.device.type == "cpu":
+            fold_output(self.generator)
         try:
             self.run = load_runtime(self.runtime, self.generator, self.tokens, self.device)
         except InputError as error:

@@ -55,7 +55,7 @@ def to_onnx(model: PixelModel, size: int | None, facts: Mapping[str, str]) -> by
     """
     require()
     # Given the module itself, the ONNX exporter would silently fix a size that it cannot keep free.
-    proto = exported(traced(model.folded(), size), ["photo"])
+    proto = exported(traced(model, size), ["photo"])
     about = {"e2gan": __version__, "size": str(size or "any"), "multiple": str(model.multiple)}
     label(proto, about | dict(facts))
     return checked_bytes(proto)

@@ -26,7 +26,7 @@ def write(order: Order, path: Path) -> None:
     """model.xml and model.bin. fp16 stores the weights in half; what is computed in is the device's choice."""
     openvino = import_openvino()
     with quiet():
-        model = openvino.convert_model(traced(order.model.folded(), order.size))
+        model = openvino.convert_model(traced(order.model, order.size))
     model.inputs[0].get_tensor().set_names({"photo"})
     model.outputs[0].get_tensor().set_names({"edit"})
     for key, value in as_facts(order).items():

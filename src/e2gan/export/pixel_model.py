@@ -14,7 +14,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from e2gan.core.errors import InputError
 from e2gan.core.images import Pixels
 from e2gan.networks.fixed_attention import fix_prompt
-from e2gan.networks.folded_output import fold_output
 from e2gan.networks.pixels import LEAST, free_sides, from_pixels, to_pixels
 from e2gan.networks.resized_conv import fix_kernels
 
@@ -48,12 +47,6 @@ class PixelModel(nn.Module):
             return edit
         before = photo.float()
         return (before + self.strength * (edit.float() - before)).round().clamp(0, 255).to(torch.uint8)
-
-    def folded(self) -> PixelModel:
-        """A copy for runtimes that compute on processors, see `networks/folded_output.py`."""
-        copy = deepcopy(self)
-        fold_output(copy.generator)
-        return copy
 
     def halved(self) -> PixelModel:
         """A copy that computes in fp16 between the pixels."""

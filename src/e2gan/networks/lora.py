@@ -171,10 +171,10 @@ def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], n
         change = _mean_change(adapters, layer_name, layer)
         if change is None:
             continue
-        U, S, V = torch.linalg.svd(change, full_matrices=False)
-        whole += float(S.square().sum())
+        whole += float(change.square().sum())
         if layer_name not in own:
             continue
+        U, S, V = torch.linalg.svd(change, full_matrices=False)
         transposed = isinstance(layer, nn.ConvTranspose2d)
         A, B = (
             _rank_first(weights[name].weight, part, transposed)
@@ -192,12 +192,14 @@ def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], n
 def _mean_change(adapters: Sequence[Mapping[str, Tensor]], layer_name: str, layer: nn.Module) -> Tensor | None:
     """The mean of what adapters add to a layer's weight, (out, in·k·k); None where none has the layer."""
     transposed, changes = isinstance(layer, nn.ConvTranspose2d), []
+    weight = _rank_first(layer.get_parameter("weight"), "A", transposed)  # (out, in, k, k)
+    wanted = weight.shape[1:], (len(weight), *[1] * (weight.dim() - 2))
     for tensors in adapters:
         A, B = (tensors.get(f"{PREFIX}{layer_name}.lora_{part}.weight") for part in "AB")
         if A is None or B is None:
             continue
         a, b = _rank_first(A.float(), "A", transposed), _rank_first(B.float(), "B", transposed)
-        if len(a) != len(b) or (b[0].numel(), a[0].numel()) != _as_matrix(layer):
+        if len(a) != len(b) or (a.shape[1:], b.shape[1:]) != wanted:
             raise ValueError(f"layer '{layer_name}' of an adapter has another shape")
         changes.append(b.flatten(1).T @ a.flatten(1))
     return torch.stack(changes).sum(0) / len(adapters) if changes else None
