@@ -98,11 +98,10 @@ def frames(root: Path, size: int, rounds: int, threads: int, modules: Path | Non
 def in_turns(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each way's frames, one of each a round; the first allocates, and does not count."""
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
+    for _ in range(rounds + 1):
         for name, frame in ways.items():
-            took = frame()
-            times[name] += [took] if turn else []
-    return times
+            times[name].append(frame())
+    return {name: row[1:] for name, row in times.items()}
 
 
 def table(runtime: str, size: int, times: Mapping[str, Sequence[float]]) -> None:

@@ -199,10 +199,10 @@ def verdict(times: Times, name: str) -> tuple[str, str]:
     of_best = times[best][name]
     frames = 1000 / statistics.median(of_best)
     said = f"{frames:.1f} ({best}; fastest round {1000 / min(of_best):.1f})"
-    wasm = [speedup(of_runtime, name) for runtime, of_runtime in times.items() if runtime.startswith(WASM)]
-    if not wasm:
+    in_wasm = [speedup(of_runtime, name) for runtime, of_runtime in times.items() if runtime.startswith(WASM)]
+    if not in_wasm:
         return said, "not known without WASM"
-    return said, "yes" if frames >= FRAMES and wasm[0] >= TIMES else "no"
+    return said, "yes" if frames >= FRAMES and in_wasm[0] >= TIMES else "no"
 
 
 def table(title: str, times: Times, candidates: list[Candidate], size: int) -> str:

@@ -25,7 +25,7 @@ from e2gan.config.schemas import BASE, AdapterFacts
 from e2gan.core.files import read_json, write_bytes
 from e2gan.core.outputs import make_folder, read_settings
 from e2gan.core.progress import note
-from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder, generator_config, shipped_bases
+from e2gan.networks.folders import ABOUT, ADAPTER, ADAPTER_CONFIG, CONCEPT, base_folder, generator_config, shipped_name
 from e2gan.sharing.licence import CARD
 from e2gan.teachers.filters.filters import FILTERS, find
 
@@ -95,7 +95,7 @@ def train(config: Samples, name: str) -> Path:
 
 def steps_of(base: Path, name: str) -> int:
     """Of a sample that ships; of another base, as the full one's."""
-    of_base = STEPS[next((known for known, path in shipped_bases().items() if path == base), "full")]
+    of_base = STEPS[shipped_name(base) or "full"]
     return of_base.get(name, of_base[""])
 
 

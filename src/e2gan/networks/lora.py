@@ -114,12 +114,17 @@ def adapter_tensors(generator: Generator, name: str = "default") -> dict[str, Te
     return tensors
 
 
+def _layer_of(key: str) -> str:
+    """The layer of a tensor of `adapter_tensors`, which may be anybody's: any other text stays as it is."""
+    return key.removeprefix(PREFIX).removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+
+
 def check_shapes(generator: Generator, tensors: Mapping[str, Tensor]) -> None:
     """Raises ValueError where tensors are not an adapter's: of a layer that the generator lacks, half of one, or none
     that could be weights."""
     bare = {n.replace(".base_layer", "") for n, _ in generator.named_modules()}
     for key, tensor in tensors.items():
-        layer = key.removeprefix(PREFIX).removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        layer = _layer_of(key)
         if layer not in bare:
             raise ValueError(f"the generator has no layer '{layer}'")
         if tensor.ndim not in (2, 4) or not tensor.is_floating_point():
@@ -138,7 +143,7 @@ def attach_tensors(generator: Generator, tensors: Mapping[str, Tensor], name: st
     bare = {n.replace(".base_layer", ""): m for n, m in generator.named_modules()}
     check_shapes(generator, tensors)
     for key, tensor in tensors.items():
-        layer = key.removeprefix(PREFIX).removesuffix(".lora_A.weight").removesuffix(".lora_B.weight")
+        layer = _layer_of(key)
         if key.endswith(".lora_A.weight"):
             module = bare[layer]
             module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
@@ -165,7 +170,7 @@ def start_from(generator: Generator, adapters: Sequence[Mapping[str, Tensor]], n
     """
     held = whole = 0.0
     own = lora_layers(generator)
-    theirs = (key.removeprefix(PREFIX).partition(".lora_")[0] for tensors in adapters for key in tensors)
+    theirs = (_layer_of(key) for tensors in adapters for key in tensors)
     for layer_name in dict.fromkeys([*own, *theirs]):
         layer = own[layer_name].get_base_layer() if layer_name in own else generator.get_submodule(layer_name)
         change = _mean_change(adapters, layer_name, layer)
