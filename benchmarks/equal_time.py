@@ -14,8 +14,9 @@ from e2gan import GeneratorConfig, InputError, TrainingConfig
 from e2gan.config import Ranks
 from e2gan.core.device import resolve_device
 from e2gan.core.files import plain, read_json, write_json
-from e2gan.core.outputs import differences, in_words, make_folder
+from e2gan.core.outputs import make_folder
 from e2gan.core.progress import note
+from e2gan.core.reruns import differences, in_words
 from e2gan.measure.cost import Key, latencies
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]

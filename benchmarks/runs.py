@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from e2gan import InputError
 from e2gan.core.files import plain, read_json, write_json
-from e2gan.core.outputs import differences, in_words, make_folder
+from e2gan.core.outputs import make_folder
+from e2gan.core.reruns import differences, in_words
 
 Job = TypeVar("Job")
 

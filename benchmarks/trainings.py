@@ -8,7 +8,7 @@ from typing import Any
 from e2gan import AdaptConfig, PairSet, ScratchConfig, adapt, train_scratch
 from e2gan.config import FinetuneConfig
 from e2gan.core.files import plain, sha256
-from e2gan.core.outputs import CONTENT
+from e2gan.core.reruns import CONTENT
 from e2gan.data.pair_set import ROWS
 from e2gan.train.finetune import finetune_base
 from e2gan.train.loop import NOT_DECISIVE, Trained

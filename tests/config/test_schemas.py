@@ -13,7 +13,8 @@ ROOT = Path(e2gan.__file__).parent
 READERS = ("read_json", "read_jsonl", "read_begun", "read_toml", "parse_json")
 # What may be of any form, and why.
 WITHOUT_FORM = {
-    "core/outputs.py": "the stage tells the form; and a file that may be of any program",
+    "core/outputs.py": "the stage tells the form",
+    "core/reruns.py": "a file that may be of any program",
     "core/originals.py": "a file that may be of any program",
     "research/verify.py": "a file that may be of any program",
     "teachers/settings.py": "a value that the user typed",

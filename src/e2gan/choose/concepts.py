@@ -19,7 +19,8 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import sha256, write_json
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import prompt_key
-from e2gan.core.outputs import check_beside, earlier_file, make_folder, replaced_note, versions, with_reads
+from e2gan.core.outputs import check_beside, make_folder, versions
+from e2gan.core.reruns import earlier_file, replaced_note, with_reads
 from e2gan.core.schemas import fits
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.data.photos import read_stack, shuffled

@@ -1,9 +1,8 @@
-"""What a stage writes, and how a rerun recognises it: finished, half done, or made with other settings.
+"""The folders that stages write: claimed, begun or gone on with, and put in their place when they are whole.
 
 A stage writes into `OUT.partial` and renames it to `OUT` when all is written; meanwhile no other run can (locks.py). A
-run that was killed leaves the partial folder, and the same command goes on from it. A run is the same one where its
-stage and its settings are, and the bytes of the files that it reads (identity.py): `differences` is the one comparison,
-for folders and for single JSON files.
+run that was killed leaves the partial folder, and the same command goes on from it. What makes it the same run is in
+reruns.py.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from e2gan import __version__
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, check_name, clear_beside, plain, read_json, write_json
+from e2gan.core.files import CONFIG, check_name, clear_beside, read_json, write_json
 from e2gan.core.locks import LOCK, clear_lock, only_writer
 from e2gan.core.record import FORMAT, NOW, place_of, record
-from e2gan.core.schemas import StageConfig, check_form, fits
+from e2gan.core.reruns import CONTENT, differences, in_words, with_reads
+from e2gan.core.schemas import StageConfig, check_form
 
 if TYPE_CHECKING:
     from e2gan.core.identity import Reads
@@ -31,30 +31,6 @@ PARTIAL = ".partial"
 MARGIN = len(PARTIAL + LOCK)  # bytes that a folder's name must leave for the names beside it
 ELSEWHERE = "choose another --out, or delete it"
 PACKAGES = ("torch", "numpy", "peft", "safetensors", "pillow", "scikit-image", "scikit-learn")
-
-# What a setting counts as where a folder of an earlier version lacks it, or where this version no longer has it; None
-# where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
-ABSENT: dict[str, Any] = {
-    "lut_size": 17,  # scratch
-    "training.perceptual": 0.0,
-    "training.gram": 0.0,
-    "training.lr_d": None,
-    "training.feature_matching": 0.0,
-    "generator.activation": "relu",
-    "generator.output": "tanh",
-    "generator.fold": 1,
-    "generator.place": False,
-    "ranks_cut": True,  # finished runs count as the same; half-done ones go on uncut (`begun_without`)
-    "metadata": "keep",  # edit
-    "provenance": True,
-    "runtime": "pytorch",
-}
-
-CONTENT = "content"  # the setting that holds `reads`: hashes of the bytes of what a stage reads
-# What stood for the files before there was CONTENT: names and sizes, or an index without its images. Two runs of which
-# one has no CONTENT, since an earlier version wrote it, are told apart by these; two that have it, by CONTENT alone.
-BEFORE_CONTENT = ("files_sha256", "from_sha256", "pairs_sha256", "photos_sha256")
-PICTURES = ("pairs", "base_pairs", "photos", "before", "after", "aligned", "unaligned", "folder", "input")
 
 
 class State(Enum):
@@ -79,46 +55,10 @@ def versions() -> dict[str, str]:
     return installed
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], group: str = "") -> list[str]:
-    """The names of the settings in which two runs differ, `training.lr` for one inside a group."""
-    names, passed = [], ()
-    if not group:
-        passed = BEFORE_CONTENT if all(run.get(CONTENT) is not None for run in (old, new)) else (CONTENT,)
-    for key in sorted({*old, *new}.difference(passed)):
-        name = f"{group}{key}"
-        before, after = (settings.get(key, ABSENT.get(name)) for settings in (old, new))
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            names += differences(before, after, f"{name}.")
-        elif before != after:
-            names.append(name)
-    return names
-
-
 def begun_without(out: Path, setting: str) -> bool:
     """Whether a run at `out` is half done, begun by an earlier version that had no such setting."""
     config = partial_of(out) / CONFIG
     return config.exists() and setting not in read_json(config, StageConfig).get("settings", {})
-
-
-def in_words(changed: Sequence[str], settings: Mapping[str, Any]) -> str:
-    """The settings that differ as a user knows them: files whose bytes differ by what they are and where they lie."""
-    words = []
-    for name in changed:
-        group, _, role = name.partition(".")
-        if group == CONTENT and role in changed:
-            continue  # other files of another name
-        if group == CONTENT:
-            where = settings.get(role)
-            where = ", ".join(map(str, where)) if isinstance(where, (list, tuple)) else where or "it is made from"
-            kind = "pictures" if role in PICTURES else "files"
-            name = f"the {kind} {where}" if where == "it is made from" else f"the {kind} of {where}"
-        words.append(name)
-    return ", ".join(dict.fromkeys(words))
-
-
-def with_reads(settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
-    """Settings with what the stage reads among them, as JSON holds them."""
-    return plain(settings) | {CONTENT: plain({what: found for what, found in reads.items() if found is not None})}
 
 
 def read_settings(folder: Path, forms: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -137,38 +77,6 @@ def read_settings(folder: Path, forms: Mapping[str, Any], what: str) -> dict[str
     return config["settings"]
 
 
-def earlier_file(out: Path, stage: str, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]] | None:
-    """The JSON file that a run of the stage wrote at `out`, and the settings in which it differs; None without one.
-
-    settings: of `with_reads`. The file holds `stage`, and its settings under `settings` or beside it. Raises InputError
-    for a file that another program wrote: only this program's own is its to replace.
-    """
-    if CONTENT not in settings:
-        raise TypeError("a stage says what it reads: with_reads(settings, ...)")
-    if (content := ours(out, stage)) is None:
-        return None
-    stored = content.get("settings", {name: content.get(name) for name in settings})
-    return content, differences(stored if isinstance(stored, dict) else {}, plain(settings))
-
-
-def ours(out: Path, stage: str, earlier: Any = None) -> dict[str, Any] | None:
-    """What a JSON file says that the stage wrote at `out`; None where there is none.
-
-    earlier: a form of config/schemas.py, by which files of earlier versions are known, which do not name their stage.
-    Raises InputError for a file that another program wrote: only this program's own is its to replace.
-    """
-    if out.is_dir():
-        raise InputError(f"{out} is a folder: --out needs a file")
-    clear_beside(out)
-    if not out.exists():
-        return None
-    content = read_json(out, Any)  # it may be of any program
-    named = isinstance(content, dict) and content.get("stage") == stage
-    if not named and (earlier is None or not fits(content, earlier, out.parent)):
-        raise InputError(f"{out} was not written by e2gan {stage}: move it away, or choose another --out")
-    return content
-
-
 def check_beside(out: Path, pictures: Sequence[Path]) -> None:
     """That pictures which lie beside the file `out`, named after it, are its own.
 
@@ -180,14 +88,6 @@ def check_beside(out: Path, pictures: Sequence[Path]) -> None:
         return
     if there := next((picture for picture in pictures if picture.exists()), None):
         raise InputError(f"--out {out}: its picture would overwrite {there}: choose another name")
-
-
-def replaced_note(what: str, changed: Sequence[str]) -> str:
-    """What a user should know where a file of other settings is replaced."""
-    told = {name: name.partition(".")[2] for name in changed if name.startswith(f"{CONTENT}.")}
-    names = [f"pictures or files ({told[name]})" if name in told else name for name in changed]
-    names = [name for name, key in zip(names, changed, strict=True) if told.get(key) not in changed]
-    return f"replaced an earlier {what} (of other {', '.join(dict.fromkeys(names)) or 'content'})"
 
 
 def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -304,7 +304,7 @@ def pixel_hash(image_HWC: Pixels) -> str:
 
 
 def listing_hash(root: Path, files: Sequence[Path]) -> str:
-    """Of the files' names and sizes: what earlier versions knew a folder by (`BEFORE_CONTENT` of core/outputs.py)."""
+    """Of the files' names and sizes: what earlier versions knew a folder by (`BEFORE_CONTENT` of core/reruns.py)."""
     rows = (f"{shown(path, root)}\0{path.stat().st_size if path.exists() else -1}\n" for path in files)
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 

@@ -24,8 +24,9 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import check_name, clear_beside, sha256
 from e2gan.core.images import MADE_HERE, is_blank
 from e2gan.core.locks import clear_lock
-from e2gan.core.outputs import MARGIN, discard, growing, partial_of, with_reads
+from e2gan.core.outputs import MARGIN, discard, growing, partial_of
 from e2gan.core.progress import Meter, note
+from e2gan.core.reruns import with_reads
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.editing.edited import EditedVideo
 from e2gan.editing.flicker import Flicker, Smoother

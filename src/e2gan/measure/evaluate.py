@@ -12,9 +12,10 @@ from e2gan.config.schemas import MetricsFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, write_bytes
 from e2gan.core.images import Pixels, encode_png
-from e2gan.core.outputs import check_beside, make_folder, ours, versions
+from e2gan.core.outputs import check_beside, make_folder, versions
 from e2gan.core.progress import quietly, track
 from e2gan.core.record import BLANK, place_of, sealed
+from e2gan.core.reruns import ours
 from e2gan.core.sheets import sheet
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import read_stack

@@ -22,8 +22,9 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.images import Pixels
 from e2gan.core.names import printable, slug
-from e2gan.core.outputs import make_folder, ours, versions
+from e2gan.core.outputs import make_folder, versions
 from e2gan.core.progress import in_threads, track
+from e2gan.core.reruns import ours
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import read_stack, shuffled
 from e2gan.editing.predictor import Predictor

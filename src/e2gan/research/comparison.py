@@ -15,9 +15,9 @@ from e2gan.core.files import plain, read_json, sha256, write_json
 from e2gan.core.identity import Reads, hash_of_named
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import slug
-from e2gan.core.outputs import CONTENT, differences
 from e2gan.core.progress import note
 from e2gan.core.record import as_recorded
+from e2gan.core.reruns import CONTENT, differences
 from e2gan.core.sheets import sheet, spread
 from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor

@@ -20,18 +20,10 @@ from e2gan.config.schemas import RanksFile, StepRecord
 from e2gan.core.device import resolve_device
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_json, sha256, write_json
-from e2gan.core.outputs import (
-    ELSEWHERE,
-    begun_without,
-    check_beside,
-    earlier_file,
-    growing,
-    in_words,
-    partial_of,
-    with_reads,
-)
+from e2gan.core.outputs import ELSEWHERE, begun_without, check_beside, growing, partial_of
 from e2gan.core.plots import Line, plot_lines
 from e2gan.core.progress import note
+from e2gan.core.reruns import earlier_file, in_words, with_reads
 from e2gan.core.schemas import check_form, known
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import PairSet

@@ -19,7 +19,8 @@ from e2gan.core.device import bf16_is_fast
 from e2gan.core.errors import InputError
 from e2gan.core.group import Group
 from e2gan.core.identity import Reads
-from e2gan.core.outputs import State, claim, differences, in_words, with_reads
+from e2gan.core.outputs import State, claim
+from e2gan.core.reruns import differences, in_words, with_reads
 from e2gan.train.step import Trainer
 
 Start = tuple[int, float, str | None]  # step, seconds, the guard's course
