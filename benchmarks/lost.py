@@ -46,7 +46,6 @@ from e2gan.core.progress import note
 from e2gan.measure.metrics import MetricScorer, NetworkOptions
 from e2gan.networks.folders import MODEL, base_folder, generator_config
 from e2gan.research.comparison import load_sets
-from e2gan.train.guard import TRIES
 from e2gan.train.loop import METRICS
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
@@ -221,16 +220,16 @@ def measured(run: Run) -> dict[str, Any]:
 def outcome(run: Run) -> dict[str, Any]:
     """Train and measure: how the run ended, how often the guard went back, the test L1 and the photo's own, of 255."""
     photos, targets, photo_l1 = tests_of(run.pair_set.folder)
-    ended, l1, gave_up = "trained", None, False
+    ended, l1 = "trained", None
     try:
         train(run.stage)
     except LostTrainingError as error:
-        ended, gave_up = str(error), True
+        ended = str(error)
     except InputError as error:
         if not str(error).startswith("training diverged"):  # a loss that is not finite; the others are mistakes
             raise
         ended = str(error)
-    # A run that ended without a checkpoint has left nothing; the guard ends none before it went back so often.
+    # A run that ended without a checkpoint has left nothing.
     log = next((f / METRICS for f in (run.stage.out, partial_of(run.stage.out)) if (f / METRICS).exists()), None)
     rows = [] if log is None else read_jsonl(log)
     back = [row["step"] for row in rows if "back_to" in row]
@@ -243,7 +242,7 @@ def outcome(run: Run) -> dict[str, Any]:
         l1 = MetricScorer("l1", NetworkOptions())(edits, targets).value
     return {
         "ended": ended,
-        "back": max(len(back), TRIES) if gave_up else len(back),
+        "back": None if log is None else len(back),
         "back_at": back,
         "l1": l1,
         "photo_l1": photo_l1,
@@ -282,7 +281,7 @@ def table(found: Sequence[tuple[Run, dict[str, Any]]]) -> list[str]:
 def counts(results: Sequence[dict[str, Any]]) -> list[str]:
     """Runs; those that the guard went back in and that are not lost; those that are lost."""
     lost = [is_lost(result) for result in results]
-    back = sum(result["back"] > 0 and not bad for result, bad in zip(results, lost, strict=True))
+    back = sum(bool(result["back"]) and not bad for result, bad in zip(results, lost, strict=True))
     return [str(len(results)), str(back), str(sum(lost))]
 
 
@@ -326,7 +325,8 @@ def run_all(config: Settings) -> str:
         found.append((job, result))
         if job in left:
             l1 = "stopped" if result["l1"] is None else f"L1 {result['l1']:.2f}"
-            note(f"{len(found)} of {len(jobs)}: {job.name}, {l1}, went back {result['back']} times")
+            back = "" if result["back"] is None else f", went back {result['back']} times"
+            note(f"{len(found)} of {len(jobs)}: {job.name}, {l1}{back}")
             written(config, found, len(jobs))
     return written(config, found, len(jobs))
 

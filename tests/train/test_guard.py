@@ -151,6 +151,65 @@ def test_the_end_goes_back_to_the_better_of_its_states() -> None:
     assert guard.end(215) == 150
 
 
+def ended(guard: Guard, *l1s: float, photo_l1: float = 0.4) -> str:
+    """The error of a run whose steps had this L1, ten by ten; else what it said on its way out."""
+    step = 0
+    for step, l1 in enumerate(l1s, 1):
+        guard.look(10 * step, 10, seen(l1, photo_l1))
+    try:
+        guard.end(10 * step)
+    except LostTrainingError as error:
+        return str(error)
+    return ""
+
+
+def test_an_end_that_is_worse_than_the_photo_and_was_better_is_no_success() -> None:
+    """As at a rate of 1e-2, where L1 was 57 and the photo's own 48: too little above it for the sign on the way."""
+    worse = ended(Guard(trainer(), 0), *[0.38] * 5, *[0.475] * 35)
+    assert worse.startswith("the training was lost: after 400 steps its edits are further from the teacher's than the")
+    assert "(L1 60.5, the photos' 51.0)" in worse
+    assert "\n" not in worse
+
+
+def test_an_end_that_is_on_its_way_is_told_and_kept(capsys: pytest.CaptureFixture) -> None:
+    """The paper's generator after too few steps: worse than the photo, and never better."""
+    assert not ended(Guard(trainer(), 0), *[1.0 - 0.01 * k for k in range(40)])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "after 400 steps its edits are further from the teacher's than the photos as they are" in told
+    assert "it wants more --steps" in told
+
+
+@pytest.mark.parametrize(
+    ("l1s", "photo_l1"),
+    [
+        ((0.1,) * 40, 0.4),
+        ((0.38,) * 5 + (0.42,) * 35, 0.4),  # within what batches vary by
+        ((0.003,) * 5 + (0.009,) * 35, 0.003),  # faint: thrice the photo's own, and under one level
+        ((0.38,) * 5 + (0.475,) * 5, 0.4),  # a hundred steps
+    ],
+)
+def test_other_ends_are_left_alone(l1s: tuple[float, ...], photo_l1: float, capsys: pytest.CaptureFixture) -> None:
+    assert not ended(Guard(trainer(), 0), *l1s, photo_l1=photo_l1)
+    assert not capsys.readouterr().err
+
+
+def test_edits_that_never_were_other_than_the_photo_are_no_success() -> None:
+    """A body that is dead from its first steps on."""
+    guard = Guard(trainer(), 0)
+    for step in range(10, 410, 10):
+        guard.look(step, 10, torch.tensor([0.5, 0.5, 0.001, 0.4, 0.4, 0.4]))
+    with pytest.raises(LostTrainingError, match="after 400 steps its edits are the photos themselves"):
+        guard.end(400)
+
+
+def test_an_end_that_goes_back_to_a_good_state_is_one() -> None:
+    guard = Guard(trainer(), 0)
+    for step in range(10, 410, 10):
+        guard.look(step, 10, seen(0.1))
+    guard.look(410, 10, seen(0.9))
+    assert guard.end(415) == 350  # as good as 400
+
+
 def test_a_run_on_its_way_up_waits_with_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a run which is stopped there does not go on from a state that it would not go back to."""
     waits: dict[bool, list[int]] = {}

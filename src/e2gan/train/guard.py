@@ -3,6 +3,8 @@
 Three ways in which it is lost: edits without variation (one colour: the output's gradient is gone), edits that have
 become the photo (every ReLU of the body is dead), and an L1 that stays above that of the photo as it is. Each is told
 only of a run that had been better before: generators without `skip` begin as one colour, those with it as the photo.
+At the end a run is asked once more: one that has become worse than the photo is no success, however slowly it did, nor
+is one whose edits are the photo still.
 """
 
 from __future__ import annotations
@@ -28,6 +30,14 @@ HALF_LIFE = 50  # steps, of the mean that is a level
 LONG = 100  # steps
 SLOWER = 0.25  # of the learning rate, each time
 TRIES = 2
+FAR = 1.1  # times the photo's own L1: further from the teacher's edit than batches vary by
+SEEN = 2 / 127.5  # two 8-bit levels: what an L1 must be above the photo's own by, since a faint edit's is small
+ENOUGH = 2 * LONG  # steps, after which an end that is no success is told as what it is
+
+
+def too_far(photo_l1: float) -> float:
+    """The L1 from which on edits are further from the teacher's than the photos are, whose own is given."""
+    return max(FAR * photo_l1, photo_l1 + SEEN)
 
 
 @dataclass
@@ -57,6 +67,7 @@ class Guard:
             record = parse_json(kept, CourseRecord, "the checkpoint's course", finite=False)
             self.course = Course(**known(Course, record))
         self.well = True
+        self.seen: dict[str, float] = {}
         self.good = [(step, self.course.level, self._copy())]
         trainer.slower = self.course.slower
         trainer.signs = torch.zeros(len(SIGNS), device=trainer.device)
@@ -75,7 +86,7 @@ class Guard:
 
         Raises LostTrainingError where the run is lost for the third time.
         """
-        seen = dict(zip(SIGNS, signs.tolist(), strict=True))
+        seen = self.seen = dict(zip(SIGNS, signs.tolist(), strict=True))
         if sign := self._sign(seen, steps):
             return self._go_back(step, sign)
         self._follow(seen, steps)
@@ -98,20 +109,46 @@ class Guard:
         course.least = level if course.least is None else min(course.least, level)
 
     def end(self, step: int) -> int | None:
-        """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
-        if self.well:
-            return None
-        good, _, state = min(self.good, key=lambda kept: math.inf if kept[1] is None else kept[1])
-        self.trainer.load_state(state)
-        note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
+        """At a run's end: the step of the last good state, which is gone back to where the present one is none.
+
+        Raises LostTrainingError where a run of some length ends with edits that are further from the teacher's than the
+        photos are, and has been nearer before, or with the photos themselves.
+        """
+        good = None
+        if not self.well:
+            good, level, state = min(self.good, key=lambda kept: math.inf if kept[1] is None else kept[1])
+            self.trainer.load_state(state)
+            self.course.level = level
+            note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
+        if step >= ENOUGH and self.seen:
+            self._judge(step, kept=good is not None)
         return good
+
+    def _judge(self, step: int, *, kept: bool) -> None:
+        """Tell an end that is no success. kept: the state is that of an earlier step, which was a good one."""
+        seen, course = self.seen, self.course
+        if not kept and not course.changed and seen["change"] < 0.02 * seen["target_change"]:
+            raise LostTrainingError(
+                f"the training was lost: after {step} steps its edits are the photos themselves; another --lr, or more "
+                "--steps, and another --out may change that"
+            )
+        own = seen["photo_l1"]
+        if course.level is None or course.level * own < too_far(own):
+            return
+        far = (
+            f"after {step} steps its edits are further from the teacher's than the photos as they are (L1 "
+            f"{course.level * own * 127.5:.1f}, the photos' {own * 127.5:.1f})"
+        )
+        if course.least is not None and course.level > WORSE * course.least:
+            raise LostTrainingError(f"the training was lost: {far}; a lower --lr, and another --out, may keep it")
+        note(f"{far}: it wants more --steps, or another --lr")
 
     def _sign(self, seen: dict[str, float], steps: int) -> str | None:
         """How the run is lost, if it is; takes note of how it goes."""
         course = self.course
         flat = seen["variation"] < 0.05 * seen["target_variation"]
         same = seen["change"] < 0.02 * seen["target_change"]
-        high = seen["l1"] > 1.1 * seen["photo_l1"] and seen["l1"] > 1.5 * course.best
+        high = seen["l1"] > too_far(seen["photo_l1"]) and seen["l1"] > 1.5 * course.best
         self.well = not ((course.varied and flat) or (course.changed and same) or high)
         course.best = min(course.best, seen["l1"])
         course.varied |= seen["variation"] > 0.2 * seen["target_variation"]
