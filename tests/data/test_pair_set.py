@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json
 from e2gan.core.images import encode_png
 from e2gan.data.pair_set import PairSet
+from e2gan.pairs.make import make_pairs
+from e2gan.teachers.function import FunctionTeacher
 from tests.pairs.tiny_pairs import photo_set, picture, run
 
 
@@ -73,3 +76,19 @@ def test_names_that_lead_out_of_a_pair_set_are_refused(photos: Path, tmp_path: P
     (tmp_path / "pairs" / first["file_name"]).symlink_to(tmp_path / "secret.png")
     with pytest.raises(InputError, match="is a link that leads out of"):
         PairSet.load(tmp_path / "pairs")
+
+
+def test_an_edit_that_has_a_side_is_known_by_its_set(photos: Path, tmp_path: Path) -> None:
+    """By the filter, by a function of one's own, or by the user, who alone knows it of pairs that are there."""
+    run(tmp_path / "autumn", photos=photos)
+    run(tmp_path / "sunrise", "sunrise", photos=photos)
+    run(tmp_path / "mine", "my autumn", photos=photos, teacher=("filters:autumn",), sided=True)
+    make_pairs(
+        PairsConfig(photos=photos, concept="lit", out=tmp_path / "lit"),
+        [FunctionTeacher(lambda images, *_: [255 - image for image in images], "lit", sided=True)],
+    )
+    camera = tmp_path / "camera"
+    run(tmp_path / "imported", "lit", before=camera, after=camera, size=32, sided=True)
+    found = {name: PairSet.load(tmp_path / name).sided for name in ("autumn", "sunrise", "mine", "lit", "imported")}
+    assert found == {"autumn": False, "sunrise": True, "mine": True, "lit": True, "imported": True}
+    assert run(tmp_path / "sunrise", "sunrise", photos=photos).already_done

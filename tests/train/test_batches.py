@@ -15,9 +15,9 @@ from e2gan.data.pair_set import PairSet
 from e2gan.networks.text import text_encoder
 from e2gan.train import batches as module
 from e2gan.train.batches import TrainingData
-from e2gan.train.loop import batches
+from e2gan.train.loop import batches, train
 from tests.pairs.tiny_pairs import photo_set, run
-from tests.train.tiny_training import QUICK, data
+from tests.train.tiny_training import QUICK, data, trainer
 
 ENCODER = text_encoder("hashed", 16)
 
@@ -143,6 +143,30 @@ def test_mirrored_and_cropped_pairs_are_told_the_place_that_they_have_in_the_pho
             assert photo[1, :, 0].round().int().tolist() == list(range(top, bottom))
             sides.add(mirrored)
     assert sides == {True, False}
+
+
+def test_pairs_of_an_edit_that_has_a_side_are_never_mirrored(sets: list[PairSet]) -> None:
+    """Of two concepts the second has one."""
+    assert TrainingData.load(sets, ENCODER).sided is None
+    with_side = TrainingData.load([sets[0], replace(sets[1], sided=True)], ENCODER)
+    assert with_side.sided is not None
+    assert torch.equal(with_side.sided, with_side.concept_of == 1)
+    config, rng = replace(QUICK, flip=True, crop=None), torch.Generator().manual_seed(0)
+    half = len(with_side) // 2
+    for rows, mirrors in ((torch.arange(half), True), (torch.arange(half, 2 * half), False)):
+        places = torch.cat([with_side.batch(rows, config, rng).place for _ in range(8)])  # pyright: ignore
+        assert bool((places[:, 0] > places[:, 2]).any()) is mirrors
+    whole = [with_side.batch(torch.arange(8), config, torch.Generator().manual_seed(1)) for _ in range(2)]
+    part = with_side.batch(torch.arange(8), config, torch.Generator().manual_seed(1), slice(4, 8))
+    assert torch.equal(part.photo, whole[0].photo[4:8])
+
+
+def test_that_an_edit_is_not_mirrored_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    loaded = replace(data(), sided=torch.ones(12, dtype=torch.bool))
+    for flip in (True, False):
+        (tmp_path / str(flip)).mkdir()
+        train(trainer(replace(QUICK, flip=flip, steps=10)), loaded, tmp_path / str(flip))
+        assert capsys.readouterr().err.count("is not mirrored") == flip
 
 
 @pytest.mark.parametrize("paired", [True, False])

@@ -66,6 +66,7 @@ class PairSettings(TypedDict):
     photos: Annotated[str, Meta(min_length=1)]
     """Where the photo set lies, from the pair set: outside of it, by design. It is only read."""
     unpaired: NotRequired[bool]
+    sided: NotRequired[bool]
     choice: NotRequired[ChoiceSettings]
     selection_sha256: NotRequired[str | None]
 

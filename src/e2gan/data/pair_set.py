@@ -13,12 +13,13 @@ from typing import Any
 
 from e2gan.config.schemas import PAIR_SET, PairRow, SelectedIds
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json, read_jsonl, sha256
+from e2gan.core.files import CONFIG, read_json, read_jsonl, sha256
 from e2gan.core.identity import hash_files
 from e2gan.core.images import Pixels
 from e2gan.core.names import file_key
 from e2gan.core.outputs import read_settings
 from e2gan.core.progress import note
+from e2gan.core.schemas import StageConfig
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
 ROWS = "metadata.jsonl"
@@ -32,6 +33,7 @@ class PairSet:
     rows: the lines of metadata.jsonl, dicts of file_name, photo (the photo's id, None for a picture of the other kind
     beyond the photos' number), split, prompt, teacher, seed, score.
     size: pixels of each side. photo_folder: where its photo set lies. paired: whether each edit is of its own photo.
+    sided: whether the edit has a side, so that mirrored pairs contradict it.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class PairSet:
     rows: list[dict[str, Any]]
     photo_folder: Path
     paired: bool = True
+    sided: bool = False
 
     @classmethod
     def load(cls, folder: Path) -> PairSet:
@@ -54,7 +57,8 @@ class PairSet:
                 raise InputError(f"{folder / ROWS}: '{twice}' is there twice as {what}: each pair is in one split")
         photo_folder = Path(os.path.normpath(folder / settings["photos"]))
         facts = settings["concept"], settings["teacher"], settings["size"], rows, photo_folder
-        return cls(folder, *facts, paired=not settings.get("unpaired", False))
+        sided = settings.get("sided", False) or read_json(folder / CONFIG, StageConfig).get("sided", False)
+        return cls(folder, *facts, paired=not settings.get("unpaired", False), sided=sided)
 
     @cached_property
     def photos(self) -> PhotoSet:

@@ -15,7 +15,7 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
 from e2gan.core.identity import hash_of_named
 from e2gan.core.names import file_key
-from e2gan.core.outputs import State, claim, partial_of
+from e2gan.core.outputs import State, add_facts, claim, partial_of
 from e2gan.core.progress import note
 from e2gan.core.summary import skipped_lines
 from e2gan.data.pair_set import ROWS, PhotosToEdit
@@ -181,6 +181,8 @@ def _edit_photos(
     with claim(out, "pairs", settings, reads=reads, may_change=("choice",)) as state:
         if state is not State.DONE:
             take_blocks(blocks, partial_of(out))
+            if any(getattr(teacher, "sided", False) for teacher in teachers):
+                add_facts(partial_of(out), {"sided": True})
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:

@@ -23,7 +23,8 @@ class FunctionTeacher:
     function: gets photos, uint8 (H, W, 3) RGB each and its own to change, the prompt, and one seed a photo; gives as
     many edits, uint8 (H, W, 3) RGB of any size. A `Failed` in place of an edit says why there is none.
     name: what it is called in metadata.jsonl (default: the function's own name). batch: photos at a time.
-    deterministic: whether the same photo gives the same edit with any seed.
+    deterministic: whether the same photo gives the same edit with any seed. sided: whether its edits have a side, as a
+    sun or a light leak has: trainings mirror no pairs of it.
     version: any text that says which state of the function it is. A function cannot be hashed reliably: its code may
     call other code, and hold weights. So a run that is repeated goes on with the edits that are there unless `name` or
     `version` differ: change the version whenever the edits change.
@@ -38,6 +39,8 @@ class FunctionTeacher:
         batch: int = 8,
         deterministic: bool = False,
         version: str = "",
+        *,
+        sided: bool = False,
     ) -> None:
         need(callable(function), f"a teacher's function must be callable, not {type(function).__name__}")
         batch, version = fitted(batch, int, "batch"), fitted(version, str, "version")
@@ -51,6 +54,7 @@ class FunctionTeacher:
         need(bool(self.name), "name: must not be empty")
         self.batch = batch
         self.deterministic = deterministic
+        self.sided = fitted(sided, bool, "sided")
         self.version = version
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (the prompt is the caller's to write down)

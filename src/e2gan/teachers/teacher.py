@@ -32,6 +32,7 @@ class Teacher(Protocol):
     name: as it stands in metadata.jsonl and in file names, e.g. "sd-img2img" or "filters:autumn".
     batch: photos at a time; the caller halves it where memory runs out.
     deterministic: whether the same photo gives the same edit with any seed, so that trying again is useless.
+    sided, where it has one: whether its edits have a side, so that trainings mirror no pairs of it.
     """
 
     @property

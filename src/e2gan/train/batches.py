@@ -52,8 +52,9 @@ class TrainingData:
     photos: (P, 3, H, W) uint8; edits: (N, 3, H, W) uint8; photo_of, concept_of: (N,) int64;
     tokens: (C, T, D) float32; mask: (C, T) bool. paired: whether a batch's targets are its own photos' edits; without,
     they are drawn apart, and a set without pairs may have more or fewer of them than rows of photo_of, concept_of.
-    streams: whether a batch is worth making ahead, since it comes from a disk or over a bus. tokens and mask lie on the
-    device that batches are for; the other tensors together on that or another.
+    streams: whether a batch is worth making ahead, since it comes from a disk or over a bus. sided: (N,) bool, which
+    pairs are never mirrored, since their edit has a side; None: there are none. It stays on the CPU; tokens and mask
+    lie on the device that batches are for; the other tensors together on that or another.
     """
 
     photos: Tensor
@@ -64,6 +65,7 @@ class TrainingData:
     mask: Tensor
     paired: bool = True
     streams: bool = False
+    sided: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.photo_of)
@@ -82,7 +84,7 @@ class TrainingData:
 
     def to(self, device: torch.device) -> TrainingData:
         """The data for batches on a device; where that is a GPU without the room, the pixels stay where they are."""
-        held = {f.name: t for f in fields(self) if isinstance(t := getattr(self, f.name), Tensor)}
+        held = {f.name: t for f in fields(self) if f.name != "sided" and isinstance(t := getattr(self, f.name), Tensor)}
         streams = self.streams
         if device.type == "cuda" and self.edits.device.type != "cuda" and not streams:
             needed, free = sum(t.nbytes for t in held.values()), available_gpu_memory(str(device))
@@ -147,13 +149,15 @@ class TrainingData:
             tokens=tokens,
             mask=mask,
             paired=not unpaired,
+            sided=torch.tensor([s.sided for s in sets])[concept_of] if any(s.sided for s in sets) else None,
         )
 
     def batch(self, rows: Tensor, config: TrainingConfig, rng: torch.Generator, part: slice = slice(None)) -> Batch:
-        """The pairs of these rows, each mirrored and cropped as the settings say. `rng` lives on the CPU.
+        """The pairs of these rows, each mirrored and cropped as the settings say. `rows` and `rng` live on the CPU.
 
         part: the rows that are taken, of several processes; the chance that they have is that of the whole batch.
         """
+        sided = None if self.sided is None else self.sided[rows][part]
         rows = rows.to(self.photo_of.device)
         own = rows if self.paired else torch.randint(len(self.edits), rows.shape, generator=rng).to(rows.device)
         drawn, rows, own = len(rows), rows[part], own[part]
@@ -169,6 +173,7 @@ class TrainingData:
         both = both.to(self.tokens.device, non_blocking=True)
         if config.flip:
             mirrored = torch.rand(drawn, generator=rng)[part] < 0.5
+            mirrored = mirrored if sided is None else mirrored & ~sided
             place = torch.where(mirrored[:, None], place[:, [2, 1, 0, 3]], place)
             both = torch.where(mirrored.to(both.device)[:, None, None, None], both.flip(3), both)
         photo, target = from_pixels(both).chunk(2, dim=1)

@@ -24,7 +24,7 @@ from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, sha256, 
 from e2gan.core.group import ALONE, Group
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, discard, finish, partial_of
-from e2gan.core.progress import Meter, in_threads
+from e2gan.core.progress import Meter, in_threads, note
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
@@ -86,6 +86,8 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
     take_step = compiled_step(trainer) if config.compile else trainer.step
     step, seconds, kept = start_together(group, trainer, resume(trainer, folder) if group.first else None)
     guard = Guard(trainer, step, kept) if data.paired else None
+    if config.flip and data.sided is not None and group.first:
+        note("an edit that has a side is not mirrored: its pairs are taken as they are")
     with autocast(trainer.device, config.precision):
         pass  # "auto" is measured here, not in the first step's time
     first, begun = step + 1, time.monotonic()

@@ -187,3 +187,9 @@ def test_real_photographs_keep_their_drawing_and_take_their_time(shared: Path) -
         assert (time.process_time() - start) / len(photos) < 0.33, name
         assert np.mean([difference(photo, edit) for photo, edit in zip(photos, made, strict=True)]) > 10, name
         assert min(edit.std() for edit in made) > 8, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_filter_that_has_a_side_says_so(name: str, photos: list[Photo], edits: dict[str, list[Photo]]) -> None:
+    mirrored = apply(FILTERS[name], np.ascontiguousarray(photos[0][:, ::-1]))[:, ::-1]
+    assert FILTERS[name].sided == bool(difference(mirrored, edits[name][0]) > 0.5)

@@ -39,6 +39,8 @@ class Filter:
     """What it looks at: colour (of one pixel), light (with its place or surroundings), edges, regions, texture."""
     function: Callable[[Floats], Floats]
     """float32 (H, W, 3) RGB in 0..1 to the same; may leave the range, `apply` clips."""
+    sided: bool = False
+    """Whether a mirrored photo's edit is another one than the mirrored edit: a light, or strokes, that have a side."""
 
 
 FILTERS: dict[str, Filter] = {
@@ -48,45 +50,45 @@ FILTERS: dict[str, Filter] = {
         Filter("spring", "make it spring", "colour", effects.spring),
         Filter("winter", "make it winter", "light", effects.winter),
         Filter("dusk", "make it dusk", "light", effects.dusk),
-        Filter("night", "make it a moonlit night", "light", effects.night),
-        Filter("sunrise", "make it sunrise", "light", effects.sunrise),
+        Filter("night", "make it a moonlit night", "light", effects.night, sided=True),
+        Filter("sunrise", "make it sunrise", "light", effects.sunrise, sided=True),
         Filter("golden", "make it golden hour", "light", effects.golden_hour),
         Filter("fog", "make it foggy", "light", effects.fog),
-        Filter("rain", "make it rainy", "light", effects.rain),
+        Filter("rain", "make it rainy", "light", effects.rain, sided=True),
         Filter("storm", "make it stormy", "light", effects.storm),
         Filter("desert", "put it in a hot desert", "light", effects.desert),
-        Filter("underwater", "put it underwater", "light", effects.underwater),
-        Filter("cyberpunk", "make it cyberpunk", "light", effects.cyberpunk),
+        Filter("underwater", "put it underwater", "light", effects.underwater, sided=True),
+        Filter("cyberpunk", "make it cyberpunk", "light", effects.cyberpunk, sided=True),
         Filter("sepia", "as a sepia photo", "colour", effects.sepia),
         Filter("mono", "make it black and white", "colour", effects.black_and_white),
-        Filter("vintage", "as a vintage film photo", "light", effects.vintage),
+        Filter("vintage", "as a vintage film photo", "light", effects.vintage, sided=True),
         Filter("infrared", "as an infrared photo", "colour", effects.infrared),
         Filter("crossprocess", "as a cross-processed photo", "colour", effects.cross_process),
         Filter("thermal", "as a thermal image", "colour", effects.thermal),
         Filter("hdr", "as an HDR photo", "light", effects.hdr),
         Filter("dream", "make it dreamy", "light", effects.dream),
         Filter("miniature", "make it look like a miniature", "light", effects.miniature),
-        Filter("sketch", "as a pencil sketch", "edges", drawing.sketch),
-        Filter("crayon", "as a coloured pencil drawing", "edges", drawing.crayon),
-        Filter("charcoal", "as a charcoal drawing", "edges", drawing.charcoal),
-        Filter("neon", "make it glow with neon lines", "edges", drawing.neon),
+        Filter("sketch", "as a pencil sketch", "edges", drawing.sketch, sided=True),
+        Filter("crayon", "as a coloured pencil drawing", "edges", drawing.crayon, sided=True),
+        Filter("charcoal", "as a charcoal drawing", "edges", drawing.charcoal, sided=True),
+        Filter("neon", "make it glow with neon lines", "edges", drawing.neon, sided=True),
         Filter("comic", "as a comic book panel", "edges", drawing.comic),
         Filter("cartoon", "make it a cartoon", "edges", drawing.cartoon),
-        Filter("stone", "carve it in stone", "edges", drawing.stone),
+        Filter("stone", "carve it in stone", "edges", drawing.stone, sided=True),
         Filter("blueprint", "as a blueprint", "edges", drawing.blueprint),
         Filter("watercolour", "as a watercolour painting", "texture", drawing.watercolour),
-        Filter("oil", "as an oil painting", "texture", drawing.oil),
+        Filter("oil", "as an oil painting", "texture", drawing.oil, sided=True),
         Filter("popart", "as pop art", "regions", drawing.pop_art),
-        Filter("mosaic", "as a mosaic", "regions", drawing.mosaic),
-        Filter("glass", "as a stained glass window", "regions", drawing.stained_glass),
-        Filter("lowpoly", "as low-poly art", "regions", drawing.low_poly),
+        Filter("mosaic", "as a mosaic", "regions", drawing.mosaic, sided=True),
+        Filter("glass", "as a stained glass window", "regions", drawing.stained_glass, sided=True),
+        Filter("lowpoly", "as low-poly art", "regions", drawing.low_poly, sided=True),
         Filter("pixel", "as pixel art", "regions", drawing.pixel_art),
-        Filter("halftone", "as a newspaper halftone print", "texture", drawing.halftone),
-        Filter("hatching", "as a pen and ink hatching", "texture", painting.hatching),
-        Filter("brush", "as a painting in sweeping brush strokes", "texture", painting.brush),
-        Filter("kuwahara", "as a gouache in flat facets of colour", "texture", painting.kuwahara),
-        Filter("pointillism", "as a pointillist painting", "texture", painting.pointillism),
-        Filter("impasto", "as thick impasto paint", "texture", painting.impasto),
+        Filter("halftone", "as a newspaper halftone print", "texture", drawing.halftone, sided=True),
+        Filter("hatching", "as a pen and ink hatching", "texture", painting.hatching, sided=True),
+        Filter("brush", "as a painting in sweeping brush strokes", "texture", painting.brush, sided=True),
+        Filter("kuwahara", "as a gouache in flat facets of colour", "texture", painting.kuwahara, sided=True),
+        Filter("pointillism", "as a pointillist painting", "texture", painting.pointillism, sided=True),
+        Filter("impasto", "as thick impasto paint", "texture", painting.impasto, sided=True),
     )
 }
 
@@ -153,6 +155,7 @@ class FilterTeacher(FunctionTeacher):
 
         super().__init__(edit, f"filters:{chosen.name}", batch=16, deterministic=True)
         self.filter = chosen
+        self.sided = chosen.sided
 
     def settings(self, ask: Ask) -> dict[str, Any]:  # noqa: ARG002 (a filter knows no prompt)
         return {"filter": self.filter.name}
