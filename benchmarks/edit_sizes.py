@@ -26,7 +26,7 @@ from scipy.ndimage import gaussian_filter
 from e2gan import Model, Predictor
 from e2gan.config.checks import at_least, need
 from e2gan.core.files import write_bytes, write_json
-from e2gan.core.images import Pixels, read_image, resize, square, write_png
+from e2gan.core.images import Pixels, read_image, resize, shrink, square, write_png
 from e2gan.core.names import slug
 from e2gan.core.originals import list_images
 from e2gan.core.outputs import make_folder, versions
@@ -47,9 +47,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def at_side(photo: Pixels, side: int) -> Pixels:
     """The photo at this shorter side; 0, or one that is larger, leaves it as it is."""
-    height, width = photo.shape[:2]
-    scale = min(1.0, (side or min(height, width)) / min(height, width))
-    return photo if scale == 1 else resize(photo, (round(height * scale), round(width * scale)))
+    return shrink(photo, side) if side else photo
 
 
 def edited(predictor: Predictor, photo: Pixels, way: str) -> Pixels:
@@ -69,7 +67,7 @@ def shift(edit: Pixels, small_edit: Pixels) -> float:
 
 
 def part(image: Pixels) -> Pixels:
-    """The middle of it, at full resolution; a smaller one is enlarged by whole pixels' repetition to the cell."""
+    """The middle of it, at full resolution; a smaller one is enlarged to the cell."""
     height, width = image.shape[:2]
     side = min(CELL, height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -25,6 +25,7 @@ import torch
 
 from e2gan import RECIPES, AdaptConfig, PairSet, Predictor, ScratchConfig
 from e2gan.config.checks import at_least, need
+from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import sha256, write_bytes, write_json
 from e2gan.core.images import Pixels, write_png
 from e2gan.core.names import slug
@@ -39,6 +40,7 @@ from runs import exit_status, in_processes, markdown, once  # noqa: E402
 from trainings import Stage, pairs_of, train  # noqa: E402
 
 ADAPTER, WITH, WITHOUT = "adapter", "from nothing", "from nothing, not told its place"
+COLUMNS = ("size", "larger", "frame", "inner")
 SHOWN = 4
 Job = tuple[str, Stage, PairSet, PairSet]
 
@@ -70,10 +72,14 @@ def model_of(stage: Stage) -> TrainedModel:
     return TrainedModel(stage.out, 0, stage.base if isinstance(stage, AdaptConfig) else None)
 
 
-def measured(job: Job) -> dict[str, float]:
-    """Train, where it is not yet; L1 at both sizes, and of frame and middle at the larger one."""
+def measured(job: Job) -> dict[str, float] | None:
+    """Train, where it is not yet; L1 at both sizes, of frame and middle at the larger one; None where it is lost."""
     _, stage, pair_set, larger = job
-    train(stage)
+    try:
+        train(stage)
+    except LostTrainingError as error:
+        note(f"{stage.out}: {error}")
+        return None
     model = model_of(stage)
     key = {"weights_sha256": sha256(model.weights)} | pairs_of(pair_set) | {"larger": larger.content()}
 
@@ -138,22 +144,25 @@ def run(options: argparse.Namespace) -> str:
     for pair_set, large in zip(sets, larger, strict=True):
         need(large.size > pair_set.size, f"{large.folder} is not larger than {pair_set.folder}")
         need(large.prompt == pair_set.prompt, f"{large.folder} is of another concept than {pair_set.folder}")
+        sources = [{photo.source for photo in s.photos.split("test")} for s in (pair_set, large)]
+        need(sources[0] == sources[1], f"{large.folder} is of other test photos than {pair_set.folder}")
     torch.set_num_threads(1)
     make_folder(options.out)
     jobs = jobs_of(options, base, sets, larger)
     rows = []
     for job, found in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
-        rows.append({"concept": job[2].folder.name, "way": job[0]} | found)
+        rows.append({"concept": job[2].folder.name, "way": job[0], "lost": found is None} | (found or {}))
         note(f"{job[2].folder.name}, {job[0]}: {found}")
     lines = []
     for pair_set, large in zip(sets, larger, strict=True):
         own = [{"way": "the photo as it is"} | photo_row(pair_set, large)]
         own += [row for row in rows if row.get("concept") == pair_set.folder.name]
         heads = [pair_set.prompt, f"at {pair_set.size}", f"at {large.size}", "frame", "inner"]
-        cells = [[row["way"], *(f"{row[name]:.2f}" for name in ("size", "larger", "frame", "inner"))] for row in own]
+        cells = [[row["way"], *(f"{row[name]:.2f}" if name in row else "lost" for name in COLUMNS)] for row in own]
         lines += [*markdown(heads, cells), ""]
         name = f"{slug(pair_set.folder.name)}.png"
-        write_png(options.out / name, picture(large, [job for job in jobs if job[2] is pair_set]))
+        there = [job for job in jobs if job[2] is pair_set and model_of(job[1]).weights.exists()]
+        write_png(options.out / name, picture(large, there))
     text = "\n".join(lines)
     write_bytes(options.out / "place.md", text.encode())
     settings = {"base": base.name, "steps": options.steps, "seed": options.seed}

@@ -31,4 +31,5 @@ def settings_of(stage: Stage) -> dict[str, Any]:
 
 def pairs_of(pair_set: PairSet) -> dict[str, Any]:
     """What a pair set holds, wherever it lies."""
-    return {"pairs_sha256": sha256(pair_set.folder / ROWS), CONTENT: {"pairs": pair_set.content()}}
+    content = {"pairs_sha256": sha256(pair_set.folder / ROWS), CONTENT: {"pairs": pair_set.content()}}
+    return content | ({"sided": True} if pair_set.sided else {})

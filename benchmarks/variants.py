@@ -5,8 +5,8 @@
 
 An adapter's training by the recipe, and the same with one setting of it changed, on each pair set. Time is equal by
 steps, as in quality.py: that of one step of each is measured first, in turns and in one thread's own time. Run again,
-the command goes on where it was stopped. Writes OUT/variants.md, OUT/variants.json and a picture of each concept and
-length in OUT/sheets. The figures in docs/log.md come from here.
+the command goes on where it was stopped, and tries those that were lost again. Writes OUT/variants.md,
+OUT/variants.json and a picture of each concept and length in OUT/sheets. The figures in docs/log.md come from here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from e2gan.core.outputs import make_folder, versions
 from e2gan.core.progress import note
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.research.comparison import Comparison, load_sets
+from e2gan.train.loop import check_fit
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
@@ -142,8 +143,13 @@ def table(
 def _standing(recipe: Sequence[Any], variant: Sequence[Any], column: str) -> str:
     counts = {"ahead": 0, "equal": 0, "behind": 0}
     for ours, theirs in zip(recipe, variant, strict=True):
-        found = None if ours is None or theirs is None else difference(theirs, ours, column)
-        counts["behind" if found is None else found.standing] += 1
+        if ours is None or theirs is None:  # one that was lost
+            standing = "equal" if ours is theirs else "ahead" if ours is None else "behind"
+        else:
+            found = difference(theirs, ours, column)
+            assert found is not None  # `table` asks for what was measured
+            standing = found.standing
+        counts[standing] += 1
     return ", ".join(map(str, counts.values()))
 
 
@@ -164,6 +170,7 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> str:
     """Raises InputError for bad settings, and where there is no such base."""
     need(all(minutes > 0 for minutes in options.minutes), "--minutes: each must be positive")
+    need(len(set(options.minutes)) == len(options.minutes), "--minutes names one twice")
     at_least("jobs", options.jobs, 1)
     variants = chosen(options)
     base, sets = Base.load(options.base), load_sets(options.pairs)
@@ -174,6 +181,9 @@ def run(options: argparse.Namespace) -> str:
     make_folder(options.out)
     jobs = jobs_of(options, base, sets, wanted, judges.networks)
     prepare(jobs)
+    for job in jobs:
+        if job.stage is not None:
+            check_fit(job.stage.training, len(job.pair_set.files("train")[0]))
     found: dict[tuple[float, str], list[tuple[Job, Any]]] = {}
     for job, cell in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
         assert job.length is not None

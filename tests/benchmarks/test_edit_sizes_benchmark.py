@@ -15,7 +15,7 @@ from tests.conftest import Project
 bench = script("edit_sizes")
 
 
-def test_each_way_has_a_cell_a_size_and_the_trained_size_is_not_shifted(
+def test_each_way_has_a_cell_a_size_and_enlarging_shifts_least(
     project: Project, photo_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--photos", photo_folders / "train", "--adapters", project.adapter, "--base", project.base]
@@ -27,6 +27,10 @@ def test_each_way_has_a_cell_a_size_and_the_trained_size_is_not_shifted(
     assert [line[0] for line in lines[2:]] == ["| the photo as it is", *(f"| {way}" for way in bench.WAYS)]
     (found,) = read_json(tmp_path / "out/sizes.json")["adapters"].values()
     assert len(found["rows"]) == 2 * len(bench.WAYS)
+    assert found["size"] == 32
+    assert all(row["shift"] > 0 for row in found["rows"])  # larger than it was trained at
+    small = [row["shift"] for row in found["rows"] if row["way"] == "enlarged"]
+    assert max(small) < min(row["shift"] for row in found["rows"] if row["way"] == "at the photo's size")
     assert read_image(tmp_path / "out" / f"{project.adapter.name}.png").shape[1] > 5 * bench.CELL
 
 

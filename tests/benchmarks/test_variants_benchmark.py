@@ -55,10 +55,29 @@ def test_variants_have_equal_time_and_a_rerun_goes_on(
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("*.safetensors")}
 
 
+def test_a_variant_of_more_pairs_than_there_are_is_told_before_anything_is_trained(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patches = "patches from nothing, as Texler et al."
+    count_steps_as(monkeypatch, {"the recipe": 1.0, patches: 1.0})
+    words = ["--pairs", str(project.sepia), "--out", str(tmp_path), "--base", str(project.base), "--only", patches]
+    assert bench.main(words) == 2
+    assert "--batch 40: there are only 24 training pairs" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_variant_that_was_lost_is_behind_and_one_is_ahead_of_a_recipe_that_was() -> None:
+    cell = {"mean": {"L1": 2.0}, "photos": {"L1": [1.0, 2.0, 3.0]}, "draws": {}}
+    worse = {"mean": {"L1": 3.0}, "photos": {"L1": [2.0, 3.0, 4.0]}, "draws": {}}
+    assert bench._standing([cell] * 4, [cell, None, worse, cell], "L1") == "0, 2, 2"
+    assert bench._standing([None, None], [cell, None], "L1") == "1, 1, 0"
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
         (["--minutes", "0"], "--minutes: each must be positive"),
+        (["--minutes", "1", "1"], "--minutes names one twice"),
         (["--only", "batch 7"], "--only 'batch 7': there are the recipe, adversarial"),
         (["--jobs", "0"], "jobs"),
     ],

@@ -10,8 +10,8 @@ import pytest
 
 from e2gan.core.errors import InputError
 from e2gan.core.files import read_json, write_json
-from e2gan.core.outputs import add_facts, claim_in_place, growing, writing
-from e2gan.core.record import against_record, as_recorded, record
+from e2gan.core.outputs import claim_in_place, growing, writing
+from e2gan.core.record import add_facts, against_record, as_recorded, record
 
 
 def made(out: Path) -> Path:
@@ -152,3 +152,23 @@ def test_a_folder_of_an_earlier_version_has_none(tmp_path: Path) -> None:
     assert not found.same + found.changed + found.missing + found.added
     with pytest.raises(InputError, match="is missing"):
         against_record(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("version", ["now", "before"])
+def test_a_fact_that_comes_later_leaves_the_record_whole_and_a_change_noticed(version: str, tmp_path: Path) -> None:
+    out = made(tmp_path / "out")
+    if version == "before":  # its own hash was of the parsed settings
+        config = {name: value for name, value in read_json(out / "config.json").items() if name != "record_format"}
+        files = config.pop("files")
+        text = json.dumps(config, sort_keys=True, ensure_ascii=False)
+        own = {"config.json": hashlib.sha256(text.encode()).hexdigest()}
+        write_json(out / "config.json", config | {"files": files | own})
+    add_facts(out, {"sided": True})
+    assert read_json(out / "config.json")["sided"] is True
+    assert not against_record(out).changed
+    config = read_json(out / "config.json")
+    config["settings"]["size"] = 65
+    write_json(out / "config.json", config)
+    assert against_record(out).changed == ["config.json"]
+    add_facts(out, {"more": 1})
+    assert against_record(out).changed == ["config.json"]

@@ -9,8 +9,9 @@ import pytest
 
 from e2gan.config import PairsConfig
 from e2gan.core.errors import InputError
-from e2gan.core.files import read_json
+from e2gan.core.files import read_json, write_json
 from e2gan.core.images import encode_png
+from e2gan.core.record import against_record, record
 from e2gan.data.pair_set import PairSet
 from e2gan.pairs.make import make_pairs
 from e2gan.teachers.function import FunctionTeacher
@@ -92,3 +93,23 @@ def test_an_edit_that_has_a_side_is_known_by_its_set(photos: Path, tmp_path: Pat
     found = {name: PairSet.load(tmp_path / name).sided for name in ("autumn", "sunrise", "mine", "lit", "imported")}
     assert found == {"autumn": False, "sunrise": True, "mine": True, "lit": True, "imported": True}
     assert run(tmp_path / "sunrise", "sunrise", photos=photos).already_done
+
+
+def test_that_an_edit_has_a_side_is_noted_in_a_set_that_is_there(photos: Path, tmp_path: Path) -> None:
+    """One of an earlier version, and one whose user learns it later: nothing is made again."""
+    out = tmp_path / "sunrise"
+    run(out, "sunrise", photos=photos)
+    config = read_json(out / "config.json")
+    del config["sided"]
+    write_json(out / "config.json", config)
+    record(out)
+    assert not PairSet.load(out).sided
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert run(out, "sunrise", photos=photos).already_done
+    assert PairSet.load(out).sided
+    assert against_record(out).changed == []
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    run(tmp_path / "autumn", photos=photos)
+    assert run(tmp_path / "autumn", photos=photos, sided=True).already_done
+    assert PairSet.load(tmp_path / "autumn").sided
+    assert run(tmp_path / "autumn", photos=photos).already_done

@@ -228,6 +228,7 @@ def test_mistakes_in_what_is_included_are_told(text: str, message: str, write: W
         (ONE + "name = ''", "the name '' must .*, or left out"),
         (ONE + f"name = '{'x' * 65}'", "at most 64 characters"),
         (ONE + "source = ''", "concept 1: the source is empty"),
+        (ONE + "sided = 1", "concept 1: sided must be true or false"),
         (ONE + "teacher = ['a', ' ']", "concept 1: a teacher's name is empty"),
         (ONE + "teacher = ['a', 'a']", "concept 1: a teacher is named twice: a, a"),
         (ONE + "teacher = ['a', 1]", "teacher must be a text or a list of texts"),
@@ -257,3 +258,9 @@ def test_files_that_are_no_list(tmp_path: Path, write: Write) -> None:
     assert "a list of concepts is a .toml file" in refusal(write("{}", "list.json"))
     (tmp_path / "folder.toml").mkdir()
     assert "is no file" in refusal(tmp_path / "folder.toml")
+
+
+def test_a_list_says_of_a_concept_or_of_all_that_the_edit_has_a_side(write: Write) -> None:
+    two = '[[concept]]\nprompt = "lit from the left"\nsided = true\n[[concept]]\nprompt = "in rain"\n'
+    assert [row.sided for row in read_list(write(two)).concepts] == [True, False]
+    assert [row.sided for row in read_list(write("[defaults]\nsided = true\n" + two)).concepts] == [True, True]

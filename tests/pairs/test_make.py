@@ -234,3 +234,11 @@ def test_one_concepts_failure_is_its_own(project: Project, tmp_path: Path, capsy
     assert main([*command, "--out", str(tmp_path / "pairs")]) == 2
     assert "1 of 3 concepts have no pair set: two (" in capsys.readouterr().err.splitlines()[-1]
     assert {path.name for path in (tmp_path / "pairs").iterdir()} == {"one", "three"}
+
+
+def test_the_sets_of_a_list_are_sided_where_it_says_so(photos: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.toml"
+    lines = [f'[[concept]]\nname = "{n}"\nprompt = "{n}"\nteacher = "filters:autumn"\n' for n in ("lit", "plain")]
+    listed.write_text(lines[0] + "sided = true\n" + lines[1])
+    assert main(["pairs", "--photos", str(photos), "--concepts", str(listed), "--out", str(tmp_path / "pairs")]) == 0
+    assert [PairSet.load(tmp_path / "pairs" / name).sided for name in ("lit", "plain")] == [True, False]

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from e2gan import Model, Predictor, ScratchConfig, TrainingConfig, train_scratch
+from e2gan import (
+    GeneratorConfig,
+    Model,
+    PairsConfig,
+    Predictor,
+    ScratchConfig,
+    TrainingConfig,
+    make_pairs,
+    train_scratch,
+)
 from e2gan.cli import main
 from e2gan.config import PIX2PIX
 from e2gan.core.errors import InputError
@@ -49,6 +58,26 @@ def test_a_selection_narrows_the_training_photos(project: Project, tmp_path: Pat
     (tmp_path / "s.json").write_text(json.dumps({"ids": ["nobody"]}))
     with pytest.raises(InputError, match="names none of the train photos"):
         train_scratch(ScratchConfig(pairs=project.sepia, out=tmp_path / "n", selection=tmp_path / "s.json"))
+
+
+def test_a_training_that_mirrors_is_another_one_once_the_edit_is_said_to_have_a_side(
+    project: Project, tmp_path: Path
+) -> None:
+    pairs = tmp_path / "pairs"
+    make_pairs(PairsConfig(photos=project.photos, concept="sepia", out=pairs))
+    small = GeneratorConfig(width=8, blocks=1, transformers=(1,), heads=2, text_width=16)
+    for flip, message in ((True, r"other settings \(sided\)"), (False, None)):
+        training = replace(QUICK, flip=flip, steps=1)
+        config = ScratchConfig(model="e2gan", pairs=pairs, out=tmp_path / str(flip), generator=small, training=training)
+        make_pairs(PairsConfig(photos=project.photos, concept="sepia", out=pairs))
+        train_scratch(config)
+        assert train_scratch(config).result.already_done
+        make_pairs(PairsConfig(photos=project.photos, concept="sepia", out=pairs, sided=True))
+        if message is None:
+            assert train_scratch(config).result.already_done
+        else:
+            with pytest.raises(InputError, match=message):
+                train_scratch(config)
 
 
 @pytest.mark.slow

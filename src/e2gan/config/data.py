@@ -168,8 +168,8 @@ class PairsConfig(OnDevice):
     seed: int = 0
     """Seed of the teacher, and of the split for imported pairs."""
     sided: bool = False
-    """The edit has a side, as a sun or a light leak has, or strokes that lean: trainings mirror none of its pairs. The
-    built-in filters say so themselves."""
+    """The edit has a side, as a sun or a light leak has, or strokes that lean: trainings mirror none of its pairs. Of
+    pairs that are made already it is noted too. The built-in filters say so themselves."""
     run_commands: bool = False
     """Run the programs that the file of --concepts names as teachers (command:…): only for a file that you trust."""
     teach: TeachConfig = field(default_factory=TeachConfig)

@@ -66,9 +66,14 @@ class PairSettings(TypedDict):
     photos: Annotated[str, Meta(min_length=1)]
     """Where the photo set lies, from the pair set: outside of it, by design. It is only read."""
     unpaired: NotRequired[bool]
-    sided: NotRequired[bool]
     choice: NotRequired[ChoiceSettings]
     selection_sha256: NotRequired[str | None]
+
+
+class SidedRecord(TypedDict):
+    """What a pair set's config.json says beside its settings, where its edit has a side."""
+
+    sided: NotRequired[bool]
 
 
 class PairRow(TypedDict):
@@ -245,6 +250,7 @@ class CourseRecord(TypedDict):
     best: float
     level: NotRequired[float | None]  # this and `least`: not kept before 2026-11-27
     least: NotRequired[float | None]
+    photo_l1: NotRequired[float | None]  # not before 2026-11-28
     varied: bool
     changed: bool
     worse: Count

@@ -90,11 +90,6 @@ def check_beside(out: Path, pictures: Sequence[Path]) -> None:
         raise InputError(f"--out {out}: its picture would overwrite {there}: choose another name")
 
 
-def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Put what a stage found out into its config.json, beside the settings: it does not decide what a rerun is."""
-    write_json(folder / CONFIG, read_json(folder / CONFIG, StageConfig) | dict(facts))
-
-
 def _config(out: Path, stage: str, settings: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
     settings = {name: value for name, value in with_reads(settings, reads).items() if name != "out"}
     about = {"stage": stage, "settings": settings, "versions": versions()}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from e2gan.core.errors import InputError
-from e2gan.core.files import CONFIG, MOST_JSON, json_bytes, read_bytes, read_json, sha256, write_bytes
+from e2gan.core.files import CONFIG, MOST_JSON, json_bytes, read_bytes, read_json, sha256, write_bytes, write_json
 from e2gan.core.progress import in_threads
 from e2gan.core.schemas import StageConfig
 
@@ -67,6 +67,25 @@ def record(folder: Path, leave_out: Sequence[str] = ()) -> None:
     names = [n for n in sorted(_names(folder)) if n not in (CONFIG, *leave_out) and (folder / n).is_file()]
     hashes = dict(zip(names, in_threads(sha256, [folder / name for name in names]), strict=True))
     write_bytes(folder / CONFIG, sealed(config | {FORMAT: NOW, FILES: {CONFIG: BLANK} | hashes}, CONFIG))
+
+
+def add_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Put what a stage found out into its config.json, beside the settings: it does not decide what a rerun is. A
+    record that the folder has stays that of its files, and whole where it was."""
+    config: dict[str, Any] = {**read_json(folder / CONFIG, StageConfig)}
+    own = config.get(FILES, {}).get(CONFIG)
+    if own is None:
+        write_json(folder / CONFIG, config | dict(facts))
+    elif FORMAT not in config:
+        rest = {name: value for name, value in config.items() if name != FILES}
+        whole = own == _earlier_hash(rest)
+        files = config[FILES] | {CONFIG: _earlier_hash(rest | dict(facts)) if whole else own}
+        write_json(folder / CONFIG, rest | dict(facts) | {FILES: files})
+    elif is_sealed(folder / CONFIG, own, CONFIG):
+        files = config[FILES] | {CONFIG: BLANK}
+        write_bytes(folder / CONFIG, sealed(config | dict(facts) | {FILES: files}, CONFIG))
+    else:
+        write_json(folder / CONFIG, config | dict(facts))
 
 
 def against_record(folder: Path) -> Found:

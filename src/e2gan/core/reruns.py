@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # where nothing is said here. A setting that comes or goes gets a line, so that older folders stay the same run.
 ABSENT: dict[str, Any] = {
     "lut_size": 17,  # scratch
-    "sided": False,  # pairs
+    "sided": False,  # trainings
     "training.perceptual": 0.0,
     "training.gram": 0.0,
     "training.lr_d": None,

@@ -35,7 +35,6 @@ class StageConfig(TypedDict):
     stage: str
     settings: dict[str, Any]
     versions: NotRequired[dict[str, str]]
-    sided: NotRequired[bool]  # of a pair set whose teacher says so
     place: NotRequired[str]  # core/record.py has these three
     record_format: NotRequired[int]
     files: NotRequired[dict[str, str]]

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from e2gan.config.schemas import PAIR_SET, PairRow, SelectedIds
+from e2gan.config.schemas import PAIR_SET, PairRow, SelectedIds, SidedRecord
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, read_json, read_jsonl, sha256
 from e2gan.core.identity import hash_files
@@ -19,11 +19,11 @@ from e2gan.core.images import Pixels
 from e2gan.core.names import file_key
 from e2gan.core.outputs import read_settings
 from e2gan.core.progress import note
-from e2gan.core.schemas import StageConfig
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
 ROWS = "metadata.jsonl"
 SELECTION = "selection.json"
+SIDED = "sided"  # in config.json, beside the settings: it decides no edit
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PairSet:
                 raise InputError(f"{folder / ROWS}: '{twice}' is there twice as {what}: each pair is in one split")
         photo_folder = Path(os.path.normpath(folder / settings["photos"]))
         facts = settings["concept"], settings["teacher"], settings["size"], rows, photo_folder
-        sided = settings.get("sided", False) or read_json(folder / CONFIG, StageConfig).get("sided", False)
+        sided = read_json(folder / CONFIG, SidedRecord).get(SIDED, False)
         return cls(folder, *facts, paired=not settings.get("unpaired", False), sided=sided)
 
     @cached_property

@@ -35,8 +35,8 @@ from e2gan.core.files import read_toml
 from e2gan.core.names import LONGEST, slug
 from e2gan.teachers.settings import SETTING, storable
 
-KEYS = ("name", "prompt", "source", "teacher", "settings")
-INHERITED = ("source", "teacher", "settings")
+KEYS = ("name", "prompt", "source", "teacher", "settings", "sided")
+INHERITED = ("source", "teacher", "settings", "sided")
 TOP = ("about", "include", "defaults", "concept")
 _NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 
@@ -49,7 +49,8 @@ class ConceptRow:
     teachers that go from one text to another. teachers: names as of --teacher (none: the command's own). settings:
     arguments of the teachers, as of --set; values are booleans, numbers, texts, or lists of these. inherited: those of
     the settings that are the list's defaults, which teachers without settings pass over. own_teachers: whether the
-    teachers are the concept's own, which go before those of the command, or the list's defaults, which do not.
+    teachers are the concept's own, which go before those of the command, or the list's defaults, which do not. sided:
+    whether the edit has a side, as of --sided.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ConceptRow:
     settings: dict[str, Any] = field(default_factory=dict)
     inherited: frozenset[str] = frozenset()
     own_teachers: bool = False
+    sided: bool = False
 
     def settings_of(self, teachers: Sequence[str]) -> dict[str, Any]:
         """The settings that go to these teachers: its own, and of the defaults those that one of them can take."""
@@ -180,6 +182,7 @@ def _typed(where: str, table: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(table)
     for key in ("name", "prompt", "source"):
         need(isinstance(values.get(key, ""), str), f"{where}: {key} must be a text, in quotes")
+    need(isinstance(values.get("sided", False), bool), f"{where}: sided must be true or false")
     if isinstance(values.get("teacher"), str):
         values["teacher"] = [values["teacher"]]
     teachers = values.get("teacher", [])
@@ -213,4 +216,5 @@ def _row(where: str, values: Mapping[str, Any]) -> ConceptRow:
     need(all(teachers), f"{where}: a teacher's name is empty")
     need(len(set(teachers)) == len(teachers), f"{where}: a teacher is named twice: {', '.join(teachers)}")
     inherited, own_teachers = frozenset(values["inherited"]), values["own_teachers"]
-    return ConceptRow(name, prompt, source, teachers, values["settings"], inherited, own_teachers)
+    sided = values.get("sided", False)
+    return ConceptRow(name, prompt, source, teachers, values["settings"], inherited, own_teachers, sided)

@@ -15,10 +15,11 @@ from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
 from e2gan.core.identity import hash_of_named
 from e2gan.core.names import file_key
-from e2gan.core.outputs import State, add_facts, claim, partial_of
+from e2gan.core.outputs import State, claim, partial_of
 from e2gan.core.progress import note
+from e2gan.core.record import add_facts
 from e2gan.core.summary import skipped_lines
-from e2gan.data.pair_set import ROWS, PhotosToEdit
+from e2gan.data.pair_set import ROWS, SIDED, PairSet, PhotosToEdit
 from e2gan.pairs.blocks import only_filter, take_blocks
 from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
@@ -89,16 +90,21 @@ def make_pairs(
     if not prompt:
         raise InputError("name the edit with --concept (a list of many is for make_pair_sets)")
     settings = plain(config) | {"concept": prompt}
-    del settings["run_commands"]  # it decides nothing of the edits
+    del settings["run_commands"], settings["sided"]  # they decide nothing of the edits
     if config.teach.prefer == TeachConfig().prefer:
         # The default had a weight of a score that is gone: without it, older sets would count as made otherwise.
         settings["teach"]["prefer"] += [f"{FORMER}=1"]
+    sided = config.sided
     if config.photos is not None:
+        teachers = make_teachers(config) if teachers is None else teachers
         outcome = _edit_photos(config, config.photos, teachers, blocks, settings)
+        sided |= has_side(teachers)
     elif config.unpaired or config.unaligned is not None:
         outcome = import_unpaired(config, settings)
     else:
         outcome = import_pairs(config, settings)
+    if sided:
+        _note_side(config.out)
     rows = read_jsonl(config.out / ROWS, PairRow, finite=False)
     splits = [row["split"] for row in rows]
     return PairsResult(
@@ -111,6 +117,17 @@ def make_pairs(
         test=splits.count("test"),
         **vars(outcome),
     )
+
+
+def _note_side(folder: Path) -> None:
+    """Of a set that was made already too, also by an earlier version."""
+    if PairSet.load(folder).sided:
+        return
+    try:
+        add_facts(folder, {SIDED: True})
+    except OSError as error:
+        why = error.strerror or error
+        note(f"{folder}: that its edit has a side cannot be noted there ({why}): train with --no-flip")
 
 
 def _scorers(given: Mapping[str, Any]) -> dict[str, str]:
@@ -126,7 +143,8 @@ def _named_by(teachers: Sequence[Teacher]) -> list[str] | None:
 
 
 def edits_identity(config: PairsConfig, teachers: Sequence[Teacher]) -> dict[str, Any]:
-    """What decides a pair set beside its photos: the prompt, the teachers, what they read, and how edits are chosen.
+    """What decides a pair set beside its photos: the prompt, the teachers, what they read, how edits are chosen, and
+    what is noted of them.
 
     Raises InputError where a teacher cannot say so: a filter that there is not, a folder of weights that is none.
     """
@@ -140,19 +158,23 @@ def edits_identity(config: PairsConfig, teachers: Sequence[Teacher]) -> dict[str
         "named": [teacher.name for teacher in teachers],
         "sources": _named_by(teachers),
         "scorers": _scorers(given),
-    }
+    } | ({SIDED: True} if config.sided or has_side(teachers) else {})
+
+
+def has_side(teachers: Sequence[Teacher]) -> bool:
+    """Whether an edit of any of them has a side, such as a sun, so that mirrored pairs contradict it."""
+    return any(getattr(teacher, "sided", False) for teacher in teachers)
 
 
 def _edit_photos(
     config: PairsConfig,
     photo_folder: Path,
-    teachers: Sequence[Teacher] | None,
+    teachers: Sequence[Teacher],
     blocks: Sequence[Path],
     settings: dict[str, Any],
 ) -> Outcome:
     """By a filter alone, or by teachers. `settings` becomes that of config.json."""
     teach, out = config.teach, config.out
-    teachers = make_teachers(config) if teachers is None else teachers
     chosen = PhotosToEdit.load(photo_folder, config.selection)
     only = only_filter(teachers)
     if only is not None and config.teachers == ("filters",):
@@ -181,8 +203,6 @@ def _edit_photos(
     with claim(out, "pairs", settings, reads=reads, may_change=("choice",)) as state:
         if state is not State.DONE:
             take_blocks(blocks, partial_of(out))
-            if any(getattr(teacher, "sided", False) for teacher in teachers):
-                add_facts(partial_of(out), {"sided": True})
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:
@@ -218,6 +238,7 @@ def plan_pair_sets(config: PairsConfig) -> tuple[ConceptList, list[PairsConfig]]
             concepts=None,
             out=config.out / row.name,
             teacher=row.teachers if row.own_teachers else config.teacher or row.teachers or None,
+            sided=config.sided or row.sided,
             teach=replace(config.teach, source=row.source or config.teach.source),
         )
         for row in concepts.concepts

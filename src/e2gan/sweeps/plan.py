@@ -11,7 +11,7 @@ from e2gan.config import PairsConfig, SweepConfig
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, plain
 from e2gan.core.identity import files_below, hash_of_named
-from e2gan.data.pair_set import SELECTION, PhotosToEdit
+from e2gan.data.pair_set import SELECTION, SIDED, PhotosToEdit
 from e2gan.data.photos import INDEX
 from e2gan.export.export import precision_of
 from e2gan.export.formats import find_format
@@ -174,7 +174,7 @@ class _Planner:
             "arguments": plain(arguments),
             "teach": teach,
             "decisive": edits_identity(pairs, teachers),
-        }
+        } | ({SIDED: True} if pairs.sided else {})
         whole = Thing(PAIRS, settings, {PHOTOS: self.photos}, hints=hints, gpu=gpu)
         size = self.config.block
         if size is None or size >= self.count:

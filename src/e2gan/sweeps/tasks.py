@@ -129,6 +129,7 @@ def pairs_config(settings: Mapping[str, Any], hints: Mapping[str, Any], photos: 
         out=out,
         teacher=tuple(settings["teacher"]),
         seed=settings["seed"],
+        sided=settings.get("sided", False),
         run_commands=True,  # the driver has asked
         device=hints["device"],
         teach=TeachConfig(**(settings["teach"] | hints["teach"])),

@@ -8,7 +8,7 @@ import torch
 
 from e2gan.config import FinetuneConfig, Part
 from e2gan.core.files import sha256
-from e2gan.core.outputs import add_facts
+from e2gan.core.record import add_facts
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.folders import MODEL, base_content, base_folder
 from e2gan.networks.generator import Generator, sampling_layers

@@ -3,8 +3,8 @@
 Three ways in which it is lost: edits without variation (one colour: the output's gradient is gone), edits that have
 become the photo (every ReLU of the body is dead), and an L1 that stays above that of the photo as it is. Each is told
 only of a run that had been better before: generators without `skip` begin as one colour, those with it as the photo.
-At the end a run is asked once more: one that has become worse than the photo is no success, however slowly it did, nor
-is one whose edits are the photo still.
+At the end a run is asked once more (`verdict`): one that has become worse than the photo is no success, however slowly
+it did, nor is one whose edits are the photo still, or whose last good state is its beginning.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ LONG = 100  # steps
 SLOWER = 0.25  # of the learning rate, each time
 TRIES = 2
 FAR = 1.1  # times the photo's own L1: further from the teacher's edit than batches vary by
-SEEN = 2 / 127.5  # two 8-bit levels: what an L1 must be above the photo's own by, since a faint edit's is small
-ENOUGH = 2 * LONG  # steps, after which an end that is no success is told as what it is
+VISIBLE = 2 / 127.5  # two 8-bit levels: what an L1 must be above the photo's own by, since a faint edit's is small
+JUDGED_FROM = 2 * LONG  # steps: a shorter run is a trial
 
 
 def too_far(photo_l1: float) -> float:
     """The L1 from which on edits are further from the teacher's than the photos are, whose own is given."""
-    return max(FAR * photo_l1, photo_l1 + SEEN)
+    return max(FAR * photo_l1, photo_l1 + VISIBLE)
 
 
 @dataclass
 class Course:
     """What a run was, as a checkpoint keeps it. best: its lowest L1. level: the mean of its last steps' L1 in parts of
-    their photos' own, and `least` the lowest. varied, changed: whether its edits ever were. worse: steps since when its
-    L1 is too high. slower: factor of the learning rate. lost: how often it was."""
+    that of their photos, `photo_l1`; least: the lowest level. varied, changed: whether its edits ever were. worse:
+    steps since when its L1 is too high. slower: factor of the learning rate. lost: how often it was."""
 
     best: float = float("inf")
     level: float | None = None
     least: float | None = None
+    photo_l1: float | None = None
     varied: bool = False
     changed: bool = False
     worse: int = 0
@@ -102,46 +103,50 @@ class Guard:
         return level is not None and least is not None and level > WORSE * least
 
     def _follow(self, seen: dict[str, float], steps: int) -> None:
-        """Take the last `steps` steps into the level."""
-        course, now = self.course, seen["l1"] / max(seen["photo_l1"], 1e-6)
-        part = 0.5 ** (steps / HALF_LIFE)
-        course.level = level = now if course.level is None else part * course.level + (1 - part) * now
+        """Take the last `steps` steps into the level: a mean in parts of a mean, since single photos may be edited
+        hardly at all."""
+        course, part = self.course, 0.5 ** (steps / HALF_LIFE)
+        l1, photo_l1 = seen["l1"], seen["photo_l1"]
+        if course.level is not None:
+            before = photo_l1 if course.photo_l1 is None else course.photo_l1
+            l1 = part * course.level * before + (1 - part) * l1
+            photo_l1 = part * before + (1 - part) * photo_l1
+        photo_l1 = max(photo_l1, 1e-6)
+        course.photo_l1, course.level = photo_l1, (level := l1 / photo_l1)
         course.least = level if course.least is None else min(course.least, level)
 
     def end(self, step: int) -> int | None:
-        """At a run's end: the step of the last good state, which is gone back to where the present one is none.
-
-        Raises LostTrainingError where a run of some length ends with edits that are further from the teacher's than the
-        photos are, and has been nearer before, or with the photos themselves.
-        """
-        good = None
-        if not self.well:
-            good, level, state = min(self.good, key=lambda kept: math.inf if kept[1] is None else kept[1])
-            self.trainer.load_state(state)
-            self.course.level = level
-            note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
-        if step >= ENOUGH and self.seen:
-            self._judge(step, kept=good is not None)
+        """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
+        if self.well:
+            return None
+        good, level, state = min(self.good, key=lambda kept: math.inf if kept[1] is None else kept[1])
+        self.trainer.load_state(state)
+        self.course.level = level
+        note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
         return good
 
-    def _judge(self, step: int, *, kept: bool) -> None:
-        """Tell an end that is no success. kept: the state is that of an earlier step, which was a good one."""
-        seen, course = self.seen, self.course
-        if not kept and not course.changed and seen["change"] < 0.02 * seen["target_change"]:
-            raise LostTrainingError(
-                f"the training was lost: after {step} steps its edits are the photos themselves; another --lr, or more "
-                "--steps, and another --out may change that"
-            )
-        own = seen["photo_l1"]
-        if course.level is None or course.level * own < too_far(own):
-            return
-        far = (
-            f"after {step} steps its edits are further from the teacher's than the photos as they are (L1 "
-            f"{course.level * own * 127.5:.1f}, the photos' {own * 127.5:.1f})"
-        )
-        if course.least is not None and course.level > WORSE * course.least:
-            raise LostTrainingError(f"the training was lost: {far}; a lower --lr, and another --out, may keep it")
-        note(f"{far}: it wants more --steps, or another --lr")
+    def verdict(self, step: int) -> str | None:
+        """After `end`: why the run is no success; None where it is one, or was too short to be told. One whose edits
+        are further from the teacher's than the photos, but never were much nearer, is told to be on its way.
+
+        Without an L1 loss nothing holds the L1, and a moving average, which is what is written, is not what was seen.
+        """
+        course, seen, config = self.course, self.seen, self.trainer.config
+        if step < JUDGED_FROM or not seen or not config.l1 or config.ema:
+            return None
+        if course.level is None or course.photo_l1 is None:
+            return f"in {step} steps nothing came of it that was better than its beginning; a lower --lr may keep it"
+        if self.well and not course.changed and seen["change"] < 0.02 * seen["target_change"]:
+            return f"after {step} steps its edits are the photos themselves; another --lr, or a longer run, may help"
+        l1 = course.level * course.photo_l1
+        if l1 < too_far(course.photo_l1):
+            return None
+        far = "its edits are further from the teacher's than the photos as they are"
+        far += f" (L1 {l1 * 127.5:.1f}, the photos' {course.photo_l1 * 127.5:.1f})"
+        if course.least is not None and course.least < FAR and course.level > WORSE * course.least:
+            return f"after {step} steps {far}, and than they were; a lower --lr may keep it"
+        note(f"step {step}: {far}: train it longer, or at another --lr")
+        return None
 
     def _sign(self, seen: dict[str, float], steps: int) -> str | None:
         """How the run is lost, if it is; takes note of how it goes."""

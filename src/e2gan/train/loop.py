@@ -19,7 +19,7 @@ from torch import Tensor
 from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.config.schemas import LogRow
 from e2gan.core.device import autocast
-from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.errors import InputError, LostTrainingError, NotFiniteError
 from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, sha256, write_bytes
 from e2gan.core.group import ALONE, Group
 from e2gan.core.identity import Reads
@@ -43,12 +43,14 @@ LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed r
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a training. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs."""
+    """The result of a training. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs. lost: why
+    it is no success, where it is none."""
 
     steps: int
     seconds: float
     l1: float | None
     already_done: bool = False
+    lost: str | None = None
 
 
 def rows_of(step: int, count: int, batch: int, seed: int) -> Tensor:
@@ -87,7 +89,7 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
     step, seconds, kept = start_together(group, trainer, resume(trainer, folder) if group.first else None)
     guard = Guard(trainer, step, kept) if data.paired else None
     if config.flip and data.sided is not None and group.first:
-        note("an edit that has a side is not mirrored: its pairs are taken as they are")
+        note("pairs of an edit that has a side are not mirrored")
     with autocast(trainer.device, config.precision):
         pass  # "auto" is measured here, not in the first step's time
     first, begun = step + 1, time.monotonic()
@@ -139,11 +141,13 @@ def train(trainer: Trainer, data: TrainingData, folder: Path, group: Group = ALO
                 except NotFiniteError as error:
                     raise InputError(_diverged(step, folder, error)) from None
                 saved = time.monotonic()
+    lost = None
     if guard is not None:
         guard.end(step)
+        lost = guard.verdict(step)
     if not trainer.finite():
         raise InputError(_diverged(step, folder))
-    return TrainingResult(steps=step, seconds=round(seconds, 3), l1=None if l1 is None else round(l1, 3))
+    return TrainingResult(steps=step, seconds=round(seconds, 3), l1=None if l1 is None else round(l1, 3), lost=lost)
 
 
 def _diverged(step: int, folder: Path, error: NotFiniteError | None = None) -> str:
@@ -253,11 +257,14 @@ def run(
     """One training as a stage: claim the output, train or go on, write the result, rename it when whole.
 
     `make` gives the trainer with its networks on a device, in training mode; `write` puts what was trained into the
-    partial folder. Of a group, the first process alone does that, and all end when it is done.
+    partial folder. Of a group, the first process alone does that, and all end when it is done. Raises what `train`
+    does, and LostTrainingError where the run ended as no success.
     """
     training: TrainingConfig = config.training
     check_fit(training, len(data))
     device = group.device(training.device)
+    if training.flip and data.sided is not None:
+        extra = extra | {"sided": data.concept_of[data.sided].unique().tolist()}  # the concepts that are not mirrored
     settings = settings_of(config, data.size, len(data), extra)
     check_same(group, settings, reads, device)
     with claim_together(group, out, stage, settings, reads) as state:
@@ -271,6 +278,8 @@ def run(
         try:
             trainer = make(device)
             result = train(trainer, data.to(device), partial, group)
+            if result.lost is not None:
+                raise LostTrainingError(f"the training was lost: {result.lost}, in another --out")
             if group.first:
                 trainer.use_average()
                 trainer.generator.eval()

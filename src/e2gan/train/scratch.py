@@ -10,7 +10,7 @@ from torch import nn
 
 from e2gan.config import PIX2PIX, ScratchConfig
 from e2gan.core.errors import InputError
-from e2gan.core.outputs import add_facts
+from e2gan.core.record import add_facts
 from e2gan.data.pair_set import PairSet
 from e2gan.networks.discriminator import UnpairedDiscriminator
 from e2gan.networks.generator import Generator

@@ -82,7 +82,7 @@ FILTERS: dict[str, Filter] = {
         Filter("mosaic", "as a mosaic", "regions", drawing.mosaic, sided=True),
         Filter("glass", "as a stained glass window", "regions", drawing.stained_glass, sided=True),
         Filter("lowpoly", "as low-poly art", "regions", drawing.low_poly, sided=True),
-        Filter("pixel", "as pixel art", "regions", drawing.pixel_art),
+        Filter("pixel", "as pixel art", "regions", drawing.pixel_art, sided=True),
         Filter("halftone", "as a newspaper halftone print", "texture", drawing.halftone, sided=True),
         Filter("hatching", "as a pen and ink hatching", "texture", painting.hatching, sided=True),
         Filter("brush", "as a painting in sweeping brush strokes", "texture", painting.brush, sided=True),
