@@ -125,20 +125,22 @@ def run(options: argparse.Namespace) -> str:
     need(all(side == 0 or side >= 64 for side in options.sides), "--sides: 0, or at least 64")
     files = list_images(options.photos)
     need(bool(files), f"--photos {options.photos}: no images")
+    pictures = [slug(Path(name).name) for name in options.adapters]
+    need(len(set(pictures)) == len(pictures), f"--adapters: two are named alike ({', '.join(pictures)})")
     models = {name: Model.load(base=options.base, adapter=(name,)) for name in options.adapters}
     make_folder(options.out)
     photos = [read_image(path) for path in files[: options.count]]
     ways = [way for way in WAYS if options.own_size or WAYS[way].get("side") != 0]
     torch.set_num_threads(1)
     lines, found = [], {}
-    for name, model in models.items():
+    for picture_name, (name, model) in zip(pictures, models.items(), strict=True):
         predictor = Predictor(model, "cpu")
         rows, picture = measure(predictor, photos, options.sides, ways, name)
         title = f"{Path(name).name}: {model.detail}, trained at {predictor.size}"
         note(title)
         found[name] = {"detail": model.detail, "size": predictor.size, "rows": rows}
         lines += [title, "", *table(rows, options.sides, ways), ""]
-        write_png(options.out / f"{slug(Path(name).name)}.png", picture)
+        write_png(options.out / f"{picture_name}.png", picture)
     text = "\n".join(lines)
     write_bytes(options.out / "sizes.md", text.encode())
     settings = {"photos": [path.name for path in files[: options.count]], "sides": options.sides}

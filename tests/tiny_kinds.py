@@ -39,7 +39,7 @@ from e2gan.config.schemas import KeptPhoto, MeasuredFile
 from e2gan.core.errors import InputError
 from e2gan.core.files import CONFIG, plain, read_json, sha256, write_json
 from e2gan.core.outputs import writing
-from e2gan.core.record import record
+from e2gan.core.record import add_facts, record
 from e2gan.data.kept import KEPT
 from e2gan.data.pair_set import PairSet
 from e2gan.data.photos import prepare_photos
@@ -149,6 +149,7 @@ def build(project: Project, home: Path) -> Path:
 
 def _build(root: Path) -> None:
     Image.fromarray(np.tile(np.arange(48, dtype=np.uint8)[:, None, None] * 5, (1, 40, 3))).save(root / "photo.png")
+    add_facts(root / "dusk", {"sided": True})
     taught(root)
     choose_again(ChooseConfig(pairs=root / "taught"))
     first = json.loads((root / "taught/candidates.jsonl").read_text().splitlines()[0])
@@ -191,7 +192,7 @@ def _build(root: Path) -> None:
     write_json(root / "palette.json", {"classes": {"road": [128, 64, 128], "sky": [0, 0, 255]}})
     (root / "list.toml").write_text(
         'about = "A list."\n[defaults]\nteacher = ["filters"]\n[[concept]]\nname = "a"\nprompt = "make it autumn"\n'
-        'source = "a photo"\nsettings = {strength = 0.5}\n'
+        'source = "a photo"\nsettings = {strength = 0.5}\nsided = true\n'
     )
     (root / "presets.toml").write_text(
         '[mine]\ncheckpoint = "folder"\nside = 64\nmemory_gb = 1.5\narguments = {a = 1}\n'
@@ -379,6 +380,7 @@ KINDS = {
     "photos": Kind("photos/photos.jsonl", filtered, ("PhotoRow",)),
     "half a photo set": Kind("few-set.partial/kept.jsonl", photos_again, ("KeptPhoto",)),
     "pair set": Kind("sepia/config.json", concepts, ("PAIR_SET",)),
+    "pair set that has a side": Kind("dusk/config.json", concepts, ("SidedRecord",)),
     "pairs": Kind("sepia/metadata.jsonl", train_on, ("PairRow",)),
     "pairs, again": Kind("dusk/metadata.jsonl", concepts),
     "taught set": Kind("taught/config.json", lambda root: choose_again(ChooseConfig(pairs=root / "taught"))),

@@ -53,6 +53,7 @@ def test_an_edit_is_shifted_by_what_is_changed_and_a_blur_has_less_detail() -> N
         (["--sides", "32"], "--sides: 0, or at least 64"),
         (["--count", "0"], "count"),
         (["--adapters", "nowhere"], "nowhere"),
+        (["--adapters", "a/look", "b/look"], "--adapters: two are named alike (look, look)"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_edited(
