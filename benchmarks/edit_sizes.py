@@ -123,6 +123,7 @@ def run(options: argparse.Namespace) -> str:
     """Raises InputError for bad settings, no photos, and where an adapter or its base is not there."""
     at_least("count", options.count, 1)
     need(all(side == 0 or side >= 64 for side in options.sides), "--sides: 0, or at least 64")
+    need(len(set(options.sides)) == len(options.sides), "--sides names one twice")
     files = list_images(options.photos)
     need(bool(files), f"--photos {options.photos}: no images")
     pictures = [slug(Path(name).name) for name in options.adapters]

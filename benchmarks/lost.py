@@ -5,7 +5,8 @@
 Adapters are trained on each base, which belongs to the preset that its generator is of; all weights from nothing for
 each preset (kind `scratch`), or from each base (kind `finetune`). Settings are the recipe's, with --steps for its
 minutes. A run is lost where the guard ended it, a loss was not finite, or its edits of the test photos are further
-from the teacher's than the photos are; that the guard went back and saved it is counted apart. Run again, the command
+from the teacher's than the photos are; that the guard went back and saved it is counted apart, and so is a lost one
+that did not say so. Run again, the command
 goes on where it was stopped. Writes OUT/lost.md, OUT/results.json and a file a run in OUT/runs. The figures in
 docs/log.md come from here.
 """
@@ -220,9 +221,9 @@ def measured(run: Run) -> dict[str, Any]:
 def outcome(run: Run) -> dict[str, Any]:
     """Train and measure: how the run ended, how often the guard went back, the test L1 and the photo's own, of 255."""
     photos, targets, photo_l1 = tests_of(run.pair_set.folder)
-    ended, l1 = "trained", None
+    ended, l1, told = "trained", None, None
     try:
-        train(run.stage)
+        told = train(run.stage).result.lost
     except LostTrainingError as error:
         ended = str(error)
     except InputError as error:
@@ -241,7 +242,7 @@ def outcome(run: Run) -> dict[str, Any]:
         edits = Predictor(model, run.stage.training.device).batch(photos)
         l1 = MetricScorer("l1", NetworkOptions())(edits, targets).value
     return {
-        "ended": ended,
+        "ended": told or ended,
         "back": None if log is None else len(back),
         "back_at": back,
         "l1": l1,
@@ -266,7 +267,8 @@ def is_lost(result: dict[str, Any]) -> bool:
 
 def table(found: Sequence[tuple[Run, dict[str, Any]]]) -> list[str]:
     """A row a cell, and the sums of each kind and rate."""
-    header = ["preset", "trained", "rate", "concept", "runs", "went back", "lost", "test L1, median", "worst", "photo"]
+    header = ["preset", "trained", "rate", "concept", "runs", "went back", "lost", "untold"]
+    header += ["test L1, median", "worst", "photo"]
     by_cell: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for run, result in found:
         by_cell.setdefault(run.cell, []).append(result)
@@ -275,14 +277,15 @@ def table(found: Sequence[tuple[Run, dict[str, Any]]]) -> list[str]:
     for cell, results in by_cell.items():
         by_kind.setdefault(cell[:3], []).extend(results)
     sums = [[*kind, *counts(results)] for kind, results in by_kind.items()]
-    return [*markdown(header, rows), "", *markdown([*header[:3], *header[4:7]], sums)]
+    return [*markdown(header, rows), "", *markdown([*header[:3], *header[4:8]], sums)]
 
 
 def counts(results: Sequence[dict[str, Any]]) -> list[str]:
-    """Runs; those that the guard went back in and that are not lost; those that are lost."""
+    """Runs; those that the guard went back in and that are not lost; those that are lost; of these, told as success."""
     lost = [is_lost(result) for result in results]
     back = sum(bool(result["back"]) and not bad for result, bad in zip(results, lost, strict=True))
-    return [str(len(results)), str(back), str(sum(lost))]
+    untold = sum(bad and result["ended"] == "trained" for result, bad in zip(results, lost, strict=True))
+    return [str(len(results)), str(back), str(sum(lost)), str(untold)]
 
 
 def l1s(results: Sequence[dict[str, Any]]) -> list[str]:

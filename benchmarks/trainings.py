@@ -26,10 +26,10 @@ def settings_of(stage: Stage) -> dict[str, Any]:
     """A training's settings by name, but for those that leave it the same, and for where things lie."""
     told = {name: value for name, value in plain(stage).items() if name not in ("out", "base", "pairs")}
     own = (*NOT_DECISIVE, "device")
-    return told | {"training": {name: value for name, value in told["training"].items() if name not in own}}
+    told["training"] = {name: value for name, value in told["training"].items() if name not in own}
+    return told | ({"sided": True} if stage.training.flip and PairSet.load(stage.pairs).sided else {})
 
 
 def pairs_of(pair_set: PairSet) -> dict[str, Any]:
     """What a pair set holds, wherever it lies."""
-    content = {"pairs_sha256": sha256(pair_set.folder / ROWS), CONTENT: {"pairs": pair_set.content()}}
-    return content | ({"sided": True} if pair_set.sided else {})
+    return {"pairs_sha256": sha256(pair_set.folder / ROWS), CONTENT: {"pairs": pair_set.content()}}

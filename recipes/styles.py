@@ -18,7 +18,7 @@ from e2gan.core.files import sha256, write_jsonl
 from e2gan.core.images import read_image, resize, write_png
 from e2gan.core.outputs import writing
 from e2gan.core.progress import track
-from e2gan.data.pair_set import ROWS
+from e2gan.data.pair_set import ROWS, note_side
 
 PROGRAM, NETWORKS = "stylize.py", "fast-style"
 BATCH = 512  # photos each time that the program starts, which loads its network anew
@@ -70,6 +70,7 @@ def reduce_pairs(large: PairSet, photos: Path, out: Path) -> None:
     with writing(out, "pairs", settings, reads={"pairs": large.content()}) as folder:
         if folder is None:
             return
+        note_side(folder, large.sided)
         (folder / "images").mkdir()
         for row in track(large.rows, f"edits at {size}"):
             write_png(folder / row["file_name"], resize(read_image(large.folder / row["file_name"]), (size, size)))

@@ -66,12 +66,18 @@ def test_a_training_that_a_rate_destroys_is_lost(
 
 
 def test_what_the_guard_saved_is_counted_apart_from_what_is_lost() -> None:
-    def result(back: int, l1: float | None) -> dict[str, Any]:
-        return {"back": back, "l1": l1, "photo_l1": 20.0}
+    def result(back: int | None, l1: float | None, ended: str = "trained") -> dict[str, Any]:
+        return {"back": back, "l1": l1, "photo_l1": 20.0, "ended": ended}
 
-    found = [result(0, 5.0), result(1, 6.0), result(1, 21.0), result(2, None)]
-    assert bench.counts(found) == ["4", "1", "2"]
-    assert bench.l1s(found) == ["6.00", "stopped", "20.00"]
+    found = [
+        result(0, 5.0),
+        result(1, 6.0),
+        result(1, 21.0),
+        result(0, 22.0, "after 300 …"),
+        result(None, None, "lost"),
+    ]
+    assert bench.counts(found) == ["5", "1", "3", "1"]
+    assert bench.l1s(found) == ["13.50", "stopped", "20.00"]
     assert bench.l1s(found[:3]) == ["6.00", "21.00", "20.00"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -96,20 +97,35 @@ def test_an_edit_that_has_a_side_is_known_by_its_set(photos: Path, tmp_path: Pat
 
 
 def test_that_an_edit_has_a_side_is_noted_in_a_set_that_is_there(photos: Path, tmp_path: Path) -> None:
-    """One of an earlier version, and one whose user learns it later: nothing is made again."""
+    """By who says so: what an earlier version made of a filter stays as it was."""
     out = tmp_path / "sunrise"
     run(out, "sunrise", photos=photos)
     config = read_json(out / "config.json")
     del config["sided"]
     write_json(out / "config.json", config)
     record(out)
-    assert not PairSet.load(out).sided
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert run(out, "sunrise", photos=photos).already_done
+    assert not PairSet.load(out).sided
+    assert run(out, "sunrise", photos=photos, sided=True).already_done
     assert PairSet.load(out).sided
     assert against_record(out).changed == []
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert run(out, "sunrise", photos=photos).already_done
+    teacher = FunctionTeacher(lambda images, *_: [255 - image for image in images], "lit")
+    make_pairs(lit := PairsConfig(photos=photos, concept="lit", out=tmp_path / "lit"), [teacher])
+    teacher.sided = True
+    assert make_pairs(lit, [teacher]).already_done
+    assert PairSet.load(lit.out).sided
+
+
+def test_where_it_cannot_be_noted_that_is_said(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path / "autumn", photos=photos)
-    assert run(tmp_path / "autumn", photos=photos, sided=True).already_done
-    assert PairSet.load(tmp_path / "autumn").sided
+
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("e2gan.pairs.make.add_facts", read_only)
+    with pytest.raises(InputError, match=r"--sided: cannot be noted in .*autumn \(Read-only file system\): train with"):
+        run(tmp_path / "autumn", photos=photos, sided=True)
     assert run(tmp_path / "autumn", photos=photos).already_done

@@ -16,6 +16,7 @@ from torch import nn
 
 from e2gan.cli import main
 from e2gan.core.errors import LostTrainingError
+from e2gan.core.record import against_record
 from e2gan.networks.generator import Generator
 from e2gan.train.guard import SLOWER, Guard
 from e2gan.train.loop import batches, train
@@ -192,7 +193,7 @@ def test_other_ends_are_left_alone(l1s: tuple[float, ...], photo_l1: float, caps
     assert not capsys.readouterr().err
 
 
-@pytest.mark.parametrize("settings", [{"l1": 0.0, "gan": 1.0}, {"ema": 0.9}])
+@pytest.mark.parametrize("settings", [{"l1": 0.0, "gan": 1.0}, {"l1": 4.0, "perceptual": 6.0}, {"ema": 0.9}])
 def test_an_end_is_not_judged_by_what_it_is_not_held_to_or_what_is_not_written(settings: dict) -> None:
     guard = Guard(trainer(replace(QUICK, **settings)), 0)
     assert ended(guard, *[0.38] * 5, *[0.475] * 35) is None
@@ -231,6 +232,23 @@ def test_a_run_whose_only_good_state_is_its_beginning_is_no_success() -> None:
     assert "nothing came of it that was better than its beginning" in (guard.verdict(210) or "")
 
 
+def test_a_checkpoint_without_a_level_is_no_beginning() -> None:
+    """Of 2026-11-26: the run was good for 1,000 steps, and its last steps are lost."""
+    guard = Guard(
+        trainer(),
+        1000,
+        json.dumps({"best": 0.1, "varied": True, "changed": True, "worse": 0, "slower": 1.0, "lost": 0}),
+    )
+    guard.look(1010, 10, seen(0.1))
+    guard.look(1020, 10, seen(0.9))
+    assert guard.end(1020) == 1000
+    assert guard.verdict(1020) is None
+
+
+def test_a_first_look_that_was_lucky_is_no_measure() -> None:
+    assert ended(Guard(trainer(), 0), 0.30, *[0.445] * 100) is None
+
+
 def test_an_end_that_goes_back_to_a_good_state_is_one() -> None:
     guard = Guard(trainer(), 0)
     for step in range(10, 410, 10):
@@ -260,12 +278,16 @@ def test_the_command_ends_with_status_1_where_the_end_is_worse_than_the_photo(
         f"scratch --model e2gan --pairs {project.sepia} --out {tmp_path}/m --steps 300 --batch 2 --precision fp32 "
     )
     assert main((command + "--lr 1e-4 --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()) == 1
-    (last,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("e2gan: ")]
-    assert last.startswith(
-        "e2gan: the training was lost: after 300 steps its edits are further from the teacher's than"
-    )
-    assert last.endswith("a lower --lr may keep it, in another --out")
-    assert not (tmp_path / "m").exists()
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("the training was lost: after 300 steps its edits are further from the teacher's than")
+    assert last.endswith("a lower --lr may keep it")
+    assert (tmp_path / "m/model.safetensors").exists()  # what came of it is kept
+    assert not against_record(tmp_path / "m").changed
+    words = (command + "--lr 1e-4 --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()
+    assert main(words) == 1  # and told again
+    out = capsys.readouterr().out
+    assert "is trained already, nothing to do" in out
+    assert out.strip().splitlines()[-1] == last
 
 
 def test_a_run_on_its_way_up_waits_with_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,7 +387,7 @@ def test_what_it_knows_of_a_run_is_kept_with_a_checkpoint() -> None:
     assert json.loads(kept) == {
         "best": pytest.approx(0.1),
         "level": pytest.approx(0.25),
-        "least": pytest.approx(0.25),
+        "least": None,  # of ten steps
         "photo_l1": pytest.approx(0.4),
         "varied": True,
         "changed": True,

@@ -40,6 +40,7 @@ CONTENT = "content"  # the setting that holds `reads`: hashes of the bytes of wh
 # What stood for the files before there was CONTENT: names and sizes, or an index without its images. Two runs of which
 # one has no CONTENT, since an earlier version wrote it, are told apart by these; two that have it, by CONTENT alone.
 BEFORE_CONTENT = ("files_sha256", "from_sha256", "pairs_sha256", "photos_sha256")
+WORDS = {"sided": "its pairs have been said to have a side since, and are not mirrored any more"}
 PICTURES = ("pairs", "base_pairs", "photos", "before", "after", "aligned", "unaligned", "folder", "input")
 
 
@@ -70,7 +71,7 @@ def in_words(changed: Sequence[str], settings: Mapping[str, Any]) -> str:
             where = ", ".join(map(str, where)) if isinstance(where, (list, tuple)) else where or "it is made from"
             kind = "pictures" if role in PICTURES else "files"
             name = f"the {kind} {where}" if where == "it is made from" else f"the {kind} of {where}"
-        words.append(name)
+        words.append(WORDS.get(name, name))
     return ", ".join(dict.fromkeys(words))
 
 

@@ -19,6 +19,7 @@ from e2gan.core.images import Pixels
 from e2gan.core.names import file_key
 from e2gan.core.outputs import read_settings
 from e2gan.core.progress import note
+from e2gan.core.record import add_facts
 from e2gan.data.photos import INDEX, Photo, PhotoSet, read_stack
 
 ROWS = "metadata.jsonl"
@@ -163,6 +164,12 @@ class PhotosToEdit:
         index = f"{hashes['photos_sha256']} {photo_set.content([photo.id for photo in photos])}"
         reads = {"photos": hashlib.sha256(index.encode()).hexdigest(), "selection": hashes["selection_sha256"]}
         return cls(photo_set, photos, selection, hashes, reads)
+
+
+def note_side(partial: Path, sided: bool) -> None:
+    """In the config.json of a set that is being made: whether its edit has a side."""
+    if sided:
+        add_facts(partial, {SIDED: True})
 
 
 def selected_ids(path: Path) -> set[str]:

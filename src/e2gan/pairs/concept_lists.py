@@ -119,7 +119,7 @@ def _twice(where: str, row: ConceptRow, twin: ConceptRow, place: str) -> InputEr
         return InputError(f"{where}: the prompt '{row.prompt}' is that of {place} too")
     if row.prompt.casefold() != twin.prompt.casefold():
         return InputError(f"{where}: the name '{row.name}' is that of {place} too: give one of them a name of its own")
-    same = "" if row == twin else ", with another source, teacher or settings"
+    same = "" if row == twin else ", with another source, teacher, settings or side"
     return InputError(f"{where}: the concept '{row.name}' is that of {place} too{same}")
 
 

@@ -18,7 +18,7 @@ from e2gan.core.outputs import write_inner, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.data.duplicates import likeness_notes
 from e2gan.data.kept import KeptPhotos
-from e2gan.data.pair_set import ROWS
+from e2gan.data.pair_set import ROWS, note_side
 from e2gan.data.photos import (
     Checked,
     Skipped,
@@ -65,6 +65,7 @@ def import_pairs(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     with writing(config.out, "pairs", settings, reads=reads, resumes=True) as folder:
         if folder is None:
             return Outcome(already_done=True)
+        note_side(folder, config.sided)
         (folder / "images").mkdir(exist_ok=True)
         kept = KeptPhotos(folder / PHOTOS, config.size, edits=folder / "images")
         read = in_threads(lambda source: _read(source, config, kept), sources)

@@ -16,7 +16,7 @@ from e2gan.core.identity import Reads, hash_below
 from e2gan.core.outputs import write_inner, writing
 from e2gan.core.progress import in_threads, track
 from e2gan.data.kept import KeptPhotos
-from e2gan.data.pair_set import ROWS
+from e2gan.data.pair_set import ROWS, note_side
 from e2gan.data.photos import (
     Photo,
     check_photo,
@@ -57,6 +57,7 @@ def import_unpaired(config: PairsConfig, settings: dict[str, Any]) -> Outcome:
     with writing(config.out, "pairs", settings, reads=reads, resumes=True) as folder:
         if folder is None:
             return Outcome(already_done=True)
+        note_side(folder, config.sided)
         of_photos = _write(folder / PHOTOS, photos, config, outcome, index=True)
         kept = ("unaligned", "before", "direction", "size", "seed", "files_sha256")
         write_inner(folder / PHOTOS, "photos", {k: settings[k] for k in kept})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,13 @@ from e2gan.config.schemas import PairRow
 from e2gan.core.errors import InputError
 from e2gan.core.files import plain, read_jsonl
 from e2gan.core.identity import hash_of_named
+from e2gan.core.locks import only_writer
 from e2gan.core.names import file_key
 from e2gan.core.outputs import State, claim, partial_of
 from e2gan.core.progress import note
 from e2gan.core.record import add_facts
 from e2gan.core.summary import skipped_lines
-from e2gan.data.pair_set import ROWS, SIDED, PairSet, PhotosToEdit
+from e2gan.data.pair_set import ROWS, SIDED, PairSet, PhotosToEdit, note_side
 from e2gan.pairs.blocks import only_filter, take_blocks
 from e2gan.pairs.candidates import file_name
 from e2gan.pairs.choice import FORMER, parse_choice
@@ -32,6 +34,7 @@ from e2gan.pairs.run_teachers import recall_written, run_teachers
 from e2gan.pairs.scores import ScoreModels
 from e2gan.teachers import make_teachers
 from e2gan.teachers.command import PREFIX, CommandTeacher
+from e2gan.teachers.filters.filters import FilterTeacher
 from e2gan.teachers.teacher import Ask, Teacher
 
 CHOICE = ("clip", "preference", "prefer", "reject")  # settings that leave the edits what they are
@@ -94,16 +97,15 @@ def make_pairs(
     if config.teach.prefer == TeachConfig().prefer:
         # The default had a weight of a score that is gone: without it, older sets would count as made otherwise.
         settings["teach"]["prefer"] += [f"{FORMER}=1"]
-    sided = config.sided
     if config.photos is not None:
-        teachers = make_teachers(config) if teachers is None else teachers
         outcome = _edit_photos(config, config.photos, teachers, blocks, settings)
-        sided |= has_side(teachers)
     elif config.unpaired or config.unaligned is not None:
         outcome = import_unpaired(config, settings)
     else:
         outcome = import_pairs(config, settings)
-    if sided:
+    # A filter that says so in this version leaves what an earlier one made as it was: trainings on it are the same.
+    own = [teacher for teacher in teachers or () if not isinstance(teacher, FilterTeacher)]
+    if outcome.already_done and (config.sided or has_side(own)):
         _note_side(config.out)
     rows = read_jsonl(config.out / ROWS, PairRow, finite=False)
     splits = [row["split"] for row in rows]
@@ -120,14 +122,17 @@ def make_pairs(
 
 
 def _note_side(folder: Path) -> None:
-    """Of a set that was made already too, also by an earlier version."""
+    """In a set that was made already. Raises BusyError where another process writes it."""
     if PairSet.load(folder).sided:
         return
     try:
-        add_facts(folder, {SIDED: True})
+        with only_writer(folder):
+            add_facts(folder, {SIDED: True})
     except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         why = error.strerror or error
-        note(f"{folder}: that its edit has a side cannot be noted there ({why}): train with --no-flip")
+        raise InputError(f"--sided: cannot be noted in {folder} ({why}): train with --no-flip") from None
 
 
 def _scorers(given: Mapping[str, Any]) -> dict[str, str]:
@@ -143,8 +148,7 @@ def _named_by(teachers: Sequence[Teacher]) -> list[str] | None:
 
 
 def edits_identity(config: PairsConfig, teachers: Sequence[Teacher]) -> dict[str, Any]:
-    """What decides a pair set beside its photos: the prompt, the teachers, what they read, how edits are chosen, and
-    what is noted of them.
+    """What decides a pair set beside its photos: the prompt, the teachers, what they read, and how edits are chosen.
 
     Raises InputError where a teacher cannot say so: a filter that there is not, a folder of weights that is none.
     """
@@ -158,7 +162,7 @@ def edits_identity(config: PairsConfig, teachers: Sequence[Teacher]) -> dict[str
         "named": [teacher.name for teacher in teachers],
         "sources": _named_by(teachers),
         "scorers": _scorers(given),
-    } | ({SIDED: True} if config.sided or has_side(teachers) else {})
+    }
 
 
 def has_side(teachers: Sequence[Teacher]) -> bool:
@@ -169,12 +173,13 @@ def has_side(teachers: Sequence[Teacher]) -> bool:
 def _edit_photos(
     config: PairsConfig,
     photo_folder: Path,
-    teachers: Sequence[Teacher],
+    teachers: Sequence[Teacher] | None,
     blocks: Sequence[Path],
     settings: dict[str, Any],
 ) -> Outcome:
     """By a filter alone, or by teachers. `settings` becomes that of config.json."""
     teach, out = config.teach, config.out
+    teachers = make_teachers(config) if teachers is None else teachers
     chosen = PhotosToEdit.load(photo_folder, config.selection)
     only = only_filter(teachers)
     if only is not None and config.teachers == ("filters",):
@@ -203,6 +208,7 @@ def _edit_photos(
     with claim(out, "pairs", settings, reads=reads, may_change=("choice",)) as state:
         if state is not State.DONE:
             take_blocks(blocks, partial_of(out))
+            note_side(partial_of(out), config.sided or has_side(teachers))
         if state is State.DONE:
             outcome = Outcome(already_done=True)
         elif only is None:

@@ -254,7 +254,10 @@ def settings_with_sets(config: Any, sets: Sequence[PairSet], **more: object) -> 
     settings = {k: v for k, v in plain(config).items() if k not in REPORTING}
     if "training" in settings:
         settings["training"] = {k: v for k, v in settings["training"].items() if k not in (*NOT_DECISIVE, "device")}
-    return settings | {"pairs_sha256": [sha256(s.folder / "metadata.jsonl") for s in sets]} | plain(more)
+    settings["pairs_sha256"] = [sha256(s.folder / "metadata.jsonl") for s in sets]
+    if settings.get("training", {}).get("flip") and (sided := [i for i, s in enumerate(sets) if s.sided]):
+        settings["sided"] = sided  # the sets whose pairs are not mirrored
+    return settings | plain(more)
 
 
 def reads_of_sets(sets: Sequence[PairSet], **more: str | Sequence[str] | None) -> Reads:

@@ -19,7 +19,7 @@ from e2gan.networks.folders import DISCRIMINATOR, MODEL, base_content, base_fold
 from e2gan.networks.models import load_generator
 from e2gan.pairs.concept_lists import ConceptRow
 from e2gan.pairs.make import NOT_DECISIVE as TEACHING_HINTS
-from e2gan.pairs.make import edits_identity, plan_pair_sets
+from e2gan.pairs.make import edits_identity, has_side, plan_pair_sets
 from e2gan.sharing.licence import CARD
 from e2gan.sweeps.things import (
     ADAPTERS,
@@ -174,14 +174,17 @@ class _Planner:
             "arguments": plain(arguments),
             "teach": teach,
             "decisive": edits_identity(pairs, teachers),
-        } | ({SIDED: True} if pairs.sided else {})
-        whole = Thing(PAIRS, settings, {PHOTOS: self.photos}, hints=hints, gpu=gpu)
+        }
+        # It decides no edit, so no block; and of the set nothing but what a training mirrors.
+        mirrors = self.config.training.flip and (pairs.sided or has_side(teachers))
+        of_set = settings | ({SIDED: True} if mirrors else {})
+        whole = Thing(PAIRS, of_set, {PHOTOS: self.photos}, hints=hints | {SIDED: pairs.sided}, gpu=gpu)
         size = self.config.block
         if size is None or size >= self.count:
             yield whole
             return
         blocks = [
-            replace(whole, kind=BLOCKS, settings=settings | {"first": first, "count": size})
+            replace(whole, kind=BLOCKS, settings=settings | {"first": first, "count": size}, hints=hints)
             for first in range(0, self.count, size)
         ]
         yield from blocks

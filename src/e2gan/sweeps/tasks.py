@@ -129,7 +129,7 @@ def pairs_config(settings: Mapping[str, Any], hints: Mapping[str, Any], photos: 
         out=out,
         teacher=tuple(settings["teacher"]),
         seed=settings["seed"],
-        sided=settings.get("sided", False),
+        sided=hints.get("sided", False),
         run_commands=True,  # the driver has asked
         device=hints["device"],
         teach=TeachConfig(**(settings["teach"] | hints["teach"])),
@@ -188,6 +188,8 @@ def _adapter(work: Work) -> dict[str, Any]:
     )
     trained = adapt(config)
     result = trained.result
+    if result.lost is not None:
+        raise LostTrainingError(f"the training was lost: {result.lost}")
     size = (work.out / ADAPTER).stat().st_size
     return {"parameters": trained.parameters, "bytes": size, "steps": result.steps, "training_l1": result.l1}
 

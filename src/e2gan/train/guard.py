@@ -70,6 +70,7 @@ class Guard:
         self.well = True
         self.seen: dict[str, float] = {}
         self.good = [(step, self.course.level, self._copy())]
+        self.kept: int | None = None
         trainer.slower = self.course.slower
         trainer.signs = torch.zeros(len(SIGNS), device=trainer.device)
 
@@ -90,7 +91,7 @@ class Guard:
         seen = self.seen = dict(zip(SIGNS, signs.tolist(), strict=True))
         if sign := self._sign(seen, steps):
             return self._go_back(step, sign)
-        self._follow(seen, steps)
+        self._follow(step, steps, seen)
         age = step - self.good[-1][0]
         if self.well and age >= (OLDEST if self.rising else GOOD_EVERY):
             self.good = [self.good[-1], (step, self.course.level, self._copy())]
@@ -102,18 +103,19 @@ class Guard:
         level, least = self.course.level, self.course.least
         return level is not None and least is not None and level > WORSE * least
 
-    def _follow(self, seen: dict[str, float], steps: int) -> None:
+    def _follow(self, step: int, steps: int, seen: dict[str, float]) -> None:
         """Take the last `steps` steps into the level: a mean in parts of a mean, since single photos may be edited
         hardly at all."""
-        course, part = self.course, 0.5 ** (steps / HALF_LIFE)
-        l1, photo_l1 = seen["l1"], seen["photo_l1"]
+        course, l1, photo_l1 = self.course, seen["l1"], seen["photo_l1"]
         if course.level is not None:
             before = photo_l1 if course.photo_l1 is None else course.photo_l1
-            l1 = part * course.level * before + (1 - part) * l1
-            photo_l1 = part * before + (1 - part) * photo_l1
+            new = (1 - 0.5 ** (steps / HALF_LIFE)) / (1 - 0.5 ** (step / HALF_LIFE))  # the first steps count as others
+            l1 = (1 - new) * course.level * before + new * l1
+            photo_l1 = (1 - new) * before + new * photo_l1
         photo_l1 = max(photo_l1, 1e-6)
         course.photo_l1, course.level = photo_l1, (level := l1 / photo_l1)
-        course.least = level if course.least is None else min(course.least, level)
+        if step >= HALF_LIFE:  # the first few photos say little
+            course.least = level if course.least is None else min(course.least, level)
 
     def end(self, step: int) -> int | None:
         """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
@@ -121,7 +123,7 @@ class Guard:
             return None
         good, level, state = min(self.good, key=lambda kept: math.inf if kept[1] is None else kept[1])
         self.trainer.load_state(state)
-        self.course.level = level
+        self.course.level, self.kept = level, good
         note(f"step {step}: the last steps made it worse than the photo as it is: the state of step {good} is kept")
         return good
 
@@ -129,15 +131,19 @@ class Guard:
         """After `end`: why the run is no success; None where it is one, or was too short to be told. One whose edits
         are further from the teacher's than the photos, but never were much nearer, is told to be on its way.
 
-        Without an L1 loss nothing holds the L1, and a moving average, which is what is written, is not what was seen.
+        Where other losses weigh more, L1 is not what it is held to; and a moving average, which is what is written
+        then, is not what was seen.
         """
         course, seen, config = self.course, self.seen, self.trainer.config
-        if step < JUDGED_FROM or not seen or not config.l1 or config.ema:
+        by_l1 = config.l1 > config.perceptual + config.gram + config.gan + config.feature_matching
+        if step < JUDGED_FROM or not seen or not by_l1 or config.ema:
             return None
-        if course.level is None or course.photo_l1 is None:
+        if self.kept == 0:
             return f"in {step} steps nothing came of it that was better than its beginning; a lower --lr may keep it"
-        if self.well and not course.changed and seen["change"] < 0.02 * seen["target_change"]:
+        if self.kept is None and not course.changed and seen["change"] < 0.02 * seen["target_change"]:
             return f"after {step} steps its edits are the photos themselves; another --lr, or a longer run, may help"
+        if course.level is None or course.photo_l1 is None:
+            return None
         l1 = course.level * course.photo_l1
         if l1 < too_far(course.photo_l1):
             return None

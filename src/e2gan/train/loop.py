@@ -19,12 +19,14 @@ from torch import Tensor
 from e2gan.config import GeneratorConfig, TrainingConfig
 from e2gan.config.schemas import LogRow
 from e2gan.core.device import autocast
-from e2gan.core.errors import InputError, LostTrainingError, NotFiniteError
-from e2gan.core.files import parse_json, plain, read_jsonl, read_lines, sha256, write_bytes
+from e2gan.core.errors import InputError, NotFiniteError
+from e2gan.core.files import CONFIG, parse_json, plain, read_json, read_jsonl, read_lines, sha256, write_bytes
 from e2gan.core.group import ALONE, Group
 from e2gan.core.identity import Reads
 from e2gan.core.outputs import State, discard, finish, partial_of
 from e2gan.core.progress import Meter, in_threads, note
+from e2gan.core.record import add_facts
+from e2gan.core.schemas import StageConfig
 from e2gan.core.tensors import read_tensors, write_tensors
 from e2gan.data.pair_set import ROWS, PairSet
 from e2gan.train.batches import Batch, TrainingData
@@ -36,6 +38,7 @@ from e2gan.train.together import check_same, claim_together, precision_of_all, s
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 NOT_DECISIVE = ("save_every", "tensorboard", "memory_share", "compile")  # settings that leave a run the same one
+LOST = "lost"  # in config.json, beside the settings
 AHEAD = 3  # batches that are begun before one is given, where they come from a disk or over a bus
 PATIENCE = 5  # times --save-every that a run on its way up goes without a checkpoint
 LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed run logs the same means
@@ -44,7 +47,7 @@ LOG_EVERY = 10  # steps; checkpoints fall on the same steps, so that a resumed r
 @dataclass(frozen=True)
 class TrainingResult:
     """The result of a training. l1 is the mean of the last logged steps, in 8-bit levels; None without pairs. lost: why
-    it is no success, where it is none."""
+    it is no success, where it is none; its weights are written all the same."""
 
     steps: int
     seconds: float
@@ -258,7 +261,7 @@ def run(
 
     `make` gives the trainer with its networks on a device, in training mode; `write` puts what was trained into the
     partial folder. Of a group, the first process alone does that, and all end when it is done. Raises what `train`
-    does, and LostTrainingError where the run ended as no success.
+    does; a run that ended as no success has that in its result, and a rerun tells it again.
     """
     training: TrainingConfig = config.training
     check_fit(training, len(data))
@@ -272,18 +275,20 @@ def run(
             if group.first:
                 with suppress(OSError):  # of a run that was killed as it ended
                     (out / CHECKPOINT).unlink(missing_ok=True)
-            return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True)
+            lost = read_json(out / CONFIG, StageConfig).get(LOST)
+            lost = lost if isinstance(lost, str) else None
+            return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True, lost=lost)
         partial = partial_of(out)
         torch.manual_seed(training.seed)
         try:
             trainer = make(device)
             result = train(trainer, data.to(device), partial, group)
-            if result.lost is not None:
-                raise LostTrainingError(f"the training was lost: {result.lost}, in another --out")
             if group.first:
                 trainer.use_average()
                 trainer.generator.eval()
                 _write(write, partial, trainer, result)
+                if result.lost is not None:
+                    add_facts(partial, {LOST: result.lost})
         except Exception:
             if group.first and not (partial / CHECKPOINT).exists():
                 discard(partial)  # nothing to go on from
@@ -363,7 +368,16 @@ class Trained:
     parameters: int
     result: TrainingResult
 
+    @property
+    def status(self) -> int:
+        """The command's."""
+        return 0 if self.result.lost is None else 1
+
     def __str__(self) -> str:
+        lost = self.result.lost
+        return self._told() + ("" if lost is None else f"\nthe training was lost: {lost}")
+
+    def _told(self) -> str:
         if self.result.already_done:
             return f"{self.folder}: this {self.what} is trained already, nothing to do"
         r = self.result

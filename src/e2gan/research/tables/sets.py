@@ -12,7 +12,7 @@ from e2gan.core.files import plain, sha256, write_jsonl
 from e2gan.core.images import Pixels, read_image, resize, write_png
 from e2gan.core.names import inside
 from e2gan.core.outputs import read_settings, writing
-from e2gan.data.pair_set import ROWS, PairSet
+from e2gan.data.pair_set import ROWS, PairSet, note_side
 from e2gan.data.photos import INDEX
 from e2gan.networks.folders import MODEL, base_content
 from e2gan.networks.generator import Generator
@@ -51,6 +51,7 @@ def _derive(
     settings |= {"photos": os.path.relpath(photos.resolve(), out.resolve())}
     with writing(out, "pairs", settings, reads={"pairs": pair_set.content()}) as folder:
         if folder is not None:
+            note_side(folder, pair_set.sided and prompt is None)
             for row in pair_set.rows:
                 _resize(file_of(row), inside(folder, row["file_name"]), size)
             write_jsonl(folder / ROWS, [row | {"prompt": settings["concept"]} for row in pair_set.rows])
