@@ -87,6 +87,23 @@ def chosen(options: argparse.Namespace) -> dict[str, Variant]:
     return {name: v for name, v in VARIANTS.items() if not options.only or name in (AS_IT_IS, *options.only)}
 
 
+def costs(training: TrainingConfig) -> TrainingConfig:
+    """Of a training what its step's time depends on: trainings that are alike in it are timed once."""
+    losses = {name: float(getattr(training, name) > 0) for name in ("perceptual", "gram", "gan", "feature_matching")}
+    own = TrainingConfig()
+    alike = {name: getattr(own, name) for name in ("lr", "lr_d", "schedule", "betas", "l1", "flip", "warmup")}
+    return replace(training, **alike, **losses)
+
+
+def step_times(options: argparse.Namespace, timed: dict[str, Timed], size: int) -> dict[str, float]:
+    """Seconds of a step of each variant."""
+    first: dict[Timed, str] = {}
+    for name, one in timed.items():
+        first.setdefault(replace(one, training=costs(one.training)), name)
+    found = step_seconds(options.out / "step-times.json", {name: timed[name] for name in first.values()}, size, 9)
+    return {name: found[first[replace(one, training=costs(one.training))]] for name, one in timed.items()}
+
+
 def jobs_of(
     options: argparse.Namespace,
     base: Base,
@@ -102,7 +119,7 @@ def jobs_of(
         name: Timed(base.generator, training, None if variants[name].scratch else ranks)
         for name, training in trainings.items()
     }
-    times = step_seconds(options.out / "step-times.json", timed, sets[0].size, 9)
+    times = step_times(options, timed, sets[0].size)
     found = []
     for minutes in options.minutes:
         for pair_set in sets:

