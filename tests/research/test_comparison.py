@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from e2gan.config import RanksConfig, TrainingConfig
 from e2gan.core.errors import InputError
+from e2gan.core.reruns import differences
+from e2gan.data.pair_set import PairSet
 from e2gan.editing.predictor import Predictor
 from e2gan.measure.metrics import SCORE_LEGEND, NetworkOptions, score_legend
 from e2gan.measure.segmentation import Palette, SegmentationScorer, Segmenter
@@ -99,3 +102,11 @@ def test_how_it_is_scored_is_not_what_is_trained(project: Project, sets: Sets, t
 
 def test_columns_are_aligned() -> None:
     assert aligned([["name", "L1"], ["a", "12.5"]]) == ["name    L1", "a     12.5"]
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_side_counts_where_pairs_are_mirrored(flip: bool, project: Project, tmp_path: Path) -> None:
+    config = RanksConfig(pairs=(project.sepia,), out=tmp_path / "r.json", training=TrainingConfig(flip=flip))
+    plain = PairSet.load(project.sepia)
+    settings = [settings_with_sets(config, [plain, one]) for one in (plain, replace(plain, sided=True))]
+    assert differences(settings[0], settings[1]) == (["sided"] if flip else [])

@@ -9,6 +9,7 @@ from e2gan.config import SweepConfig, TrainingConfig, VerifyConfig
 from e2gan.research.verify import verify
 from e2gan.sweeps.plan import Plan, make_plan
 from e2gan.sweeps.store import Store
+from e2gan.sweeps.tasks import pairs_config
 from e2gan.sweeps.things import ADAPTERS, BASES, BLOCKS, EVALUATIONS, EXPORTS, PAIRS, SELECTIONS
 from tests.conftest import Project, refused
 from tests.sweeps.tiny_sweeps import bring, config_of
@@ -44,6 +45,24 @@ def test_each_setting_decides_what_it_decides(project: Project, tmp_path: Path) 
     assert changed(config, base=Path("small")) == trained
     assert changed(config, export=()) == {EXPORTS}
     assert changed(config, block=10) == {BLOCKS}  # the pair set is the same one
+
+
+def test_a_side_decides_what_is_trained_with_a_mirror_and_no_edit(project: Project, tmp_path: Path) -> None:
+    lists = []
+    for name, line in (("plain", ""), ("sided", "sided = true\n")):
+        lists.append(tmp_path / f"{name}.toml")
+        lists[-1].write_text('[[concept]]\nname = "a"\nprompt = "lit"\nteacher = "filters:autumn"\n' + line)
+    for flip in (True, False):
+        config = config_of(project, tmp_path, block=11)
+        config = replace(config, training=replace(config.training, flip=flip))
+        plans = [make_plan(replace(config, concepts=str(path))) for path in lists]
+        before, after = map(refs, plans)
+        other = {kind for kind in before if before[kind] != after[kind]}
+        assert other == ({PAIRS, ADAPTERS, EVALUATIONS} if flip else set())
+        for plan, sided in zip(plans, (False, True), strict=True):
+            (whole,) = plan.concepts[0].of(PAIRS)
+            made = pairs_config(whole.settings, whole.hints, project.photos, tmp_path / "out")
+            assert made.sided is sided
 
 
 def test_precision_is_the_same_on_all_machines(project: Project, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from e2gan.config.schemas import BASE
 from e2gan.core.errors import InputError
 from e2gan.core.images import resize
 from e2gan.core.outputs import read_settings
+from e2gan.core.progress import note
 from e2gan.core.tensors import read_tensors
 from e2gan.data.builtin_photos import demo_photo_set, test_pictures
 from e2gan.demo.report import Example
@@ -80,7 +81,9 @@ class Effect:
         with stage(f"adapter: {self.concept.prompt}, {self.training.minutes:g} minutes"):
             own = self.recipe.settings("adapt", generator_config(self.settings))
             config = AdaptConfig(base=self.base, pairs=pairs, out=folder / "adapter", **own)
-            adapt(replace(config, training=self.training))
+            trained = adapt(replace(config, training=self.training))
+            if trained.result.lost is not None:
+                note(f"the training was lost: {trained.result.lost}")
         if self.pix2pix is not None:
             with stage(f"pix2pix from scratch on the same pairs, {self.pix2pix.minutes:g} minutes"):
                 train_scratch(ScratchConfig(pairs=pairs, out=folder / "pix2pix", training=self.pix2pix))

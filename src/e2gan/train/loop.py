@@ -272,10 +272,11 @@ def run(
     check_same(group, settings, reads, device)
     with claim_together(group, out, stage, settings, reads) as state:
         if state is State.DONE:
-            if group.first:
+            lost = None
+            if group.first:  # the others may be on machines that have no such folder
                 with suppress(OSError):  # of a run that was killed as it ended
                     (out / CHECKPOINT).unlink(missing_ok=True)
-            lost = read_json(out / CONFIG, StageConfig).get(LOST)
+                lost = read_json(out / CONFIG, StageConfig).get(LOST)
             lost = lost if isinstance(lost, str) else None
             return TrainingResult(steps=0, seconds=0.0, l1=None, already_done=True, lost=lost)
         partial = partial_of(out)

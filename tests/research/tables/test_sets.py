@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from e2gan.data.pair_set import PairSet
@@ -22,6 +23,13 @@ def test_resized_and_identity_sets_keep_photos_and_splits(project: Project, tmp_
     photos, edits, _ = same.arrays("train")
     assert (photos == edits).all()
     assert same.prompt == "the photo itself"
+
+
+def test_a_derived_set_has_the_side_of_its_own_and_photos_have_none(project: Project, tmp_path: Path) -> None:
+    sided = replace(PairSet.load(project.sepia), sided=True)
+    assert resized_set(sided, 24, tmp_path / "small").sided
+    assert not identity_set(sided, tmp_path / "same").sided
+    assert not resized_set(PairSet.load(project.sepia), 24, tmp_path / "plain").sided
 
 
 def test_a_base_loses_its_cross_attention_and_nothing_else(project: Project, tmp_path: Path) -> None:
