@@ -149,7 +149,8 @@ def build(project: Project, home: Path) -> Path:
 
 def _build(root: Path) -> None:
     Image.fromarray(np.tile(np.arange(48, dtype=np.uint8)[:, None, None] * 5, (1, 40, 3))).save(root / "photo.png")
-    add_facts(root / "dusk", {"sided": True})
+    shutil.copytree(root / "dusk", root / "lit")
+    add_facts(root / "lit", {"sided": True})
     taught(root)
     choose_again(ChooseConfig(pairs=root / "taught"))
     first = json.loads((root / "taught/candidates.jsonl").read_text().splitlines()[0])
@@ -380,7 +381,7 @@ KINDS = {
     "photos": Kind("photos/photos.jsonl", filtered, ("PhotoRow",)),
     "half a photo set": Kind("few-set.partial/kept.jsonl", photos_again, ("KeptPhoto",)),
     "pair set": Kind("sepia/config.json", concepts, ("PAIR_SET",)),
-    "pair set that has a side": Kind("dusk/config.json", concepts, ("SidedRecord",)),
+    "pair set that has a side": Kind("lit/config.json", lambda root: PairSet.load(root / "lit"), ("SidedRecord",)),
     "pairs": Kind("sepia/metadata.jsonl", train_on, ("PairRow",)),
     "pairs, again": Kind("dusk/metadata.jsonl", concepts),
     "taught set": Kind("taught/config.json", lambda root: choose_again(ChooseConfig(pairs=root / "taught"))),
