@@ -6,9 +6,8 @@ Adapters are trained on each base, which belongs to the preset that its generato
 each preset (kind `scratch`), or from each base (kind `finetune`). Settings are the recipe's, with --steps for its
 minutes. A run is lost where the guard ended it, a loss was not finite, or its edits of the test photos are further
 from the teacher's than the photos are; that the guard went back and saved it is counted apart, and so is a lost one
-that did not say so. Run again, the command
-goes on where it was stopped. Writes OUT/lost.md, OUT/results.json and a file a run in OUT/runs. The figures in
-docs/log.md come from here.
+that did not say so. Run again, the command goes on where it was stopped. Writes OUT/lost.md, OUT/results.json and a
+file a run in OUT/runs. The figures in docs/log.md come from here.
 """
 
 from __future__ import annotations

@@ -27,12 +27,12 @@ from e2gan import RECIPES, AdaptConfig, PairSet, Predictor, ScratchConfig
 from e2gan.config.checks import at_least, need
 from e2gan.core.errors import LostTrainingError
 from e2gan.core.files import sha256, write_bytes, write_json
-from e2gan.core.images import Pixels, write_png
+from e2gan.core.images import Pixels
 from e2gan.core.names import slug
 from e2gan.core.outputs import make_folder, versions
 from e2gan.core.progress import note
-from e2gan.core.sheets import sheet, spread
-from e2gan.research.comparison import TrainedModel, load_sets
+from e2gan.measure.metrics import NetworkOptions
+from e2gan.research.comparison import Comparison, TrainedModel, load_sets
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from quality_jobs import Base  # noqa: E402 (scripts beside this one, found by the line above)
@@ -115,14 +115,6 @@ def photo_row(pair_set: PairSet, larger: PairSet) -> dict[str, float]:
     return {"size": float(far(photos, targets).mean())} | of_larger(far(of_large[0], of_large[1]))
 
 
-def picture(larger: PairSet, jobs: Sequence[Job]) -> Pixels:
-    photos, targets, _ = larger.arrays("test")
-    some = spread(len(photos), SHOWN)
-    columns = [photos[some], targets[some]]
-    columns += [Predictor(model_of(stage).load(), "cpu").batch(photos[some]) for _, stage, *_ in jobs]
-    return sheet(list(zip(*columns, strict=True)), ["photo", "teacher", *(name for name, *_ in jobs)])
-
-
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--pairs", type=Path, nargs="+", required=True, help="pair sets of one size")
@@ -153,7 +145,7 @@ def run(options: argparse.Namespace) -> str:
     for job, found in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
         rows.append({"concept": job[2].folder.name, "way": job[0], "lost": found is None} | (found or {}))
         note(f"{job[2].folder.name}, {job[0]}: {found}")
-    lines = []
+    lines, comparison = [], Comparison(options.out, "l1", NetworkOptions(device="cpu"))
     for pair_set, large in zip(sets, larger, strict=True):
         own = [{"way": "the photo as it is"} | photo_row(pair_set, large)]
         own += [row for row in rows if row.get("concept") == pair_set.folder.name]
@@ -161,8 +153,8 @@ def run(options: argparse.Namespace) -> str:
         cells = [[row["way"], *(f"{row[name]:.2f}" if name in row else "lost" for name in COLUMNS)] for row in own]
         lines += [*markdown(heads, cells), ""]
         name = f"{slug(pair_set.folder.name)}.png"
-        there = [job for job in jobs if job[2] is pair_set and model_of(job[1]).weights.exists()]
-        write_png(options.out / name, picture(large, there))
+        models = [(way, model_of(stage)) for way, stage, of, _ in jobs if of is pair_set]
+        comparison.sheet(options.out / name, large, [(way, m) for way, m in models if m.weights.exists()], SHOWN)
     text = "\n".join(lines)
     write_bytes(options.out / "place.md", text.encode())
     settings = {"base": base.name, "steps": options.steps, "seed": options.seed}

@@ -27,6 +27,7 @@ from e2gan.core.outputs import make_folder, read_settings
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.networks.folders import base_folder, generator_config, shipped_name
 from e2gan.research.comparison import TrainedModel
+from e2gan.train.loop import check_fit
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
@@ -323,4 +324,5 @@ def prepare(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.stage is not None:
             job.stage.check()
+            check_fit(job.stage.training, len(job.pair_set.files("train")[0]))
         make_folder(job.scores.parent)

@@ -29,7 +29,6 @@ from e2gan.core.outputs import make_folder, versions
 from e2gan.core.progress import note
 from e2gan.measure.metrics import NetworkOptions
 from e2gan.research.comparison import Comparison, load_sets
-from e2gan.train.loop import check_fit
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 from equal_time import Timed, step_seconds  # noqa: E402 (scripts beside this one, found by the line above)
@@ -198,9 +197,6 @@ def run(options: argparse.Namespace) -> str:
     make_folder(options.out)
     jobs = jobs_of(options, base, sets, wanted, judges.networks)
     prepare(jobs)
-    for job in jobs:
-        if job.stage is not None:
-            check_fit(job.stage.training, len(job.pair_set.files("train")[0]))
     found: dict[tuple[float, str], list[tuple[Job, Any]]] = {}
     for job, cell in zip(jobs, in_processes(measured, jobs, options.jobs), strict=True):
         assert job.length is not None

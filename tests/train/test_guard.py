@@ -261,6 +261,11 @@ def test_an_end_that_goes_back_to_a_good_state_is_one() -> None:
     assert guard.verdict(495) is None
 
 
+def tiny_scratch(project: Project, out: Path, *, steps: int, lr: str) -> list[str]:
+    command = f"scratch --model e2gan --pairs {project.sepia} --out {out} --steps {steps} --batch 2 --precision fp32 "
+    return (command + f"--lr {lr} --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()
+
+
 @pytest.mark.slow
 def test_the_command_ends_with_status_1_where_the_end_is_worse_than_the_photo(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -274,17 +279,14 @@ def test_the_command_ends_with_status_1_where_the_end_is_worse_than_the_photo(
         return looked(self, step, steps, signs)
 
     monkeypatch.setattr(Guard, "look", look)
-    command = (
-        f"scratch --model e2gan --pairs {project.sepia} --out {tmp_path}/m --steps 300 --batch 2 --precision fp32 "
-    )
-    assert main((command + "--lr 1e-4 --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()) == 1
+    command = tiny_scratch(project, tmp_path / "m", steps=300, lr="1e-4")
+    assert main(command) == 1
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last.startswith("the training was lost: after 300 steps its edits are further from the teacher's than")
     assert last.endswith("a lower --lr may keep it")
     assert (tmp_path / "m/model.safetensors").exists()  # what came of it is kept
     assert not against_record(tmp_path / "m").changed
-    words = (command + "--lr 1e-4 --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()
-    assert main(words) == 1  # and told again
+    assert main(command) == 1  # and told again
     out = capsys.readouterr().out
     assert "is trained already, nothing to do" in out
     assert out.strip().splitlines()[-1] == last
@@ -347,10 +349,8 @@ def test_the_command_line_ends_with_status_1_and_one_line(
         return real(self, batch, number)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, "step", step)
-    command = (
-        f"scratch --model e2gan --pairs {project.sepia} --out {tmp_path}/m --steps 200 --batch 2 --precision fp32 "
-    )
-    assert main((command + "--lr 1e-3 --width 8 --blocks 1 --transformers 1 --heads 2 --text-width 16").split()) == 1
+    command = tiny_scratch(project, tmp_path / "m", steps=200, lr="1e-3")
+    assert main(command) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("e2gan: the training was lost at step")
     assert not (tmp_path / "m").exists()
