@@ -113,9 +113,10 @@ class Guard:
             l1 = (1 - new) * course.level * before + new * l1
             photo_l1 = (1 - new) * before + new * photo_l1
         photo_l1 = max(photo_l1, 1e-6)
-        course.photo_l1, course.level = photo_l1, l1 / photo_l1
+        level = l1 / photo_l1
+        course.photo_l1, course.level = photo_l1, level
         if step >= HALF_LIFE:  # the first few photos say little
-            course.least = course.level if course.least is None else min(course.least, course.level)
+            course.least = level if course.least is None else min(course.least, level)
 
     def end(self, step: int) -> int | None:
         """At a run's end: the step of the last good state, which is gone back to where the present one is none."""
